@@ -1,0 +1,174 @@
+"""What there is to run: loops, workloads and their cases, found by looking into the folders.
+
+A loop or workload is described by its own file: its docstring, and literal constants at its top.
+They are read from the source as literals and never executed, so that listing needs no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import SpecError, unknown_name
+from harness.spec import Case, Conventions, Option, Recipe, RunSpec, build
+
+__all__ = [
+    "LoopEntry",
+    "WorkloadEntry",
+    "cases",
+    "loop",
+    "loops",
+    "run_spec",
+    "with_settings",
+    "workload",
+    "workloads",
+]
+
+_PACKAGE = Path(__file__).parent
+_FIRST = ("plain", "accelerated", "trainer")  # the reference comes first
+
+
+@dataclass(frozen=True)
+class LoopEntry:
+    """A training loop."""
+
+    name: str
+    summary: str
+    path: Path
+    native: dict[str, Any]
+    """Recipe fields that this loop's framework, or the course's text, sets otherwise by itself."""
+
+
+@dataclass(frozen=True)
+class WorkloadEntry:
+    """A task: model, data, loss and evaluation."""
+
+    name: str
+    summary: str
+    options: dict[str, Option]
+    """What `--set` may choose besides the recipe, with the defaults."""
+    recipe: dict[str, Any]
+    """Recipe fields in which its own case departs from the course's."""
+
+
+def loops() -> dict[str, LoopEntry]:
+    """All loops by name, the reference first."""
+    found = {path.stem: _loop(path) for path in _modules("loops")}
+    return {name: found[name] for name in (*_FIRST, *sorted(found.keys() - set(_FIRST)))}
+
+
+def loop(name: str) -> LoopEntry:
+    """The loop of that name, or the user's own in that file. Raises `SpecError`."""
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError("a loop given as a file must exist", name, "check the path")
+        return _loop(path.resolve())
+    known = loops()
+    if name not in known:
+        raise unknown_name("loop", name, [*known, "or the path of a file that ends in .py"])
+    return known[name]
+
+
+def workloads() -> dict[str, WorkloadEntry]:
+    """All workloads by name."""
+    found = {}
+    for path in sorted(_modules("workloads")):
+        summary, constants = _describe(path)
+        found[path.stem] = WorkloadEntry(
+            path.stem, summary, constants.get("OPTIONS", {}), constants.get("RECIPE", {})
+        )
+    return found
+
+
+def workload(name: str) -> WorkloadEntry:
+    """The workload of that name. Raises `SpecError`."""
+    known = workloads()
+    if name not in known:
+        raise unknown_name("workload", name, known)
+    return known[name]
+
+
+def cases() -> dict[str, Case]:
+    """The built-in cases: each workload has one of its own name with its default recipe."""
+    return {
+        entry.name: Case(
+            name=entry.name,
+            workload=entry.name,
+            options=entry.options,
+            recipe=build(Recipe, entry.recipe),
+        )
+        for entry in workloads().values()
+    }
+
+
+def with_settings(case: Case, settings: dict[str, Any]) -> Case:
+    """`case` with fields of its recipe and options of its workload changed. Raises `SpecError`."""
+    options = workload(case.workload).options
+    recipe: dict[str, Any] = {}
+    chosen: dict[str, Option] = {}
+    for name, value in settings.items():
+        if name in Recipe.model_fields:
+            recipe[name] = value
+        elif name in options:
+            chosen[name] = _option(name, value, options[name])
+        else:
+            raise unknown_name(f"key for {case.workload}", name, [*options, *Recipe.model_fields])
+    return case.model_copy(
+        update={
+            "recipe": build(Recipe, {**case.recipe.model_dump(), **recipe}),
+            "options": {**options, **case.options, **chosen},
+        }
+    )
+
+
+def run_spec(
+    case: Case, loop_name: str, conventions: Conventions = "matched", **more: Any
+) -> RunSpec:
+    """What `loop_name` is to do on `case`. Raises `SpecError`."""
+    entry = loop(loop_name)
+    name = str(entry.path) if loop_name.endswith(".py") else entry.name
+    habits = entry.native if conventions == "native" else {}
+    recipe = build(Recipe, {**case.recipe.model_dump(), **habits})
+    values = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
+    return build(RunSpec, values)
+
+
+def _option(name: str, value: Any, default: Option) -> Option:
+    if isinstance(default, bool) or value is None:
+        fits = value is None or isinstance(value, bool)
+    elif isinstance(default, (int, float)):
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    else:
+        return str(value)
+    if not fits:
+        kind = type(default).__name__
+        raise SpecError(f"option {name} takes a value of type {kind}", repr(value), "change it")
+    return value  # type: ignore[no-any-return]  # its type was just checked against the default's
+
+
+def _modules(folder: str) -> list[Path]:
+    return [path for path in (_PACKAGE / folder).glob("*.py") if path.stem != "__init__"]
+
+
+def _loop(path: Path) -> LoopEntry:
+    summary, constants = _describe(path)
+    return LoopEntry(path.stem, summary, path, constants.get("NATIVE", {}))
+
+
+def _describe(path: Path) -> tuple[str, dict[str, Any]]:
+    """The first sentence of a module's docstring, and its constants that are literal dicts."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise SpecError("a loop or workload is a Python file", f"{path}: {error}", "mend it") from None
+    constants = {}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
+            constants[target.id] = ast.literal_eval(value)
+    doc = ast.get_docstring(tree) or ""
+    return " ".join(doc.split("\n\n")[0].split()), constants

@@ -1,0 +1,67 @@
+"""Digests of tensors and generators: equal for equal bits, and sensitive to every bit and its place.
+
+XXH3 reads a tensor's memory at the machine's bandwidth and sees order, which sums and norms do not.
+It guards against accidents, not against a forger. A tensor on another device is copied to the host.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+import xxhash
+
+__all__ = ["ALGORITHM", "combined", "of_batch", "of_generators", "of_state", "of_tensor"]
+
+ALGORITHM = "xxh3_64"
+
+
+def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
+    """64-bit digest of a tensor's elements in row-major order; shape and dtype do not enter.
+
+    `seed`: the digest of what came before, where one digest is to cover several tensors.
+    """
+    flat = tensor.detach().cpu().contiguous().view(-1)
+    return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy(), seed)
+
+
+def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
+    """Digest of a batch: each tensor's name, shape, dtype and elements."""
+    digest = 0
+    for name, tensor in sorted(batch.items()):
+        head = f"{name} {tuple(tensor.shape)} {tensor.dtype}"
+        digest = of_tensor(tensor, xxhash.xxh3_64_intdigest(head.encode(), digest))
+    return digest
+
+
+def of_state(state: Mapping[str, object]) -> int:
+    """Digest of one parameter's optimizer state; 0 where there is none yet."""
+    digest = 0
+    for name in sorted(state):
+        value = state[name]
+        if isinstance(value, torch.Tensor):
+            digest = of_tensor(value, digest)
+        elif value is not None:
+            digest = xxhash.xxh3_64_intdigest(f"{name} {value!r}".encode(), digest)
+    return digest
+
+
+def of_generators(device: torch.device) -> int:
+    """Digest of the states of Python's, NumPy's and torch's global generators."""
+    python = random.getstate()[1]
+    digest = xxhash.xxh3_64_intdigest(struct.pack(f"{len(python)}Q", *python))
+    kind, key, position, *_ = np.random.get_state()
+    digest = xxhash.xxh3_64_intdigest(key, digest ^ int(position))
+    digest = of_tensor(torch.get_rng_state(), digest)
+    if device.type == "cuda":
+        digest = of_tensor(torch.cuda.get_rng_state(device), digest)
+    return digest
+
+
+def combined(digests: Iterable[int]) -> int:
+    """One digest of several, in their order."""
+    numbers = list(digests)
+    return xxhash.xxh3_64_intdigest(struct.pack(f"{len(numbers)}Q", *numbers))

@@ -1,0 +1,30 @@
+"""Accuracy and F1 of the positive class, as GLUE defines them for MRPC.
+
+A module for the `evaluate` library, shipped because the hub's own cannot be fetched everywhere.
+It is loaded by its path: `evaluate.load(".../accuracy_and_f1.py")`.
+"""
+
+import datasets
+import evaluate
+from sklearn.metrics import accuracy_score, f1_score
+
+_DESCRIPTION = "Accuracy, and the harmonic mean of precision and recall of the class labelled 1."
+
+
+class AccuracyAndF1(evaluate.Metric):
+    """Predictions and references are class numbers, [rows]."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        number = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation="",
+            inputs_description="predictions, references: class numbers",
+            features=datasets.Features({"predictions": number, "references": number}),
+        )
+
+    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+        return {
+            "accuracy": float(accuracy_score(references, predictions)),
+            "f1": float(f1_score(references, predictions, zero_division=0.0)),
+        }

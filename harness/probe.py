@@ -1,0 +1,219 @@
+"""Watches a training loop from outside, through PyTorch's own hooks, so that it sees every loop alike.
+
+A loop says once which model and optimizer it uses; from then on nothing asks for its help. The
+trace probe records values and declines to measure time; the timing probe records times and
+declines to look at values. Neither changes a bit of what is computed, nor draws a random number.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from harness import fingerprint
+from harness.record import RecordWriter
+from harness.workload import Examples, Workload
+
+__all__ = ["Counts", "Probe", "TimingProbe", "TraceProbe"]
+
+OnStep = Callable[[int], None]
+
+
+class Probe(Protocol):
+    """What a loop knows of its observer."""
+
+    def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """To be called once, after the optimizer is made and before the first step."""
+
+
+class Counts:
+    """What was seen, whichever probe saw it."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.micro_batches = 0
+        self.samples = 0
+        self.parameters = 0
+        self.initial_weights: int | None = None
+
+
+class _HookedProbe:
+    """Registers hooks on a model and its optimizer; subclasses say what the hooks do."""
+
+    def __init__(self, writer: RecordWriter, on_step: OnStep) -> None:
+        self.counts = Counts()
+        self._writer = writer
+        self._on_step = on_step
+        self._handles: list[Any] = []
+
+    def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """See `Probe.watch`. Wrappers around either are looked through."""
+        if self._handles:
+            raise RuntimeError("a probe watches one training; make a new one for another")
+        inner = _unwrapped_model(model)
+        trained = [p for p in inner.parameters() if p.requires_grad]
+        self.counts.parameters = sum(p.numel() for p in trained)
+        self._attach(inner, _unwrapped_optimizer(optimizer))
+
+    def close(self) -> None:
+        """Take the hooks off again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        raise NotImplementedError
+
+
+class TimingProbe(_HookedProbe):
+    """Seconds from the end of one optimizer step to the end of the next."""
+
+    def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._since = time.perf_counter()
+        self._handles.append(model.register_forward_pre_hook(self._before_forward, with_kwargs=True))
+        self._handles.append(optimizer.register_step_post_hook(self._after_step))
+
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
+        if torch.is_grad_enabled():
+            self.counts.micro_batches += 1
+            batch = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+            self.counts.samples += len(batch)
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        now = time.perf_counter()
+        self.counts.steps += 1
+        self._writer.add("timings", step=self.counts.steps, step_s=now - self._since)
+        self._on_step(self.counts.steps)
+        self._since = now
+
+
+class TraceProbe(_HookedProbe):
+    """Digests of everything that a step computes, each written as soon as the step is over.
+
+    A micro-batch is the last forward pass with gradients before a backward pass. Gradients are
+    read as autograd leaves them, before a loop can clip or scale them: after each backward pass the
+    digest covers what has accumulated so far, so the last one before a step counts.
+    """
+
+    def __init__(self, writer: RecordWriter, on_step: OnStep, workload: Workload) -> None:
+        super().__init__(writer, on_step)
+        self._workload = workload
+        self._examples = Examples(workload.train_set)
+        self._names: dict[Tensor, str] = {}
+        self._parameters_of_forward: list[str] = []
+        self._forward: dict[str, Any] | None = None
+        self._micro_batches: list[dict[str, Any]] = []
+        self._gradients: dict[str, int] = {}
+        self._norms: dict[str, Tensor] = {}
+
+    def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._names = {tensor: name for name, tensor in model.named_parameters()}
+        self._buffers = dict(model.named_buffers())
+        self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
+        self.counts.initial_weights = self._record_tensors(0, optimizer)["weights"]
+        add = self._handles.append
+        add(model.register_forward_pre_hook(self._before_forward, with_kwargs=True))
+        add(model.register_forward_hook(self._after_forward, with_kwargs=True))
+        for parameter in self._names:
+            if parameter.requires_grad:
+                add(parameter.register_post_accumulate_grad_hook(self._after_backward))
+        add(optimizer.register_step_pre_hook(self._before_step))
+        add(optimizer.register_step_post_hook(self._after_step))
+
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
+        if not torch.is_grad_enabled():
+            return
+        given = {**dict(zip(self._parameters_of_forward, args, strict=False)), **kwargs}
+        columns = self._workload.train_set.column_names
+        batch = {name: given[name] for name in columns if isinstance(given.get(name), Tensor)}
+        ids = self._examples.identify(batch)
+        labels = batch.get("labels")
+        if labels is None:  # the loop keeps them to itself, to compute the loss outside the model
+            labels = self._examples.labels[ids].to(self._workload.device)
+        self._forward = {
+            "sample_ids": ids,
+            "batch_content": fingerprint.of_batch(batch),
+            "rng": fingerprint.of_generators(self._workload.device),
+            "labels": labels,
+        }
+
+    def _after_forward(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if self._forward is None or not torch.is_grad_enabled():
+            return
+        with torch.no_grad():
+            loss = self._workload.loss(output["logits"].float(), self._forward.pop("labels"))
+        self._forward["loss"] = loss
+
+    def _after_backward(self, parameter: Tensor) -> None:
+        if self._forward is not None:  # the first gradient of this backward pass
+            self._micro_batches.append(self._forward)
+            self._forward = None
+        assert parameter.grad is not None
+        name = self._names[parameter]
+        self._gradients[name] = fingerprint.of_tensor(parameter.grad)
+        self._norms[name] = torch.linalg.vector_norm(parameter.grad)
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self._learning_rates = list(dict.fromkeys(rates))
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self.counts.steps += 1
+        step = self.counts.steps
+        for number, micro_batch in enumerate(self._micro_batches, start=1):
+            self.counts.micro_batches += 1
+            self.counts.samples += len(micro_batch["sample_ids"])
+            loss = float(micro_batch.pop("loss"))
+            self._writer.add("micro_batches", step=step, micro_batch=number, loss=loss, **micro_batch)
+        # In the model's order, and as `clip_grad_norm_` does: the norm of the tensors' norms.
+        norms = [self._norms[name] for name in self._names.values() if name in self._norms]
+        norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
+        self._writer.add(
+            "steps",
+            step=step,
+            learning_rate=self._learning_rates,
+            grad_norm=norm,
+            **self._record_tensors(step, optimizer),
+        )
+        self._micro_batches, self._gradients, self._norms = [], {}, {}
+        self._on_step(step)
+
+    def _record_tensors(self, step: int, optimizer: torch.optim.Optimizer) -> dict[str, int]:
+        """Write one row a parameter or buffer; return the digest of each column."""
+        columns: dict[str, list[int]] = {"gradients": [], "weights": [], "optimizer_state": []}
+        named = {name: tensor for tensor, name in self._names.items()} | self._buffers
+        for name, tensor in named.items():
+            gradient = self._gradients.get(name, 0)
+            weight = fingerprint.of_tensor(tensor)
+            state = fingerprint.of_state(optimizer.state.get(tensor, {}))
+            self._writer.add(
+                "tensors",
+                step=step,
+                tensor=name,
+                gradient=gradient,
+                weight=weight,
+                optimizer_state=state,
+            )
+            columns["gradients"].append(gradient)
+            columns["weights"].append(weight)
+            columns["optimizer_state"].append(state)
+        return {name: fingerprint.combined(digests) for name, digests in columns.items()}
+
+
+def _unwrapped_model(model: nn.Module) -> nn.Module:
+    """The module inside `DistributedDataParallel` or `torch.compile`."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return _unwrapped_model(model.module)
+    inner = getattr(model, "_orig_mod", None)
+    return _unwrapped_model(inner) if isinstance(inner, nn.Module) else model
+
+
+def _unwrapped_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer inside Accelerate's wrapper, whose own `step` calls it."""
+    inner = getattr(optimizer, "optimizer", None)
+    return _unwrapped_optimizer(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer

@@ -1,0 +1,289 @@
+"""`RunRecord` and its files: what one run left behind, written as it goes and read without torch.
+
+A record is a folder: `record.json`, a header with a version, and one Parquet file for each trace.
+The header is written last and atomically, and holds the digest of every trace, so a folder without
+a header, or with a trace that was cut or edited, is refused rather than read. Nothing in a record
+is ever executed.
+
+Traces, one row each:
+
+- `steps`: an optimizer update, counted from 1. Learning rates used by it (one for each distinct
+  value among the parameter groups), the total 2-norm of the raw gradients, and digests of the raw
+  gradients, of the weights after it, and of the optimizer's state after it.
+- `micro_batches`: a forward and backward pass. Row ids, digest of the batch's tensors, digest of
+  the random generators just before the forward pass, and the loss as the workload defines it.
+- `tensors`: one parameter at one step; step 0 holds the initial weights.
+- `timings`: seconds of each step, in a timing run only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from harness.errors import RecordError
+from harness.spec import RunSpec
+
+__all__ = [
+    "HEADER",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "Evaluation",
+    "Header",
+    "RecordWriter",
+    "RunRecord",
+    "TraceFile",
+    "write_atomically",
+]
+
+SCHEMA_VERSION = 1
+"""1: first version."""
+
+HEADER = "record.json"
+_ROWS_HELD = 4096  # rows kept in memory before they go to the file as one row group
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "steps": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("learning_rate", pa.list_(pa.float64())),
+            ("grad_norm", pa.float64()),
+            ("gradients", pa.uint64()),
+            ("weights", pa.uint64()),
+            ("optimizer_state", pa.uint64()),
+        ]
+    ),
+    "micro_batches": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("micro_batch", pa.int32()),
+            ("sample_ids", pa.list_(pa.int32())),
+            ("batch_content", pa.uint64()),
+            ("rng", pa.uint64()),
+            ("loss", pa.float64()),
+        ]
+    ),
+    "tensors": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("tensor", pa.dictionary(pa.int16(), pa.string())),
+            ("gradient", pa.uint64()),
+            ("weight", pa.uint64()),
+            ("optimizer_state", pa.uint64()),
+        ]
+    ),
+    "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
+}
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class TraceFile(_Stored):
+    """One Parquet file of a record."""
+
+    rows: int
+    xxh3_128: str
+
+
+class Evaluation(_Stored):
+    """Metrics of the model after `step` updates, over `rows` rows of the evaluation set."""
+
+    step: int
+    rows: int
+    metrics: dict[str, float]
+
+
+class Header(_Stored):
+    """Everything of a run but its traces."""
+
+    schema_version: int
+    spec: RunSpec
+    status: Literal["completed", "failed", "interrupted"]
+    environment: dict[str, Any]
+    digest_algorithm: str = ""
+    steps_expected: int | None = None
+    """Updates that the recipe asks for on this data."""
+    parameters: int = 0
+    """Number of trained scalars."""
+    steps: int = 0
+    micro_batches: int = 0
+    samples: int = 0
+    epochs: float = 0.0
+    """Samples seen over rows in the training set."""
+    initial_weights: str | None = None
+    """Digest of the weights before the first step, in hexadecimal."""
+    tensors_every: int = 1
+    """The `tensors` trace holds each step whose number is a multiple of this, and the first."""
+    evaluations: tuple[Evaluation, ...] = ()
+    wall_s: float | None = None
+    """Seconds in the loop. Not a benchmark: whatever else ran on the machine is in it."""
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    """Why it failed, in a line."""
+    traceback: str | None = None
+    traces: dict[str, TraceFile] = {}
+
+    @property
+    def final_metrics(self) -> dict[str, float]:
+        """Metrics of the evaluation after the last step; empty if there was none."""
+        return self.evaluations[-1].metrics if self.evaluations else {}
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it on success and vanishes on failure."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RecordWriter:
+    """Writes a record as the run goes; memory stays flat however long the run is."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is made; a header left there by an earlier run is removed first."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / HEADER).unlink(missing_ok=True)
+        self.folder = folder
+        self._files: dict[str, pq.ParquetWriter] = {}
+        self._held: dict[str, dict[str, list[Any]]] = {}
+        self._rows: dict[str, int] = {}
+
+    def add(self, trace: str, **row: Any) -> None:
+        """Append one row; `row` names every column of the trace's schema."""
+        held = self._held.setdefault(trace, {name: [] for name in SCHEMAS[trace].names})
+        for name, column in held.items():
+            column.append(row[name])
+        if len(next(iter(held.values()))) >= _ROWS_HELD:
+            self._flush(trace)
+
+    def _flush(self, trace: str) -> None:
+        held = self._held.pop(trace, None)
+        if not held:
+            return
+        table = pa.table(held, schema=SCHEMAS[trace])
+        if trace not in self._files:
+            # Digests look random: a dictionary of them would only make the file larger.
+            coded = [name for name in table.column_names if name in ("step", "tensor")]
+            path = self.folder / f"{trace}.parquet"
+            self._files[trace] = pq.ParquetWriter(
+                path, table.schema, compression="zstd", use_dictionary=coded
+            )
+        self._files[trace].write_table(table)
+        self._rows[trace] = self._rows.get(trace, 0) + table.num_rows
+
+    def close(self, header: Header) -> None:
+        """Finish the traces, then write the header that makes them a record."""
+        for trace in list(self._held):
+            self._flush(trace)
+        for file in self._files.values():
+            file.close()
+        traces = {
+            trace: TraceFile(rows=rows, xxh3_128=_file_digest(self.folder / f"{trace}.parquet"))
+            for trace, rows in self._rows.items()
+        }
+        whole = header.model_copy(update={"traces": traces})
+        with write_atomically(self.folder / HEADER) as path:
+            path.write_text(whole.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+class RunRecord:
+    """A record read back. Traces are read when first asked for, and checked then."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the header. Raises `RecordError` where there is none that this version knows."""
+        self.folder = folder
+        path = folder / HEADER
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise RecordError(
+                f"a record is a folder that holds a readable {HEADER}",
+                folder,
+                "pass the folder of a finished run",
+            ) from None
+        self.header = _header(text, path)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was run."""
+        return self.header.spec
+
+    @cached_property
+    def steps(self) -> pa.Table:
+        """The `steps` trace."""
+        return self.trace("steps")
+
+    @cached_property
+    def micro_batches(self) -> pa.Table:
+        """The `micro_batches` trace."""
+        return self.trace("micro_batches")
+
+    @cached_property
+    def tensors(self) -> pa.Table:
+        """The `tensors` trace."""
+        return self.trace("tensors")
+
+    def trace(self, name: str) -> pa.Table:
+        """One trace, empty where the run left none. Raises `RecordError` where it is damaged."""
+        schema = SCHEMAS[name]
+        stored = self.header.traces.get(name)
+        if stored is None:
+            return schema.empty_table()
+        path = self.folder / f"{name}.parquet"
+        remedy = "run it again, or restore the file"
+        if not path.is_file():
+            raise RecordError("every trace of a record must be there", path, remedy)
+        if _file_digest(path) != stored.xxh3_128:
+            raise RecordError("a trace must be as it was written", f"{path}, changed", remedy)
+        table = pq.read_table(path)
+        if table.num_rows != stored.rows or not table.schema.equals(schema):
+            raise RecordError("a trace must hold the columns and rows of its header", path, remedy)
+        return table
+
+
+def _header(text: str, path: Path) -> Header:
+    try:
+        raw = from_json(text)
+    except ValueError:
+        raise RecordError("a record's header is JSON", path, "run it again") from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"this harness reads records of schema version {SCHEMA_VERSION}",
+            f"version {version} in {path}",
+            "run it again with this version, or read it with the one that wrote it",
+        )
+    try:
+        return Header.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"header field {place}: {first['msg']}", path, "run it again") from None
+
+
+def _file_digest(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

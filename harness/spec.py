@@ -1,0 +1,152 @@
+"""What is to be run: `Recipe`, `Case`, `RunSpec`. Frozen, validated when built, with a stable key.
+
+Every convention on which two training loops can differ is a field of `Recipe`, so that a difference
+between two runs is a difference between two recipes. What is not a convention of training (where
+files go, how progress is shown) is not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import SpecError, unknown_name
+
+__all__ = ["Case", "Conventions", "Option", "Recipe", "RunSpec", "build", "parse_value"]
+
+Conventions = Literal["matched", "native"]
+Option = str | int | float | bool | None
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that depend on every field and on nothing else."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class Recipe(_Frozen):
+    """How a model is trained. The defaults are the course's, as the stock `Trainer` reads them."""
+
+    seed: int = Field(42, ge=0, lt=2**32)
+    """Seed of every global generator, set before the model is built."""
+    data_seed: int | None = Field(None, ge=0, lt=2**32)
+    """Seed of the order of the rows; None: the same as `seed`."""
+    reseed_after_build: bool = True
+    """Set `seed` again once the model exists, as the Trainer does in its constructor."""
+
+    num_epochs: int = Field(3, ge=1)
+    """Passes over the training rows; `max_steps`, where given, wins."""
+    max_steps: int | None = Field(None, ge=1)
+    """Stop after so many optimizer updates. It is also the length of the schedule."""
+    per_device_batch_size: int = Field(8, ge=1)
+    """Rows in a micro-batch on each device."""
+    eval_batch_size: int = Field(8, ge=1)
+    """Rows in a batch of the evaluation."""
+    drop_last: bool = False
+    """Leave out an epoch's last, incomplete batch."""
+    sampler: Literal["seeded", "global", "sequential"] = "seeded"
+    """Order of the rows: a permutation drawn from a generator of its own seeded with `data_seed` +
+    epoch; a permutation drawn from torch's global generator; or the order of the set."""
+    padding: Literal["longest", "max_length"] = "longest"
+    """Pad each batch to its longest row, or every batch to `max_length` (static shapes)."""
+    max_length: int | None = Field(None, ge=2)
+    """Rows are cut to so many tokens; None: the model's own limit."""
+    num_workers: int = Field(0, ge=0)
+    """Processes that fetch batches; 0: the training process itself."""
+
+    optimizer: Literal["adamw"] = "adamw"
+    """The update rule."""
+    optimizer_flavour: Literal["fused", "foreach", "for_loop"] = "fused"
+    """Which of torch's implementations of that rule; they round differently."""
+    learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
+    """Peak of the schedule."""
+    betas: tuple[_Beta, _Beta] = (0.9, 0.999)
+    """Decay of AdamW's two moving averages, each in [0, 1)."""
+    eps: float = Field(1e-8, gt=0, allow_inf_nan=False)
+    """Added to AdamW's denominator."""
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Decoupled decay, per unit of learning rate."""
+    decay_exclusions: Literal["bias_and_norm", "none"] = "bias_and_norm"
+    """Which parameters are never decayed."""
+    lr_schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape of the learning rate over the steps, after the warm-up."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps in which the learning rate rises in a line from 0 to its peak."""
+    max_grad_norm: float | None = Field(1.0, gt=0, allow_inf_nan=False)
+    """Gradients are scaled down to this total 2-norm; None: off."""
+
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """Attention kernel of the model; the two round differently."""
+    num_threads: int = Field(1, ge=1)
+    """Threads of each training process on a CPU; sums are split among them, so they round by it."""
+
+
+class Case(_Frozen):
+    """A recipe applied to a workload on a device."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the case in tables and folders."""
+    workload: str
+    """A file of `harness/workloads/`."""
+    options: dict[str, Option] = {}
+    """Options of that workload, such as `data` and `model`."""
+    recipe: Recipe = Recipe()
+    """How the model is trained."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it is trained."""
+    world_size: Literal[1] = 1
+    """Number of processes."""
+
+
+class RunSpec(_Frozen):
+    """One case trained once by one loop."""
+
+    case: Case
+    """What is trained. Its recipe is the one that everyone was asked to follow."""
+    loop: str
+    """A file of `harness/loops/`, or the path of a loop of the user's own."""
+    recipe: Recipe
+    """What this loop follows: the case's recipe, with the loop's own habits where `native`."""
+    conventions: Conventions = "matched"
+    """Whether the loop follows the recipe to the letter, or keeps its framework's habits."""
+    observe: Literal["trace", "timing"] = "trace"
+    """What the probe records. Values and times never come from the same run."""
+    repeat: int = Field(1, ge=1)
+    """Counts runs of the same loop on the same case."""
+
+
+def build(model: type[Model], values: dict[str, Any]) -> Model:
+    """`model(**values)`, with the first violation raised as a one-line `SpecError`."""
+    for name in values:
+        if name not in model.model_fields:
+            raise unknown_name(f"field of {model.__name__.lower()}", name, model.model_fields)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
+        rule = first["msg"][0].lower() + first["msg"][1:]
+        raise SpecError(f"{place}: {rule}", repr(first["input"]), f"set {place} accordingly") from None
+
+
+def parse_value(text: str) -> Any:
+    """A value of `--set KEY=VALUE`: JSON where it is JSON, None for 'none', else the text itself."""
+    if text.lower() == "none":
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""The default data set and its pretrained model, both made here, so that nothing is downloaded."""

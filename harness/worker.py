@@ -1,0 +1,215 @@
+"""The child process: one `RunSpec` in, one record out.
+
+It tells its parent how it goes, one JSON object a line on its standard output; whatever the loop's
+libraries print goes to standard error. It ends when the parent does. Exit codes: 0 completed,
+2 refused (the spec does not fit what is here), 3 failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import math
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+import torch
+
+from harness import environment, fingerprint
+from harness.errors import HarnessError, SpecError
+from harness.probe import TimingProbe, TraceProbe
+from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
+from harness.seeding import generators_restored, make_deterministic, seed_everything
+from harness.spec import Recipe, RunSpec
+from harness.workload import Workload, check_one_batch, evaluate_model
+
+__all__ = ["main", "train_once"]
+
+_PROGRESS_EVERY_S = 0.2
+
+
+class _Parent:
+    """The way to tell the parent something."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._told_at = 0.0
+
+    def tell(self, event: str, **facts: Any) -> None:
+        self._stream.write(json.dumps({"event": event, **facts}) + "\n")
+        self._stream.flush()
+
+    def progress(self, step: int, total: int) -> None:
+        """At most a few times a second, and always at the end."""
+        now = time.monotonic()
+        if step == total or now - self._told_at >= _PROGRESS_EVERY_S:
+            self._told_at = now
+            self.tell("step", step=step, total=total)
+
+
+def main(arguments: list[str]) -> int:
+    """`SPEC_FILE RECORD_FOLDER` -> exit code."""
+    parent = _Parent(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    spec = RunSpec.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    try:
+        header = train_once(spec, Path(arguments[1]), parent)
+    except SpecError as error:
+        parent.tell("refused", message=str(error))
+        return 2
+    if header.status != "completed":
+        parent.tell("failed", message=header.error)
+        return 3
+    parent.tell("completed")
+    return 0
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of standard input and never writes to it."""
+    sys.stdin.read()
+    os._exit(3)
+
+
+def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
+    """Build, check, train, evaluate, and leave a record in `folder`, also of a failure.
+
+    Raises `SpecError`, with no record left, where the spec cannot be run here at all.
+    """
+    device = _device(spec.case.device)
+    make_deterministic(device, spec.recipe.num_threads)
+    facts: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "spec": spec,
+        "environment": environment.describe(device),
+        "digest_algorithm": fingerprint.ALGORITHM,
+    }
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        loop = _import_loop(spec.loop)
+        parent.tell("building")
+        seed_everything(spec.recipe.seed)
+        workload = _build(spec, device, Path(scratch))
+        with generators_restored():
+            print(check_one_batch(workload, spec.recipe), file=sys.stderr)
+        expected = _steps_expected(workload, spec.recipe)
+        facts["steps_expected"] = expected
+
+        writer = RecordWriter(folder)
+
+        def on_step(step: int) -> None:
+            parent.progress(step, expected)
+
+        probe = (
+            TraceProbe(writer, on_step, workload)
+            if spec.observe == "trace"
+            else TimingProbe(writer, on_step)
+        )
+        try:
+            facts |= _train_and_evaluate(loop, workload, spec.recipe, probe)
+        except (Exception, KeyboardInterrupt) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            facts["status"] = "interrupted" if interrupted else "failed"
+            line = " ".join(str(error).split())
+            facts["error"] = "stopped by the user" if interrupted else f"{type(error).__name__}: {line}"
+            facts["traceback"] = traceback.format_exc()
+        probe.close()
+        counts = probe.counts
+        header = Header(
+            **facts,
+            parameters=counts.parameters,
+            steps=counts.steps,
+            micro_batches=counts.micro_batches,
+            samples=counts.samples,
+            epochs=counts.samples / len(workload.train_set),
+            initial_weights=None
+            if counts.initial_weights is None
+            else f"{counts.initial_weights:016x}",
+        )
+        writer.close(header)
+    return header
+
+
+def _train_and_evaluate(
+    loop: ModuleType, workload: Workload, recipe: Recipe, probe: TraceProbe | TimingProbe
+) -> dict[str, Any]:
+    if recipe.reseed_after_build:
+        seed_everything(recipe.seed)
+    started = time.perf_counter()
+    model = loop.train(workload, recipe, probe)
+    wall_s = time.perf_counter() - started
+    rows, metrics = evaluate_model(workload, recipe, model)
+    evaluation = Evaluation(step=probe.counts.steps, rows=rows, metrics=metrics)
+    return {
+        "status": "completed",
+        "wall_s": wall_s,
+        "evaluations": (evaluation,),
+        "warnings": tuple(_collapse(workload, metrics)),
+    }
+
+
+def _collapse(workload: Workload, metrics: dict[str, float]) -> list[str]:
+    """A model that always answers with the commonest class has learned nothing, however it scores."""
+    labels = torch.as_tensor(workload.eval_set["labels"][:])
+    share = float(torch.bincount(labels).max()) / len(labels)
+    if not math.isclose(metrics.get("accuracy", math.nan), share, rel_tol=1e-12):
+        return []
+    return [
+        f"majority-class collapse: accuracy {share:.4f} is what always answering "
+        f"{int(torch.bincount(labels).argmax())} gives; two such runs agree in nothing"
+    ]
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SpecError(
+            "device cuda needs a GPU that this torch can use",
+            f"torch {torch.__version__} without one",
+            "pass --device cpu",
+        )
+    return torch.device(name)
+
+
+def _build(spec: RunSpec, device: torch.device, scratch: Path) -> Workload:
+    module = importlib.import_module(f"harness.workloads.{spec.case.workload}")
+    return module.build(spec.case.options, spec.recipe, device, scratch)  # type: ignore[no-any-return]  # every workload has it
+
+
+def _import_loop(name: str) -> ModuleType:
+    if name.endswith(".py"):
+        source = importlib.util.spec_from_file_location(f"user_loop_{Path(name).stem}", name)
+        assert source is not None and source.loader is not None  # the suffix was checked
+        module = importlib.util.module_from_spec(source)
+        try:
+            source.loader.exec_module(module)
+        except Exception as error:
+            raise SpecError("a loop given as a file must import", f"{name}: {error}", "mend it") from error
+    else:
+        module = importlib.import_module(f"harness.loops.{name}")
+    if not callable(getattr(module, "train", None)):
+        raise SpecError("a loop has a function train(workload, recipe, probe)", name, "add it")
+    return module
+
+
+def _steps_expected(workload: Workload, recipe: Recipe) -> int:
+    rows, size = len(workload.train_set), recipe.per_device_batch_size
+    batches = rows // size if recipe.drop_last else math.ceil(rows / size)
+    if not batches:
+        raise SpecError(
+            "an epoch needs at least one batch", f"{rows} rows at {size} a batch", "lower the size"
+        )
+    return recipe.max_steps or recipe.num_epochs * batches
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HarnessError as error:
+        sys.exit(f"harness: {error}")

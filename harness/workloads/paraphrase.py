@@ -1,0 +1,34 @@
+"""Sentence pairs from a seeded grammar with a small pretrained BERT: the default, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+
+from harness.pair_classification import PairData, build_workload, read_folder
+from harness.spec import Option, Recipe
+from harness.synthetic.sentence_pairs import splits
+from harness.workload import Workload
+
+__all__ = ["build"]
+
+# Read as literals by the catalogue; None: what the package brings along.
+OPTIONS = {"data": None, "model": None}
+RECIPE: dict[str, object] = {}
+
+_CHECKPOINT = Path(__file__).parent.parent / "synthetic" / "checkpoint"
+
+
+def build(
+    options: dict[str, Option], recipe: Recipe, device: torch.device, output_dir: Path
+) -> Workload:
+    """The workload. Raises `SpecError` for data or a model that does not fit."""
+    if options["data"] is None:
+        train, validation = splits()
+        pairs = PairData(Dataset.from_list(train), Dataset.from_list(validation))
+    else:
+        pairs = read_folder(Path(str(options["data"])))
+    checkpoint = str(options["model"] or _CHECKPOINT)
+    return build_workload("paraphrase", pairs, checkpoint, recipe, device, output_dir)
