@@ -7,6 +7,7 @@ They are read from the source as literals and never executed, so that listing ne
 from __future__ import annotations
 
 import ast
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from harness.spec import Case, Conventions, Option, Recipe, RunSpec, build
 __all__ = [
     "LoopEntry",
     "WorkloadEntry",
+    "case_from_file",
     "cases",
     "loop",
     "loops",
@@ -102,6 +104,27 @@ def cases() -> dict[str, Case]:
         )
         for entry in workloads().values()
     }
+
+
+def case_from_file(path: Path) -> Case:
+    """A case written as TOML: the fields of `Case`, with tables `options` and `recipe`.
+
+    Raises `SpecError`.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise SpecError("a case file must exist", path, "check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError("a case file is TOML", f"{path}: {error}", "mend it") from None
+    for name in content:
+        if name not in Case.model_fields:
+            raise unknown_name(f"field in {path}", name, Case.model_fields)
+    entry = workload(str(content.get("workload", "paraphrase")))
+    settings = {**content.pop("options", {}), **content.pop("recipe", {})}
+    values = {"name": path.stem, **content, "workload": entry.name, "options": entry.options}
+    case = build(Case, {**values, "recipe": build(Recipe, entry.recipe)})
+    return with_settings(case, settings)
 
 
 def with_settings(case: Case, settings: dict[str, Any]) -> Case:

@@ -187,7 +187,7 @@ def _main(
     steps: Annotated[
         int,
         typer.Option(min=1, help="Updates, each of 32 fresh pairs."),
-    ] = 3000,
+    ] = 700,
     seed: Annotated[int, typer.Option(help="Seed of the first weights, dropout and pairs.")] = 0,
 ) -> None:
     """Pretrain the tiny BERT of the default case on sentence matching.

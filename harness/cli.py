@@ -1,0 +1,211 @@
+"""The command line: reads what was asked, calls the rooms below, prints, and picks the exit code.
+
+Exit codes: 0 what was asked holds; 1 a difference; 2 wrong use; 3 a run failed; 4 no verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness import catalogue
+from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
+from harness.report.model import Report
+from harness.report.render import FORMATS, shown, write
+from harness.report.terminal import print_report
+from harness.session import compare_folders, run_cases
+from harness.spec import Case, Conventions, Recipe, parse_value
+
+__all__ = ["main"]
+
+EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
+DEVICES = tuple(get_args(Case.model_fields["device"].annotation))
+
+app = typer.Typer(
+    name="harness",
+    help="Is this training loop the same as that one? If not, at which step and why?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the results; default: a new one in reports/.")
+]
+
+
+def main() -> int:
+    """Run the command line and return its exit code. Nothing below it prints or exits."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except HarnessError as error:
+        return _complain(str(error), 3 if isinstance(error, RunFailed) else 2)
+    except KeyboardInterrupt:
+        return _complain("interrupted; records that were complete are kept", 3)
+    except Exception as error:
+        # The class of wrong-use errors is private to typer, or to click, by version.
+        if hasattr(error, "format_message"):
+            return _complain(error.format_message(), 2)
+        raise
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"harness: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201  # the door may
+    return code
+
+
+@app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Cases, loops with their native conventions, workloads, devices and recipe fields."""
+    loops, workloads, cases = catalogue.loops(), catalogue.workloads(), catalogue.cases()
+    if as_json:
+        content = {
+            "cases": {name: case.model_dump(mode="json") for name, case in cases.items()},
+            "loops": {n: {"summary": e.summary, "native": e.native} for n, e in loops.items()},
+            "workloads": {
+                n: {"summary": e.summary, "options": e.options} for n, e in workloads.items()
+            },
+            "devices": DEVICES,
+            "recipe": {
+                name: {"default": field.default, "description": field.description}
+                for name, field in Recipe.model_fields.items()
+            },
+        }
+        Console(soft_wrap=True).print_json(json.dumps(content))
+        return
+    console = Console()
+    first = Table("case", "workload", "options", "what", title="Cases and workloads", title_justify="left")
+    for name, case in cases.items():
+        entry = workloads[case.workload]
+        first.add_row(name, case.workload, escape(shown(case.options)), escape(entry.summary))
+    second = Table("loop", "what", title="Loops", title_justify="left")
+    for entry_of_loop in loops.values():
+        second.add_row(entry_of_loop.name, escape(entry_of_loop.summary))
+    third = Table("field", "matched", *loops, title="Conventions, where a loop's native ones depart", title_justify="left")
+    for name, field in Recipe.model_fields.items():
+        departs = [shown(e.native[name]) if name in e.native else "" for e in loops.values()]
+        if any(departs):
+            third.add_row(name, escape(shown(field.default)), *map(escape, departs))
+    fourth = Table("field", "default", "what", title="Recipe: fields for --set", title_justify="left")
+    for name, field in Recipe.model_fields.items():
+        fourth.add_row(name, escape(shown(field.default)), escape(" ".join((field.description or "").split())))
+    for table in (first, second, third, fourth):
+        console.print(table)
+    console.print(f"Devices: {', '.join(DEVICES)}")
+
+
+@app.command("run")
+def run_command(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CASE|case.toml]...", help="Default: paraphrase.", show_default=False),
+    ] = None,
+    loops: Annotated[
+        str, typer.Option(help="Loops to compare, or paths of your own; the first is the reference.")
+    ] = "plain,accelerated,trainer",
+    device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
+    conventions: Annotated[
+        str,
+        typer.Option(help="matched: every loop follows one recipe; native: its framework's habits."),
+    ] = "matched",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default: as many as have a core.")
+    ] = None,
+    out: OutOption = None,
+) -> int:
+    """Train each case by each loop and compare all pairs, value by value, step by step.
+
+    Example: harness run mrpc --set data=FOLDER --set model=FOLDER --set max_steps=50
+    """
+    if conventions not in get_args(Conventions):
+        raise unknown_name("conventions", conventions, get_args(Conventions))
+    if device not in DEVICES:
+        raise unknown_name("device", device, DEVICES)
+    chosen = [
+        catalogue.with_settings(_case(name), _settings(settings)).model_copy(
+            update={"device": device}
+        )
+        for name in cases or ["paraphrase"]
+    ]
+    report, folder = run_cases(
+        chosen,
+        loops=[name.strip() for name in loops.split(",") if name.strip()],
+        conventions=conventions,  # type: ignore[arg-type]  # just checked against its values
+        jobs=jobs,
+        out=out,
+        command=_command(),
+        console=Console(stderr=True),
+    )
+    return _show(report, folder)
+
+
+@app.command("compare")
+def compare_command(
+    reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
+    candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    out: OutOption = None,
+) -> int:
+    """Compare two records, or two output folders pair by pair. Needs no torch."""
+    report, folder = compare_folders(reference, candidate, out, _command())
+    return _show(report, folder)
+
+
+@app.command("report")
+def report_command(
+    run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
+    formats: Annotated[
+        str, typer.Option("--format", help=f"Some of: {', '.join(FORMATS)}.")
+    ] = ",".join(FORMATS),
+) -> int:
+    """Print a report again and write its files anew."""
+    report = Report.read(run_dir)
+    write(report, run_dir, [name.strip() for name in formats.split(",")])
+    return _show(report, run_dir)
+
+
+def _show(report: Report, folder: Path) -> int:
+    console = Console()
+    print_report(report, console)
+    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    return EXIT_CODES[report.verdict]
+
+
+def _command() -> list[str]:
+    return ["harness", *sys.argv[1:]]
+
+
+def _case(name: str) -> Case:
+    known = catalogue.cases()
+    if name.endswith(".toml"):
+        return catalogue.case_from_file(Path(name))
+    if name not in known:
+        raise unknown_name("case", name, [*known, "or a file that ends in .toml"])
+    return known[name]
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    found = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise SpecError("--set takes KEY=VALUE", repr(pair), "write for example max_steps=50")
+        found[name.strip()] = parse_value(value)
+    return found

@@ -1,0 +1,1 @@
+"""Comparisons and runs -> a report, and the report -> files and tables. Pure: nothing is run here."""

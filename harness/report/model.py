@@ -1,0 +1,170 @@
+"""`Report`: what is said about a set of runs. The shape of `report.json` is a contract.
+
+A field may be added; none changes its meaning without a new schema version.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.compare import Comparison
+from harness.errors import RecordError
+from harness.record import RunRecord, write_atomically
+from harness.units import number
+
+__all__ = ["REPORT_FILE", "REPORT_VERSION", "Report", "RunSummary", "Verdict", "sentence", "verdict"]
+
+REPORT_VERSION = 1
+"""1: first version."""
+REPORT_FILE = "report.json"
+
+Verdict = Literal["equivalent", "different", "regression", "no_verdict", "failed"]
+_AGREEING = ("identical", "within_noise", "equivalent")
+
+
+class RunSummary(BaseModel):
+    """One run, without its traces."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    case: str
+    loop: str
+    device: str
+    world_size: int
+    status: str
+    steps: int
+    final_metrics: dict[str, float]
+    record: str
+    """Path of the record, relative to the report's folder."""
+    conventions: str
+    overrides: dict[str, Any]
+    """Recipe fields in which this loop departs from the case's recipe, with its values."""
+    samples: int
+    epochs: float
+    wall_s: float | None
+    """Seconds in the loop; not a benchmark."""
+    samples_per_s: float | None
+    """Samples over those seconds; not a benchmark."""
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Report(BaseModel):
+    """Everything that the pages show."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    schema_version: int = REPORT_VERSION
+    verdict: Verdict
+    comparisons: tuple[Comparison, ...]
+    runs: tuple[RunSummary, ...]
+    recipes: dict[str, dict[str, Any]]
+    """The recipe that each case asked for, with the options of its workload."""
+    environment: dict[str, Any]
+    """Of the first run; where others differ, their own records say so."""
+    command: tuple[str, ...]
+
+    def write_json(self, folder: Path) -> Path:
+        """`report.json` in `folder`, atomically."""
+        path = folder / REPORT_FILE
+        with write_atomically(path) as temporary:
+            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Report:
+        """The report in `folder`. Raises `RecordError` where there is none that can be read."""
+        path = folder / REPORT_FILE
+        remedy = "pass the output folder of a harness command"
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError:
+            raise RecordError(f"a run folder holds a {REPORT_FILE}", folder, remedy) from None
+        except (ValidationError, UnicodeDecodeError):
+            rule = f"{REPORT_FILE} must be of schema version {REPORT_VERSION} and whole"
+            raise RecordError(rule, path, remedy) from None
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[tuple[str, RunRecord]],
+        comparisons: Sequence[Comparison],
+        folder: Path,
+        command: Sequence[str],
+    ) -> Report:
+        """A report for labelled records; their paths are kept relative to `folder`."""
+        runs = tuple(_summary(label, record, folder) for label, record in records)
+        cases = {record.spec.case.name: record.spec.case for _, record in records}
+        return cls(
+            verdict=verdict([run.status for run in runs], comparisons),
+            comparisons=tuple(comparisons),
+            runs=runs,
+            recipes={
+                name: {**case.options, **case.recipe.model_dump(mode="json")}
+                for name, case in cases.items()
+            },
+            environment=records[0][1].header.environment if records else {},
+            command=tuple(command),
+        )
+
+
+def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
+    header, spec = record.header, record.spec
+    asked = spec.case.recipe.model_dump(mode="json")
+    followed = spec.recipe.model_dump(mode="json")
+    return RunSummary(
+        case=spec.case.name,
+        loop=label,
+        device=spec.case.device,
+        world_size=spec.case.world_size,
+        status=header.status,
+        steps=header.steps,
+        final_metrics=header.final_metrics,
+        record=os.path.relpath(record.folder, folder),
+        conventions=spec.conventions,
+        overrides={name: followed[name] for name in asked if asked[name] != followed[name]},
+        samples=header.samples,
+        epochs=header.epochs,
+        wall_s=header.wall_s,
+        samples_per_s=header.samples / header.wall_s if header.wall_s else None,
+        warnings=header.warnings,
+        error=header.error,
+    )
+
+
+def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
+    """The worst of all: a failure, then a difference, then not knowing; else equivalent."""
+    outcomes = [comparison.outcome for comparison in comparisons]
+    if any(status != "completed" for status in statuses):
+        return "failed"
+    if "different" in outcomes:
+        return "different"
+    if not outcomes or any(outcome not in _AGREEING for outcome in outcomes):
+        return "no_verdict"
+    return "equivalent"
+
+
+def sentence(comparison: Comparison) -> str:
+    """One line for a reader: the outcome, and where it comes from."""
+    pair = f"{comparison.candidate} against {comparison.reference}"
+    if comparison.outcome == "identical":
+        return f"{pair}: identical, bit for bit, at all {comparison.steps} steps"
+    first = comparison.first_divergence
+    if first is None:
+        why = comparison.doubts[0] if comparison.doubts else "no reason recorded"
+        return f"{pair}: {comparison.outcome}; {why}"
+    where = f"step {first.step}"
+    if first.micro_batch is not None:
+        where += f", micro-batch {first.micro_batch}"
+    place = first.stage
+    if first.tensor is not None:
+        place += f" of {first.tensor}"
+    if first.tensors_differing and first.tensors_differing > 1:
+        place += f" and {first.tensors_differing - 1} more"
+    apart = f", {number(first.max_ulp)} ulp apart" if first.max_ulp is not None else ""
+    return f"{pair}: {comparison.outcome}, first at {where} in {place}{apart}"

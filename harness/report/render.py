@@ -1,0 +1,106 @@
+"""A report -> Markdown and HTML by templates, and the files of an output folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from harness.compare import Comparison
+from harness.errors import unknown_name
+from harness.metrics import metric
+from harness.record import write_atomically
+from harness.report.model import Report, sentence
+from harness.units import number, quantity
+
+__all__ = ["FORMATS", "HEADLINES", "render", "shown", "write"]
+
+FORMATS = {"md": "report.md", "html": "report.html", "json": "report.json"}
+
+HEADLINES = {
+    "equivalent": "The loops are the same",
+    "different": "The loops differ",
+    "regression": "Something got worse",
+    "no_verdict": "No verdict",
+    "failed": "A run failed",
+}
+"""What each verdict says, in a few words."""
+
+
+def shown(value: Any) -> str:
+    """A value of a divergence or a recipe for a reader; long lists are cut."""
+    if isinstance(value, float):
+        return number(value, 9)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {shown(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        parts = [shown(part) for part in value[:12]]
+        return "[" + ", ".join(parts + (["..."] if len(value) > 12 else [])) + "]"
+    return "none" if value is None else str(value)
+
+
+def conventions(report: Report) -> list[tuple[str, str, dict[str, str]]]:
+    """Case, recipe field, and the value of each loop that departs there from the recipe."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for run in report.runs:
+        for name, value in run.overrides.items():
+            rows.setdefault((run.case, name), {})[run.loop] = shown(value)
+    return [(case, name, values) for (case, name), values in sorted(rows.items())]
+
+
+def _stages(comparison: Comparison) -> list[tuple[str, str]]:
+    """Stage and what became of it, for every stage recorded."""
+    rows = []
+    for stage in comparison.stages:
+        text = f"equal in all {stage.compared}"
+        if stage.first is not None:
+            text = f"differs in {stage.differing} of {stage.compared}, from step {stage.first.step}"
+        rows.append((stage.stage, text))
+    return rows
+
+
+def render(report: Report, template: str) -> str:
+    """The report through `template` ('report.md' or 'report.html'); HTML is escaped."""
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"quantity": quantity, "number": number, "shown": shown, "cell": _cell}
+    metrics = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
+    return environment.get_template(f"{template}.j2").render(
+        report=report,
+        headline=HEADLINES[report.verdict],
+        sentences=[sentence(comparison) for comparison in report.comparisons],
+        stages=_stages,
+        metrics=[metric(name) for name in metrics],
+        conventions=conventions(report),
+        loops=list(dict.fromkeys(run.loop for run in report.runs)),
+        command=shlex.join(report.command),
+    )
+
+
+def _cell(text: Any) -> str:
+    """Text that stays within one cell of a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
+    """The files of `formats` in `folder`, each atomically. Raises `SpecError` for another format."""
+    written = []
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown_name("format", name, FORMATS)
+        path = folder / FORMATS[name]
+        if name == "json":
+            report.write_json(folder)
+        else:
+            with write_atomically(path) as temporary:
+                temporary.write_text(render(report, FORMATS[name]), encoding="utf-8")
+        written.append(path)
+    return written

@@ -1,0 +1,90 @@
+"""A report -> tables for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from harness.metrics import metric
+from harness.report.model import Report, sentence
+from harness.report.render import HEADLINES, conventions, shown
+from harness.units import quantity
+
+__all__ = ["print_report"]
+
+_COLOURS = {"identical": "green", "different": "red", "equivalent": "green", "failed": "red"}
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Runs, comparisons, what stands behind them, and the verdict last."""
+    console.print(_runs(report))
+    if conventions(report):
+        console.print(_conventions(report))
+    if report.comparisons:
+        console.print(_comparisons(report))
+    for run in report.runs:
+        for warning in run.warnings:
+            console.print(Text(f"{run.case}, {run.loop}: {warning}", style="yellow"))
+        if run.error:
+            console.print(Text(f"{run.case}, {run.loop} {run.status}: {run.error}", style="red"))
+    for comparison in report.comparisons:
+        console.print(Text(sentence(comparison)))
+        for doubt in comparison.doubts:
+            console.print(Text(f"  {doubt}", style="yellow"))
+    colour = _COLOURS.get(report.verdict, "yellow")
+    console.print(f"[bold {colour}]{HEADLINES[report.verdict]}[/] ({report.verdict})")
+
+
+def _runs(report: Report) -> Table:
+    names = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
+    table = Table(title="Runs", caption="* of one traced run: not a benchmark", title_justify="left")
+    for heading in ("case", "loop", "status"):
+        table.add_column(heading)
+    for heading in ("steps", "samples", *(metric(name).title for name in names)):
+        table.add_column(heading, justify="right")
+    table.add_column("wall time*", justify="right")
+    table.add_column("samples/s*", justify="right")
+    for run in report.runs:
+        values = (quantity(run.final_metrics.get(name), metric(name).unit) for name in names)
+        table.add_row(
+            escape(run.case),
+            escape(run.loop),
+            run.status,
+            str(run.steps),
+            str(run.samples),
+            *values,
+            quantity(run.wall_s, "s"),
+            quantity(run.samples_per_s, ""),
+        )
+    return table
+
+
+def _conventions(report: Report) -> Table:
+    loops = list(dict.fromkeys(run.loop for run in report.runs))
+    table = Table(title="Native conventions: where a loop departs", title_justify="left")
+    for heading in ("field", "recipe", *loops):
+        table.add_column(escape(heading))
+    for case, name, values in conventions(report):
+        asked = shown(report.recipes[case][name])
+        table.add_row(name, escape(asked), *(escape(values.get(loop, "")) for loop in loops))
+    return table
+
+
+def _comparisons(report: Report) -> Table:
+    table = Table(title="Comparisons", title_justify="left")
+    for heading in ("case", "reference", "candidate", "outcome", "steps", "first divergence"):
+        table.add_column(heading, justify="right" if heading == "steps" else "left")
+    for comparison in report.comparisons:
+        first = comparison.first_divergence
+        where = "" if first is None else f"step {first.step}, {first.stage}"
+        table.add_row(
+            escape(comparison.case),
+            escape(comparison.reference),
+            escape(comparison.candidate),
+            f"[{_COLOURS.get(comparison.outcome, 'yellow')}]{comparison.outcome}[/]",
+            str(comparison.steps),
+            where,
+        )
+    return table

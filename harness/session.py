@@ -1,0 +1,185 @@
+"""What the commands do, without a command line: run cases or compare folders, and leave a report."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import catalogue
+from harness.compare import Comparison, compare, missing
+from harness.errors import RecordError, SpecError
+from harness.progress import bars
+from harness.record import HEADER, RunRecord
+from harness.report.model import REPORT_FILE, Report
+from harness.report.render import write
+from harness.runner import Run, label, run_all
+from harness.spec import Case, Conventions
+
+__all__ = ["compare_folders", "compare_pairs", "run_cases"]
+
+RECORDS = "records"
+
+
+def run_cases(
+    cases: Sequence[Case],
+    loops: Sequence[str],
+    conventions: Conventions,
+    jobs: int | None,
+    out: Path | None,
+    command: Sequence[str],
+    console: Console,
+) -> tuple[Report, Path]:
+    """Train every case by every loop, compare each pair of loops, write the report.
+
+    A loop named twice runs twice. `jobs`: runs at a time; None: one for each core that a run's
+    threads do not take. Raises `SpecError` with nothing left behind where something does not fit;
+    on KeyboardInterrupt the records stay and a report of them is written.
+    """
+    if len({case.name for case in cases}) < len(cases):
+        raise SpecError("each case of a run has its own name", [c.name for c in cases], "rename one")
+    if not loops:
+        raise SpecError("a run needs a loop", "none", "pass --loops plain,trainer")
+    planned = []
+    for case in cases:
+        seen: dict[str, int] = {}
+        for name in loops:
+            seen[name] = seen.get(name, 0) + 1
+            planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name]))
+    if jobs is None:
+        jobs = 1
+        if all(case.device == "cpu" for case in cases):
+            threads = max(spec.recipe.num_threads for spec in planned)
+            jobs = max(1, (os.cpu_count() or 1) // threads)
+    with _output_folder(out, cases[0].name) as folder:
+        runs = [
+            Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned
+        ]
+        names = [run.folder for run in runs]
+        if len(set(names)) < len(names):
+            raise SpecError("loops need names of their own", ", ".join(loops), "rename a file")
+        try:
+            with bars(runs, console) as on_event:
+                run_all(runs, jobs, on_event)
+        except KeyboardInterrupt:
+            if any((run.folder / HEADER).is_file() for run in runs):
+                _report_runs(runs, folder, command)
+            raise
+        return _report_runs(runs, folder, command), folder
+
+
+def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> Report:
+    records: list[tuple[str, RunRecord]] = []
+    absent: dict[tuple[str, str], str] = {}
+    for run in runs:
+        if (run.folder / HEADER).is_file():
+            records.append((label(run.spec), RunRecord(run.folder)))
+        else:
+            absent[run.spec.case.name, label(run.spec)] = "it was stopped before it left a record"
+    comparisons = []
+    for case in dict.fromkeys(run.spec.case.name for run in runs):
+        found = {name: record for name, record in records if record.spec.case.name == case}
+        names = [label(run.spec) for run in runs if run.spec.case.name == case]
+        for one, two in itertools.combinations(names, 2):
+            comparisons.append(_pair(case, (one, two), found.get(one), found.get(two)))
+    report = Report.of(records, comparisons, folder, command)
+    write(report, folder)
+    return report
+
+
+def compare_folders(
+    reference: Path, candidate: Path, out: Path | None, command: Sequence[str]
+) -> tuple[Report, Path]:
+    """Compare two records, or two output folders run by run, and write the report.
+
+    Raises `SpecError` or `RecordError` where a path holds neither.
+    """
+    left, right = _records(reference), _records(candidate)
+    with _output_folder(out, "compare") as folder:
+        names = (str(reference), str(candidate))
+        comparisons = compare_pairs(left, right, names)
+        records = [
+            (f"{side}: {name}", record)
+            for side, found in zip(names, (left, right), strict=True)
+            for (_, name), record in found.items()
+        ]
+        report = Report.of(records, comparisons, folder, command)
+        write(report, folder)
+    return report, folder
+
+
+Found = dict[tuple[str, str], RunRecord]
+
+
+def compare_pairs(left: Found, right: Found, names: tuple[str, str]) -> list[Comparison]:
+    """Pairs of runs by case and loop; a run that only one side has is `incomparable`.
+
+    A single record on each side is a pair, whatever its loop.
+    """
+    if len(left) == len(right) == 1:
+        (one,), (two,) = left.items(), right.items()
+        labels = (one[0][1], two[0][1])
+        if labels[0] == labels[1]:
+            labels = (f"{names[0]}", f"{names[1]}")
+        return [compare(one[1], two[1], labels)]
+    return [
+        _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides)
+        for case, loop in dict.fromkeys([*left, *right])
+        for sides in [(left.get((case, loop)), right.get((case, loop)))]
+    ]
+
+
+def _pair(
+    case: str, labels: tuple[str, str], one: RunRecord | None, two: RunRecord | None
+) -> Comparison:
+    if one is None or two is None:
+        absent = labels[0] if one is None else labels[1]
+        return missing(case, *labels, f"{absent} is missing; run it")
+    return compare(one, two, labels)
+
+
+def _records(path: Path) -> Found:
+    """The records at `path`: itself one, or the output folder of a run."""
+    if (path / HEADER).is_file():
+        record = RunRecord(path)
+        return {(record.spec.case.name, label(record.spec)): record}
+    if not path.is_dir():
+        raise SpecError("a record or run folder must exist", path, "check the path")
+    if not (path / REPORT_FILE).is_file():
+        raise RecordError(
+            f"a run folder holds a {REPORT_FILE}, a record a {HEADER}", path, "pass one of those"
+        )
+    found = {}
+    for run in Report.read(path).runs:
+        record = RunRecord(path / run.record)
+        found[run.case, run.loop] = record
+    return found
+
+
+@contextmanager
+def _output_folder(out: Path | None, name: str) -> Iterator[Path]:
+    """A new folder; when what is done inside is refused or cannot be done, it is gone again."""
+    folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    number = 1
+    while out is None and folder.exists():
+        number += 1
+        folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    except (SpecError, RecordError):
+        for content in folder.iterdir():
+            shutil.rmtree(content) if content.is_dir() else content.unlink()
+        if not existed:
+            folder.rmdir()
+        raise
