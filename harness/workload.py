@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from harness.errors import SpecError
 from harness.spec import Recipe
 
-__all__ = ["Examples", "MetricModule", "Workload", "check_one_batch", "evaluate_model"]
+__all__ = ["Examples", "MetricModule", "Scores", "Workload", "check_one_batch", "evaluate_model"]
 
 
 class MetricModule(Protocol):
@@ -82,10 +82,17 @@ def _row_key(columns: Any) -> bytes:
     return b"|".join(np.asarray(column, dtype=np.int64).tobytes() for column in columns)
 
 
-def evaluate_model(
-    workload: Workload, recipe: Recipe, model: torch.nn.Module
-) -> tuple[int, dict[str, float]]:
-    """Rows seen and metrics over the evaluation set: the course's loop, for every model alike.
+class Scores(NamedTuple):
+    """What an evaluation found."""
+
+    rows: int
+    metrics: dict[str, float]
+    predicted: frozenset[int]
+    """Classes that were predicted at least once."""
+
+
+def evaluate_model(workload: Workload, recipe: Recipe, model: torch.nn.Module) -> Scores:
+    """Score the model on the evaluation set: the course's loop, for every model alike.
 
     `loss` is the mean over rows, not over batches. Draws from torch's global generator once, as
     every pass over a `DataLoader` does.
@@ -97,15 +104,19 @@ def evaluate_model(
     )
     metric = workload.metric()
     rows, loss_sum = 0, 0.0
+    predicted: set[int] = set()
     model.eval()
     for batch in loader:
         batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
         with torch.no_grad():
             logits = model(**batch).logits
-        metric.add_batch(predictions=logits.argmax(dim=-1).cpu(), references=batch["labels"].cpu())
+        predictions = logits.argmax(dim=-1).cpu()
+        predicted.update(predictions.tolist())
+        metric.add_batch(predictions=predictions, references=batch["labels"].cpu())
         rows += len(batch["labels"])
         loss_sum += float(workload.loss(logits, batch["labels"])) * len(batch["labels"])
-    return rows, {**(metric.compute() or {}), "loss": loss_sum / rows}
+    metrics = {**(metric.compute() or {}), "loss": loss_sum / rows}
+    return Scores(rows, metrics, frozenset(predicted))
 
 
 def check_one_batch(workload: Workload, recipe: Recipe) -> str:
