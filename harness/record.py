@@ -255,7 +255,11 @@ class RunRecord:
             raise RecordError("every trace of a record must be there", path, remedy)
         if _file_digest(path) != stored.xxh3_128:
             raise RecordError("a trace must be as it was written", f"{path}, changed", remedy)
-        table = pq.read_table(path)
+        try:
+            # Not `read_table`: that imports pandas, which takes longer than everything else.
+            table = pq.ParquetFile(path).read()
+        except pa.ArrowInvalid:
+            raise RecordError("a trace is a Parquet file", path, remedy) from None
         if table.num_rows != stored.rows or not table.schema.equals(schema):
             raise RecordError("a trace must hold the columns and rows of its header", path, remedy)
         return table

@@ -103,7 +103,7 @@ def compare_folders(
     """
     left, right = _records(reference), _records(candidate)
     with _output_folder(out, "compare") as folder:
-        names = (str(reference), str(candidate))
+        names = _short_names(reference, candidate)
         comparisons = compare_pairs(left, right, names)
         records = [
             (f"{side}: {name}", record)
@@ -113,6 +113,13 @@ def compare_folders(
         report = Report.of(records, comparisons, folder, command)
         write(report, folder)
     return report, folder
+
+
+def _short_names(one: Path, two: Path) -> tuple[str, str]:
+    """What tells the two folders apart for a reader."""
+    if one.name != two.name:
+        return one.name, two.name
+    return str(one), str(two)
 
 
 Found = dict[tuple[str, str], RunRecord]
@@ -127,7 +134,7 @@ def compare_pairs(left: Found, right: Found, names: tuple[str, str]) -> list[Com
         (one,), (two,) = left.items(), right.items()
         labels = (one[0][1], two[0][1])
         if labels[0] == labels[1]:
-            labels = (f"{names[0]}", f"{names[1]}")
+            labels = names
         return [compare(one[1], two[1], labels)]
     return [
         _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides)
