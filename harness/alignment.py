@@ -58,18 +58,27 @@ class Alignment:
     def micro_batches(self) -> AlignedTrace:
         """One row a micro-batch; the part is its number within the step."""
         return _align(
-            *((table, _keys(table, table["micro_batch"])) for table in self._tables("micro_batches"))
+            *(
+                (table, _keys(table, table["micro_batch"]))
+                for table in self._tables("micro_batches")
+            )
         )
 
     @cached_property
     def tensors(self) -> AlignedTrace:
         """One row a parameter and step; the part is the parameter's place in the model."""
         left, right = self._tables("tensors")
-        names = pa.chunked_array(
-            [*left["tensor"].unify_dictionaries().cast(pa.string()).chunks,
-             *right["tensor"].unify_dictionaries().cast(pa.string()).chunks],
-            type=pa.string(),
-        ).combine_chunks().dictionary_encode()
+        names = (
+            pa.chunked_array(
+                [
+                    *left["tensor"].unify_dictionaries().cast(pa.string()).chunks,
+                    *right["tensor"].unify_dictionaries().cast(pa.string()).chunks,
+                ],
+                type=pa.string(),
+            )
+            .combine_chunks()
+            .dictionary_encode()
+        )
         numbers = pa.chunked_array([names.indices])
         return _align(
             (left, _keys(left, numbers.slice(0, len(left)))),
@@ -83,12 +92,12 @@ class Alignment:
 
 
 def _bits(column: pa.ChunkedArray) -> Bits:
-    values = column.to_numpy()
+    values: npt.NDArray[Any] = column.to_numpy()
     return values if values.dtype == np.uint64 else values.astype(np.float64).view(np.uint64)
 
 
 def _keys(table: pa.Table, part: pa.ChunkedArray | None = None) -> Keys:
-    keys = table["step"].to_numpy().astype(np.int64) << _PART_BITS
+    keys: Keys = table["step"].to_numpy().astype(np.int64) << _PART_BITS
     return keys if part is None else keys + part.to_numpy().astype(np.int64)
 
 

@@ -186,7 +186,9 @@ def _describe(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise SpecError("a loop or workload is a Python file", f"{path}: {error}", "mend it") from None
+        raise SpecError(
+            "a loop or workload is a Python file", f"{path}: {error}", "mend it"
+        ) from None
     constants = {}
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)

@@ -37,7 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder for the results; default: a new one in reports/.")
+    Path | None,
+    typer.Option("--out", help="Folder for the results; default: a new one in reports/."),
 ]
 
 
@@ -88,21 +89,33 @@ def list_command(
         Console(soft_wrap=True).print_json(json.dumps(content))
         return
     console = Console()
-    first = Table("case", "workload", "options", "what", title="Cases and workloads", title_justify="left")
+    first = Table(
+        "case", "workload", "options", "what", title="Cases and workloads", title_justify="left"
+    )
     for name, case in cases.items():
         entry = workloads[case.workload]
         first.add_row(name, case.workload, escape(shown(case.options)), escape(entry.summary))
     second = Table("loop", "what", title="Loops", title_justify="left")
     for entry_of_loop in loops.values():
         second.add_row(entry_of_loop.name, escape(entry_of_loop.summary))
-    third = Table("field", "matched", *loops, title="Conventions, where a loop's native ones depart", title_justify="left")
+    third = Table(
+        "field",
+        "matched",
+        *loops,
+        title="Conventions, where a loop's native ones depart",
+        title_justify="left",
+    )
     for name, field in Recipe.model_fields.items():
         departs = [shown(e.native[name]) if name in e.native else "" for e in loops.values()]
         if any(departs):
             third.add_row(name, escape(shown(field.default)), *map(escape, departs))
-    fourth = Table("field", "default", "what", title="Recipe: fields for --set", title_justify="left")
+    fourth = Table(
+        "field", "default", "what", title="Recipe: fields for --set", title_justify="left"
+    )
     for name, field in Recipe.model_fields.items():
-        fourth.add_row(name, escape(shown(field.default)), escape(" ".join((field.description or "").split())))
+        fourth.add_row(
+            name, escape(shown(field.default)), escape(" ".join((field.description or "").split()))
+        )
     for table in (first, second, third, fourth):
         console.print(table)
     console.print(f"Devices: {', '.join(DEVICES)}")
@@ -112,19 +125,26 @@ def list_command(
 def run_command(
     cases: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CASE|case.toml]...", help="Default: paraphrase.", show_default=False),
+        typer.Argument(
+            metavar="[CASE|case.toml]...", help="Default: paraphrase.", show_default=False
+        ),
     ] = None,
     loops: Annotated[
-        str, typer.Option(help="Loops to compare, or paths of your own; the first is the reference.")
+        str,
+        typer.Option(help="Loops to compare, or paths of your own; the first is the reference."),
     ] = "plain,accelerated,trainer",
     device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
     conventions: Annotated[
         str,
-        typer.Option(help="matched: every loop follows one recipe; native: its framework's habits."),
+        typer.Option(
+            help="matched: every loop follows one recipe; native: its framework's habits."
+        ),
     ] = "matched",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time; default: as many as have a core.")

@@ -166,7 +166,8 @@ def _implausible(record: RunRecord, label: str) -> Iterator[str]:
     if len(steps) < 2:
         yield f"{label}: {len(steps)} step(s) recorded, which shows no course; train for 2 or more"
     if header.status == "completed" and header.steps_expected not in (None, len(steps)):
-        yield f"{label}: {len(steps)} steps recorded where its recipe asks for {header.steps_expected}"
+        asked = header.steps_expected
+        yield f"{label}: {len(steps)} steps recorded where its recipe asks for {asked}"
     if (header.steps, header.micro_batches) != (len(steps), len(micro)):
         yield f"{label}: its header counts {header.steps} steps, its trace {len(steps)}"
     for name, table in (("grad_norm", steps), ("loss", micro)):
@@ -224,4 +225,3 @@ def _figures(record: RunRecord) -> dict[str, float]:
     if header.wall_s:
         figures |= {"wall_s": header.wall_s, "samples_per_s": header.samples / header.wall_s}
     return figures
-

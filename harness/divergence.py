@@ -35,7 +35,11 @@ STAGES = (
 )
 """Stages of training in causal order."""
 
-_TENSOR_COLUMN = {"gradients": "gradient", "weights": "weight", "optimizer_state": "optimizer_state"}
+_TENSOR_COLUMN = {
+    "gradients": "gradient",
+    "weights": "weight",
+    "optimizer_state": "optimizer_state",
+}
 
 
 class Divergence(BaseModel):
@@ -170,9 +174,7 @@ def _data_order(both: Alignment) -> StageDifference:
 
 
 def _order_divergence(step: int, part: int, one: Any, two: Any) -> Divergence:
-    return Divergence(
-        step=step, micro_batch=part, stage="data_order", reference=one, candidate=two
-    )
+    return Divergence(step=step, micro_batch=part, stage="data_order", reference=one, candidate=two)
 
 
 def _digests(both: Alignment) -> Iterator[StageDifference]:

@@ -26,7 +26,8 @@ def describe(device: torch.device) -> dict[str, Any]:
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity")
+        "cores": len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
         else os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "threads": torch.get_num_threads(),
@@ -64,7 +65,10 @@ def _commit() -> str | None:
         ).stdout.strip()
         changed = subprocess.run(
             [*git, "status", "--porcelain", "--", str(where)],
-            capture_output=True, text=True, check=True, timeout=10,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -45,7 +45,9 @@ class RunFailed(HarnessError):
     """A worker started and did not finish."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], error: type[HarnessError] = SpecError) -> HarnessError:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], error: type[HarnessError] = SpecError
+) -> HarnessError:
     """The error for a name that is not known: lists the known ones, the nearest first."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Digests of tensors and generators: equal for equal bits, and sensitive to every bit and its place.
+"""Digests of tensors and generators: equal for equal bits, sensitive to each bit and its place.
 
 XXH3 reads a tensor's memory at the machine's bandwidth and sees order, which sums and norms do not.
 It guards against accidents, not against a forger. A tensor on another device is copied to the host.
@@ -25,7 +25,7 @@ def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
     `seed`: the digest of what came before, where one digest is to cover several tensors.
     """
     flat = tensor.detach().cpu().contiguous().view(-1)
-    return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy(), seed)
+    return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy().data, seed)
 
 
 def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
@@ -53,8 +53,8 @@ def of_generators(device: torch.device) -> int:
     """Digest of the states of Python's, NumPy's and torch's global generators."""
     python = random.getstate()[1]
     digest = xxhash.xxh3_64_intdigest(struct.pack(f"{len(python)}Q", *python))
-    kind, key, position, *_ = np.random.get_state()
-    digest = xxhash.xxh3_64_intdigest(key, digest ^ int(position))
+    numpy = np.random.get_state(legacy=False)["state"]
+    digest = xxhash.xxh3_64_intdigest(numpy["key"].tobytes(), digest ^ int(numpy["pos"]))
     digest = of_tensor(torch.get_rng_state(), digest)
     if device.type == "cuda":
         digest = of_tensor(torch.cuda.get_rng_state(device), digest)

@@ -35,7 +35,7 @@ __all__ = ["PairData", "build_workload", "read_folder"]
 
 _COLUMNS = ("sentence1", "sentence2", "label")
 _METRIC = Path(__file__).parent / "metric_modules" / "accuracy_and_f1.py"
-_READERS = {
+_READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
     ".jsonl": partial(pd.read_json, lines=True, dtype=False, convert_dates=False),
     ".json": partial(pd.read_json, dtype=False, convert_dates=False),
     ".csv": partial(pd.read_csv, keep_default_na=False),
@@ -77,7 +77,9 @@ def _read_split(folder: Path, split: str) -> Dataset:
             try:
                 frame = reader(path)
             except ValueError as error:  # pandas and pyarrow raise subclasses of it
-                raise SpecError(f"{split}{suffix} must be readable", error, "mend the file") from None
+                raise SpecError(
+                    f"{split}{suffix} must be readable", error, "mend the file"
+                ) from None
             return Dataset.from_pandas(frame, preserve_index=False)
     kinds = ", ".join(suffix[1:] for suffix in _READERS)
     raise SpecError(
@@ -111,7 +113,11 @@ def build_workload(
     def prepare(rows: Dataset) -> Dataset:
         dropped = [column for column in rows.column_names if column != "label"]
         encoded = rows.map(
-            tokenize, batched=True, remove_columns=dropped, keep_in_memory=True, load_from_cache_file=False
+            tokenize,
+            batched=True,
+            remove_columns=dropped,
+            keep_in_memory=True,
+            load_from_cache_file=False,
         )
         return encoded.rename_column("label", "labels").with_format("torch")
 
@@ -124,7 +130,9 @@ def build_workload(
         collate=DataCollatorWithPadding(tokenizer, padding=recipe.padding, max_length=limit),
         loss=torch.nn.functional.cross_entropy,
         # Its own cache, since runs side by side would wait for each other's files.
-        metric=lambda: evaluate.load(str(_METRIC), keep_in_memory=True, experiment_id=str(os.getpid())),
+        metric=lambda: evaluate.load(
+            str(_METRIC), keep_in_memory=True, experiment_id=str(os.getpid())
+        ),
         device=device,
         output_dir=output_dir,
     )

@@ -1,4 +1,4 @@
-"""Watches a training loop from outside, through PyTorch's own hooks, so that it sees every loop alike.
+"""Watches a training loop from outside, by PyTorch's own hooks, and so sees every loop alike.
 
 A loop says once which model and optimizer it uses; from then on nothing asks for its help. The
 trace probe records values and declines to measure time; the timing probe records times and
@@ -75,7 +75,9 @@ class TimingProbe(_HookedProbe):
 
     def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self._since = time.perf_counter()
-        self._handles.append(model.register_forward_pre_hook(self._before_forward, with_kwargs=True))
+        self._handles.append(
+            model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+        )
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
@@ -169,7 +171,9 @@ class TraceProbe(_HookedProbe):
             self.counts.micro_batches += 1
             self.counts.samples += len(micro_batch["sample_ids"])
             loss = float(micro_batch.pop("loss"))
-            self._writer.add("micro_batches", step=step, micro_batch=number, loss=loss, **micro_batch)
+            self._writer.add(
+                "micro_batches", step=step, micro_batch=number, loss=loss, **micro_batch
+            )
         # In the model's order, and as `clip_grad_norm_` does: the norm of the tensors' norms.
         norms = [self._norms[name] for name in self._names.values() if name in self._norms]
         norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -24,7 +25,7 @@ __all__ = ["bars"]
 def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
     """A listener for `run_all` that draws one bar a run on `console`."""
     if not console.is_terminal:
-        yield lambda number, event: None
+        yield lambda _number, _event: None
         return
     with Progress(
         TextColumn("{task.fields[case]} {task.description}"),
@@ -42,7 +43,7 @@ def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
             for run in runs
         ]
 
-        def on_event(number: int, event: dict[str, object]) -> None:
+        def on_event(number: int, event: dict[str, Any]) -> None:
             task = tasks[number]
             name = event["event"]
             if name == "building":
@@ -50,7 +51,7 @@ def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
                 progress.update(task, state="building")
             elif name == "step":
                 progress.update(
-                    task, completed=event["step"], total=event["total"], state="training"  # type: ignore[arg-type]  # the worker sends integers
+                    task, completed=event["step"], total=event["total"], state="training"
                 )
             elif name == "ended":
                 progress.stop_task(task)

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,5 @@ def _stop(workers: Any, number: signal.Signals) -> None:
 
 
 def _signal(worker: _Worker, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it ended by itself
         os.killpg(worker.process.pid, number)
-    except ProcessLookupError:
-        pass  # it ended by itself

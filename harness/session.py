@@ -1,13 +1,12 @@
-"""What the commands do, without a command line: run cases or compare folders, and leave a report."""
+"""What the commands do, without a command line: run cases or compare folders; leave a report."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -44,7 +43,9 @@ def run_cases(
     on KeyboardInterrupt the records stay and a report of them is written.
     """
     if len({case.name for case in cases}) < len(cases):
-        raise SpecError("each case of a run has its own name", [c.name for c in cases], "rename one")
+        raise SpecError(
+            "each case of a run has its own name", [c.name for c in cases], "rename one"
+        )
     if not loops:
         raise SpecError("a run needs a loop", "none", "pass --loops plain,trainer")
     planned = []
@@ -59,9 +60,7 @@ def run_cases(
             threads = max(spec.recipe.num_threads for spec in planned)
             jobs = max(1, (os.cpu_count() or 1) // threads)
     with _output_folder(out, cases[0].name) as folder:
-        runs = [
-            Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned
-        ]
+        runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
         names = [run.folder for run in runs]
         if len(set(names)) < len(names):
             raise SpecError("loops need names of their own", ", ".join(loops), "rename a file")

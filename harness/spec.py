@@ -137,11 +137,13 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
         rule = first["msg"][0].lower() + first["msg"][1:]
-        raise SpecError(f"{place}: {rule}", repr(first["input"]), f"set {place} accordingly") from None
+        raise SpecError(
+            f"{place}: {rule}", repr(first["input"]), f"set {place} accordingly"
+        ) from None
 
 
 def parse_value(text: str) -> Any:
-    """A value of `--set KEY=VALUE`: JSON where it is JSON, None for 'none', else the text itself."""
+    """A value of `--set KEY=VALUE`: JSON where it is JSON, None for 'none', else the text."""
     if text.lower() == "none":
         return None
     if text.lower() in ("true", "false"):

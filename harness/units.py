@@ -28,7 +28,9 @@ def quantity(value: float | None, unit: str) -> str:
             scaled, step = scaled / 1024, step + 1
         return f"{number(scaled, 3)} {_BYTES[step]}"
     if unit == "s" and 0 < abs(value) < 1:
-        return f"{number(value * 1e3, 3)} ms" if abs(value) >= 1e-3 else f"{number(value * 1e6, 3)} µs"
+        return (
+            f"{number(value * 1e3, 3)} ms" if abs(value) >= 1e-3 else f"{number(value * 1e6, 3)} µs"
+        )
     if unit == "s" and abs(value) >= 120:
         return f"{int(value // 60)} min {value % 60:.0f} s"
     return f"{number(value)} {unit}".strip()

@@ -98,7 +98,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         seed_everything(spec.recipe.seed)
         workload = _build(spec, device, Path(scratch))
         with generators_restored():
-            print(check_one_batch(workload, spec.recipe), file=sys.stderr)
+            print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
         expected = _steps_expected(workload, spec.recipe)
         facts["steps_expected"] = expected
 
@@ -114,11 +114,13 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         )
         try:
             facts |= _train_and_evaluate(loop, workload, spec.recipe, probe)
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # any loop, any error
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
             line = " ".join(str(error).split())
-            facts["error"] = "stopped by the user" if interrupted else f"{type(error).__name__}: {line}"
+            facts["error"] = (
+                "stopped by the user" if interrupted else f"{type(error).__name__}: {line}"
+            )
             facts["traceback"] = traceback.format_exc()
         probe.close()
         counts = probe.counts
@@ -160,7 +162,7 @@ def _collapse(scores: Scores) -> list[str]:
     if len(scores.predicted) > 1:
         return []
     return [
-        f"majority-class collapse: all {scores.rows} rows were given class {min(scores.predicted)}; "
+        f"majority-class collapse: all {scores.rows} rows got class {min(scores.predicted)}; "
         "that two such runs score alike means nothing"
     ]
 
@@ -183,12 +185,15 @@ def _build(spec: RunSpec, device: torch.device, scratch: Path) -> Workload:
 def _import_loop(name: str) -> ModuleType:
     if name.endswith(".py"):
         source = importlib.util.spec_from_file_location(f"user_loop_{Path(name).stem}", name)
-        assert source is not None and source.loader is not None  # the suffix was checked
+        assert source is not None  # since the suffix is .py
+        assert source.loader is not None
         module = importlib.util.module_from_spec(source)
         try:
             source.loader.exec_module(module)
         except Exception as error:
-            raise SpecError("a loop given as a file must import", f"{name}: {error}", "mend it") from error
+            raise SpecError(
+                "a loop given as a file must import", f"{name}: {error}", "mend it"
+            ) from error
     else:
         module = importlib.import_module(f"harness.loops.{name}")
     if not callable(getattr(module, "train", None)):

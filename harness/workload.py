@@ -1,4 +1,4 @@
-"""`Workload`: everything that a loop needs besides a recipe, and the final evaluation for all loops.
+"""`Workload`: all that a loop needs besides a recipe, and the final evaluation for all loops.
 
 It declines to train: no optimizer, no schedule, no order of the rows.
 """
@@ -33,7 +33,7 @@ class MetricModule(Protocol):
 
 @dataclass(frozen=True)
 class Workload:
-    """A task on a device. `train_set` and `eval_set` yield dicts of tensors, `labels` among them."""
+    """A task on a device. Its sets yield dicts of tensors, `labels` among them."""
 
     name: str
     model: PreTrainedModel
@@ -71,7 +71,7 @@ class Examples:
         """Labels of the training set, [rows]."""
 
     def identify(self, batch: Mapping[str, Tensor]) -> list[int]:
-        """Row numbers of a batch of shape [batch, length]; `UNKNOWN` for what is no training row."""
+        """Row numbers of a batch [batch, length]; `UNKNOWN` for what is no training row."""
         columns = [batch[name].cpu().numpy() for name in self._keys]
         mask = batch["attention_mask"].cpu().numpy().astype(bool)
         rows = ([column[i][mask[i]] for column in columns] for i in range(len(mask)))
@@ -98,7 +98,7 @@ def evaluate_model(workload: Workload, recipe: Recipe, model: torch.nn.Module) -
     every pass over a `DataLoader` does.
     """
     loader = DataLoader(
-        workload.eval_set,  # type: ignore[arg-type]  # datasets.Dataset is a map-style dataset
+        workload.eval_set,
         batch_size=recipe.eval_batch_size,
         collate_fn=workload.collate,
     )

@@ -42,7 +42,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         drop_last=recipe.drop_last,
         num_workers=recipe.num_workers,
     )
-    model = workload.model
+    model: torch.nn.Module = workload.model
     optimizer = torch.optim.AdamW(
         parameter_groups(model, recipe),
         lr=recipe.learning_rate,
@@ -81,7 +81,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             step += 1
             if step == num_steps:
                 break
-    return accelerator.unwrap_model(model)
+    return workload.model
 
 
 def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 """The plain PyTorch loop: nothing but torch, every rule of the recipe written out."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
@@ -24,7 +25,8 @@ NATIVE = {
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train the workload's model by the recipe and return it."""
-    model = workload.model.to(workload.device)
+    model: torch.nn.Module = workload.model
+    model.to(workload.device)
     optimizer = build_optimizer(model, recipe)
     steps_per_epoch = len(epoch_loader(workload, recipe, epoch=0))
     num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
@@ -71,9 +73,12 @@ def build_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optim
     )
 
 
-def epoch_loader(workload: Workload, recipe: Recipe, epoch: int) -> DataLoader:
+def epoch_loader(
+    workload: Workload, recipe: Recipe, epoch: int
+) -> DataLoader[dict[str, torch.Tensor]]:
     """The batches of one epoch. Making it draws nothing; iterating over it does."""
     rows = workload.train_set
+    order: Iterable[int]
     if recipe.sampler == "seeded":  # the same order in every loop, another one in every epoch
         seed = recipe.seed if recipe.data_seed is None else recipe.data_seed
         generator = torch.Generator().manual_seed(seed + epoch)

@@ -8,7 +8,7 @@ from harness.spec import Recipe
 from harness.workload import Workload
 
 # What the Trainer does by itself is what the recipe's defaults say: matched is its conventions.
-NATIVE = {}
+NATIVE: dict[str, object] = {}
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
@@ -45,13 +45,13 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         callbacks=[Watch(probe)],
     )
     trainer.train()
-    return trainer.model
+    return workload.model
 
 
 def optimizer_choice(
     model: torch.nn.Module, recipe: Recipe
 ) -> tuple[type[torch.optim.Optimizer], dict[str, object]]:
-    """AdamW and its arguments; the Trainer makes the groups, unless nothing is exempt from decay."""
+    """AdamW and its arguments; the Trainer makes the groups, unless all are decayed alike."""
     options: dict[str, object] = {
         "lr": recipe.learning_rate,
         "betas": recipe.betas,

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 _DESCRIPTION = "Accuracy, and the harmonic mean of precision and recall of the class labelled 1."
 
 
-class AccuracyAndF1(evaluate.Metric):
+class AccuracyAndF1(evaluate.Metric):  # type: ignore[misc]  # the library is untyped
     """Predictions and references are class numbers, [rows]."""
 
     def _info(self) -> evaluate.MetricInfo:

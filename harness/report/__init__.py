@@ -1,1 +1,1 @@
-"""Comparisons and runs -> a report, and the report -> files and tables. Pure: nothing is run here."""
+"""Comparisons and runs -> a report -> files and tables. Pure: nothing is run here."""

@@ -17,7 +17,15 @@ from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
 from harness.units import number
 
-__all__ = ["REPORT_FILE", "REPORT_VERSION", "Report", "RunSummary", "Verdict", "sentence", "verdict"]
+__all__ = [
+    "REPORT_FILE",
+    "REPORT_VERSION",
+    "Report",
+    "RunSummary",
+    "Verdict",
+    "sentence",
+    "verdict",
+]
 
 REPORT_VERSION = 1
 """1: first version."""

@@ -91,7 +91,7 @@ def _cell(text: Any) -> str:
 
 
 def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
-    """The files of `formats` in `folder`, each atomically. Raises `SpecError` for another format."""
+    """The files of `formats` in `folder`, each atomically. Raises `SpecError` for others."""
     written = []
     for name in formats:
         if name not in FORMATS:

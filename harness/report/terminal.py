@@ -39,7 +39,9 @@ def print_report(report: Report, console: Console) -> None:
 
 def _runs(report: Report) -> Table:
     names = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
-    table = Table(title="Runs", caption="* of one traced run: not a benchmark", title_justify="left")
+    table = Table(
+        title="Runs", caption="* of one traced run: not a benchmark", title_justify="left"
+    )
     for heading in ("case", "loop", "status"):
         table.add_column(heading)
     for heading in ("steps", "samples", *(metric(name).title for name in names)):

@@ -7,6 +7,9 @@ fresh at every step, and asks two questions of each: are these paraphrases (thro
 and which words state a changed fact (through each token). The second gives every word its share
 of the error. Both heads are thrown away: who fine-tunes begins with a fresh classifier.
 
+Pretraining stops early on purpose. After 3000 steps, one epoch of fine-tuning is right on 0.99 of
+the validation rows and the other two epochs change nothing; after 700 steps there is room left.
+
 It is no part of a comparison and follows no recipe. It runs on the CPU, in one thread.
 """
 
@@ -186,7 +189,9 @@ def _main(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint; made if missing.")],
     steps: Annotated[
         int,
-        typer.Option(min=1, help="Updates, each of 32 fresh pairs."),
+        typer.Option(
+            min=1, help="Updates, each of 32 fresh pairs; more of them leave less to fine-tune."
+        ),
     ] = 700,
     seed: Annotated[int, typer.Option(help="Seed of the first weights, dropout and pairs.")] = 0,
 ) -> None:

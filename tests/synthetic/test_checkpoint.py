@@ -52,4 +52,4 @@ def test_folder_is_small_and_says_where_it_comes_from() -> None:
 
     assert size_bytes <= 4_000_000
     assert {"steps", "seed", "torch", "transformers"} <= set(provenance)
-    assert provenance["matching_accuracy"] > 0.85
+    assert provenance["matching_accuracy"] > 0.80

@@ -1,0 +1,42 @@
+# `make run` and `make test` do everything from a fresh clone with only Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Nothing here needs the hub; without this, libraries ask it and wait.
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help install run test lint types benchmarks clean
+
+help: ## what can be asked for
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+install: $(READY) ## make the environment from the pinned constraints
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	# torch by itself and exactly pinned: a range would bring gigabytes of CUDA packages along.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: $(READY) ## train the embedded default by all three loops and compare them
+	$(BIN)/python -m harness run
+
+test: $(READY) ## the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## strict types
+	$(BIN)/mypy
+
+benchmarks: $(READY) ## determinism and equivalence of the built-in cases, and what tracing costs
+	$(BIN)/python -m pytest benchmarks
+
+clean: ## take the environment away again
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
