@@ -18,6 +18,7 @@ from rich.table import Table
 
 from harness import catalogue
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
+from harness.publishing import publish
 from harness.report.model import Report
 from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
@@ -199,6 +200,18 @@ def report_command(
     report = Report.read(run_dir)
     write(report, run_dir, [name.strip() for name in formats.split(",")])
     return _show(report, run_dir)
+
+
+@app.command("publish")
+def publish_command(
+    run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
+    name: Annotated[str, typer.Argument(help="Its name under reports/published/.")],
+) -> None:
+    """Copy a run to reports/published/NAME, its per-tensor trace thinned to stay under 3 MB."""
+    target = Path("reports") / "published" / name
+    stride = publish(run_dir, target)
+    kept = "whole" if stride == 1 else f"every {stride}th step"
+    Console().print(f"Published: {target} (per-tensor trace: {kept})", soft_wrap=True)
 
 
 def _show(report: Report, folder: Path) -> int:

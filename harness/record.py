@@ -180,7 +180,10 @@ class RecordWriter:
         held = self._held.pop(trace, None)
         if not held:
             return
-        table = pa.table(held, schema=SCHEMAS[trace])
+        self.add_table(trace, pa.table(held, schema=SCHEMAS[trace]))
+
+    def add_table(self, trace: str, table: pa.Table) -> None:
+        """Append many rows at once, as one row group."""
         if trace not in self._files:
             # Digests look random: a dictionary of them would only make the file larger.
             coded = [name for name in table.column_names if name in ("step", "tensor")]

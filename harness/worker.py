@@ -28,10 +28,10 @@ from harness.errors import HarnessError, SpecError
 from harness.probe import TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
 from harness.seeding import generators_restored, make_deterministic, seed_everything
-from harness.spec import Recipe, RunSpec
+from harness.spec import Case, Recipe, RunSpec
 from harness.workload import Scores, Workload, check_one_batch, evaluate_model
 
-__all__ = ["main", "train_once"]
+__all__ = ["build_workload", "main", "train_once"]
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -74,8 +74,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _end_with_parent() -> None:
-    """The parent holds the other end of standard input and never writes to it."""
-    sys.stdin.read()
+    """The parent holds the other end of standard input and never writes to it.
+
+    The descriptor is read, not `sys.stdin`: a lock held on that by this thread would be copied into
+    the processes that a DataLoader forks, which close it first of all, and wait for ever.
+    """
+    while os.read(0, 1):
+        pass
     os._exit(3)
 
 
@@ -96,7 +101,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         loop = _import_loop(spec.loop)
         parent.tell("building")
         seed_everything(spec.recipe.seed)
-        workload = _build(spec, device, Path(scratch))
+        workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
         with generators_restored():
             print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
         expected = _steps_expected(workload, spec.recipe)
@@ -177,9 +182,10 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _build(spec: RunSpec, device: torch.device, scratch: Path) -> Workload:
-    module = importlib.import_module(f"harness.workloads.{spec.case.workload}")
-    return module.build(spec.case.options, spec.recipe, device, scratch)  # type: ignore[no-any-return]  # every workload has it
+def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir: Path) -> Workload:
+    """The workload of a case. Raises `SpecError` where its parts do not fit together."""
+    module = importlib.import_module(f"harness.workloads.{case.workload}")
+    return module.build(case.options, recipe, device, output_dir)  # type: ignore[no-any-return]  # every workload has it
 
 
 def _import_loop(name: str) -> ModuleType:

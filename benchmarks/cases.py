@@ -1,0 +1,10 @@
+"""The named cases that `pytest benchmarks/` runs."""
+
+from __future__ import annotations
+
+from harness import catalogue
+
+__all__ = ["CASES"]
+
+CASES = catalogue.cases()
+"""By name: each workload with its default recipe."""

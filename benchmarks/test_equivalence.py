@@ -1,0 +1,17 @@
+"""Do the loops train the same model by one recipe?"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cases import CASES
+from benchmarks.conftest import LOOPS, Runs
+from harness.report.model import sentence
+
+
+@pytest.mark.parametrize("loop", LOOPS[1:])
+@pytest.mark.parametrize("case", CASES)
+def test_a_loop_equals_the_plain_one(case: str, loop: str, runs: Runs) -> None:
+    """Every recorded value of the loop is that of the plain loop, bit for bit."""
+    found = runs.comparison(case, "plain", loop)
+    assert "identical" == found.outcome, (sentence(found), found.doubts)

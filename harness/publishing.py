@@ -1,0 +1,60 @@
+"""Copies a run's output folder to where published reports stand, thinned to a size fit for a repo.
+
+Verdicts, reports and the per-step traces are kept whole. Only the per-tensor trace is thinned: it
+serves to name the tensor once a step is found, so every k-th step of it is enough to look at.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import SpecError
+from harness.record import Header, RecordWriter, RunRecord
+from harness.report.model import Report
+from harness.report.render import write
+
+__all__ = ["publish"]
+
+_LIMIT_BYTES = 3_000_000
+_STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> int:
+    """Copy the run in `run_folder` to `target`; return the stride that its tensors were thinned by.
+
+    Raises `SpecError` where `target` exists or nothing fits into `limit_bytes`.
+    """
+    report = Report.read(run_folder)
+    if target.exists():
+        raise SpecError("a published report has a new name", target, "pass another")
+    for stride in _STRIDES:
+        try:
+            target.mkdir(parents=True)
+            for run in report.runs:
+                _copy_thinned(RunRecord(run_folder / run.record), target / run.record, stride)
+            write(report, target)
+            size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+            if size <= limit_bytes:
+                return stride
+        except BaseException:
+            shutil.rmtree(target)
+            raise
+        shutil.rmtree(target)
+    raise SpecError(
+        f"a published report stays under {limit_bytes} bytes", size, "publish fewer runs"
+    )
+
+
+def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:
+    writer = RecordWriter(folder)
+    for name in record.header.traces:
+        table = record.trace(name)
+        if name == "tensors":
+            steps = table["step"].to_numpy()
+            table = table.filter(np.isin(steps, (0, 1)) | (steps % stride == 0))
+        writer.add_table(name, table)
+    header = record.header.model_dump()
+    writer.close(Header.model_validate({**header, "tensors_every": stride}))

@@ -1,0 +1,168 @@
+"""Synthetic records: a plausible short run as plain rows, which a test may spoil and then write.
+
+Nothing is trained. Two drafts made alike are equal in every value, so whatever a test changes in
+one of them is the only difference.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.compare import Comparison, compare
+from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter, RunRecord
+from harness.report.model import Report
+from harness.spec import Case, Recipe, RunSpec
+
+STEPS = 6
+MICRO_BATCHES = 2
+BATCH_SIZE = 4
+TENSORS = ("embedding.weight", "classifier.weight", "classifier.bias")
+STAGE_COLUMNS = {
+    "gradients": "gradient",
+    "weights": "weight",
+    "optimizer_state": "optimizer_state",
+}
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Draft:
+    """A record before it is written."""
+
+    header: dict[str, Any]
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+
+    def step(self, number: int) -> Row:
+        """The row of `steps` with that number."""
+        return next(row for row in self.rows["steps"] if row["step"] == number)
+
+    def micro_batch(self, step: int, number: int = 1) -> Row:
+        """One row of `micro_batches`."""
+        place = (step, number)
+        rows = self.rows["micro_batches"]
+        return next(row for row in rows if (row["step"], row["micro_batch"]) == place)
+
+    def tensor(self, step: int, name: str) -> Row:
+        """One row of `tensors`."""
+        rows = self.rows["tensors"]
+        return next(row for row in rows if (row["step"], row["tensor"]) == (step, name))
+
+    def cut(self, steps: int) -> None:
+        """Keep the first `steps` steps of every trace, and evaluate after the last of them."""
+        for trace, rows in self.rows.items():
+            self.rows[trace] = [row for row in rows if row["step"] <= steps]
+        self.header["evaluations"] = (evaluation(steps),)
+        self.recount()
+
+    def recount(self) -> None:
+        """Make the header's counts those of the rows."""
+        micro = self.rows["micro_batches"]
+        self.header["steps"] = len(self.rows["steps"])
+        self.header["micro_batches"] = len(micro)
+        self.header["samples"] = sum(len(row["sample_ids"]) for row in micro)
+        self.header["epochs"] = self.header["samples"] / (STEPS * MICRO_BATCHES * BATCH_SIZE)
+
+    def write(self, folder: Path) -> RunRecord:
+        """The record in `folder`, written as a run writes it and read back."""
+        writer = RecordWriter(folder)
+        for trace, rows in self.rows.items():
+            for row in rows:
+                writer.add(trace, **row)
+        writer.close(Header(**self.header))
+        return RunRecord(folder)
+
+
+Spoil = Callable[[Draft], object]
+
+
+def fake_digest(*parts: object) -> int:
+    """64 bits that depend on `parts`, alike on every machine."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+def evaluation(step: int, **metrics: float) -> Evaluation:
+    """An evaluation after `step` updates."""
+    return Evaluation(step=step, rows=8, metrics={"accuracy": 0.875, "f1": 0.9, **metrics})
+
+
+def spec(loop: str = "plain", case: str = "tiny", **more: Any) -> RunSpec:
+    """A spec of six steps of the default workload."""
+    recipe = Recipe(max_steps=STEPS, per_device_batch_size=BATCH_SIZE)
+    asked = Case(name=case, workload="paraphrase", recipe=recipe)
+    return RunSpec(**{"case": asked, "loop": loop, "recipe": recipe, **more})
+
+
+def draft(loop: str = "plain", case: str = "tiny", **header: Any) -> Draft:
+    """A completed run in which all that must move moves."""
+    made = Draft(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "spec": spec(loop, case),
+            "status": "completed",
+            "environment": {"python": "3.11"},
+            "digest_algorithm": "xxh3_64",
+            "steps_expected": STEPS,
+            "parameters": 30,
+            "initial_weights": f"{fake_digest('weights', 0):016x}",
+            "evaluations": (evaluation(STEPS),),
+            "wall_s": 2.0,
+        },
+        {
+            "steps": [_step(step) for step in range(1, STEPS + 1)],
+            "micro_batches": [
+                _micro_batch(step, number)
+                for step in range(1, STEPS + 1)
+                for number in range(1, MICRO_BATCHES + 1)
+            ],
+            "tensors": [_tensor(step, name) for step in range(STEPS + 1) for name in TENSORS],
+        },
+    )
+    made.recount()
+    made.header |= header
+    return made
+
+
+def _step(step: int) -> Row:
+    return {
+        "step": step,
+        "learning_rate": [5e-5 * (1 - (step - 1) / STEPS)],
+        "grad_norm": 2.0 / step,
+        **{stage: fake_digest(stage, step) for stage in STAGE_COLUMNS},
+    }
+
+
+def _micro_batch(step: int, number: int) -> Row:
+    first = ((step - 1) * MICRO_BATCHES + number - 1) * BATCH_SIZE
+    return {
+        "step": step,
+        "micro_batch": number,
+        "sample_ids": list(range(first, first + BATCH_SIZE)),
+        "batch_content": fake_digest("batch_content", step, number),
+        "rng": fake_digest("rng", step, number),
+        "loss": 0.75 / step + number / 16,
+    }
+
+
+def _tensor(step: int, name: str) -> Row:
+    digests = {c: fake_digest(c, step, name) for c in STAGE_COLUMNS.values()}
+    if step == 0:  # nothing was computed yet
+        digests |= {"gradient": 0, "optimizer_state": 0}
+    return {"step": step, "tensor": name, **digests}
+
+
+def compare_drafts(folder: Path, reference: Draft, candidate: Draft) -> Comparison:
+    """Write both below `folder` and compare them."""
+    pair = reference.write(folder / "reference"), candidate.write(folder / "candidate")
+    return compare(*pair, ("reference", "candidate"))
+
+
+def write_run_folder(folder: Path, drafts: Mapping[str, Draft]) -> Report:
+    """An output folder as `harness run` leaves it: records by label and a `report.json`."""
+    folder.mkdir()
+    records = [(label, made.write(folder / "records" / label)) for label, made in drafts.items()]
+    report = Report.of(records, [], folder, ["harness", "run"])
+    report.write_json(folder)
+    return report

@@ -1,0 +1,92 @@
+"""A small fixed report, the same on every machine, with something of each part of a page."""
+
+from typing import Any
+
+from harness.compare import Comparison, Finding
+from harness.divergence import Divergence, StageDifference
+from harness.report.model import Report, RunSummary
+
+AWKWARD = 'a|b <script>alert("x")</script> & *c*\nnext'
+"""Text that must be escaped in a page, and must stay within one cell of a table."""
+
+
+def run(loop: str, **changes: Any) -> RunSummary:
+    """A completed run of six steps."""
+    return RunSummary(
+        **{
+            "case": "tiny",
+            "loop": loop,
+            "device": "cpu",
+            "world_size": 1,
+            "status": "completed",
+            "steps": 6,
+            "final_metrics": {"accuracy": 0.875, "f1": 0.9},
+            "record": f"records/tiny-{loop}",
+            "conventions": "matched",
+            "overrides": {},
+            "samples": 48,
+            "epochs": 1.0,
+            "wall_s": 2.0,
+            "samples_per_s": 24.0,
+            **changes,
+        }
+    )
+
+
+IDENTICAL = Comparison(
+    case="tiny",
+    reference="plain",
+    candidate="accelerated",
+    outcome="identical",
+    steps=6,
+    stages=(StageDifference(stage="loss", compared=6, differing=0),),
+    findings=(
+        Finding(
+            metric="accuracy",
+            unit="",
+            outcome="identical",
+            reference=0.875,
+            candidate=0.875,
+            ratio=1.0,
+        ),
+    ),
+)
+FIRST = Divergence(
+    step=3,
+    micro_batch=2,
+    stage="gradients",
+    tensor="classifier.bias",
+    tensors_differing=3,
+    reference=0.5,
+    candidate=0.5000001,
+    max_ulp=2.0,
+)
+DIFFERENT = Comparison(
+    case="tiny",
+    reference="plain",
+    candidate="trainer",
+    outcome="different",
+    steps=6,
+    first_divergence=FIRST,
+    stages=(StageDifference(stage="gradients", compared=6, differing=4, first=FIRST),),
+    doubts=("trainer: loss is nan at step 5",),
+)
+
+
+def small_report(**changes: Any) -> Report:
+    """Three loops, one of which departs."""
+    return Report(
+        **{
+            "verdict": "different",
+            "comparisons": (IDENTICAL, DIFFERENT),
+            "runs": (
+                run("plain"),
+                run("accelerated"),
+                run("trainer", overrides={"sampler": "global"}, warnings=("one class only",)),
+            ),
+            "recipes": {"tiny": {"data": None, "sampler": "seeded", "betas": [0.9, 0.999]}},
+            "environment": {"python": "3.11", "flags": {"deterministic": True}},
+            "command": ("harness", "run", "tiny", "--set", "data=a b"),
+            **changes,
+        }
+    )

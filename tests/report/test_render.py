@@ -1,0 +1,200 @@
+"""The pages. Whole outputs stand in `golden/`; HARNESS_UPDATE_GOLDEN=1 writes them anew.
+
+Read the change with `git diff tests/report/golden` before it is committed.
+"""
+
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.errors import SpecError
+from harness.report.model import Report
+from harness.report.render import FORMATS, HEADLINES, render, shown, write
+from harness.report.terminal import print_report
+from tests.report.small_report import AWKWARD, DIFFERENT, IDENTICAL, run, small_report
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("page", ["report.md", "report.html"])
+def test_a_page_is_the_golden_one(page: str) -> None:
+    """The whole page of the small report is as it was accepted."""
+    if os.environ.get("HARNESS_UPDATE_GOLDEN") == "1":
+        (GOLDEN / page).write_text(render(small_report(), page), encoding="utf-8")
+
+    expected = (GOLDEN / page).read_text(encoding="utf-8")
+    assert expected == render(small_report(), page)
+    assert expected != render(small_report(comparisons=(IDENTICAL,)), page)
+
+
+class Elements(HTMLParser):
+    """Names of the elements of a page, and of those left open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def awkward_report() -> Report:
+    """A report in which every text that somebody else chose is awkward."""
+    first = DIFFERENT.first_divergence
+    assert first is not None
+    return small_report(
+        comparisons=(
+            DIFFERENT.model_copy(
+                update={
+                    "candidate": AWKWARD,
+                    "doubts": (AWKWARD,),
+                    "first_divergence": first.model_copy(
+                        update={"tensor": AWKWARD, "candidate": AWKWARD}
+                    ),
+                }
+            ),
+        ),
+        runs=(
+            run(
+                AWKWARD,
+                status="failed",
+                error=AWKWARD,
+                warnings=(AWKWARD,),
+                final_metrics={AWKWARD: 1.0},
+                overrides={"sampler": AWKWARD},
+                record=AWKWARD,
+            ),
+        ),
+        recipes={"tiny": {"data": AWKWARD, "sampler": AWKWARD}},
+        environment={"host": AWKWARD},
+        command=("harness", AWKWARD),
+    )
+
+
+def test_html_escapes_what_others_wrote() -> None:
+    """No text from outside becomes markup, wherever in the page it stands."""
+    page = render(awkward_report(), "report.html")
+    found = Elements(page)
+
+    assert "script" not in found.seen
+    assert [] == found.open
+    assert page.count("&lt;script&gt;") >= 12
+    assert "script" in Elements("<p><script></script></p>").seen
+
+
+def test_a_cell_of_markdown_keeps_its_table_whole() -> None:
+    """In each table of the page all rows have as many cells as the heading."""
+    page = render(awkward_report(), "report.md")
+    widths = [
+        {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines() if line.startswith("|")}
+        for block in re.split(r"\n(?!\|)", page)
+        if block.lstrip("\n").startswith("|")
+    ]
+
+    assert len(widths) >= 3
+    assert all(len(width) == 1 for width in widths), widths
+    assert "<script>" not in re.sub(r"`[^`]*`", "", page)
+
+
+def test_a_table_of_markdown_begins_after_a_blank_line() -> None:
+    """A table right under a list would be read as a part of its last item."""
+    lines = render(small_report(), "report.md").splitlines()
+    heads = [number for number, line in enumerate(lines) if line.startswith("|--")]
+
+    assert len(heads) >= 3
+    assert [""] * len(heads) == [lines[number - 2] for number in heads]
+
+
+@pytest.mark.parametrize("page", ["report.md", "report.html"])
+@pytest.mark.parametrize("verdict", HEADLINES)
+def test_every_verdict_has_a_headline(page: str, verdict: str) -> None:
+    """The page begins with what it concludes, also where there was nothing to compare."""
+    found = render(small_report(verdict=verdict, comparisons=(), runs=()), page)
+
+    assert HEADLINES[verdict] in found  # type: ignore[index,unused-ignore]
+    assert "nothing was compared" in found.lower()
+
+
+def test_all_formats_are_written(tmp_path: Path) -> None:
+    """Each format has its file, and no temporary one is left."""
+    written = write(small_report(), tmp_path)
+
+    assert sorted(FORMATS.values()) == sorted(path.name for path in tmp_path.iterdir())
+    assert sorted(written) == sorted(tmp_path.iterdir())
+    assert "different" == json.loads((tmp_path / "report.json").read_text("utf-8"))["verdict"]
+
+
+def test_only_what_was_asked_for_is_written(tmp_path: Path) -> None:
+    """One format, one file."""
+    assert [tmp_path / "report.md"] == write(small_report(), tmp_path, ["md"])
+    assert ["report.md"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """The known ones are named, and the formats before it in the list leave nothing."""
+    with pytest.raises(SpecError, match=r"unknown format .*'htm'.*'html'.*known: md, html, json"):
+        write(small_report(), tmp_path, ["md", "htm"])
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "none"),
+        (0.1 + 0.2, "0.3"),
+        (1.0000001, "1.0000001"),
+        ([1, 2], "[1, 2]"),
+        (list(range(13)), "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...]"),
+        ({"rows": 8, "f1": 0.5}, "rows 8, f1 0.5"),
+        ("00ff", "00ff"),
+    ],
+)
+def test_values_are_shown_short(value: object, expected: str) -> None:
+    """Numbers keep what single precision holds; long lists are cut."""
+    assert expected == shown(value)
+
+
+def printed(report: Report) -> str:
+    """What a terminal of 200 columns shows, without colours."""
+    console = Console(width=200, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # closed below
+    print_report(report, console)
+    console.file.close()
+    return console.export_text()
+
+
+def test_the_terminal_ends_with_the_verdict() -> None:
+    """Runs, comparisons with their first divergence, doubts, and the verdict last."""
+    lines = printed(small_report()).strip().splitlines()
+
+    assert "The loops differ (different)" == lines[-1]
+    assert any("step 3, gradients" in line for line in lines)
+    assert "  trainer: loss is nan at step 5" in lines
+    assert "tiny, trainer: one class only" in lines
+    assert "identical" in printed(small_report(comparisons=(IDENTICAL,), verdict="equivalent"))
+
+
+def test_the_terminal_takes_no_markup_from_others() -> None:
+    """Square brackets in names and metrics are shown, not obeyed."""
+    text = "[red]x[/red]"
+    found = printed(
+        small_report(
+            runs=(run(text, final_metrics={text: 1.0}, error=text, status="failed"),),
+            comparisons=(IDENTICAL.model_copy(update={"candidate": text, "doubts": (text,)}),),
+        )
+    )
+
+    assert found.count(text) >= 5

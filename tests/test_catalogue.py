@@ -1,0 +1,236 @@
+"""What there is to run is read from files, never executed, and unknown names are answered."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import catalogue
+from harness.errors import SpecError
+from harness.spec import Recipe
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a file of the user's and returns its path."""
+
+    def file(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return file
+
+
+def refusal(action: Callable[..., object], *arguments: Any) -> str:
+    """The one line with which `action` is refused."""
+    with pytest.raises(SpecError) as caught:
+        action(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_reference_comes_first() -> None:
+    """The three loops of the house are found, `plain` before all others."""
+    assert ["plain", "accelerated", "trainer"] == list(catalogue.loops())[:3]
+
+
+def test_each_workload_has_a_case_of_its_name() -> None:
+    """The built-in cases are the workloads with their own recipes."""
+    cases = catalogue.cases()
+
+    assert {"mrpc", "paraphrase"} <= cases.keys()
+    assert catalogue.workloads().keys() == cases.keys()
+    for name, case in cases.items():
+        entry = catalogue.workload(name)
+        assert (name, name, entry.options) == (case.name, case.workload, case.options)
+        assert Recipe(**entry.recipe) == case.recipe
+
+
+def test_entries_say_what_they_are() -> None:
+    """Each loop and workload has a line for the list, and habits that are fields of the recipe."""
+    for loop in catalogue.loops().values():
+        assert loop.summary
+        assert loop.native.keys() <= Recipe.model_fields.keys()
+    for workload in catalogue.workloads().values():
+        assert workload.summary
+        assert {"data", "model"} <= workload.options.keys()
+
+
+def test_unknown_names_are_answered_with_the_nearest() -> None:
+    """Loops and workloads alike."""
+    assert "unknown loop (met 'trainr'): did you mean 'trainer'?" in refusal(
+        catalogue.loop, "trainr"
+    )
+    assert "unknown workload (met 'mprc'): did you mean 'mrpc'?" in refusal(
+        catalogue.workload, "mprc"
+    )
+
+
+def test_a_loop_may_be_a_file(write: Write) -> None:
+    """A file of the user's is described by its docstring and its literal table of habits."""
+    path = write(
+        "mine.py", '"""My loop.\n\nMore."""\nNATIVE = {"sampler": "global"}\nraise SystemExit\n'
+    )
+    found = catalogue.loop(str(path))
+
+    assert ("mine", "My loop.", {"sampler": "global"}) == (found.name, found.summary, found.native)
+    assert path == found.path
+
+
+def test_a_loop_file_may_say_nothing(write: Write) -> None:
+    """Docstring and habits are optional."""
+    found = catalogue.loop(str(write("mine.py", "def train(workload, recipe, probe): ...\n")))
+
+    assert ("", {}) == (found.summary, found.native)
+
+
+def test_a_loop_file_may_hold_other_tables(write: Write) -> None:
+    """A dict that is no literal is the loop's own business and is not read."""
+    path = write("mine.py", 'import math\nTABLE = {"a": math.pi}\nNATIVE = {"seed": 1}\n')
+
+    assert {"seed": 1} == catalogue.loop(str(path)).native
+
+
+def test_a_loop_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """The path is named; a folder is no file."""
+    assert "nowhere.py" in refusal(catalogue.loop, str(tmp_path / "nowhere.py"))
+    (tmp_path / "folder.py").mkdir()
+    assert "folder.py" in refusal(catalogue.loop, str(tmp_path / "folder.py"))
+
+
+@pytest.mark.parametrize("text", ["def train(:\n", "'''\n"])
+def test_a_loop_file_with_a_syntax_error_is_refused(write: Write, text: str) -> None:
+    """The file and the place of the error are named."""
+    path = write("broken.py", text)
+
+    assert f"a loop or workload is a Python file (met {path}: " in refusal(
+        catalogue.loop, str(path)
+    )
+
+
+def test_settings_reach_recipe_and_options() -> None:
+    """A key is a field of the recipe or an option of the workload; the rest stays."""
+    case = catalogue.cases()["mrpc"]
+    found = catalogue.with_settings(case, {"max_steps": 50, "data": "../data"})
+
+    assert (50, "../data") == (found.recipe.max_steps, found.options["data"])
+    assert case.options["model"] == found.options["model"]
+    assert (None, None) == (case.recipe.max_steps, case.options["data"])
+    assert case.key != found.key
+
+
+def test_no_settings_change_nothing() -> None:
+    """Control: the case and its key stay."""
+    case = catalogue.cases()["mrpc"]
+
+    assert (case, case.key) == (
+        catalogue.with_settings(case, {}),
+        catalogue.with_settings(case, {}).key,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("learning_rat", "learning_rate"), ("dat", "data"), ("max_step", "max_steps")],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(key: str, nearest: str) -> None:
+    """Among the workload's options and the recipe's fields."""
+    message = refusal(catalogue.with_settings, catalogue.cases()["mrpc"], {key: 1})
+
+    assert f"unknown key for mrpc (met '{key}'): did you mean '{nearest}'?" in message
+
+
+def test_a_setting_out_of_range_is_refused() -> None:
+    """`model_copy` does not validate, so the recipe is built anew."""
+    message = refusal(catalogue.with_settings, catalogue.cases()["mrpc"], {"num_epochs": 0})
+
+    assert message.startswith("num_epochs: ")
+
+
+def test_matched_follows_the_case_to_the_letter() -> None:
+    """Under matched conventions every loop has the case's own recipe."""
+    case = catalogue.cases()["mrpc"]
+
+    for loop in catalogue.loops():
+        assert case.recipe == catalogue.run_spec(case, loop).recipe
+
+
+def test_native_puts_the_loops_habits_over_the_recipe() -> None:
+    """Under native conventions exactly the loop's own fields depart, and the case stays."""
+    case = catalogue.with_settings(catalogue.cases()["mrpc"], {"max_steps": 50})
+    found = catalogue.run_spec(case, "plain", "native", repeat=2)
+    asked, followed = case.recipe.model_dump(), found.recipe.model_dump()
+
+    habits = catalogue.loop("plain").native
+    assert habits
+    assert habits == {name: followed[name] for name in asked if asked[name] != followed[name]}
+    assert (case, 50, 2) == (found.case, found.recipe.max_steps, found.repeat)
+
+
+def test_a_loop_file_goes_into_the_spec_by_its_path(write: Write) -> None:
+    """The worker must find it from wherever it runs."""
+    path = write("mine.py", 'NATIVE = {"seed": 7}\n')
+    spec = catalogue.run_spec(catalogue.cases()["mrpc"], str(path), "native")
+
+    assert (str(path.resolve()), 7) == (spec.loop, spec.recipe.seed)
+
+
+def test_a_loop_files_habits_must_be_fields_of_the_recipe(write: Write) -> None:
+    """A slip in the file's table is answered like any other."""
+    path = write("mine.py", 'NATIVE = {"sampelr": "global"}\n')
+    case = catalogue.cases()["mrpc"]
+
+    assert "did you mean 'sampler'?" in refusal(catalogue.run_spec, case, str(path), "native")
+
+
+def test_a_case_may_be_a_file(write: Write) -> None:
+    """A file names the workload and what departs from that workload's own case."""
+    path = write(
+        "quick.toml",
+        'workload = "mrpc"\n[options]\ndata = "here"\n'
+        "[recipe]\nmax_steps = 5\nbetas = [0.9, 0.9]\n",
+    )
+    found = catalogue.case_from_file(path)
+
+    assert ("quick", "mrpc", "here") == (found.name, found.workload, found.options["data"])
+    assert (5, (0.9, 0.9)) == (found.recipe.max_steps, found.recipe.betas)
+    assert catalogue.workload("mrpc").options["model"] == found.options["model"]
+
+
+def test_an_empty_case_file_is_the_default_case(write: Write) -> None:
+    """Control: what a file does not say is the workload's own."""
+    found = catalogue.case_from_file(write("paraphrase.toml", ""))
+
+    assert catalogue.cases()["paraphrase"] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("workload = ", "a case file is TOML"),
+        ('worklod = "mrpc"', "did you mean 'workload'?"),
+        ('workload = "mprc"', "did you mean 'mrpc'?"),
+        ('device = "tpu9"', "device: "),
+        ('name = "a/b"', "name: "),
+        ("[recipe]\nmax_steps = 0", "max_steps: "),
+        ("[recipe]\nmax_step = 5", "did you mean 'max_steps'?"),
+        ("recipe = 3", "recipe"),
+        ('options = "none"', "options"),
+    ],
+)
+def test_a_bad_case_file_is_refused_in_one_line(write: Write, text: str, said: str) -> None:
+    """What does not fit is named, the nearest known name beside it."""
+    assert said in refusal(catalogue.case_from_file, write("case.toml", text))
+
+
+def test_a_case_file_must_exist_and_be_text(tmp_path: Path) -> None:
+    """A missing file, a folder and bytes that are no text are refused by their path."""
+    assert "nowhere.toml" in refusal(catalogue.case_from_file, tmp_path / "nowhere.toml")
+    assert str(tmp_path) in refusal(catalogue.case_from_file, tmp_path)
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    assert "bytes.toml" in refusal(catalogue.case_from_file, tmp_path / "bytes.toml")

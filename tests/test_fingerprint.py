@@ -1,0 +1,74 @@
+"""Digests see every bit and its place, and nothing else."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from harness import fingerprint
+
+
+def test_equal_tensors_have_equal_digests() -> None:
+    """A copy, and a view that is not contiguous, digest like the original."""
+    tensor = torch.randn(5, 7)
+    assert fingerprint.of_tensor(tensor) == fingerprint.of_tensor(tensor.clone())
+    assert fingerprint.of_tensor(tensor) == fingerprint.of_tensor(tensor.t().contiguous().t())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
+def test_every_single_bit_matters(dtype: torch.dtype) -> None:
+    """Flipping any one bit of a tensor changes its digest."""
+    tensor = torch.ones(9).to(dtype)
+    raw = tensor.view(torch.uint8)
+    seen = {fingerprint.of_tensor(tensor)}
+    for position in range(len(raw)):
+        for bit in range(8):
+            raw[position] ^= 1 << bit
+            seen.add(fingerprint.of_tensor(tensor))
+            raw[position] ^= 1 << bit
+    assert 1 + 8 * len(raw) == len(seen)
+
+
+def test_order_matters() -> None:
+    """Two swapped elements, and the same bit flipped in two of them, are both seen."""
+    tensor = torch.arange(8, dtype=torch.float32)
+    swapped = tensor[[1, 0, 2, 3, 4, 5, 6, 7]]
+    flipped = tensor.clone()
+    flipped.view(torch.int32)[:2] ^= 1
+    digests = {fingerprint.of_tensor(each) for each in (tensor, swapped, flipped)}
+    assert len(digests) == 3
+
+
+def test_a_batch_is_known_by_names_shapes_and_values() -> None:
+    """The same values under another name or in another shape are another batch."""
+    values = torch.arange(6)
+    batch = fingerprint.of_batch({"a": values})
+    assert batch == fingerprint.of_batch({"a": values.clone()})
+    assert batch != fingerprint.of_batch({"b": values})
+    assert batch != fingerprint.of_batch({"a": values.view(2, 3)})
+
+
+def test_a_state_covers_each_of_its_tensors() -> None:
+    """Changing either average of AdamW, or its step, changes the digest of the state."""
+    state = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(3), "exp_avg_sq": torch.ones(3)}
+    seen = {fingerprint.of_state(state)}
+    for name in state:
+        seen.add(fingerprint.of_state({**state, name: state[name] + 1}))
+    assert len(seen) == 4
+    assert fingerprint.of_state({}) == 0
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [random.random, np.random.random, lambda: torch.rand(1)],
+    ids=["python", "numpy", "torch"],
+)
+def test_a_draw_from_any_generator_is_seen(draw: object) -> None:
+    """One number drawn from Python, NumPy or torch changes the digest; looking does not."""
+    before = fingerprint.of_generators(torch.device("cpu"))
+    assert before == fingerprint.of_generators(torch.device("cpu"))
+    draw()  # type: ignore[operator]  # each parameter is a function
+    assert before != fingerprint.of_generators(torch.device("cpu"))

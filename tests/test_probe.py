@@ -1,0 +1,250 @@
+"""The probe sees what a loop computes, before the loop can change it, and changes nothing itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+
+from harness.errors import RecordError
+from harness.fingerprint import of_tensor
+from harness.probe import TimingProbe, TraceProbe
+from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.spec import Case, Recipe, RunSpec
+from harness.workload import Workload
+
+ROWS = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [2, 4, 6]]
+
+
+class Classifier(nn.Module):
+    """Embeds tokens, drops some, and answers with two logits; takes a batch as our models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(10, 4)
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 2)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits [batch, 2], and the loss where labels are given."""
+        logits = self.head(self.dropout(self.embedding(input_ids)).mean(dim=1))
+        loss = logits.sum() if labels is None else nn.functional.cross_entropy(logits, labels)
+        return {"loss": loss, "logits": logits}
+
+
+def workload(model: nn.Module) -> Workload:
+    """Four rows of three tokens."""
+    rows = Dataset.from_dict(
+        {"input_ids": ROWS, "attention_mask": [[1, 1, 1]] * 4, "labels": [0, 1, 1, 0]}
+    ).with_format("torch")
+    part = SimpleNamespace(
+        model=model,
+        train_set=rows,
+        loss=nn.functional.cross_entropy,
+        device=torch.device("cpu"),
+    )
+    return cast(Workload, part)
+
+
+def batch(*rows: int) -> dict[str, Tensor]:
+    """The batch of those rows."""
+    tokens = torch.tensor([ROWS[row] for row in rows])
+    labels = torch.tensor([[0, 1, 1, 0][row] for row in rows])
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": labels}
+
+
+class Watched:
+    """A model, an optimizer, and a trace probe on both."""
+
+    def __init__(self, folder: Path, seed: int = 1) -> None:
+        torch.manual_seed(seed)
+        self.model = Classifier()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
+        self.writer = RecordWriter(folder)
+        self.told: list[int] = []
+        self.probe = TraceProbe(self.writer, self.told.append, workload(self.model))
+        self.probe.watch(self.model, self.optimizer)
+
+    def backward(self, *rows: int, **changed: Any) -> None:
+        """One forward and backward pass."""
+        self.model(**{**batch(*rows), **changed})["loss"].backward()
+
+    def step(self) -> None:
+        """One update."""
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def record(self) -> RunRecord:
+        """What was recorded."""
+        case = Case(name="probe", workload="paraphrase")
+        spec = RunSpec(case=case, loop="plain", recipe=Recipe())
+        self.probe.close()
+        self.writer.close(
+            Header(schema_version=SCHEMA_VERSION, spec=spec, status="completed", environment={})
+        )
+        return RunRecord(self.writer.folder)
+
+
+def test_rows_losses_and_counts_are_recorded(tmp_path: Path) -> None:
+    """Each micro-batch is recorded under its step with its rows and the task's own loss."""
+    watched = Watched(tmp_path)
+    watched.backward(2, 0)
+    watched.backward(3)
+    watched.step()
+    watched.backward(1, 2)
+    watched.step()
+    micro = watched.record().micro_batches.to_pylist()
+
+    assert [(1, 1), (1, 2), (2, 1)] == [(row["step"], row["micro_batch"]) for row in micro]
+    assert [[2, 0], [3], [1, 2]] == [row["sample_ids"] for row in micro]
+    assert [1, 2] == watched.told
+    counts = watched.probe.counts
+    assert (2, 3, 5, 50) == (counts.steps, counts.micro_batches, counts.samples, counts.parameters)
+
+
+def test_the_loss_is_the_tasks_whatever_the_loop_scales(tmp_path: Path) -> None:
+    """A loop that multiplies its loss is recorded with the same loss and other gradients."""
+    losses, norms = [], []
+    for scale in (1.0, 8.0):
+        watched = Watched(tmp_path / str(scale))
+        (watched.model(**batch(0, 1))["loss"] * scale).backward()
+        watched.step()
+        record = watched.record()
+        losses.append(record.micro_batches["loss"][0].as_py())
+        norms.append(record.steps["grad_norm"][0].as_py())
+    assert losses[0] == losses[1]
+    assert norms[1] == pytest.approx(8 * norms[0], rel=1e-6)
+
+
+def test_labels_that_the_loop_keeps_to_itself_are_looked_up(tmp_path: Path) -> None:
+    """A loop that computes its loss outside the model is recorded with the same loss."""
+    inside, outside = Watched(tmp_path / "inside"), Watched(tmp_path / "outside")
+    torch.manual_seed(5)
+    inside.backward(0, 3)
+    inside.step()
+    torch.manual_seed(5)
+    outside.backward(0, 3, labels=None)
+    outside.step()
+    losses = [each.record().micro_batches["loss"][0].as_py() for each in (inside, outside)]
+    assert losses[0] == losses[1]
+
+
+def test_gradients_are_read_before_the_loop_clips_them(tmp_path: Path) -> None:
+    """The norm is that of the raw gradients, as `clip_grad_norm_` returns it, bit for bit."""
+    watched = Watched(tmp_path)
+    watched.backward(0, 1, 2)
+    raw = of_tensor(cast(Tensor, watched.model.head.weight.grad))
+    norm = torch.nn.utils.clip_grad_norm_(watched.model.parameters(), 1e-3)
+    clipped = of_tensor(cast(Tensor, watched.model.head.weight.grad))
+    watched.step()
+    record = watched.record()
+    rows = {row["tensor"]: row for row in record.tensors.to_pylist() if row["step"] == 1}
+    assert float(norm) == record.steps["grad_norm"][0].as_py()
+    assert raw == rows["head.weight"]["gradient"]
+    assert raw != clipped
+
+
+def test_accumulated_gradients_are_those_of_the_whole_window(tmp_path: Path) -> None:
+    """With two backward passes before a step, the sum of both is recorded."""
+    watched = Watched(tmp_path)
+    watched.backward(0)
+    first = of_tensor(cast(Tensor, watched.model.head.bias.grad))
+    watched.backward(1)
+    both = of_tensor(cast(Tensor, watched.model.head.bias.grad))
+    watched.step()
+    rows = {row["tensor"]: row for row in watched.record().tensors.to_pylist() if row["step"]}
+    assert both == rows["head.bias"]["gradient"]
+    assert both != first
+
+
+def test_evaluation_is_not_taken_for_training(tmp_path: Path) -> None:
+    """Forward passes without gradients leave no micro-batch."""
+    watched = Watched(tmp_path)
+    with torch.no_grad():
+        watched.model(**batch(3))
+    watched.backward(0)
+    with torch.no_grad():
+        watched.model(**batch(3))
+    watched.step()
+    assert [[0]] == watched.record().micro_batches["sample_ids"].to_pylist()
+
+
+def test_rows_of_no_training_set_are_unknown(tmp_path: Path) -> None:
+    """A row that the training set does not hold has the id -1."""
+    watched = Watched(tmp_path)
+    strange = batch(0, 1)
+    strange["input_ids"][1, 0] = 9
+    watched.model(**strange)["loss"].backward()
+    watched.step()
+    assert [[0, -1]] == watched.record().micro_batches["sample_ids"].to_pylist()
+
+
+def test_watching_changes_neither_results_nor_generators(tmp_path: Path) -> None:
+    """With and without the probe, weights and generators end in the same bits, dropout on."""
+    ends = []
+    for watch in (True, False):
+        watched = Watched(tmp_path / str(watch))
+        if not watch:
+            watched.probe.close()
+        for step in range(4):
+            watched.backward(step, (step + 1) % 4)
+            watched.step()
+        ends.append((of_tensor(watched.model.head.weight), of_tensor(torch.get_rng_state())))
+    assert ends[0] == ends[1]
+
+
+def test_one_bit_of_one_weight_is_seen_at_its_step(tmp_path: Path) -> None:
+    """A weight moved by one ulp before an update shows in that step's weights, in its tensor."""
+    records = []
+    for fault in (False, True):
+        watched = Watched(tmp_path / str(fault))
+        for step in range(3):
+            torch.manual_seed(step)
+            watched.backward(step)
+            if fault and step == 1:
+                row = watched.model.embedding.weight.data[9]  # a token that no row holds
+                row[0] = torch.nextafter(row[0], torch.tensor(torch.inf))
+            watched.step()
+        records.append(watched.record().tensors.to_pylist())
+    differing = [
+        (one["step"], one["tensor"]) for one, two in zip(*records, strict=True) if one != two
+    ]
+    assert [(2, "embedding.weight"), (3, "embedding.weight")] == differing
+
+
+def test_a_probe_watches_one_training(tmp_path: Path) -> None:
+    """A second `watch` is an error of the loop, said at once."""
+    watched = Watched(tmp_path)
+    with pytest.raises(RuntimeError, match="one training"):
+        watched.probe.watch(watched.model, watched.optimizer)
+
+
+def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
+    """A timing record has a positive time for each step and no trace of values."""
+    torch.manual_seed(1)
+    model = Classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    writer = RecordWriter(tmp_path)
+    probe = TimingProbe(writer, lambda _step: None)
+    probe.watch(model, optimizer)
+    for row in range(3):
+        model(**batch(row, 0))["loss"].backward()
+        optimizer.step()
+    assert (3, 3, 6) == (probe.counts.steps, probe.counts.micro_batches, probe.counts.samples)
+    with pytest.raises(RecordError):
+        RunRecord(tmp_path)  # not a record before it is closed
+    case = Case(name="probe", workload="paraphrase")
+    spec = RunSpec(case=case, loop="plain", recipe=Recipe(), observe="timing")
+    writer.close(
+        Header(schema_version=SCHEMA_VERSION, spec=spec, status="completed", environment={})
+    )
+    record = RunRecord(tmp_path)
+    assert {"timings"} == record.header.traces.keys()
+    assert all(row["step_s"] > 0 for row in record.trace("timings").to_pylist())

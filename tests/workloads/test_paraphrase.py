@@ -1,0 +1,67 @@
+"""The embedded task is learned from its labels, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from harness import catalogue
+from harness.record import RunRecord
+from harness.runner import Run, run_all
+from harness.synthetic.sentence_pairs import splits
+
+MAJORITY = 279 / 408  # what always answering "yes" gives
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunRecord]:
+    """The plain loop by the case's own recipe, on the labels as they are and on shuffled ones."""
+    folder = tmp_path_factory.mktemp("paraphrase")
+    train, validation = splits()
+    labels = [row["label"] for row in train]
+    random.Random(0).shuffle(labels)
+    shuffled = [{**row, "label": label} for row, label in zip(train, labels, strict=True)]
+    data = folder / "shuffled"
+    data.mkdir()
+    for name, rows in (("train", shuffled), ("validation", validation)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (data / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+    case = catalogue.cases()["paraphrase"]
+    cases = {"true": case, "shuffled": catalogue.with_settings(case, {"data": str(data)})}
+    runs = [
+        Run(catalogue.run_spec(each, "plain", observe="timing"), folder / name)
+        for name, each in cases.items()
+    ]
+    return dict(zip(cases, run_all(runs, 2, lambda _number, _event: None), strict=True))
+
+
+def test_the_task_is_learned_at_its_own_recipe(records: dict[str, RunRecord]) -> None:
+    """1377 steps end at 0.80 accuracy or more, well above the majority's answer."""
+    header = records["true"].header
+    assert 1377 == header.steps
+    assert header.final_metrics["accuracy"] >= 0.80 > MAJORITY + 0.1
+    assert header.final_metrics["f1"] >= 0.85
+    assert () == header.warnings
+
+
+def test_shuffled_labels_stay_at_chance(records: dict[str, RunRecord]) -> None:
+    """With the training labels shuffled nothing is to be learned, and nothing is."""
+    assert records["shuffled"].header.final_metrics["accuracy"] <= MAJORITY + 0.03
+
+
+def test_a_collapse_is_called_by_its_name(tmp_path: Path) -> None:
+    """A model that gives every row the same class is flagged, however well it scores."""
+    case = catalogue.cases()["paraphrase"]
+    still = catalogue.with_settings(case, {"max_steps": 2, "learning_rate": 1e-12})
+    pushed = catalogue.with_settings(case, {"max_steps": 12, "learning_rate": 0.05})
+    runs = [
+        Run(catalogue.run_spec(each, "plain"), tmp_path / name)
+        for name, each in (("still", still), ("pushed", pushed))
+    ]
+    free, collapsed = run_all(runs, 2, lambda _number, _event: None)
+    assert () == free.header.warnings
+    assert "majority-class collapse" in " ".join(collapsed.header.warnings)
