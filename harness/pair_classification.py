@@ -8,13 +8,11 @@ the checkpoint come from is the workload's business.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import evaluate
 import pandas as pd
 import torch
 import transformers
@@ -28,13 +26,13 @@ from transformers import (
 )
 
 from harness.errors import SpecError
+from harness.metric_modules.accuracy_and_f1 import AccuracyAndF1
 from harness.spec import Recipe
 from harness.workload import Workload
 
 __all__ = ["PairData", "build_workload", "read_folder"]
 
 _COLUMNS = ("sentence1", "sentence2", "label")
-_METRIC = Path(__file__).parent / "metric_modules" / "accuracy_and_f1.py"
 _READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
     ".jsonl": partial(pd.read_json, lines=True, dtype=False, convert_dates=False),
     ".json": partial(pd.read_json, dtype=False, convert_dates=False),
@@ -129,10 +127,7 @@ def build_workload(
         eval_set=prepare(data.validation),
         collate=DataCollatorWithPadding(tokenizer, padding=recipe.padding, max_length=limit),
         loss=torch.nn.functional.cross_entropy,
-        # Its own cache, since runs side by side would wait for each other's files.
-        metric=lambda: evaluate.load(
-            str(_METRIC), keep_in_memory=True, experiment_id=str(os.getpid())
-        ),
+        metric=partial(AccuracyAndF1, cache_dir=str(output_dir), keep_in_memory=True),
         device=device,
         output_dir=output_dir,
     )

@@ -1,33 +1,38 @@
 """The parent: starts one worker for each run, a few at a time, gathers records, cleans up.
 
 Whatever happens (a crash, a refusal, Ctrl-C), no worker outlives the call, and records that were
-complete stay.
+complete stay. Workers are forked from a server process that has imported the libraries once, so
+that each run has a process of its own without paying seconds of imports.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import queue
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from harness import catalogue, start
 from harness.errors import SpecError
 from harness.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec import RunSpec
 
-__all__ = ["Run", "label", "run_all"]
+__all__ = ["OnEvent", "Run", "label", "run_all"]
 
 LOG = "log.txt"
+_PRELOADED = [
+    "harness.worker",
+    *(f"harness.workloads.{name}" for name in catalogue.workloads()),
+    *(f"harness.loops.{name}" for name in catalogue.loops()),
+]
 _GRACE_S = 10.0  # what an interrupted worker is given to write its record
 
 
@@ -39,12 +44,12 @@ class Run:
     folder: Path
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Worker:
     number: int
     run: Run
-    process: subprocess.Popen[str]
-    reader: threading.Thread = field(init=False)
+    process: ForkServerProcess
+    connection: Connection
 
 
 OnEvent = Callable[[int, dict[str, Any]], None]
@@ -59,91 +64,66 @@ def label(spec: RunSpec) -> str:
 def run_all(runs: Sequence[Run], jobs: int, on_event: OnEvent) -> list[RunRecord]:
     """Make the runs, at most `jobs` at a time; return their records in the same order.
 
-    `on_event(number, event)` hears of every run's progress, always in the calling thread. A run
-    that fails leaves a record that says so. Raises `SpecError` when a worker refuses what it was
-    given: then the others are stopped. On KeyboardInterrupt the workers are asked to finish their
-    records before it goes on up.
+    `on_event(number, event)` hears of every run's progress. A run that fails leaves a record that
+    says so. Raises `SpecError` when a worker refuses what it was given: then the others are
+    stopped. On KeyboardInterrupt the workers are asked to finish their records before it goes on
+    up.
     """
-    events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
     waiting = list(enumerate(runs))
-    active: dict[int, _Worker] = {}
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        try:
-            while waiting or active:
-                while waiting and len(active) < jobs:
-                    number, run = waiting.pop(0)
-                    active[number] = _start(number, run, Path(scratch), events)
-                worker, event = events.get()
-                if event is None:
-                    del active[worker.number]
+    active: list[_Worker] = []
+    try:
+        while waiting or active:
+            while waiting and len(active) < jobs:
+                active.append(_start(*waiting.pop(0)))
+            ready = wait(
+                [part for each in active for part in (each.connection, each.process.sentinel)]
+            )
+            for worker in list(active):
+                if worker.connection in ready or worker.process.sentinel in ready:
+                    _listen(worker, on_event)
+                if worker.process.sentinel in ready:
+                    active.remove(worker)
                     _finish(worker)
                     on_event(worker.number, {"event": "ended"})
-                elif event["event"] == "refused":
-                    raise SpecError(event["message"])
-                else:
-                    on_event(worker.number, event)
-        except KeyboardInterrupt:
-            _stop(active.values(), signal.SIGINT)
-            raise
-        finally:
-            _stop(active.values(), signal.SIGKILL)
+    except KeyboardInterrupt:
+        _stop(active, signal.SIGINT)
+        raise
+    finally:
+        _stop(active, signal.SIGKILL)
     return [RunRecord(run.folder) for run in runs]
 
 
-def _start(number: int, run: Run, scratch: Path, events: queue.Queue[Any]) -> _Worker:
+def _start(number: int, run: Run) -> _Worker:
     run.folder.mkdir(parents=True, exist_ok=True)
-    spec_file = scratch / f"{number}.json"
-    spec_file.write_text(run.spec.model_dump_json(), encoding="utf-8")
-    own = scratch / f"{number}-cache"
-    with (run.folder / LOG).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.worker", str(spec_file), str(run.folder)],
-            stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=_environment(run.spec, own),
-            start_new_session=True,  # so that its own children can be ended with it
-        )
-    worker = _Worker(number, run, process)
-    worker.reader = threading.Thread(target=_read, args=(worker, events), daemon=True)
-    worker.reader.start()
-    return worker
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=start.worker,
+        args=(run.spec.model_dump_json(), str(run.folder), str(run.folder / LOG), theirs),
+    )
+    process.start()
+    theirs.close()
+    return _Worker(number, run, process, ours)
 
 
-def _environment(spec: RunSpec, own: Path) -> dict[str, str]:
-    """The worker's variables: caches of its own, one thread count for every library, no chatter."""
-    threads = str(spec.recipe.num_threads)
-    package = str(Path(__file__).parent.parent)
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_MODULES_CACHE": str(own / "modules"),
-        "HF_METRICS_CACHE": str(own / "metrics"),
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def _read(worker: _Worker, events: queue.Queue[Any]) -> None:
-    assert worker.process.stdout is not None
-    for line in worker.process.stdout:
-        events.put((worker, json.loads(line)))
-    worker.process.wait()
-    events.put((worker, None))
+def _listen(worker: _Worker, on_event: OnEvent) -> None:
+    """Pass on what a worker has told so far. Raises `SpecError` where it refused its spec."""
+    with suppress(EOFError, ConnectionResetError):  # it ended
+        while worker.connection.poll():
+            event = json.loads(worker.connection.recv_bytes())
+            if event["event"] == "refused":
+                raise SpecError(event["message"])
+            on_event(worker.number, event)
 
 
 def _finish(worker: _Worker) -> None:
     """A worker that could not write its own record (killed, out of memory) gets one here."""
-    for pipe in (worker.process.stdin, worker.process.stdout):
-        if pipe is not None:
-            pipe.close()
+    worker.process.join()
+    worker.connection.close()
     if (worker.run.folder / HEADER).is_file():
         return
-    code = worker.process.returncode
+    code = worker.process.exitcode or 0
     reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     log = (worker.run.folder / LOG).read_text(encoding="utf-8", errors="replace")
     for trace in worker.run.folder.glob("*.parquet"):  # cut off in the middle of being written
@@ -160,21 +140,24 @@ def _finish(worker: _Worker) -> None:
     )
 
 
-def _stop(workers: Any, number: signal.Signals) -> None:
+def _stop(workers: Iterable[_Worker], number: signal.Signals) -> None:
     """Signal whole process groups and wait for them; what does not end in time is killed."""
     workers = list(workers)
     for worker in workers:
         _signal(worker, number)
     deadline = time.monotonic() + _GRACE_S
     for worker in workers:
-        try:
-            worker.process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(worker, signal.SIGKILL)
-            worker.process.wait()
-        worker.reader.join()
+        worker.process.join(timeout=max(0.0, deadline - time.monotonic()))
+        _signal(worker, signal.SIGKILL)  # the worker, or children that it left behind
+        worker.process.join()
 
 
 def _signal(worker: _Worker, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it ended by itself
-        os.killpg(worker.process.pid, number)
+    """To the worker's group, or to itself where it has not made one yet."""
+    pid = worker.process.pid
+    assert pid is not None
+    with suppress(ProcessLookupError):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            os.kill(pid, number)

@@ -1,8 +1,8 @@
 """The child process: one `RunSpec` in, one record out.
 
-It tells its parent how it goes, one JSON object a line on its standard output; whatever the loop's
-libraries print goes to standard error. It ends when the parent does. Exit codes: 0 completed,
-2 refused (the spec does not fit what is here), 3 failed.
+It tells its parent how it goes, one JSON object a message; whatever the loop's libraries print goes
+to the log. It ends when the parent does. Exit codes: 0 completed, 2 refused (the spec does not fit
+what is here), 3 failed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import tempfile
 import threading
 import time
 import traceback
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from harness import environment, fingerprint
-from harness.errors import HarnessError, SpecError
+from harness.errors import SpecError
 from harness.probe import TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
 from harness.seeding import generators_restored, make_deterministic, seed_everything
@@ -37,15 +38,16 @@ _PROGRESS_EVERY_S = 0.2
 
 
 class _Parent:
-    """The way to tell the parent something."""
+    """The way to tell the parent something, and to notice that it is gone."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._told_at = 0.0
+        threading.Thread(target=self._end_with_it, daemon=True).start()
 
     def tell(self, event: str, **facts: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **facts}) + "\n")
-        self._stream.flush()
+        """One event, as JSON."""
+        self._connection.send_bytes(json.dumps({"event": event, **facts}).encode())
 
     def progress(self, step: int, total: int) -> None:
         """At most a few times a second, and always at the end."""
@@ -54,34 +56,25 @@ class _Parent:
             self._told_at = now
             self.tell("step", step=step, total=total)
 
+    def _end_with_it(self) -> None:
+        """The parent never sends anything; its end of the pipe closes when it ends."""
+        try:
+            self._connection.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(3)
 
-def main(arguments: list[str]) -> int:
-    """`SPEC_FILE RECORD_FOLDER` -> exit code."""
-    parent = _Parent(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    spec = RunSpec.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+
+def main(spec_json: str, folder: str, connection: Connection) -> int:
+    """Make the run of a `RunSpec` given as JSON; return the exit code."""
+    parent = _Parent(connection)
+    spec = RunSpec.model_validate_json(spec_json)
     try:
-        header = train_once(spec, Path(arguments[1]), parent)
+        header = train_once(spec, Path(folder), parent)
     except SpecError as error:
         parent.tell("refused", message=str(error))
         return 2
-    if header.status != "completed":
-        parent.tell("failed", message=header.error)
-        return 3
-    parent.tell("completed")
-    return 0
-
-
-def _end_with_parent() -> None:
-    """The parent holds the other end of standard input and never writes to it.
-
-    The descriptor is read, not `sys.stdin`: a lock held on that by this thread would be copied into
-    the processes that a DataLoader forks, which close it first of all, and wait for ever.
-    """
-    while os.read(0, 1):
-        pass
-    os._exit(3)
+    parent.tell(header.status)
+    return 0 if header.status == "completed" else 3
 
 
 def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
@@ -215,10 +208,3 @@ def _steps_expected(workload: Workload, recipe: Recipe) -> int:
             "an epoch needs at least one batch", f"{rows} rows at {size} a batch", "lower the size"
         )
     return recipe.max_steps or recipe.num_epochs * batches
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HarnessError as error:
-        sys.exit(f"harness: {error}")

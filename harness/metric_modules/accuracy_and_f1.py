@@ -1,7 +1,7 @@
 """Accuracy and F1 of the positive class, as GLUE defines them for MRPC.
 
 A module for the `evaluate` library, shipped because the hub's own cannot be fetched everywhere.
-It is loaded by its path: `evaluate.load(".../accuracy_and_f1.py")`.
+The harness imports it; elsewhere `evaluate.load(".../accuracy_and_f1.py")` loads it by its path.
 """
 
 import datasets

@@ -20,7 +20,9 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         for batch in epoch_loader(workload, recipe, epoch):
             model(**batch).loss.backward()
             if step >= 1:
-                model.get_parameter("classifier.bias").grad.mul_(1.001)
+                gradient = model.get_parameter("classifier.bias").grad
+                assert gradient is not None
+                gradient.mul_(1.001)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * schedule(recipe, step, num_steps)

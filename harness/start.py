@@ -1,0 +1,34 @@
+"""The first lines that run in a worker's process. The parent names them without importing torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from multiprocessing.connection import Connection
+
+__all__ = ["worker"]
+
+_VARIABLES = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # must stand before the process first touches CUDA
+}
+
+
+def worker(spec: str, folder: str, log: str, connection: Connection) -> None:
+    """Leave the parent's terminal, write what is printed to `log`, and make the run.
+
+    `spec`: a `RunSpec` as JSON. `folder`: where the record goes. Ends the process with the exit
+    code of `harness.worker`.
+    """
+    os.setsid()  # so that this process and its children can be signalled together
+    os.environ.update(_VARIABLES)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+    from harness.worker import main
+
+    sys.exit(main(spec, folder, connection))
