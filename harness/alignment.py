@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.record import RunRecord
 
-__all__ = ["AlignedTrace", "Alignment", "Bits", "Keys"]
+__all__ = ["AlignedTrace", "Alignment"]
 
-Bits = npt.NDArray[np.uint64]
 Keys = npt.NDArray[np.int64]
 _PART_BITS = 24  # a row's key: its step, then its place within the step
 
@@ -33,13 +33,21 @@ class AlignedTrace:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def bits(self, column: str) -> tuple[Bits, Bits]:
-        """A column of numbers on both sides as raw 64-bit patterns."""
-        return _bits(self.reference[column]), _bits(self.candidate[column])
+    def differing(self, column: str) -> npt.NDArray[np.int64]:
+        """Rows in which a column does not hold the same bits on both sides; a null has none."""
+        one, two = self.reference[column], self.candidate[column]
+        if not pa.types.is_list(one.type):
+            return np.flatnonzero(_unequal(one, two))
+        sizes = [pc.fill_null(pc.list_value_length(side), -1).to_numpy() for side in (one, two)]
+        if not np.array_equal(*sizes):
+            pairs = zip(map(repr, one.to_pylist()), map(repr, two.to_pylist()), strict=True)
+            return np.flatnonzero([a != b for a, b in pairs])
+        owner = np.repeat(np.arange(len(one)), np.maximum(sizes[0], 0))
+        return np.unique(owner[_unequal(pc.list_flatten(one), pc.list_flatten(two))])
 
-    def values(self, column: str) -> tuple[list[Any], list[Any]]:
-        """A column on both sides as Python values."""
-        return self.reference[column].to_pylist(), self.candidate[column].to_pylist()
+    def pair(self, column: str, row: int) -> tuple[Any, Any]:
+        """The values of a column in one row, as Python values; None for a null."""
+        return self.reference[column][row].as_py(), self.candidate[column][row].as_py()
 
 
 @dataclass(frozen=True)
@@ -85,15 +93,48 @@ class Alignment:
             (right, _keys(right, numbers.slice(len(left)))),
         )
 
+    @cached_property
+    def unmatched_tensors(self) -> list[tuple[str, int]]:
+        """Name and step of each row that only one tensor trace has, though both hold its step.
+
+        A trace may be thinned to some steps, and then says nothing of the others.
+        """
+        trace, found = self.tensors, []
+        if not (trace.reference_only or trace.candidate_only):
+            return []
+        left, right = self._tables("tensors")
+        common = set(left["step"].to_pylist()) & set(right["step"].to_pylist())
+        for table, keys in ((left, trace.reference_only), (right, trace.candidate_only)):
+            only = {step for step, _ in keys if step in common}
+            both = set(
+                zip(trace.steps.tolist(), trace.reference["tensor"].to_pylist(), strict=True)
+            )
+            rows = zip(table["step"].to_pylist(), table["tensor"].to_pylist(), strict=True)
+            found += [
+                (name, step) for step, name in rows if step in only and (step, name) not in both
+            ]
+        return found
+
     def _tables(self, name: str) -> tuple[pa.Table, pa.Table]:
         left: pa.Table = getattr(self.reference, name)
         right: pa.Table = getattr(self.candidate, name)
         return left, right
 
 
-def _bits(column: pa.ChunkedArray) -> Bits:
-    values: npt.NDArray[Any] = column.to_numpy()
-    return values if values.dtype == np.uint64 else values.astype(np.float64).view(np.uint64)
+def _unequal(one: pa.ChunkedArray, two: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where two columns of numbers differ in a bit, or only one of them has a value."""
+    different: npt.NDArray[np.bool_] = _bits(one) != _bits(two)
+    if one.null_count or two.null_count:
+        different |= pc.is_null(one).to_numpy() != pc.is_null(two).to_numpy()
+    return different
+
+
+def _bits(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Numbers as integers of their own width; a null reads as zero."""
+    values: npt.NDArray[Any] = (
+        pc.fill_null(column, 0).to_numpy() if column.null_count else column.to_numpy()
+    )
+    return values.view(np.uint64) if values.dtype == np.float64 else values
 
 
 def _keys(table: pa.Table, part: pa.ChunkedArray | None = None) -> Keys:

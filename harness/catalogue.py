@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,9 @@ def case_from_file(path: Path) -> Case:
     for name in content:
         if name not in Case.model_fields:
             raise unknown_name(f"field in {path}", name, Case.model_fields)
+    for name in ("options", "recipe"):
+        if not isinstance(content.get(name, {}), dict):
+            raise SpecError(f"{name} in a case file is a table", repr(content[name]), "mend it")
     entry = workload(str(content.get("workload", "paraphrase")))
     settings = {**content.pop("options", {}), **content.pop("recipe", {})}
     values = {"name": path.stem, **content, "workload": entry.name, "options": entry.options}
@@ -194,6 +198,7 @@ def _describe(path: Path) -> tuple[str, dict[str, Any]]:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
-            constants[target.id] = ast.literal_eval(value)
+            with suppress(ValueError):  # a table that is computed says nothing to us
+                constants[target.id] = ast.literal_eval(value)
     doc = ast.get_docstring(tree) or ""
     return " ".join(doc.split("\n\n")[0].split()), constants

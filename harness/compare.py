@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from harness.divergence import STAGES, Divergence, StageDifference, divergences
 from harness.errors import RecordError
 from harness.metrics import metric
 from harness.record import RunRecord
+from harness.soundness import disorder, doubts_about
 
 __all__ = ["Cause", "Comparison", "Finding", "Outcome", "compare", "missing"]
 
@@ -81,15 +81,20 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
 
     Never raises for what stands in the records: a damaged one makes the pair `incomparable`.
     """
+    both = ((reference, labels[0]), (candidate, labels[1]))
     bars = list(_bars(reference, candidate, labels))
+    cuts = [
+        f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
+        for record, label in both
+        if record.header.status != "completed"
+    ]
     doubts: list[str] = []
     stages: list[StageDifference] = []
     steps = 0
     try:
-        for record, label in zip((reference, candidate), labels, strict=True):
-            bars += _disorder(record, label)
-            doubts += _implausible(record, label)
-        if not any("out of order" in bar for bar in bars):
+        bars += [f"{label}: {word}" for record, label in both for word in disorder(record)]
+        doubts += [f"{label}: {word}" for record, label in both for word in doubts_about(record)]
+        if not bars:
             stages = divergences(reference, candidate)
             steps = min(len(reference.steps), len(candidate.steps))
     except RecordError as error:
@@ -97,11 +102,17 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     unseen = [stage for stage in _NEEDED if stage not in {found.stage for found in stages}]
     if unseen:
         doubts.append(f"not recorded on both sides: {', '.join(unseen)}; run with the trace probe")
-
+    findings = tuple(_findings(reference, candidate))
     firsts = [found.first for found in stages if found.first is not None]
     first = min(firsts, key=lambda divergence: divergence.place, default=None)
+    if first is None:
+        doubts += [
+            f"{found.metric} differs ({found.reference} and {found.candidate}) though no stage does"
+            for found in findings
+            if found.outcome == "different"
+        ]
     outcome: Outcome = "identical"
-    if bars and (first is None or reference.spec.case.workload != candidate.spec.case.workload):
+    if bars or (cuts and first is None):
         outcome = "incomparable"
     elif first is not None:
         outcome = "different"
@@ -113,10 +124,10 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         candidate=labels[1],
         outcome=outcome,
         steps=steps,
-        first_divergence=first if outcome != "incomparable" else None,
+        first_divergence=first,
         stages=tuple(stages),
-        findings=tuple(_findings(reference, candidate)),
-        doubts=tuple(bars + doubts),
+        findings=findings,
+        doubts=tuple(bars + cuts + doubts),
     )
 
 
@@ -135,64 +146,13 @@ def missing(case: str, reference: str, candidate: str, why: str) -> Comparison:
 def _bars(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Iterator[str]:
     """What makes a pair incomparable before any value is looked at."""
     for record, label in zip((reference, candidate), labels, strict=True):
-        header = record.header
-        if header.status != "completed":
-            yield f"{label} {header.status}: {header.error or 'no reason recorded'}"
-        if header.spec.observe != "trace":
-            yield f"{label} was a {header.spec.observe} run and holds no values: trace it"
+        if record.spec.observe != "trace":
+            yield f"{label} was a {record.spec.observe} run and holds no values: trace it"
     one, two = reference.header, candidate.header
     if one.spec.case.workload != two.spec.case.workload:
         yield f"other workloads: {one.spec.case.workload} and {two.spec.case.workload}"
     if one.digest_algorithm != two.digest_algorithm:
         yield f"other digests: {one.digest_algorithm!r} and {two.digest_algorithm!r}"
-
-
-def _disorder(record: RunRecord, label: str) -> Iterator[str]:
-    """Steps must run 1, 2, 3, ... and micro-batches likewise within each."""
-    steps = record.steps["step"].to_numpy()
-    if not np.array_equal(steps, np.arange(1, len(steps) + 1)):
-        yield f"{label}: the steps of its trace are out of order or not whole"
-    micro = record.micro_batches
-    owner, part = micro["step"].to_numpy(), micro["micro_batch"].to_numpy()
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    expected = np.arange(1, len(owner) + 1) - np.repeat(starts, np.diff(starts, append=len(owner)))
-    if np.any(np.diff(owner) < 0) or not np.array_equal(part, expected):
-        yield f"{label}: the micro-batches of its trace are out of order or not whole"
-
-
-def _implausible(record: RunRecord, label: str) -> Iterator[str]:
-    """Values that prove nothing by agreeing: not finite, missing, or still where they must move."""
-    header, steps, micro = record.header, record.steps, record.micro_batches
-    if len(steps) < 2:
-        yield f"{label}: {len(steps)} step(s) recorded, which shows no course; train for 2 or more"
-    if header.status == "completed" and header.steps_expected not in (None, len(steps)):
-        asked = header.steps_expected
-        yield f"{label}: {len(steps)} steps recorded where its recipe asks for {asked}"
-    if (header.steps, header.micro_batches) != (len(steps), len(micro)):
-        yield f"{label}: its header counts {header.steps} steps, its trace {len(steps)}"
-    for name, table in (("grad_norm", steps), ("loss", micro)):
-        values = table[name].to_numpy()
-        bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
-            step = table["step"][int(bad[0])].as_py()
-            yield f"{label}: {name} is {values[bad[0]]} at step {step}; agreement in that is none"
-    for name, value in header.final_metrics.items():
-        if not np.isfinite(value):
-            yield f"{label}: final {name} is {value}"
-    if not header.evaluations:
-        yield f"{label}: the trained model was not evaluated"
-    if len(steps) >= 2:
-        for name, table in (
-            ("loss", micro),
-            ("gradients", steps),
-            ("weights", steps),
-            ("optimizer_state", steps),
-        ):
-            if len(table[name].unique()) == 1:
-                yield f"{label}: {name} never changed, which no training does"
-    unknown = sum(-1 in ids for ids in micro["sample_ids"].to_pylist())
-    if unknown:
-        yield f"{label}: {unknown} micro-batches hold rows that are not of the training set"
 
 
 def _findings(reference: RunRecord, candidate: RunRecord) -> Iterator[Finding]:

@@ -7,13 +7,14 @@ Two numbers are the same when their bits are, so a NaN never hides behind `nan !
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from harness.alignment import AlignedTrace, Alignment
-from harness.record import RunRecord
+from harness.record import Evaluation, RunRecord
 from harness.units import digest
 
 __all__ = ["STAGES", "Divergence", "StageDifference", "divergences", "ulp_distance"]
@@ -78,8 +79,10 @@ class StageDifference(BaseModel):
     first: Divergence | None = None
 
 
-def ulp_distance(reference: float, candidate: float) -> float | None:
+def ulp_distance(reference: float | None, candidate: float | None) -> float | None:
     """How many single-precision numbers the second is away; None unless both are finite."""
+    if reference is None or candidate is None:
+        return None
     if not (np.isfinite(reference) and np.isfinite(candidate)):
         return None
     with np.errstate(over="ignore"):
@@ -109,10 +112,10 @@ def _initial_weights(both: Alignment) -> Iterator[StageDifference]:
     left, right = both.reference.header.initial_weights, both.candidate.header.initial_weights
     if left is None or right is None:
         return
-    tensors = _differing_tensors(both.tensors, "weight").get(0, [])
+    tensors = _differing_tensors(both, "weight").get(0, [])
     first = None
     if left != right or tensors:
-        first = _tensor_divergence(0, "initial_weights", tensors, left, right)
+        first = _tensor_divergence(0, "initial_weights", tensors, (left, right))
     yield StageDifference(
         stage="initial_weights", compared=1, differing=int(first is not None), first=first
     )
@@ -124,57 +127,47 @@ def _micro_batches(both: Alignment) -> Iterator[StageDifference]:
         return
     yield _data_order(both)
     for stage in ("batch_content", "rng", "loss"):
-        one, two = trace.bits(stage)
-        rows = np.flatnonzero(one != two)
+        rows = trace.differing(stage)
         first = None
         if len(rows):
             row = int(rows[0])
-            values: tuple[Any, Any] = (digest(int(one[row])), digest(int(two[row])))
-            ulp = None
-            if stage == "loss":
-                values = trace.reference[stage][row].as_py(), trace.candidate[stage][row].as_py()
-                ulp = ulp_distance(*values)
+            values = trace.pair(stage, row)
             first = Divergence(
                 step=trace.steps[row],
                 micro_batch=trace.parts[row],
                 stage=stage,
-                reference=values[0],
-                candidate=values[1],
-                max_ulp=ulp,
+                reference=_shown(values[0]),
+                candidate=_shown(values[1]),
+                max_ulp=ulp_distance(*values) if stage == "loss" else None,
             )
-        yield StageDifference(stage=stage, compared=len(one), differing=len(rows), first=first)
+        yield StageDifference(stage=stage, compared=len(trace), differing=len(rows), first=first)
 
 
 def _data_order(both: Alignment) -> StageDifference:
     """Row ids of each micro-batch; one that only one side has in a step that both took counts."""
     trace = both.micro_batches
-    found: list[Divergence] = []
-    if not trace.reference["sample_ids"].equals(trace.candidate["sample_ids"]):
-        for row, (one, two) in enumerate(zip(*trace.values("sample_ids"), strict=True)):
-            if one != two:
-                found.append(_order_divergence(trace.steps[row], trace.parts[row], one, two))
-    common = int(trace.steps[-1])
-    sides: tuple[tuple[Literal["reference", "candidate"], list[tuple[int, int]]], ...] = (
-        ("reference", trace.reference_only),
-        ("candidate", trace.candidate_only),
-    )
-    for side, keys in sides:
-        table = getattr(both, side).micro_batches
-        for step, part in (key for key in keys if key[0] <= common):
-            rows = (table["step"].to_numpy() == step) & (table["micro_batch"].to_numpy() == part)
-            ids = table["sample_ids"][int(np.flatnonzero(rows)[0])].as_py()
-            one, two = (ids, None) if side == "reference" else (None, ids)
-            found.append(_order_divergence(step, part, one, two))
+    places = [
+        (int(trace.steps[row]), int(trace.parts[row])) for row in trace.differing("sample_ids")
+    ]
+    common = int(both.steps.steps[-1]) if len(both.steps) else 0
+    places += [key for key in (*trace.reference_only, *trace.candidate_only) if key[0] <= common]
+    first = None
+    if places:
+        step, part = min(places)
+        sides = (both.reference.micro_batches, both.candidate.micro_batches)
+        ids = [_sample_ids(side, step, part) for side in sides]
+        first = Divergence(
+            step=step, micro_batch=part, stage="data_order", reference=ids[0], candidate=ids[1]
+        )
     return StageDifference(
-        stage="data_order",
-        compared=len(trace),
-        differing=len(found),
-        first=min(found, key=lambda divergence: divergence.place, default=None),
+        stage="data_order", compared=len(trace), differing=len(places), first=first
     )
 
 
-def _order_divergence(step: int, part: int, one: Any, two: Any) -> Divergence:
-    return Divergence(step=step, micro_batch=part, stage="data_order", reference=one, candidate=two)
+def _sample_ids(table: pa.Table, step: int, part: int) -> Any:
+    """The row ids of one micro-batch; None where there is none."""
+    rows = (table["step"].to_numpy() == step) & (table["micro_batch"].to_numpy() == part)
+    return next((table["sample_ids"][int(row)].as_py() for row in np.flatnonzero(rows)), None)
 
 
 def _digests(both: Alignment) -> Iterator[StageDifference]:
@@ -182,38 +175,46 @@ def _digests(both: Alignment) -> Iterator[StageDifference]:
     if not len(trace):
         return
     for stage, column in _TENSOR_COLUMN.items():
-        one, two = trace.bits(stage)
+        rows = {int(trace.steps[row]): int(row) for row in trace.differing(stage)}
         # A step's digest covers its tensors' digests, but a record may have been edited.
-        tensors = _differing_tensors(both.tensors, column)
-        steps = set(trace.steps[one != two].tolist()) | (tensors.keys() - {0})
+        tensors = _differing_tensors(both, column)
+        steps = rows.keys() | {step for step in tensors if step or stage != "weights"}
         first = None
         if steps:
             step = min(steps)
-            row = int(np.searchsorted(trace.steps, step))
-            values = digest(int(one[row])), digest(int(two[row]))
-            first = _tensor_divergence(step, stage, tensors.get(step, []), *values)
-        yield StageDifference(stage=stage, compared=len(one), differing=len(steps), first=first)
+            values = trace.pair(stage, rows[step]) if step in rows else (None, None)
+            first = _tensor_divergence(
+                step, stage, tensors.get(step, []), (_shown(values[0]), _shown(values[1]))
+            )
+        yield StageDifference(stage=stage, compared=len(trace), differing=len(steps), first=first)
 
 
-def _differing_tensors(trace: AlignedTrace, column: str) -> dict[int, list[str]]:
-    """Names of the parameters whose digests differ, by step, in the model's order."""
-    one, two = trace.bits(column)
+def _differing_tensors(both: Alignment, column: str) -> dict[int, list[str]]:
+    """Names of the parameters whose digests differ, by step, in the model's order.
+
+    A parameter that only one side has, at a step that the tensor traces of both hold, differs too.
+    """
+    trace = both.tensors
     found: dict[int, list[str]] = {}
-    for row in np.flatnonzero(one != two):
-        found.setdefault(int(trace.steps[row]), []).append(trace.reference["tensor"][row].as_py())
+    for row in trace.differing(column):
+        found.setdefault(int(trace.steps[row]), []).append(
+            trace.reference["tensor"][int(row)].as_py()
+        )
+    for name, step in both.unmatched_tensors:
+        found.setdefault(step, []).append(name)
     return found
 
 
 def _tensor_divergence(
-    step: int, stage: str, tensors: list[str], reference: str, candidate: str
+    step: int, stage: str, tensors: list[str], values: tuple[Any, Any]
 ) -> Divergence:
     return Divergence(
         step=step,
         stage=stage,
         tensor=tensors[0] if tensors else None,
         tensors_differing=len(tensors) or None,
-        reference=reference,
-        candidate=candidate,
+        reference=values[0],
+        candidate=values[1],
     )
 
 
@@ -221,30 +222,28 @@ def _scalars(trace: AlignedTrace) -> Iterator[StageDifference]:
     if not len(trace):
         return
     for stage in ("grad_norm", "learning_rate"):
-        one, two = trace.reference[stage], trace.candidate[stage]
-        if stage == "grad_norm":
-            left, right = trace.bits(stage)
-            rows = np.flatnonzero(left != right).tolist()
-        else:
-            pairs = zip(one.to_pylist(), two.to_pylist(), strict=True)
-            rows = [] if one.equals(two) else [i for i, (a, b) in enumerate(pairs) if a != b]
+        rows = trace.differing(stage)
         first = None
-        if rows:
-            a, b = one[rows[0]].as_py(), two[rows[0]].as_py()
+        if len(rows):
+            values = trace.pair(stage, int(rows[0]))
             first = Divergence(
                 step=trace.steps[rows[0]],
                 stage=stage,
-                reference=a,
-                candidate=b,
-                max_ulp=ulp_distance(a, b) if stage == "grad_norm" else None,
+                reference=values[0],
+                candidate=values[1],
+                max_ulp=ulp_distance(*values) if stage == "grad_norm" else None,
             )
-        yield StageDifference(stage=stage, compared=len(one), differing=len(rows), first=first)
+        yield StageDifference(stage=stage, compared=len(trace), differing=len(rows), first=first)
+
+
+def _shown(value: Any) -> Any:
+    """Digests in hexadecimal; anything else as it is."""
+    return digest(value) if isinstance(value, int) else value
 
 
 def _step_count(both: Alignment) -> Iterator[StageDifference]:
     """The number of updates; says nothing where a run was cut short, since it had no chance."""
-    headers = both.reference.header, both.candidate.header
-    if any(header.status != "completed" for header in headers):
+    if any(side.header.status != "completed" for side in (both.reference, both.candidate)):
         return
     left, right = len(both.reference.steps), len(both.candidate.steps)
     first = None
@@ -256,26 +255,34 @@ def _step_count(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDifference]:
-    left = {found.step: found for found in reference.header.evaluations}
-    right = {found.step: found for found in candidate.header.evaluations}
-    found: list[Divergence] = []
-    for step in sorted(left.keys() | right.keys()):
-        one, two = left.get(step), right.get(step)
-        # Text, not numbers: two NaN print alike, and what is printed is what was measured.
-        a, b = one and one.model_dump_json(), two and two.model_dump_json()
-        if a != b:
-            found.append(
-                Divergence(
-                    step=step,
-                    stage="evaluation",
-                    reference=one and {"rows": one.rows, **one.metrics},
-                    candidate=two and {"rows": two.rows, **two.metrics},
-                )
-            )
-    if left or right:
-        yield StageDifference(
+    """Evaluations at the same step, and the last ones of both, whenever they were."""
+    left, right = reference.header.evaluations, candidate.header.evaluations
+    if not (left or right):
+        return
+    last = max(found[-1].step for found in (left, right) if found)
+    before: dict[int, list[Evaluation | None]] = {}
+    for side, evaluations in enumerate((left, right)):
+        for number, evaluation in enumerate(evaluations, start=1):
+            step = last if number == len(evaluations) else evaluation.step
+            before.setdefault(step, [None, None])[side] = evaluation
+    found = [
+        Divergence(
+            step=step,
             stage="evaluation",
-            compared=len(left.keys() & right.keys()),
-            differing=len(found),
-            first=found[0] if found else None,
+            reference=one and {"rows": one.rows, **one.metrics},
+            candidate=two and {"rows": two.rows, **two.metrics},
         )
+        for step, (one, two) in sorted(before.items())
+        if _content(one) != _content(two)
+    ]
+    yield StageDifference(
+        stage="evaluation",
+        compared=sum(None not in pair for pair in before.values()),
+        differing=len(found),
+        first=found[0] if found else None,
+    )
+
+
+def _content(evaluation: Evaluation | None) -> str:
+    """What was measured, as text: two NaN print alike, and the sign of a zero is kept."""
+    return repr(evaluation and (evaluation.rows, sorted(evaluation.metrics.items())))

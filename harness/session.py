@@ -179,13 +179,18 @@ def _output_folder(out: Path | None, name: str) -> Iterator[Path]:
         folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
-    existed = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError("--out takes a folder that can be made", error, "name another") from None
     try:
         yield folder
     except (SpecError, RecordError):
         for content in folder.iterdir():
             shutil.rmtree(content) if content.is_dir() else content.unlink()
-        if not existed:
-            folder.rmdir()
+        for made in (folder, *folder.absolute().parents):
+            if made.absolute() == existing.absolute():
+                break
+            made.rmdir()
         raise

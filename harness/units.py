@@ -24,16 +24,23 @@ def quantity(value: float | None, unit: str) -> str:
         return "-"
     if unit == "B":
         scaled, step = float(value), 0
-        while abs(scaled) >= 1024 and step < len(_BYTES) - 1:
+        while round(abs(scaled)) >= 1024 and step < len(_BYTES) - 1:
             scaled, step = scaled / 1024, step + 1
-        return f"{number(scaled, 3)} {_BYTES[step]}"
-    if unit == "s" and 0 < abs(value) < 1:
-        return (
-            f"{number(value * 1e3, 3)} ms" if abs(value) >= 1e-3 else f"{number(value * 1e6, 3)} µs"
-        )
-    if unit == "s" and abs(value) >= 120:
-        return f"{int(value // 60)} min {value % 60:.0f} s"
-    return f"{number(value)} {unit}".strip()
+        return f"{_short(scaled)} {_BYTES[step]}"
+    if unit == "s" and 0 < abs(value) < 0.9995:
+        if abs(value) < 0.9995e-3:
+            return f"{_short(value * 1e6)} µs"
+        return f"{_short(value * 1e3)} ms"
+    if unit == "s" and round(abs(value)) >= 120:
+        minutes, seconds = divmod(round(value), 60)
+        return f"{minutes} min {seconds} s"
+    digits = 3 if unit == "s" and abs(value) < 1 else 4
+    return f"{number(value, digits)} {unit}".strip()
+
+
+def _short(value: float) -> str:
+    """Three significant digits, and never an exponent for what is large."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def digest(value: int) -> str:

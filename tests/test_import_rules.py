@@ -44,7 +44,7 @@ FLOORS = (
     ),
     ("harness.pair_classification", "harness.probe"),
     ("harness.loops", "harness.workloads"),
-    ("harness.alignment",),
+    ("harness.alignment", "harness.soundness"),
     ("harness.divergence",),
     ("harness.compare",),
     (
@@ -54,6 +54,7 @@ FLOORS = (
         "harness.publishing",
         "harness.report",
         "harness.runner",
+        "harness.start",
         "harness.session",
         "harness.worker",
     ),

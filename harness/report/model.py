@@ -90,12 +90,15 @@ class Report(BaseModel):
         path = folder / REPORT_FILE
         remedy = "pass the output folder of a harness command"
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            report = cls.model_validate_json(path.read_text(encoding="utf-8"))
         except OSError:
             raise RecordError(f"a run folder holds a {REPORT_FILE}", folder, remedy) from None
         except (ValidationError, UnicodeDecodeError):
-            rule = f"{REPORT_FILE} must be of schema version {REPORT_VERSION} and whole"
-            raise RecordError(rule, path, remedy) from None
+            raise RecordError(f"{REPORT_FILE} must be whole", path, remedy) from None
+        if report.schema_version != REPORT_VERSION:
+            rule = f"this harness reads reports of schema version {REPORT_VERSION}"
+            raise RecordError(rule, f"version {report.schema_version} in {path}", remedy)
+        return report
 
     @classmethod
     def of(

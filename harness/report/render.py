@@ -92,10 +92,12 @@ def _cell(text: Any) -> str:
 
 def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
     """The files of `formats` in `folder`, each atomically. Raises `SpecError` for others."""
-    written = []
-    for name in formats:
+    names = list(formats)
+    for name in names:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
+    written = []
+    for name in names:
         path = folder / FORMATS[name]
         if name == "json":
             report.write_json(folder)

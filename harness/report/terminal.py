@@ -44,7 +44,7 @@ def _runs(report: Report) -> Table:
     )
     for heading in ("case", "loop", "status"):
         table.add_column(heading)
-    for heading in ("steps", "samples", *(metric(name).title for name in names)):
+    for heading in ("steps", "samples", *(escape(metric(name).title) for name in names)):
         table.add_column(heading, justify="right")
     table.add_column("wall time*", justify="right")
     table.add_column("samples/s*", justify="right")
