@@ -38,11 +38,11 @@ class AlignedTrace:
         one, two = self.reference[column], self.candidate[column]
         if not pa.types.is_list(one.type):
             return np.flatnonzero(_unequal(one, two))
-        sizes = [pc.fill_null(pc.list_value_length(side), -1).to_numpy() for side in (one, two)]
+        sizes = [pc.list_value_length(side).to_numpy() for side in (one, two)]
         if not np.array_equal(*sizes):
             pairs = zip(map(repr, one.to_pylist()), map(repr, two.to_pylist()), strict=True)
             return np.flatnonzero([a != b for a, b in pairs])
-        owner = np.repeat(np.arange(len(one)), np.maximum(sizes[0], 0))
+        owner = np.repeat(np.arange(len(one)), sizes[0])
         return np.unique(owner[_unequal(pc.list_flatten(one), pc.list_flatten(two))])
 
     def pair(self, column: str, row: int) -> tuple[Any, Any]:

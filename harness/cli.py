@@ -30,6 +30,8 @@ __all__ = ["main"]
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
 DEVICES = tuple(get_args(Case.model_fields["device"].annotation))
 
+_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+
 app = typer.Typer(
     name="harness",
     help="Is this training loop the same as that one? If not, at which step and why?",
@@ -47,11 +49,12 @@ def main() -> int:
     """Run the command line and return its exit code. Nothing below it prints or exits."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False) or 0)
+        if code != _INTERRUPTED:
+            return code
+        return _complain("interrupted; records that were complete are kept", 3)
     except HarnessError as error:
         return _complain(str(error), 3 if isinstance(error, RunFailed) else 2)
-    except KeyboardInterrupt:
-        return _complain("interrupted; records that were complete are kept", 3)
     except Exception as error:
         # The class of wrong-use errors is private to typer, or to click, by version.
         if hasattr(error, "format_message"):

@@ -179,8 +179,8 @@ def _load(
             dtype=torch.float32,
             attn_implementation=recipe.attention,
         )
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).split("\n")[0][:200]
+    except Exception as error:  # what a checkpoint that does not fit raises is past listing
+        reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
         raise SpecError(
             "model= takes a checkpoint with a tokenizer, for sequence classification",
             f"{checkpoint}: {reason}",

@@ -100,7 +100,7 @@ def _missing(table: pa.Table) -> Iterator[str]:
 
 
 def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
-    values: npt.NDArray[Any] = pc.fill_null(table[name], 0.0).to_numpy()
+    values: npt.NDArray[Any] = table[name].to_numpy()
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         step = table["step"][int(bad[0])].as_py()
