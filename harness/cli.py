@@ -92,7 +92,7 @@ def list_command(
         }
         Console(soft_wrap=True).print_json(json.dumps(content))
         return
-    console = Console()
+    console = _console()
     first = Table(
         "case", "workload", "options", "what", title="Cases and workloads", title_justify="left"
     )
@@ -218,10 +218,16 @@ def publish_command(
 
 
 def _show(report: Report, folder: Path) -> int:
-    console = Console()
+    console = _console()
     print_report(report, console)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
     return EXIT_CODES[report.verdict]
+
+
+def _console() -> Console:
+    """Standard output; a log that has no width of its own gets one that tables fit into."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def _command() -> list[str]:

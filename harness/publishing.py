@@ -28,6 +28,7 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     Raises `SpecError` where `target` exists or nothing fits into `limit_bytes`.
     """
     report = Report.read(run_folder)
+    published = report.model_copy(update={"command": _without_out(report.command)})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
     for stride in _STRIDES:
@@ -35,7 +36,7 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
             target.mkdir(parents=True)
             for run in report.runs:
                 _copy_thinned(RunRecord(run_folder / run.record), target / run.record, stride)
-            write(report, target)
+            write(published, target)
             size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
             if size <= limit_bytes:
                 return stride
@@ -46,6 +47,14 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     raise SpecError(
         f"a published report stays under {limit_bytes} bytes", size, "publish fewer runs"
     )
+
+
+def _without_out(command: tuple[str, ...]) -> tuple[str, ...]:
+    """A command less its `--out FOLDER`: where its results went is of no use to who repeats it."""
+    if "--out" not in command:
+        return command
+    place = command.index("--out")
+    return command[:place] + command[place + 2 :]
 
 
 def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:

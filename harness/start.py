@@ -24,7 +24,7 @@ def worker(spec: str, folder: str, log: str, connection: Connection) -> None:
     os.setsid()  # so that this process and its children can be signalled together
     os.environ.update(_VARIABLES)
     # A DataLoader's workers are to start as they do outside the harness, not as this process did.
-    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]  # the default
+    multiprocessing.set_start_method(None, force=True)
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
