@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from multiprocessing.connection import Connection
 
@@ -21,6 +22,8 @@ def worker(spec: str, folder: str, log: str, connection: Connection) -> None:
     `spec`: a `RunSpec` as JSON. `folder`: where the record goes. Ends the process with the exit
     code of `harness.worker`.
     """
+    # The parent interrupts with SIGINT, which a job in the background inherits as ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()  # so that this process and its children can be signalled together
     os.environ.update(_VARIABLES)
     # A DataLoader's workers are to start as they do outside the harness, not as this process did.

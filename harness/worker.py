@@ -12,14 +12,17 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -102,8 +105,11 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
 
         writer = RecordWriter(folder)
 
+        interruption = _Interruption()
+
         def on_step(step: int) -> None:
             parent.progress(step, expected)
+            interruption.take()
 
         probe = (
             TraceProbe(writer, on_step, workload)
@@ -111,7 +117,9 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             else TimingProbe(writer, on_step)
         )
         try:
-            facts |= _train_and_evaluate(loop, workload, spec.recipe, probe)
+            with interruption.held():
+                model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
+            facts |= _evaluate(workload, spec.recipe, model, probe.counts.steps)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # any loop, any error
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
@@ -137,19 +145,48 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
     return header
 
 
-def _train_and_evaluate(
+class _Interruption:
+    """Keeps Ctrl-C from cutting a step's rows in two: it takes effect when the step is written."""
+
+    def __init__(self) -> None:
+        self._wanted = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, SIGINT only leaves a note; what it left is taken at the end at the latest."""
+        before = signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+            self.take()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def take(self) -> None:
+        """Raise KeyboardInterrupt where one was held back."""
+        if self._wanted:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._wanted = True
+
+
+def _train(
     loop: ModuleType, workload: Workload, recipe: Recipe, probe: TraceProbe | TimingProbe
-) -> dict[str, Any]:
+) -> tuple[torch.nn.Module, float]:
+    """The trained model, and the seconds it took."""
     if recipe.reseed_after_build:
         seed_everything(recipe.seed)
     started = time.perf_counter()
     model = loop.train(workload, recipe, probe)
-    wall_s = time.perf_counter() - started
+    return model, time.perf_counter() - started
+
+
+def _evaluate(
+    workload: Workload, recipe: Recipe, model: torch.nn.Module, step: int
+) -> dict[str, Any]:
     scores = evaluate_model(workload, recipe, model)
-    step = probe.counts.steps
     return {
         "status": "completed",
-        "wall_s": wall_s,
         "evaluations": (Evaluation(step=step, rows=scores.rows, metrics=scores.metrics),),
         "warnings": tuple(_collapse(scores)),
     }

@@ -1,4 +1,4 @@
-"""The probe sees what a loop computes, before the loop can change it, and changes nothing itself."""
+"""The probe sees what a loop computes, before the loop can change it, and changes nothing."""
 
 from __future__ import annotations
 

@@ -115,6 +115,8 @@ def test_an_interrupt_ends_every_worker_and_keeps_what_there_is(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background would hand on that they ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     record = tmp_path / "out" / "records" / "paraphrase-plain"
     wait_for(lambda: (record / "tensors.parquet").exists())
@@ -125,7 +127,7 @@ def test_an_interrupt_ends_every_worker_and_keeps_what_there_is(
     assert 3 == parent.returncode
     assert "interrupted" in errors.splitlines()[-1]
     assert children
-    assert not [child for child in children if child.is_running()]
+    assert not psutil.wait_procs(children, timeout=10)[1]
     header = RunRecord(record).header
     assert "interrupted" == header.status
     assert header.steps == len(RunRecord(record).steps) > 0
