@@ -35,7 +35,7 @@ def block_s(workload: Workload, recipe: Recipe, traced: bool, folder: Path) -> f
     def on_step(_step: int) -> None:
         ends.append(time.perf_counter())
 
-    probe = TraceProbe(writer, on_step, workload) if traced else TimingProbe(writer, on_step)
+    probe = (TraceProbe if traced else TimingProbe)(writer, on_step, workload)
     plain.train(workload, recipe, probe)
     probe.close()
     return ends[-1] - ends[0]

@@ -10,11 +10,12 @@ import ast
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.errors import SpecError, unknown_name
-from harness.spec import Case, Conventions, Option, Recipe, RunSpec, build
+from harness.spec import Case, Conventions, Option, Recipe, RunSpec, build, parse_value
 
 __all__ = [
     "LoopEntry",
@@ -75,6 +76,7 @@ def loop(name: str) -> LoopEntry:
     return known[name]
 
 
+@cache
 def workloads() -> dict[str, WorkloadEntry]:
     """All workloads by name."""
     found = {}
@@ -132,13 +134,16 @@ def case_from_file(path: Path) -> Case:
 
 
 def with_settings(case: Case, settings: dict[str, Any]) -> Case:
-    """`case` with fields of its recipe and options of its workload changed. Raises `SpecError`."""
+    """`case` with fields of its recipe and options of its workload changed. Raises `SpecError`.
+
+    Values may be text as it stands after `--set KEY=`.
+    """
     options = workload(case.workload).options
     recipe: dict[str, Any] = {}
     chosen: dict[str, Option] = {}
     for name, value in settings.items():
         if name in Recipe.model_fields:
-            recipe[name] = value
+            recipe[name] = parse_value(value) if isinstance(value, str) else value
         elif name in options:
             chosen[name] = _option(name, value, options[name])
         else:
@@ -158,22 +163,22 @@ def run_spec(
     entry = loop(loop_name)
     name = str(entry.path) if loop_name.endswith(".py") else entry.name
     habits = entry.native if conventions == "native" else {}
-    recipe = build(Recipe, {**case.recipe.model_dump(), **habits})
+    own = case.overrides.get(entry.name, {})
+    recipe = build(Recipe, {**case.recipe.model_dump(), **habits, **own})
     values = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
     return build(RunSpec, values)
 
 
 def _option(name: str, value: Any, default: Option) -> Option:
-    if isinstance(default, bool) or value is None:
-        fits = value is None or isinstance(value, bool)
-    elif isinstance(default, (int, float)):
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    else:
-        return str(value)
-    if not fits:
-        kind = type(default).__name__
-        raise SpecError(f"option {name} takes a value of type {kind}", repr(value), "change it")
-    return value  # type: ignore[no-any-return]  # its type was just checked against the default's
+    """The value of an option, of the kind that its default has; text stays as it was written."""
+    if default is None or isinstance(default, str):
+        return None if value is None or str(value).lower() == "none" else str(value)
+    value = parse_value(value) if isinstance(value, str) else value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) if isinstance(default, bool) else number:
+        return value  # type: ignore[no-any-return]  # its type was just checked
+    kind = type(default).__name__
+    raise SpecError(f"option {name} takes a value of type {kind}", repr(value), "change it")
 
 
 def _modules(folder: str) -> list[Path]:

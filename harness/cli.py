@@ -23,7 +23,8 @@ from harness.report.model import Report
 from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
 from harness.session import compare_folders, run_cases
-from harness.spec import Case, Conventions, Recipe, parse_value
+from harness.spec import Case, Conventions, Recipe
+from harness.suites import SUITES
 
 __all__ = ["main"]
 
@@ -150,6 +151,13 @@ def run_command(
             "--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."
         ),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help=f"A named set of cases: {', '.join(SUITES)}. Goes on past failures; started again "
+            "with the same --out, it does only what is left."
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time; default: as many as have a core.")
     ] = None,
@@ -163,11 +171,14 @@ def run_command(
         raise unknown_name("conventions", conventions, get_args(Conventions))
     if device not in DEVICES:
         raise unknown_name("device", device, DEVICES)
+    if suite is not None and suite not in SUITES:
+        raise unknown_name("suite", suite, SUITES)
+    if suite is not None and cases:
+        raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
+    named = SUITES[suite]() if suite else [_case(name) for name in cases or ["paraphrase"]]
     chosen = [
-        catalogue.with_settings(_case(name), _settings(settings)).model_copy(
-            update={"device": device}
-        )
-        for name in cases or ["paraphrase"]
+        catalogue.with_settings(case, _settings(settings)).model_copy(update={"device": device})
+        for case in named
     ]
     report, folder = run_cases(
         chosen,
@@ -177,6 +188,7 @@ def run_command(
         out=out,
         command=_command(),
         console=Console(stderr=True),
+        suite=suite is not None,
     )
     return _show(report, folder)
 
@@ -243,11 +255,11 @@ def _case(name: str) -> Case:
     return known[name]
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
+def _settings(pairs: list[str] | None) -> dict[str, str]:
     found = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise SpecError("--set takes KEY=VALUE", repr(pair), "write for example max_steps=50")
-        found[name.strip()] = parse_value(value)
+        found[name.strip()] = value
     return found

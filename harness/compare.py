@@ -74,6 +74,8 @@ class Comparison(_Result):
     findings: tuple[Finding, ...] = ()
     doubts: tuple[str, ...] = ()
     """What keeps the outcome from being firmer, and what would resolve it."""
+    note: str = ""
+    """Why the two differ on this case, where that was known before."""
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:
@@ -91,18 +93,23 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     doubts: list[str] = []
     stages: list[StageDifference] = []
     steps = 0
+    norms: list[float] = []
     try:
         bars += [f"{label}: {word}" for record, label in both for word in disorder(record)]
         doubts += [f"{label}: {word}" for record, label in both for word in doubts_about(record)]
         if not bars:
             stages = divergences(reference, candidate)
             steps = min(len(reference.steps), len(candidate.steps))
+        norms = [record.steps["grad_norm"][0].as_py() for record, _ in both if len(record.steps)]
     except RecordError as error:
         bars.append(str(error))
     unseen = [stage for stage in _NEEDED if stage not in {found.stage for found in stages}]
     if unseen:
         doubts.append(f"not recorded on both sides: {', '.join(unseen)}; run with the trace probe")
-    findings = tuple(_findings(reference, candidate))
+    figures = _figures(reference), _figures(candidate)
+    if len(norms) == 2:
+        figures[0]["first_grad_norm"], figures[1]["first_grad_norm"] = norms
+    findings = tuple(_findings(*figures))
     firsts = [found.first for found in stages if found.first is not None]
     first = min(firsts, key=lambda divergence: divergence.place, default=None)
     if first is None:
@@ -128,6 +135,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         stages=tuple(stages),
         findings=findings,
         doubts=tuple(bars + cuts + doubts),
+        note=candidate.spec.case.note if outcome == "different" else "",
     )
 
 
@@ -155,8 +163,7 @@ def _bars(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -
         yield f"other digests: {one.digest_algorithm!r} and {two.digest_algorithm!r}"
 
 
-def _findings(reference: RunRecord, candidate: RunRecord) -> Iterator[Finding]:
-    left, right = _figures(reference), _figures(candidate)
+def _findings(left: dict[str, float], right: dict[str, float]) -> Iterator[Finding]:
     for name in dict.fromkeys([*left, *right]):
         row, one, two = metric(name), left.get(name), right.get(name)
         outcome: Outcome = "inconclusive"

@@ -35,6 +35,8 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "accuracy", "", "higher", "exact"),
         Metric("f1", "F1", "", "higher", "exact"),
         Metric("loss", "evaluation loss", "", "lower", "exact"),
+        Metric("perplexity", "perplexity", "", "lower", "exact"),
+        Metric("first_grad_norm", "raw gradient norm at step 1", "", "neither", "exact"),
         Metric("wall_s", "wall time, not a benchmark", "s", "lower", "noisy"),
         Metric("samples_per_s", "samples per second, not a benchmark", "1/s", "higher", "noisy"),
     )

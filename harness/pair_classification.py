@@ -30,8 +30,16 @@ from harness.metric_modules.accuracy_and_f1 import AccuracyAndF1
 from harness.spec import Recipe
 from harness.workload import Workload
 
-__all__ = ["PairData", "build_workload", "read_folder"]
+__all__ = [
+    "PairData",
+    "build_workload",
+    "length_limit",
+    "load_pretrained",
+    "load_tokenizer",
+    "read_folder",
+]
 
+_TASK = "sequence classification, with a tokenizer"
 _COLUMNS = ("sentence1", "sentence2", "label")
 _READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
     ".jsonl": partial(pd.read_json, lines=True, dtype=False, convert_dates=False),
@@ -100,10 +108,11 @@ def build_workload(
     Raises `SpecError` where columns, labels, tokenizer or model do not fit.
     """
     num_labels = _check(data)
-    model, tokenizer = _load(checkpoint, num_labels, recipe)
-    limit = recipe.max_length or min(
-        tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512)
+    tokenizer = load_tokenizer(checkpoint, _TASK)
+    model: PreTrainedModel = load_pretrained(
+        AutoModelForSequenceClassification, checkpoint, _TASK, recipe, num_labels=num_labels
     )
+    limit = length_limit(recipe, tokenizer, model)
 
     def tokenize(rows: dict[str, list[str]]) -> Any:
         return tokenizer(rows["sentence1"], rows["sentence2"], truncation=True, max_length=limit)
@@ -126,11 +135,18 @@ def build_workload(
         train_set=prepare(data.train),
         eval_set=prepare(data.validation),
         collate=DataCollatorWithPadding(tokenizer, padding=recipe.padding, max_length=limit),
+        num_classes=num_labels,
         loss=torch.nn.functional.cross_entropy,
         metric=partial(AccuracyAndF1, cache_dir=str(output_dir), keep_in_memory=True),
         device=device,
         output_dir=output_dir,
     )
+
+
+def length_limit(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> int:
+    """How many tokens a row may have: what the recipe says, or what the model can take."""
+    positions = getattr(model.config, "max_position_embeddings", 512)
+    return recipe.max_length or min(tokenizer.model_max_length, positions)
 
 
 def _check(data: PairData) -> int:
@@ -164,29 +180,45 @@ def _check(data: PairData) -> int:
     return count
 
 
-def _load(
-    checkpoint: str, num_labels: int, recipe: Recipe
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    # It warns that the head is new (which is the point) and draws bars of its own.
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+def load_pretrained(
+    auto: type[Any], checkpoint: str, task: str, recipe: Recipe, **options: Any
+) -> Any:
+    """The model at `checkpoint`, a folder or a hub id, in single precision.
+
+    `auto` is the class of transformers that loads it for `task`, and `options` are its own, such
+    as `num_labels`. Raises `SpecError` for one that does not fit.
+    """
+    _quiet()
     _check_checkpoint(checkpoint)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint,
-            num_labels=num_labels,
-            dtype=torch.float32,
-            attn_implementation=recipe.attention,
+        return auto.from_pretrained(
+            checkpoint, dtype=torch.float32, attn_implementation=recipe.attention, **options
         )
-    except Exception as error:  # noqa: BLE001  # what a checkpoint may raise is past listing
-        reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-        raise SpecError(
-            "model= takes a checkpoint with a tokenizer, for sequence classification",
-            f"{checkpoint}: {reason}",
-            "pass another",
-        ) from None
-    return model, tokenizer
+    except Exception as error:  # noqa: BLE001  # what a checkpoint that does not fit raises is past listing
+        raise _misfit(checkpoint, task, error) from None
+
+
+def load_tokenizer(checkpoint: str, task: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to the model at `checkpoint`. Raises `SpecError`."""
+    _quiet()
+    _check_checkpoint(checkpoint)
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint)
+    except Exception as error:  # noqa: BLE001  # as above
+        raise _misfit(checkpoint, task, error) from None
+
+
+def _quiet() -> None:
+    # Loading warns that the head is new (which is the point) and draws bars of its own.
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _misfit(checkpoint: str, task: str, error: Exception) -> SpecError:
+    reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+    return SpecError(
+        f"model= takes a checkpoint for {task}", f"{checkpoint}: {reason}", "pass another"
+    )
 
 
 def _check_checkpoint(checkpoint: str) -> None:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from harness import fingerprint
-from harness.record import RecordWriter
-from harness.workload import Examples, Workload
+from harness.record import Evaluation, RecordWriter
+from harness.workload import Examples, Scores, Workload
 
 __all__ = ["Counts", "Probe", "TimingProbe", "TraceProbe"]
 
@@ -30,6 +30,12 @@ class Probe(Protocol):
     def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """To be called once, after the optimizer is made and before the first step."""
 
+    def evaluated(self, scores: Scores) -> None:
+        """To be called after each evaluation amid the training."""
+
+    def remedied(self, what: str) -> None:
+        """To be called where a loop works around a fault of its framework; the report says so."""
+
 
 class Counts:
     """What was seen, whichever probe saw it."""
@@ -40,13 +46,16 @@ class Counts:
         self.samples = 0
         self.parameters = 0
         self.initial_weights: int | None = None
+        self.evaluations: list[Evaluation] = []
+        self.remedies: list[str] = []
 
 
 class _HookedProbe:
     """Registers hooks on a model and its optimizer; subclasses say what the hooks do."""
 
-    def __init__(self, writer: RecordWriter, on_step: OnStep) -> None:
+    def __init__(self, writer: RecordWriter, on_step: OnStep, workload: Workload) -> None:
         self.counts = Counts()
+        self._workload = workload
         self._writer = writer
         self._on_step = on_step
         self._handles: list[Any] = []
@@ -59,6 +68,20 @@ class _HookedProbe:
         trained = [p for p in inner.parameters() if p.requires_grad]
         self.counts.parameters = sum(p.numel() for p in trained)
         self._attach(inner, _unwrapped_optimizer(optimizer))
+
+    def evaluated(self, scores: Scores) -> None:
+        """See `Probe.evaluated`.
+
+        The loss, and what follows from it, is left out: libraries average it in their own ways.
+        """
+        left_out = {"loss", *self._workload.loss_metrics}
+        metrics = {name: value for name, value in scores.metrics.items() if name not in left_out}
+        found = Evaluation(step=self.counts.steps, rows=scores.rows, metrics=metrics)
+        self.counts.evaluations.append(found)
+
+    def remedied(self, what: str) -> None:
+        """See `Probe.remedied`."""
+        self.counts.remedies.append(what)
 
     def close(self) -> None:
         """Take the hooks off again."""
@@ -103,8 +126,7 @@ class TraceProbe(_HookedProbe):
     """
 
     def __init__(self, writer: RecordWriter, on_step: OnStep, workload: Workload) -> None:
-        super().__init__(writer, on_step)
-        self._workload = workload
+        super().__init__(writer, on_step, workload)
         self._examples = Examples(workload.train_set)
         self._names: dict[Tensor, str] = {}
         self._parameters_of_forward: list[str] = []
@@ -134,14 +156,13 @@ class TraceProbe(_HookedProbe):
         columns = self._workload.train_set.column_names
         batch = {name: given[name] for name in columns if isinstance(given.get(name), Tensor)}
         ids = self._examples.identify(batch)
-        labels = batch.get("labels")
-        if labels is None:  # the loop keeps them to itself, to compute the loss outside the model
-            labels = self._examples.labels[ids].to(self._workload.device)
+        if "labels" not in batch:  # the loop keeps them, to compute the loss outside the model
+            batch["labels"] = self._examples.labels_of(ids, batch).to(self._workload.device)
         self._forward = {
             "sample_ids": ids,
             "batch_content": fingerprint.of_batch(batch),
             "rng": fingerprint.of_generators(self._workload.device),
-            "labels": labels,
+            "labels": batch["labels"],
         }
 
     def _after_forward(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

@@ -131,6 +131,8 @@ class Header(_Stored):
     wall_s: float | None = None
     """Seconds in the loop. Not a benchmark: whatever else ran on the machine is in it."""
     warnings: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    """What the loop did to work around faults of its framework."""
     error: str | None = None
     """Why it failed, in a line."""
     traceback: str | None = None

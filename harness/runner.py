@@ -11,13 +11,15 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness import catalogue, start
@@ -61,13 +63,15 @@ def label(spec: RunSpec) -> str:
     return name if spec.repeat == 1 else f"{name}-{spec.repeat}"
 
 
-def run_all(runs: Sequence[Run], jobs: int, on_event: OnEvent) -> list[RunRecord]:
+def run_all(
+    runs: Sequence[Run], jobs: int, on_event: OnEvent, keep_going: bool = False
+) -> list[RunRecord]:
     """Make the runs, at most `jobs` at a time; return their records in the same order.
 
     `on_event(number, event)` hears of every run's progress. A run that fails leaves a record that
     says so. Raises `SpecError` when a worker refuses what it was given: then the others are
-    stopped. On KeyboardInterrupt the workers are asked to finish their records before it goes on
-    up.
+    stopped; with `keep_going` that run has failed and the others go on. On KeyboardInterrupt the
+    workers are asked to finish their records before it goes on up.
     """
     waiting = list(enumerate(runs))
     active: list[_Worker] = []
@@ -80,7 +84,7 @@ def run_all(runs: Sequence[Run], jobs: int, on_event: OnEvent) -> list[RunRecord
             )
             for worker in list(active):
                 if worker.connection in ready or worker.process.sentinel in ready:
-                    _listen(worker, on_event)
+                    _listen(worker, on_event, keep_going)
                 if worker.process.sentinel in ready:
                     active.remove(worker)
                     _finish(worker)
@@ -102,17 +106,31 @@ def _start(number: int, run: Run) -> _Worker:
         target=start.worker,
         args=(run.spec.model_dump_json(), str(run.folder), str(run.folder / LOG), theirs),
     )
-    process.start()
+    with _main_hidden():
+        process.start()
     theirs.close()
     return _Worker(number, run, process, ours)
 
 
-def _listen(worker: _Worker, on_event: OnEvent) -> None:
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the user's script again in workers that need none."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _listen(worker: _Worker, on_event: OnEvent, keep_going: bool) -> None:
     """Pass on what a worker has told so far. Raises `SpecError` where it refused its spec."""
     with suppress(EOFError, ConnectionResetError):  # it ended
         while worker.connection.poll():
             event = json.loads(worker.connection.recv_bytes())
-            if event["event"] == "refused":
+            if event["event"] == "refused" and keep_going:
+                _write_failure(worker.run, f"refused: {event['message']}", "")
+            elif event["event"] == "refused":
                 raise SpecError(event["message"])
             on_event(worker.number, event)
 
@@ -125,17 +143,23 @@ def _finish(worker: _Worker) -> None:
         return
     code = worker.process.exitcode or 0
     reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    log = (worker.run.folder / LOG).read_text(encoding="utf-8", errors="replace")
-    for trace in worker.run.folder.glob("*.parquet"):  # cut off in the middle of being written
+    log = worker.run.folder / LOG
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    tail = "\n".join(said.splitlines()[-40:])
+    _write_failure(worker.run, f"the worker ended with {reason}", tail)
+
+
+def _write_failure(run: Run, error: str, traceback: str) -> None:
+    for trace in run.folder.glob("*.parquet"):  # cut off in the middle of being written
         trace.unlink()
-    RecordWriter(worker.run.folder).close(
+    RecordWriter(run.folder).close(
         Header(
             schema_version=SCHEMA_VERSION,
-            spec=worker.run.spec,
+            spec=run.spec,
             status="failed",
             environment={},
-            error=f"the worker ended with {reason}",
-            traceback="\n".join(log.splitlines()[-40:]),
+            error=error,
+            traceback=traceback,
         )
     )
 

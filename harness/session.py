@@ -35,12 +35,16 @@ def run_cases(
     out: Path | None,
     command: Sequence[str],
     console: Console,
+    suite: bool = False,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
     A loop named twice runs twice. `jobs`: runs at a time; None: one for each core that a run's
-    threads do not take. Raises `SpecError` with nothing left behind where something does not fit;
-    on KeyboardInterrupt the records stay and a report of them is written.
+    threads do not take. A `suite` goes on past a case that is refused, and `out` may be the folder
+    of the same suite, stopped earlier: what was completed there is not done again.
+
+    Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
+    the records stay and a report of them is written.
     """
     if len({case.name for case in cases}) < len(cases):
         raise SpecError(
@@ -59,19 +63,29 @@ def run_cases(
         if all(case.device == "cpu" for case in cases):
             threads = max(spec.recipe.num_threads for spec in planned)
             jobs = max(1, (os.cpu_count() or 1) // threads)
-    with _output_folder(out, cases[0].name) as folder:
+    with _output_folder(out, cases[0].name, again=suite) as folder:
         runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
         names = [run.folder for run in runs]
         if len(set(names)) < len(names):
             raise SpecError("loops need names of their own", ", ".join(loops), "rename a file")
         try:
-            with bars(runs, console) as on_event:
-                run_all(runs, jobs, on_event)
+            waiting = [run for run in runs if not (suite and _is_done(run))]
+            with bars(waiting, console) as on_event:
+                run_all(waiting, jobs, on_event, keep_going=suite)
         except KeyboardInterrupt:
             if any((run.folder / HEADER).is_file() for run in runs):
                 _report_runs(runs, folder, command)
             raise
         return _report_runs(runs, folder, command), folder
+
+
+def _is_done(run: Run) -> bool:
+    """Whether the same run was completed here before."""
+    try:
+        header = RunRecord(run.folder).header
+    except RecordError:
+        return False
+    return header.status == "completed" and header.spec == run.spec
 
 
 def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> Report:
@@ -170,13 +184,19 @@ def _records(path: Path) -> Found:
 
 
 @contextmanager
-def _output_folder(out: Path | None, name: str) -> Iterator[Path]:
-    """A new folder; when what is done inside is refused or cannot be done, it is gone again."""
+def _output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
+    """A new folder; when what is done inside is refused or cannot be done, it is gone again.
+
+    With `again` it may be one that a stopped run left, and stays whatever happens.
+    """
     folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     number = 1
     while out is None and folder.exists():
         number += 1
         folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
+    if again and (folder / RECORDS).is_dir():
+        yield folder
+        return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())

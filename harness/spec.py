@@ -69,20 +69,36 @@ class Recipe(_Frozen):
     """Rows in a micro-batch on each device."""
     eval_batch_size: int = Field(8, ge=1)
     """Rows in a batch of the evaluation."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Micro-batches that make one update; an epoch's last window may hold fewer."""
+    loss_average: Literal["window", "configured", "sum", "model"] = "window"
+    """What becomes of a window's losses: their mean over the micro-batches that there are; their
+    sum over `gradient_accumulation_steps`, also where fewer are left; their sum; or left to the
+    model, which is told the number of labels in the window."""
     drop_last: bool = False
     """Leave out an epoch's last, incomplete batch."""
-    sampler: Literal["seeded", "global", "sequential"] = "seeded"
+    sampler: Literal["seeded", "global", "sequential", "length_grouped"] = "seeded"
     """Order of the rows: a permutation drawn from a generator of its own seeded with `data_seed` +
-    epoch; a permutation drawn from torch's global generator; or the order of the set."""
+    epoch; a permutation drawn from torch's global generator; the order of the set; or rows of like
+    length together, drawn from the global generator."""
     padding: Literal["longest", "max_length"] = "longest"
     """Pad each batch to its longest row, or every batch to `max_length` (static shapes)."""
     max_length: int | None = Field(None, ge=2)
     """Rows are cut to so many tokens; None: the model's own limit."""
+    extra_padding: int = Field(0, ge=0)
+    """Up to so many tokens of padding more in each batch; the collator draws how many from the
+    global generator."""
     num_workers: int = Field(0, ge=0)
     """Processes that fetch batches; 0: the training process itself."""
 
-    optimizer: Literal["adamw"] = "adamw"
-    """The update rule."""
+    frozen: str | None = None
+    """Parameters whose names begin so are not trained."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """Share of the target that is spread over all classes alike."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """The update rule. AdamW hides a pure scale error of the gradient, SGD does not."""
+    momentum: float = Field(0.9, ge=0, lt=1, allow_inf_nan=False)
+    """Of SGD."""
     optimizer_flavour: Literal["fused", "foreach", "for_loop"] = "fused"
     """Which of torch's implementations of that rule; they round differently."""
     learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
@@ -93,15 +109,25 @@ class Recipe(_Frozen):
     """Added to AdamW's denominator."""
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     """Decoupled decay, per unit of learning rate."""
-    decay_exclusions: Literal["bias_and_norm", "none"] = "bias_and_norm"
+    decay_exclusions: Literal["bias_and_norm", "nothing"] = "bias_and_norm"
     """Which parameters are never decayed."""
     lr_schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Shape of the learning rate over the steps, after the warm-up."""
     warmup_steps: int = Field(0, ge=0)
     """Steps in which the learning rate rises in a line from 0 to its peak."""
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    """The same as a share of all steps, rounded up, where `warmup_steps` is 0."""
     max_grad_norm: float | None = Field(1.0, gt=0, allow_inf_nan=False)
     """Gradients are scaled down to this total 2-norm; None: off."""
 
+    eval_every: Annotated[int, Field(ge=1)] | Literal["epoch"] | None = None
+    """Evaluate after so many steps, or at each epoch's end, besides once at the very end. An
+    evaluation draws from the global generator."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: forward passes under autocast, weights and optimizer in fp32."""
+    gradient_checkpointing: bool = False
+    """Keep no activations but recompute them in the backward pass."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """Attention kernel of the model; the two round differently."""
     num_threads: int = Field(1, ge=1)
@@ -119,6 +145,10 @@ class Case(_Frozen):
     """Options of that workload, such as `data` and `model`."""
     recipe: Recipe = Recipe()
     """How the model is trained."""
+    overrides: dict[str, dict[str, Any]] = {}
+    """Recipe fields that single loops are to set otherwise, by the loop's name."""
+    note: str = ""
+    """Why loops differ on this case, where they are known to, with what was measured."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where it is trained."""
     world_size: Literal[1] = 1
@@ -151,7 +181,11 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
+        # Names after the first tell which member of a union was tried, which helps nobody.
+        path = [
+            part for number, part in enumerate(first["loc"]) if not number or part.__class__ is int
+        ]
+        place = ".".join(map(str, path)) or model.__name__.lower()
         rule = first["msg"][0].lower() + first["msg"][1:]
         raise SpecError(
             f"{place}: {rule}", repr(first["input"]), f"set {place} accordingly"

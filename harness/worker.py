@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from harness import environment, fingerprint
+from harness.adaptation import adapt
 from harness.errors import SpecError
 from harness.probe import TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
@@ -98,6 +99,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         parent.tell("building")
         seed_everything(spec.recipe.seed)
         workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
+        workload = adapt(workload, spec.recipe)
         with generators_restored():
             print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
         expected = _steps_expected(workload, spec.recipe)
@@ -111,15 +113,17 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             parent.progress(step, expected)
             interruption.take()
 
-        probe = (
-            TraceProbe(writer, on_step, workload)
-            if spec.observe == "trace"
-            else TimingProbe(writer, on_step)
-        )
+        kind = TraceProbe if spec.observe == "trace" else TimingProbe
+        probe = kind(writer, on_step, workload)
         try:
             with interruption.held():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
-            facts |= _evaluate(workload, spec.recipe, model, probe.counts.steps)
+            final = evaluate_model(workload, spec.recipe, model)
+            facts["status"] = "completed"
+            facts["warnings"] = tuple(_collapse(final))
+            probe.counts.evaluations.append(
+                Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
+            )
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # any loop, any error
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
@@ -137,6 +141,8 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             micro_batches=counts.micro_batches,
             samples=counts.samples,
             epochs=counts.samples / len(workload.train_set),
+            evaluations=tuple(counts.evaluations),
+            remedies=tuple(counts.remedies),
             initial_weights=None
             if counts.initial_weights is None
             else f"{counts.initial_weights:016x}",
@@ -181,23 +187,12 @@ def _train(
     return model, time.perf_counter() - started
 
 
-def _evaluate(
-    workload: Workload, recipe: Recipe, model: torch.nn.Module, step: int
-) -> dict[str, Any]:
-    scores = evaluate_model(workload, recipe, model)
-    return {
-        "status": "completed",
-        "evaluations": (Evaluation(step=step, rows=scores.rows, metrics=scores.metrics),),
-        "warnings": tuple(_collapse(scores)),
-    }
-
-
 def _collapse(scores: Scores) -> list[str]:
     """A model that always gives one answer has learned nothing, however well it scores."""
     if len(scores.predicted) > 1:
         return []
     return [
-        f"majority-class collapse: all {scores.rows} rows got class {min(scores.predicted)}; "
+        f"majority-class collapse: every answer was class {min(scores.predicted)}; "
         "that two such runs score alike means nothing"
     ]
 
@@ -240,8 +235,9 @@ def _import_loop(name: str) -> ModuleType:
 def _steps_expected(workload: Workload, recipe: Recipe) -> int:
     rows, size = len(workload.train_set), recipe.per_device_batch_size
     batches = rows // size if recipe.drop_last else math.ceil(rows / size)
+    steps_per_epoch = math.ceil(batches / recipe.gradient_accumulation_steps)
     if not batches:
         raise SpecError(
             "an epoch needs at least one batch", f"{rows} rows at {size} a batch", "lower the size"
         )
-    return recipe.max_steps or recipe.num_epochs * batches
+    return recipe.max_steps or recipe.num_epochs * steps_per_epoch

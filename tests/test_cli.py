@@ -91,7 +91,7 @@ def test_list_for_programs_is_json(ask: Ask) -> None:
     assert {"cases", "loops", "workloads", "devices", "recipe"} <= content.keys()
     assert "paraphrase" == content["cases"]["paraphrase"]["workload"]
     assert "global" == content["loops"]["plain"]["native"]["sampler"]
-    assert {} == content["loops"]["trainer"]["native"]
+    assert {"loss_average": "model"} == content["loops"]["trainer"]["native"]
     assert 8 == content["recipe"]["per_device_batch_size"]["default"]
 
 

@@ -232,7 +232,7 @@ def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
     model = Classifier()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(tmp_path)
-    probe = TimingProbe(writer, lambda _step: None)
+    probe = TimingProbe(writer, lambda _step: None, workload(model))
     probe.watch(model, optimizer)
     for row in range(3):
         model(**batch(row, 0))["loss"].backward()

@@ -7,17 +7,21 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
+from transformers.trainer_pt_utils import LabelSmoother, LengthGroupedSampler
 
+from harness.errors import SpecError
 from harness.probe import Probe
 from harness.spec import Recipe
-from harness.workload import Workload
+from harness.workload import Workload, evaluate_model
 
 # What the course's Accelerate loop does where nobody says otherwise: as the plain loop, with the
-# smaller learning rate that the course's text gives it.
+# smaller learning rate that the course's text gives it. Accelerate by itself divides every loss by
+# the configured number of micro-batches, also where an epoch's last window holds fewer.
 NATIVE = {
     "learning_rate": 3e-5,
+    "loss_average": "configured",
     "weight_decay": 0.01,
-    "decay_exclusions": "none",
+    "decay_exclusions": "nothing",
     "optimizer_flavour": "for_loop",
     "max_grad_norm": None,
     "sampler": "global",
@@ -27,70 +31,132 @@ NATIVE = {
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train the workload's model by the recipe and return it."""
+    if recipe.loss_average not in ("window", "configured"):
+        raise SpecError(
+            "Accelerate always divides the loss by the micro-batches of a window",
+            f"loss_average={recipe.loss_average}",
+            "set loss_average to window or configured",
+        )
+    accumulation = recipe.gradient_accumulation_steps
     accelerator = Accelerator(
         cpu=workload.device.type == "cpu",
+        mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+        gradient_accumulation_steps=accumulation,
         dataloader_config=DataLoaderConfiguration(
             use_seedable_sampler=recipe.sampler == "seeded",
             data_seed=recipe.seed if recipe.data_seed is None else recipe.data_seed,
         ),
     )
-    train_loader = DataLoader(
-        workload.train_set,
-        shuffle=recipe.sampler != "sequential",
-        batch_size=recipe.per_device_batch_size,
-        collate_fn=workload.collate,
-        drop_last=recipe.drop_last,
-        num_workers=recipe.num_workers,
-    )
+    train_loader = build_loader(workload, recipe)
     model: torch.nn.Module = workload.model
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, recipe),
-        lr=recipe.learning_rate,
-        betas=recipe.betas,
-        eps=recipe.eps,
-        fused=recipe.optimizer_flavour == "fused",
-        foreach=recipe.optimizer_flavour == "foreach",
-    )
+    if recipe.gradient_checkpointing:
+        workload.model.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = build_optimizer(model, recipe)
     train_loader, model, optimizer = accelerator.prepare(train_loader, model, optimizer)
 
-    num_steps = recipe.max_steps or recipe.num_epochs * len(train_loader)
-    num_epochs = math.ceil(num_steps / len(train_loader))
+    steps_per_epoch = math.ceil(len(train_loader) / accumulation)
+    num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
+    num_epochs = math.ceil(num_steps / steps_per_epoch)
+    warmup_steps = recipe.warmup_steps or math.ceil(recipe.warmup_ratio * num_steps)
+    name = recipe.lr_schedule
     lr_scheduler = get_scheduler(
-        recipe.lr_schedule,
+        "constant_with_warmup" if name == "constant" and warmup_steps else name,
         optimizer=optimizer,
-        num_warmup_steps=recipe.warmup_steps,
+        num_warmup_steps=warmup_steps,
         num_training_steps=num_steps,
     )
+    smooth = LabelSmoother(epsilon=recipe.label_smoothing)
     probe.watch(model, optimizer)
+    if recipe.loss_average == "window" and len(train_loader) % accumulation:
+        probe.remedied(
+            "accelerator.gradient_accumulation_steps set to the true length of an epoch's last, "
+            "shorter window"
+        )
 
     step = 0
     model.train()
     for epoch in range(num_epochs):
         train_loader.set_epoch(epoch)
-        for batch in train_loader:
-            outputs = model(**batch)
-            loss = outputs.loss
-            accelerator.backward(loss)
-
-            if recipe.max_grad_norm is not None:
-                accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
-            optimizer.step()
-            lr_scheduler.step()
-            optimizer.zero_grad()
+        for number, batch in enumerate(train_loader):
+            if recipe.loss_average == "window":
+                # The remedy for the short last window: tell Accelerate its true length.
+                left = len(train_loader) - number + number % accumulation
+                accelerator.gradient_accumulation_steps = min(accumulation, left)
+            with accelerator.accumulate(model):
+                if recipe.label_smoothing:
+                    labels = batch.pop("labels")
+                    loss = smooth(model(**batch), labels, shift_labels=workload.shifts_labels)
+                else:
+                    loss = model(**batch).loss
+                accelerator.backward(loss)
+                if accelerator.sync_gradients and recipe.max_grad_norm is not None:
+                    accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
+                optimizer.step()
+                if accelerator.sync_gradients:
+                    lr_scheduler.step()
+                optimizer.zero_grad()
+            if not accelerator.sync_gradients:
+                continue
 
             step += 1
+            if recipe.eval_every == "epoch":
+                due = step % steps_per_epoch == 0 or step == num_steps
+            else:
+                due = recipe.eval_every is not None and step % recipe.eval_every == 0
+            if due:
+                probe.evaluated(evaluate_model(workload, recipe, model))
+                model.train()
             if step == num_steps:
                 break
     return workload.model
 
 
-def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """Decayed and undecayed parameters, told apart by their names as Hugging Face's scripts do."""
-    undecayed = () if recipe.decay_exclusions == "none" else ("bias", "LayerNorm.weight")
+def build_loader(workload: Workload, recipe: Recipe) -> DataLoader[dict[str, torch.Tensor]]:
+    """The training batches, before Accelerate prepares them."""
+    sampler = None
+    if recipe.sampler == "length_grouped":
+        sampler = LengthGroupedSampler(
+            recipe.per_device_batch_size * recipe.gradient_accumulation_steps,
+            lengths=[len(row) for row in workload.train_set["input_ids"]],
+        )
+    return DataLoader(
+        workload.train_set,
+        shuffle=recipe.sampler in ("seeded", "global"),
+        sampler=sampler,
+        batch_size=recipe.per_device_batch_size,
+        collate_fn=workload.collate,
+        drop_last=recipe.drop_last,
+        num_workers=recipe.num_workers,
+    )
+
+
+def build_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The update rule; undecayed parameters are told by their names, as scripts do."""
+    undecayed: tuple[str, ...] = ("bias", "norm.weight", "ln_", "norm_")
+    if recipe.decay_exclusions == "nothing":
+        undecayed = ()
     groups: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
-        groups[not any(part in name for part in undecayed)].append(parameter)
-    return [
+        if parameter.requires_grad:
+            groups[not any(part in name.lower() for part in undecayed)].append(parameter)
+    parameters = [
         {"params": groups[True], "weight_decay": recipe.weight_decay},
         {"params": groups[False], "weight_decay": 0.0},
     ]
+    fused, foreach = recipe.optimizer_flavour == "fused", recipe.optimizer_flavour == "foreach"
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            fused=fused,
+            foreach=foreach,
+        )
+    return torch.optim.AdamW(
+        parameters,
+        lr=recipe.learning_rate,
+        betas=recipe.betas,
+        eps=recipe.eps,
+        fused=fused,
+        foreach=foreach,
+    )

@@ -1,21 +1,24 @@
 """The plain PyTorch loop: nothing but torch, every rule of the recipe written out."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from harness.probe import Probe
 from harness.spec import Recipe
-from harness.workload import Workload
+from harness.workload import Workload, autocast, evaluate_model
+
+Batch = dict[str, Tensor]
 
 # What the course's plain loop does where nobody says otherwise: torch's AdamW with its own decay
 # on every parameter and torch's choice of implementation, no clipping, rows shuffled by the global
 # generator, and no second seeding once the model is built.
 NATIVE = {
     "weight_decay": 0.01,
-    "decay_exclusions": "none",
+    "decay_exclusions": "nothing",
     "optimizer_flavour": "for_loop",
     "max_grad_norm": None,
     "sampler": "global",
@@ -27,8 +30,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train the workload's model by the recipe and return it."""
     model: torch.nn.Module = workload.model
     model.to(workload.device)
+    if recipe.gradient_checkpointing:
+        workload.model.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = build_optimizer(model, recipe)
-    steps_per_epoch = len(epoch_loader(workload, recipe, epoch=0))
+    batches_per_epoch = len(epoch_loader(workload, recipe, epoch=0))
+    steps_per_epoch = math.ceil(batches_per_epoch / recipe.gradient_accumulation_steps)
     num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
     num_epochs = math.ceil(num_steps / steps_per_epoch)
     probe.watch(model, optimizer)
@@ -36,11 +42,17 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     step = 0
     model.train()
     for epoch in range(num_epochs):
-        for batch in epoch_loader(workload, recipe, epoch):
-            batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
-
-            loss = model(**batch).loss
-            loss.backward()
+        for window in windows(epoch_loader(workload, recipe, epoch), recipe):
+            num_labels = sum(count_labels(batch) for batch in window)
+            for batch in window:
+                batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
+                with autocast(workload, recipe):
+                    loss = forward(workload, batch, recipe, num_labels)
+                if recipe.loss_average == "window":
+                    loss = loss / len(window)
+                elif recipe.loss_average == "configured":
+                    loss = loss / recipe.gradient_accumulation_steps
+                loss.backward()
 
             if recipe.max_grad_norm is not None:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
@@ -50,32 +62,86 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             optimizer.zero_grad()
 
             step += 1
+            if evaluation_is_due(recipe, step, steps_per_epoch, num_steps):
+                probe.evaluated(evaluate_model(workload, recipe, model))
+                model.train()
             if step == num_steps:
                 break
     return model
 
 
+def evaluation_is_due(recipe: Recipe, step: int, steps_per_epoch: int, num_steps: int) -> bool:
+    """After every so many steps, or at the end of each epoch, be it cut short."""
+    if recipe.eval_every == "epoch":
+        return step % steps_per_epoch == 0 or step == num_steps
+    return recipe.eval_every is not None and step % recipe.eval_every == 0
+
+
+def forward(workload: Workload, batch: Batch, recipe: Recipe, num_labels: int) -> Tensor:
+    """The loss of one micro-batch: the model's own, or smoothed over the classes."""
+    model = workload.model
+    if recipe.loss_average == "model":
+        batch = {**batch, "num_items_in_batch": torch.tensor(num_labels)}
+    if not recipe.label_smoothing:
+        loss: Tensor = model(**batch).loss
+        return loss
+    labels = batch.pop("labels")
+    costs = -torch.nn.functional.log_softmax(model(**batch).logits, dim=-1)
+    if workload.shifts_labels:  # each token answers for the next one
+        costs, labels = costs[..., :-1, :], labels[..., 1:]
+    counted = labels != -100
+    target = costs.gather(dim=-1, index=labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    hard = (target * counted).sum() / counted.sum()
+    every = costs.sum(dim=-1, dtype=torch.float32)
+    soft = (every * counted).sum() / (counted.sum() * costs.shape[-1])
+    return (1 - recipe.label_smoothing) * hard + recipe.label_smoothing * soft
+
+
+def count_labels(batch: Batch) -> int:
+    """Labels that count; -100 marks those that do not."""
+    return int((batch["labels"] != -100).sum())
+
+
+def windows(loader: Iterable[Batch], recipe: Recipe) -> Iterator[list[Batch]]:
+    """The micro-batches of one update at a time; an epoch's last window may be shorter."""
+    window: list[Batch] = []
+    for batch in loader:
+        window.append(batch)
+        if len(window) == recipe.gradient_accumulation_steps:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
 def build_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW. Weight matrices are decayed; biases and norms, the vectors, are not."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    vector_decay = recipe.weight_decay if recipe.decay_exclusions == "none" else 0.0
+    """The update rule. Weight matrices are decayed; biases and norms, the vectors, are not."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    vector_decay = recipe.weight_decay if recipe.decay_exclusions == "nothing" else 0.0
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": vector_decay},
+    ]
+    fused, foreach = recipe.optimizer_flavour == "fused", recipe.optimizer_flavour == "foreach"
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            fused=fused,
+            foreach=foreach,
+        )
     return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": vector_decay},
-        ],
+        groups,
         lr=recipe.learning_rate,
         betas=recipe.betas,
         eps=recipe.eps,
-        fused=recipe.optimizer_flavour == "fused",
-        foreach=recipe.optimizer_flavour == "foreach",
+        fused=fused,
+        foreach=foreach,
     )
 
 
-def epoch_loader(
-    workload: Workload, recipe: Recipe, epoch: int
-) -> DataLoader[dict[str, torch.Tensor]]:
+def epoch_loader(workload: Workload, recipe: Recipe, epoch: int) -> DataLoader[Batch]:
     """The batches of one epoch. Making it draws nothing; iterating over it does."""
     rows = workload.train_set
     order: Iterable[int]
@@ -85,6 +151,8 @@ def epoch_loader(
         order = torch.randperm(len(rows), generator=generator).tolist()
     elif recipe.sampler == "global":
         order = RandomSampler(rows)
+    elif recipe.sampler == "length_grouped":
+        order = LengthGrouped(rows["input_ids"], recipe)
     else:
         order = SequentialSampler(rows)
     return DataLoader(
@@ -97,13 +165,38 @@ def epoch_loader(
     )
 
 
+class LengthGrouped:
+    """Shuffles, then sorts by length within stretches of many batches; the longest row is first."""
+
+    def __init__(self, rows: Iterable[Tensor], recipe: Recipe) -> None:
+        self.lengths = [len(row) for row in rows]
+        batch = recipe.per_device_batch_size * recipe.gradient_accumulation_steps
+        self.stretch = batch * max(1, min(len(self.lengths) // (batch * 4), 50))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        shuffled = torch.randperm(len(self.lengths)).tolist()
+        stretches = [
+            sorted(
+                shuffled[start : start + self.stretch], key=self.lengths.__getitem__, reverse=True
+            )
+            for start in range(0, len(shuffled), self.stretch)
+        ]
+        longest = max(range(len(stretches)), key=lambda i: self.lengths[stretches[i][0]])
+        stretches[0][0], stretches[longest][0] = stretches[longest][0], stretches[0][0]
+        return (row for stretch in stretches for row in stretch)
+
+
 def schedule(recipe: Recipe, step: int, num_steps: int) -> float:
     """The share of the peak learning rate that the update after `step` updates uses."""
-    if step < recipe.warmup_steps:
-        return step / recipe.warmup_steps
+    warmup_steps = recipe.warmup_steps or math.ceil(recipe.warmup_ratio * num_steps)
+    if step < warmup_steps:
+        return step / warmup_steps
     if recipe.lr_schedule == "constant":
         return 1.0
-    decay_steps = max(1, num_steps - recipe.warmup_steps)
+    decay_steps = max(1, num_steps - warmup_steps)
     if recipe.lr_schedule == "linear":
         return max(0.0, (num_steps - step) / decay_steps)
-    return max(0.0, 0.5 * (1.0 + math.cos(math.pi * (step - recipe.warmup_steps) / decay_steps)))
+    return max(0.0, 0.5 * (1.0 + math.cos(math.pi * (step - warmup_steps) / decay_steps)))

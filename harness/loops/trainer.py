@@ -1,18 +1,33 @@
 """The stock Hugging Face `Trainer`: public arguments and a callback, nothing subclassed."""
 
+from typing import Any
+
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LabelSmoother
 
 from harness.probe import Probe
 from harness.spec import Recipe
-from harness.workload import Workload
+from harness.workload import Scores, Workload
 
-# What the Trainer does by itself is what the recipe's defaults say: matched is its conventions.
-NATIVE: dict[str, object] = {}
+# What the Trainer does by itself is what the recipe's defaults say, but for one thing: where the
+# model takes extra arguments for its loss, the Trainer leaves the average over a window to it.
+NATIVE: dict[str, object] = {"loss_average": "model"}
+
+_STRATEGIES = {"sequential": "sequential", "length_grouped": "group_by_length"}
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train the workload's model by the recipe and return it."""
+    if recipe.loss_average == "window":
+        # The documented remedy for heads that take `num_items_in_batch` and ignore it.
+        workload.model.accepts_loss_kwargs = False  # type: ignore[assignment]  # read by Trainer
+        probe.remedied(
+            "model.accepts_loss_kwargs = False, so that the Trainer divides the loss of each "
+            "micro-batch by the length of its window instead of leaving that to the model"
+        )
+    on_cpu = workload.device.type == "cpu"
+    warm = recipe.warmup_steps or recipe.warmup_ratio  # below 1 the Trainer takes it for a share
     arguments = TrainingArguments(
         output_dir=str(workload.output_dir),
         seed=recipe.seed,
@@ -20,27 +35,68 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         num_train_epochs=recipe.num_epochs,
         max_steps=recipe.max_steps or -1,
         per_device_train_batch_size=recipe.per_device_batch_size,
-        train_sampling_strategy="sequential" if recipe.sampler == "sequential" else "random",
+        per_device_eval_batch_size=recipe.eval_batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        train_sampling_strategy=_STRATEGIES.get(recipe.sampler, "random"),
         accelerator_config={"use_seedable_sampler": recipe.sampler == "seeded"},
         dataloader_drop_last=recipe.drop_last,
         dataloader_num_workers=recipe.num_workers,
-        dataloader_pin_memory=workload.device.type == "cuda",
-        lr_scheduler_type=recipe.lr_schedule,
-        warmup_steps=recipe.warmup_steps,
+        dataloader_pin_memory=not on_cpu,
+        label_smoothing_factor=recipe.label_smoothing,
+        lr_scheduler_type="constant_with_warmup"
+        if recipe.lr_schedule == "constant" and warm
+        else recipe.lr_schedule,
+        warmup_steps=warm,
         max_grad_norm=recipe.max_grad_norm or 0.0,
         weight_decay=recipe.weight_decay,
-        use_cpu=workload.device.type == "cpu",
+        bf16=recipe.precision == "bf16",
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        eval_strategy="no"
+        if recipe.eval_every is None
+        else "epoch"
+        if recipe.eval_every == "epoch"
+        else "steps",
+        eval_steps=recipe.eval_every if isinstance(recipe.eval_every, int) else None,
+        use_cpu=on_cpu,
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
     )
+
+    def compute_metrics(seen: EvalPrediction) -> dict[str, float]:
+        """What the Trainer's own evaluation found, in the task's metrics."""
+        predictions = torch.as_tensor(seen.predictions).argmax(dim=-1)
+        targets = workload.targets(torch.as_tensor(seen.label_ids))
+        asked = targets != -100
+        metric = workload.metric()
+        metric.add_batch(predictions=predictions[asked], references=targets[asked])
+        metrics = metric.compute() or {}
+        probe.evaluated(Scores(len(targets), metrics, frozenset(predictions[asked].tolist())))
+        return metrics
+
+    def scaled_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
+        """The Trainer divides no loss that comes from a function of the user's."""
+        if recipe.label_smoothing:
+            loss: torch.Tensor = LabelSmoother(epsilon=recipe.label_smoothing)(
+                outputs, labels, shift_labels=workload.shifts_labels
+            )
+        else:
+            loss = workload.loss(outputs.logits, labels)
+        if recipe.loss_average == "configured":
+            return loss / recipe.gradient_accumulation_steps
+        return loss
+
     trainer = Trainer(
         model=workload.model,
         args=arguments,
         train_dataset=workload.train_set,
+        eval_dataset=workload.eval_set,
         processing_class=workload.tokenizer,
         data_collator=workload.collate,
+        compute_metrics=compute_metrics,
+        compute_loss_func=scaled_loss if recipe.loss_average in ("sum", "configured") else None,
         optimizer_cls_and_kwargs=optimizer_choice(workload.model, recipe),
         callbacks=[Watch(probe)],
     )
@@ -51,19 +107,18 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
 def optimizer_choice(
     model: torch.nn.Module, recipe: Recipe
 ) -> tuple[type[torch.optim.Optimizer], dict[str, object]]:
-    """AdamW and its arguments; the Trainer makes the groups, unless all are decayed alike."""
+    """The update rule; the Trainer makes the groups, unless all parameters are decayed alike."""
     options: dict[str, object] = {
         "lr": recipe.learning_rate,
-        "betas": recipe.betas,
-        "eps": recipe.eps,
         "fused": recipe.optimizer_flavour == "fused",
         "foreach": recipe.optimizer_flavour == "foreach",
     }
-    if recipe.decay_exclusions == "none":
-        options["params"] = [
-            {"params": list(model.parameters()), "weight_decay": recipe.weight_decay}
-        ]
-    return torch.optim.AdamW, options
+    if recipe.decay_exclusions == "nothing":
+        trained = [p for p in model.parameters() if p.requires_grad]
+        options["params"] = [{"params": trained, "weight_decay": recipe.weight_decay}]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD, {**options, "momentum": recipe.momentum}
+    return torch.optim.AdamW, {**options, "betas": recipe.betas, "eps": recipe.eps}
 
 
 class Watch(TrainerCallback):

@@ -1,5 +1,7 @@
 """Accuracy and F1 of the positive class, as GLUE defines them for MRPC.
 
+With more than two classes F1 is the mean over the classes.
+
 A module for the `evaluate` library, shipped because the hub's own cannot be fetched everywhere.
 The harness imports it; elsewhere `evaluate.load(".../accuracy_and_f1.py")` loads it by its path.
 """
@@ -24,7 +26,8 @@ class AccuracyAndF1(evaluate.Metric):  # type: ignore[misc]  # the library is un
         )
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+        average = "binary" if max(*references, *predictions) <= 1 else "macro"
         return {
             "accuracy": float(accuracy_score(references, predictions)),
-            "f1": float(f1_score(references, predictions, zero_division=0.0)),
+            "f1": float(f1_score(references, predictions, average=average, zero_division=0.0)),
         }

@@ -59,6 +59,8 @@ class RunSummary(BaseModel):
     samples_per_s: float | None
     """Samples over those seconds; not a benchmark."""
     warnings: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    """What the loop did to work around faults of its framework."""
     error: str | None = None
 
 
@@ -144,6 +146,7 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
         wall_s=header.wall_s,
         samples_per_s=header.samples / header.wall_s if header.wall_s else None,
         warnings=header.warnings,
+        remedies=header.remedies,
         error=header.error,
     )
 

@@ -78,8 +78,12 @@ def render(report: Report, template: str) -> str:
         headline=HEADLINES[report.verdict],
         sentences=[sentence(comparison) for comparison in report.comparisons],
         stages=_stages,
+        title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),
+        remedies=list(
+            dict.fromkeys((run.loop, what) for run in report.runs for what in run.remedies)
+        ),
         loops=list(dict.fromkeys(run.loop for run in report.runs)),
         command=shlex.join(report.command),
     )
