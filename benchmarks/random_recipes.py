@@ -51,7 +51,7 @@ WIDTH: dict[str, list[Any]] = {
     "betas": [(0.9, 0.999), (0.8, 0.99)],
     "eps": [1e-8, 1e-6],
     "weight_decay": [0.0, 0.1],
-    "decay_exclusions": ["bias_and_norm", "nothing"],
+    "decay_exclusions": ["bias_and_norm", "none"],
     "lr_schedule": ["linear", "cosine", "constant"],
     "warmup_steps": [0, 2],
     "warmup_ratio": [0.0, 0.5],

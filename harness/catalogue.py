@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from harness.errors import SpecError, unknown_name
 from harness.spec import Case, Conventions, Option, Recipe, RunSpec, build, parse_value
@@ -143,7 +143,7 @@ def with_settings(case: Case, settings: dict[str, Any]) -> Case:
     chosen: dict[str, Option] = {}
     for name, value in settings.items():
         if name in Recipe.model_fields:
-            recipe[name] = parse_value(value) if isinstance(value, str) else value
+            recipe[name] = _field(name, value) if isinstance(value, str) else value
         elif name in options:
             chosen[name] = _option(name, value, options[name])
         else:
@@ -167,6 +167,13 @@ def run_spec(
     recipe = build(Recipe, {**case.recipe.model_dump(), **habits, **own})
     values = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
     return build(RunSpec, values)
+
+
+def _field(name: str, text: str) -> Any:
+    """The value of a recipe field; 'none' is a word where the field cannot be None."""
+    value = parse_value(text)
+    optional = type(None) in get_args(Recipe.model_fields[name].annotation)
+    return text if value is None and not optional else value
 
 
 def _option(name: str, value: Any, default: Option) -> Option:

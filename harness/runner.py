@@ -104,7 +104,13 @@ def _start(number: int, run: Run) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(
         target=start.worker,
-        args=(run.spec.model_dump_json(), str(run.folder), str(run.folder / LOG), theirs),
+        args=(
+            run.spec.model_dump_json(),
+            str(run.folder),
+            str(run.folder / LOG),
+            os.getcwd(),
+            theirs,
+        ),
     )
     with _main_hidden():
         process.start()

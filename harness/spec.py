@@ -109,7 +109,7 @@ class Recipe(_Frozen):
     """Added to AdamW's denominator."""
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     """Decoupled decay, per unit of learning rate."""
-    decay_exclusions: Literal["bias_and_norm", "nothing"] = "bias_and_norm"
+    decay_exclusions: Literal["bias_and_norm", "none"] = "bias_and_norm"
     """Which parameters are never decayed."""
     lr_schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Shape of the learning rate over the steps, after the warm-up."""

@@ -16,15 +16,17 @@ _VARIABLES = {
 }
 
 
-def worker(spec: str, folder: str, log: str, connection: Connection) -> None:
+def worker(spec: str, folder: str, log: str, home: str, connection: Connection) -> None:
     """Leave the parent's terminal, write what is printed to `log`, and make the run.
 
-    `spec`: a `RunSpec` as JSON. `folder`: where the record goes. Ends the process with the exit
+    `spec`: a `RunSpec` as JSON. `folder`: where the record goes. `home`: the parent's working
+    folder, from which relative paths start. Ends the process with the exit
     code of `harness.worker`.
     """
     # The parent interrupts with SIGINT, which a job in the background inherits as ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()  # so that this process and its children can be signalled together
+    os.chdir(home)
     os.environ.update(_VARIABLES)
     # A DataLoader's workers are to start as they do outside the harness, not as this process did.
     multiprocessing.set_start_method(None, force=True)

@@ -18,7 +18,8 @@ RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
     "accumulated": (
         4,
         {
-            "gradient_accumulation_steps": 3,
+            # 8 batches an epoch: windows of 5 and of 3.
+            "gradient_accumulation_steps": 5,
             "weight_decay": 0.1,
             "lr_schedule": "cosine",
             "warmup_steps": 2,
@@ -26,7 +27,7 @@ RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
             "optimizer_flavour": "for_loop",
             "learning_rate": 1e-3,
             "eval_every": 2,
-            "per_device_batch_size": 8,
+            "per_device_batch_size": 6,
         },
     ),
     "workers": (
@@ -46,7 +47,7 @@ RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
         {
             "sampler": "global",
             "max_steps": 9,
-            "decay_exclusions": "nothing",
+            "decay_exclusions": "none",
             "weight_decay": 0.1,
             "max_grad_norm": 0.05,
             "betas": [0.8, 0.95],

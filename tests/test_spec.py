@@ -30,7 +30,7 @@ OTHER: dict[str, Any] = {
     "betas": (0.9, 0.99),
     "eps": 1e-6,
     "weight_decay": 0.01,
-    "decay_exclusions": "nothing",
+    "decay_exclusions": "none",
     "lr_schedule": "cosine",
     "warmup_steps": 10,
     "max_grad_norm": None,

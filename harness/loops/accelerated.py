@@ -21,7 +21,7 @@ NATIVE = {
     "learning_rate": 3e-5,
     "loss_average": "configured",
     "weight_decay": 0.01,
-    "decay_exclusions": "nothing",
+    "decay_exclusions": "none",
     "optimizer_flavour": "for_loop",
     "max_grad_norm": None,
     "sampler": "global",
@@ -70,7 +70,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     if recipe.loss_average == "window" and len(train_loader) % accumulation:
         probe.remedied(
             "accelerator.gradient_accumulation_steps set to the true length of an epoch's last, "
-            "shorter window"
+            "shorter window while backward divides by it"
         )
 
     step = 0
@@ -78,17 +78,18 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     for epoch in range(num_epochs):
         train_loader.set_epoch(epoch)
         for number, batch in enumerate(train_loader):
-            if recipe.loss_average == "window":
-                # The remedy for the short last window: tell Accelerate its true length.
-                left = len(train_loader) - number + number % accumulation
-                accelerator.gradient_accumulation_steps = min(accumulation, left)
             with accelerator.accumulate(model):
                 if recipe.label_smoothing:
                     labels = batch.pop("labels")
                     loss = smooth(model(**batch), labels, shift_labels=workload.shifts_labels)
                 else:
                     loss = model(**batch).loss
+                if recipe.loss_average == "window":
+                    # The remedy for an epoch's short last window: `backward` divides by this.
+                    left = len(train_loader) - number + number % accumulation
+                    accelerator.gradient_accumulation_steps = min(accumulation, left)
                 accelerator.backward(loss)
+                accelerator.gradient_accumulation_steps = accumulation
                 if accelerator.sync_gradients and recipe.max_grad_norm is not None:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
                 optimizer.step()
@@ -133,7 +134,7 @@ def build_loader(workload: Workload, recipe: Recipe) -> DataLoader[dict[str, tor
 def build_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The update rule; undecayed parameters are told by their names, as scripts do."""
     undecayed: tuple[str, ...] = ("bias", "norm.weight", "ln_", "norm_")
-    if recipe.decay_exclusions == "nothing":
+    if recipe.decay_exclusions == "none":
         undecayed = ()
     groups: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():

@@ -18,7 +18,7 @@ Batch = dict[str, Tensor]
 # generator, and no second seeding once the model is built.
 NATIVE = {
     "weight_decay": 0.01,
-    "decay_exclusions": "nothing",
+    "decay_exclusions": "none",
     "optimizer_flavour": "for_loop",
     "max_grad_norm": None,
     "sampler": "global",
@@ -117,7 +117,7 @@ def windows(loader: Iterable[Batch], recipe: Recipe) -> Iterator[list[Batch]]:
 def build_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The update rule. Weight matrices are decayed; biases and norms, the vectors, are not."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    vector_decay = recipe.weight_decay if recipe.decay_exclusions == "nothing" else 0.0
+    vector_decay = recipe.weight_decay if recipe.decay_exclusions == "none" else 0.0
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": vector_decay},
@@ -199,4 +199,5 @@ def schedule(recipe: Recipe, step: int, num_steps: int) -> float:
     decay_steps = max(1, num_steps - warmup_steps)
     if recipe.lr_schedule == "linear":
         return max(0.0, (num_steps - step) / decay_steps)
-    return max(0.0, 0.5 * (1.0 + math.cos(math.pi * (step - warmup_steps) / decay_steps)))
+    progress = (step - warmup_steps) / decay_steps
+    return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))

@@ -113,7 +113,7 @@ def optimizer_choice(
         "fused": recipe.optimizer_flavour == "fused",
         "foreach": recipe.optimizer_flavour == "foreach",
     }
-    if recipe.decay_exclusions == "nothing":
+    if recipe.decay_exclusions == "none":
         trained = [p for p in model.parameters() if p.requires_grad]
         options["params"] = [{"params": trained, "weight_decay": recipe.weight_decay}]
     if recipe.optimizer == "sgd":

@@ -24,6 +24,7 @@ __all__ = [
     "RunSummary",
     "Verdict",
     "sentence",
+    "summary",
     "verdict",
 ]
 
@@ -32,6 +33,7 @@ REPORT_VERSION = 1
 REPORT_FILE = "report.json"
 
 Verdict = Literal["equivalent", "different", "regression", "no_verdict", "failed"]
+_FEW = 6  # pairs that are told one by one
 _AGREEING = ("identical", "within_noise", "equivalent")
 
 
@@ -161,6 +163,19 @@ def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdi
     if not outcomes or any(outcome not in _AGREEING for outcome in outcomes):
         return "no_verdict"
     return "equivalent"
+
+
+def summary(comparisons: Sequence[Comparison]) -> list[str]:
+    """What a report says first: each pair in a line; of many, only those that are not identical."""
+    if len(comparisons) <= _FEW:
+        return [sentence(comparison) for comparison in comparisons]
+    apart = [comparison for comparison in comparisons if comparison.outcome != "identical"]
+    cases = len({comparison.case for comparison in comparisons})
+    count = len(comparisons) - len(apart)
+    return [
+        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit",
+        *(f"{comparison.case}: {sentence(comparison)}" for comparison in apart),
+    ]
 
 
 def sentence(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report.model import Report, sentence
+from harness.report.model import Report, summary
 from harness.units import number, quantity
 
 __all__ = ["FORMATS", "HEADLINES", "render", "shown", "write"]
@@ -76,7 +76,7 @@ def render(report: Report, template: str) -> str:
     return environment.get_template(f"{template}.j2").render(
         report=report,
         headline=HEADLINES[report.verdict],
-        sentences=[sentence(comparison) for comparison in report.comparisons],
+        sentences=summary(report.comparisons),
         stages=_stages,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],

@@ -8,18 +8,20 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.metrics import metric
-from harness.report.model import Report, sentence
+from harness.report.model import Report, summary
 from harness.report.render import HEADLINES, conventions, shown
 from harness.units import quantity
 
 __all__ = ["print_report"]
 
+_MANY = 12  # runs; of more only the comparisons are printed
 _COLOURS = {"identical": "green", "different": "red", "equivalent": "green", "failed": "red"}
 
 
 def print_report(report: Report, console: Console) -> None:
     """Runs, comparisons, what stands behind them, and the verdict last."""
-    console.print(_runs(report))
+    if len(report.runs) <= _MANY:
+        console.print(_runs(report))
     if conventions(report):
         console.print(_conventions(report))
     if report.comparisons:
@@ -29,10 +31,12 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(f"{run.case}, {run.loop}: {warning}", style="yellow"))
         if run.error:
             console.print(Text(f"{run.case}, {run.loop} {run.status}: {run.error}", style="red"))
+    for line in summary(report.comparisons):
+        console.print(Text(line))
     for comparison in report.comparisons:
-        console.print(Text(sentence(comparison)))
         for doubt in comparison.doubts:
-            console.print(Text(f"  {doubt}", style="yellow"))
+            text = f"{comparison.case}, {comparison.candidate}: {doubt}"
+            console.print(Text(text, style="yellow"))
     colour = _COLOURS.get(report.verdict, "yellow")
     console.print(f"[bold {colour}]{HEADLINES[report.verdict]}[/] ({report.verdict})")
 

@@ -1,0 +1,61 @@
+"""The plain loop's written-out rules are those of the libraries, and its order is what it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import get_scheduler
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from harness.loops.plain import LengthGrouped, schedule, windows
+from harness.spec import Recipe
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 22, 1377])
+@pytest.mark.parametrize("warmup", [{}, {"warmup_steps": 5}, {"warmup_ratio": 0.25}])
+@pytest.mark.parametrize("shape", ["linear", "cosine", "constant"])
+def test_the_schedule_is_that_of_the_library_bit_for_bit(
+    shape: str, warmup: dict[str, float], num_steps: int
+) -> None:
+    """At every step the learning rate is the float that `get_scheduler` sets."""
+    recipe = Recipe(lr_schedule=shape, **warmup)
+    warmup_steps = recipe.warmup_steps or -int(-recipe.warmup_ratio * num_steps // 1)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.learning_rate)
+    name = "constant_with_warmup" if shape == "constant" else shape
+    library = get_scheduler(name, optimizer, warmup_steps, num_steps)
+    for step in range(num_steps):
+        expected = optimizer.param_groups[0]["lr"]
+        assert expected == recipe.learning_rate * schedule(recipe, step, num_steps), step
+        optimizer.step()
+        library.step()
+
+
+def test_another_warm_up_is_another_schedule() -> None:
+    """Control of the test above: one step of warm-up more changes the rate."""
+    one, two = Recipe(warmup_steps=5), Recipe(warmup_steps=6)
+    assert schedule(one, 3, 22) != schedule(two, 3, 22)
+
+
+@pytest.mark.parametrize("rows", [3, 26, 100, 1000])
+def test_length_groups_are_those_of_the_library(rows: int) -> None:
+    """From the same generator the same order comes, and from another one another."""
+    torch.manual_seed(0)
+    texts = [torch.zeros(int(length)) for length in torch.randint(1, 60, (rows,))]
+    recipe = Recipe(per_device_batch_size=4, gradient_accumulation_steps=2)
+    orders = []
+    for seed in (1, 2):
+        library = LengthGroupedSampler(8, lengths=[len(text) for text in texts])
+        torch.manual_seed(seed)
+        expected = list(library)
+        torch.manual_seed(seed)
+        assert expected == list(LengthGrouped(texts, recipe))
+        orders.append(expected)
+    assert sorted(orders[0]) == list(range(rows))
+    assert rows == 3 or orders[0] != orders[1]  # three rows have few orders
+
+
+def test_windows_hold_what_one_update_takes() -> None:
+    """Seven micro-batches at three an update: 3, 3 and the one that is left."""
+    batches = [{"labels": torch.tensor([number])} for number in range(7)]
+    sizes = [len(window) for window in windows(batches, Recipe(gradient_accumulation_steps=3))]
+    assert [3, 3, 1] == sizes
