@@ -64,9 +64,11 @@ def label(spec: RunSpec) -> str:
 
 
 def run_all(
-    runs: Sequence[Run], jobs: int, on_event: OnEvent, keep_going: bool = False
+    runs: Sequence[Run], jobs: int | None, on_event: OnEvent, keep_going: bool = False
 ) -> list[RunRecord]:
     """Make the runs, at most `jobs` at a time; return their records in the same order.
+
+    `jobs` None: as many at a time as have a core for each of their threads, on CUDA one.
 
     `on_event(number, event)` hears of every run's progress. A run that fails leaves a record that
     says so. Raises `SpecError` when a worker refuses what it was given: then the others are
@@ -77,7 +79,7 @@ def run_all(
     active: list[_Worker] = []
     try:
         while waiting or active:
-            while waiting and len(active) < jobs:
+            while waiting and _has_room(active, waiting[0][1], jobs):
                 active.append(_start(*waiting.pop(0)))
             ready = wait(
                 [part for each in active for part in (each.connection, each.process.sentinel)]
@@ -95,6 +97,15 @@ def run_all(
     finally:
         _stop(active, signal.SIGKILL)
     return [RunRecord(run.folder) for run in runs]
+
+
+def _has_room(active: Sequence[_Worker], following: Run, jobs: int | None) -> bool:
+    if jobs is not None or not active:
+        return len(active) < (jobs or 1)
+    runs = [*(worker.run for worker in active), following]
+    if any(run.spec.case.device != "cpu" for run in runs):
+        return False
+    return sum(run.spec.recipe.num_threads for run in runs) <= (os.cpu_count() or 1)
 
 
 def _start(number: int, run: Run) -> _Worker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,9 +38,9 @@ def run_cases(
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
-    A loop named twice runs twice. `jobs`: runs at a time; None: one for each core that a run's
-    threads do not take. A `suite` goes on past a case that is refused, and `out` may be the folder
-    of the same suite, stopped earlier: what was completed there is not done again.
+    A loop named twice runs twice. `jobs`: as for `run_all`. A `suite` goes on past a case that is
+    refused, and `out` may be the folder of the same suite, stopped earlier: what was completed
+    there is not done again.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
     the records stay and a report of them is written.
@@ -58,11 +57,6 @@ def run_cases(
         for name in loops:
             seen[name] = seen.get(name, 0) + 1
             planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name]))
-    if jobs is None:
-        jobs = 1
-        if all(case.device == "cpu" for case in cases):
-            threads = max(spec.recipe.num_threads for spec in planned)
-            jobs = max(1, (os.cpu_count() or 1) // threads)
     with _output_folder(out, cases[0].name, again=suite) as folder:
         runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
         names = [run.folder for run in runs]

@@ -14,6 +14,7 @@ from harness.workload import Scores, Workload
 # model takes extra arguments for its loss, the Trainer leaves the average over a window to it.
 NATIVE: dict[str, object] = {"loss_average": "model"}
 
+_EVALUATIONS: dict[object, str] = {None: "no", "epoch": "epoch"}
 _STRATEGIES = {"sequential": "sequential", "length_grouped": "group_by_length"}
 
 
@@ -27,7 +28,10 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             "micro-batch by the length of its window instead of leaving that to the model"
         )
     on_cpu = workload.device.type == "cpu"
-    warm = recipe.warmup_steps or recipe.warmup_ratio  # below 1 the Trainer takes it for a share
+    warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 the Trainer takes it for a share
+    shape: str = recipe.lr_schedule
+    if shape == "constant" and warmup:
+        shape = "constant_with_warmup"
     arguments = TrainingArguments(
         output_dir=str(workload.output_dir),
         seed=recipe.seed,
@@ -43,21 +47,15 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         dataloader_num_workers=recipe.num_workers,
         dataloader_pin_memory=not on_cpu,
         label_smoothing_factor=recipe.label_smoothing,
-        lr_scheduler_type="constant_with_warmup"
-        if recipe.lr_schedule == "constant" and warm
-        else recipe.lr_schedule,
-        warmup_steps=warm,
+        lr_scheduler_type=shape,
+        warmup_steps=warmup,
         max_grad_norm=recipe.max_grad_norm or 0.0,
         weight_decay=recipe.weight_decay,
         bf16=recipe.precision == "bf16",
         gradient_checkpointing=recipe.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        eval_strategy="no"
-        if recipe.eval_every is None
-        else "epoch"
-        if recipe.eval_every == "epoch"
-        else "steps",
-        eval_steps=recipe.eval_every if isinstance(recipe.eval_every, int) else None,
+        eval_strategy=_EVALUATIONS.get(recipe.eval_every, "steps"),
+        eval_steps=None if recipe.eval_every == "epoch" else recipe.eval_every,
         use_cpu=on_cpu,
         save_strategy="no",
         logging_strategy="no",

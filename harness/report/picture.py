@@ -15,7 +15,7 @@ from harness.report.terminal import print_report
 
 __all__ = ["picture"]
 
-_WIDTH = 110
+_WIDTH = 124
 
 
 def picture(report: Report, command: str) -> str:

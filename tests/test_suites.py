@@ -1,0 +1,44 @@
+"""The matrix covers the width of the recipe, and what is known to differ says why."""
+
+from __future__ import annotations
+
+from harness.spec import Recipe
+from harness.suites import SUITES
+
+CASES = SUITES["matrix"]()
+# Fields that no case of the matrix varies, each for a reason.
+APART = {
+    "seed",  # another draw of the same thing
+    "reseed_after_build",  # a habit of native conventions; the Trainer always does
+    "eval_batch_size",  # the same for all loops, after training
+    "momentum",  # a number within SGD, as eps and betas are within AdamW
+    "num_epochs",  # two everywhere, so that there is an epoch's end amid the run
+}
+
+
+def test_the_matrix_is_wide() -> None:
+    """At least 40 cases, each with a name of its own."""
+    names = [case.name for case in CASES]
+    assert len(names) >= 40
+    assert len(set(names)) == len(names)
+
+
+def test_every_field_of_the_recipe_is_varied_by_some_case() -> None:
+    """A field that is added to the recipe gets a case, or a reason why not."""
+    default = Recipe()
+    varied = {
+        name
+        for case in CASES
+        for name in Recipe.model_fields
+        if getattr(case.recipe, name) != getattr(default, name)
+    }
+    assert Recipe.model_fields.keys() - varied == APART - varied
+    assert "gradient_accumulation_steps" in varied
+
+
+def test_what_sets_loops_apart_is_explained() -> None:
+    """A case in which one loop departs from the recipe carries a note with what was measured."""
+    for case in CASES:
+        if case.overrides:
+            assert "Measured:" in case.note, case.name
+    assert any(case.overrides for case in CASES)
