@@ -224,8 +224,7 @@ def publish_command(
 ) -> None:
     """Copy a run to reports/published/NAME, its per-tensor trace thinned to stay under 3 MB."""
     target = Path("reports") / "published" / name
-    stride = publish(run_dir, target)
-    kept = "whole" if stride == 1 else f"every {stride}th step"
+    kept = publish(run_dir, target)
     Console().print(f"Published: {target} (per-tensor trace: {kept})", soft_wrap=True)
 
 

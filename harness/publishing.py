@@ -19,11 +19,12 @@ from harness.report.render import write
 __all__ = ["publish"]
 
 _LIMIT_BYTES = 3_000_000
-_STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_LEFT_OUT = 0
+_STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, _LEFT_OUT)
 
 
-def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> int:
-    """Copy the run in `run_folder` to `target`; return the stride that its tensors were thinned by.
+def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> str:
+    """Copy the run in `run_folder` to `target`; say what became of its per-tensor trace.
 
     Raises `SpecError` where `target` exists or nothing fits into `limit_bytes`.
     """
@@ -39,7 +40,7 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
             write(published, target)
             size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
             if size <= limit_bytes:
-                return stride
+                return _told(stride)
         except BaseException:
             shutil.rmtree(target)
             raise
@@ -47,6 +48,12 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     raise SpecError(
         f"a published report stays under {limit_bytes} bytes", size, "publish fewer runs"
     )
+
+
+def _told(stride: int) -> str:
+    if stride == _LEFT_OUT:
+        return "left out"
+    return "whole" if stride == 1 else f"every {stride} steps"
 
 
 def _without_out(command: tuple[str, ...]) -> tuple[str, ...]:
@@ -61,9 +68,11 @@ def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:
     writer = RecordWriter(folder)
     for name in record.header.traces:
         table = record.trace(name)
+        if name == "tensors" and stride == _LEFT_OUT:
+            continue
         if name == "tensors":
             steps = table["step"].to_numpy()
             table = table.filter(np.isin(steps, (0, 1)) | (steps % stride == 0))
         writer.add_table(name, table)
     header = record.header.model_dump()
-    writer.close(Header.model_validate({**header, "tensors_every": stride}))
+    writer.close(Header.model_validate({**header, "tensors_every": max(1, stride)}))

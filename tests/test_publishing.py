@@ -24,7 +24,7 @@ def run_folder(tmp_path: Path) -> Path:
 def test_a_small_run_is_published_whole(run_folder: Path, tmp_path: Path) -> None:
     """Below the limit nothing is left out, and the published folder compares as the run does."""
     target = tmp_path / "published" / "name"
-    assert 1 == publish(run_folder, target)
+    assert "whole" == publish(run_folder, target)
     report, _ = compare_folders(run_folder, target, tmp_path / "compared", ["harness"])
     assert "equivalent" == report.verdict
     assert "--out" not in Report.read(target).command
@@ -36,11 +36,10 @@ def test_a_large_run_is_thinned_until_it_fits(run_folder: Path, tmp_path: Path) 
     publish(run_folder, whole)
     size = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
     thin = tmp_path / "thin"
-    stride = publish(run_folder, thin, limit_bytes=size - 1)
-    assert stride > 1
+    assert "every 2 steps" == publish(run_folder, thin, limit_bytes=size - 1)
     for run in Report.read(thin).runs:
         record = RunRecord(thin / run.record)
-        assert stride == record.header.tensors_every
+        assert 2 == record.header.tensors_every
         assert 6 == len(record.steps)
         assert len(record.tensors) < len(RunRecord(whole / run.record).tensors)
     report, _ = compare_folders(whole, thin, tmp_path / "compared", ["harness"])

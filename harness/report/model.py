@@ -172,8 +172,10 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     apart = [comparison for comparison in comparisons if comparison.outcome != "identical"]
     cases = len({comparison.case for comparison in comparisons})
     count = len(comparisons) - len(apart)
+    known = sum(bool(comparison.note) for comparison in apart)
     return [
-        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit",
+        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit; "
+        f"{len(apart)} are not, {known} of them for a reason known before",
         *(f"{comparison.case}: {sentence(comparison)}" for comparison in apart),
     ]
 
