@@ -165,7 +165,7 @@ def main(
         for number, (*specs, _) in enumerate(drawn)
         for side, spec in zip("rct", specs, strict=True)
     ]
-    with bars(runs[:0], Console(stderr=True)) as on_event:
+    with bars(runs, Console(stderr=True)) as on_event:
         records = iter(run_all(runs, jobs, on_event, keep_going=True))
     counts = {name: {"changed": 0, "found": 0, "inert": 0} for name in WIDTH}
     alarms, unseen, noisy = [], [], []

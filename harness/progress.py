@@ -20,6 +20,8 @@ from harness.runner import OnEvent, Run, label
 
 __all__ = ["bars"]
 
+_MANY = 12  # runs; of more, only those under way have a bar, under one for all
+
 
 @contextmanager
 def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
@@ -36,9 +38,16 @@ def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
         TextColumn("{task.fields[state]}"),
         console=console,
     ) as progress:
+        many = len(runs) > _MANY
+        overall = progress.add_task("runs", total=len(runs), case="all", state="", visible=many)
         tasks = [
             progress.add_task(
-                label(run.spec), total=None, start=False, case=run.spec.case.name, state="waiting"
+                label(run.spec),
+                total=None,
+                start=False,
+                case=run.spec.case.name,
+                state="waiting",
+                visible=not many,
             )
             for run in runs
         ]
@@ -48,13 +57,15 @@ def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
             name = event["event"]
             if name == "building":
                 progress.start_task(task)
-                progress.update(task, state="building")
+                progress.update(task, state="building", visible=True)
             elif name == "step":
                 progress.update(
                     task, completed=event["step"], total=event["total"], state="training"
                 )
             elif name == "ended":
                 progress.stop_task(task)
+                progress.update(task, visible=not many)
+                progress.advance(overall)
             else:
                 progress.update(task, state=str(name))
 
