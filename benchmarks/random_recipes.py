@@ -23,6 +23,7 @@ from rich.table import Table
 
 from harness import catalogue
 from harness.compare import compare
+from harness.loops.plain import evaluation_is_due, schedule
 from harness.progress import bars
 from harness.record import write_atomically
 from harness.report.model import sentence
@@ -81,14 +82,16 @@ INERT: dict[str, tuple[str, Callable[[Change], bool]]] = {
     "betas": ("SGD has none", lambda c: c[0].optimizer == "sgd"),
     "eps": ("SGD has none", lambda c: c[0].optimizer == "sgd"),
     "decay_exclusions": ("nothing is decayed", lambda c: c[0].weight_decay == 0.0),
-    "warmup_ratio": ("warmup_steps wins", lambda c: c[0].warmup_steps > 0),
-    "warmup_steps": (
-        "the ratio gives as many",
-        lambda c: _warmup(c[0]) == _warmup(c[1]),
+    "warmup_ratio": ("the learning rates are the same", lambda c: _rates(c[0]) == _rates(c[1])),
+    "warmup_steps": ("the learning rates are the same", lambda c: _rates(c[0]) == _rates(c[1])),
+    "lr_schedule": ("the learning rates are the same", lambda c: _rates(c[0]) == _rates(c[1])),
+    "optimizer_flavour": (
+        "SGD without decay rounds alike in all three",
+        lambda c: c[0].optimizer == "sgd" and c[0].weight_decay == 0.0,
     ),
-    "lr_schedule": (
-        "all are alike until the warm-up ends",
-        lambda c: _warmup(c[0]) >= (c[0].max_steps or 0),
+    "eval_every": (
+        "no evaluation comes before the last step, where there is one anyway",
+        lambda c: _evaluations(c[0]) == _evaluations(c[1]),
     ),
 }
 TRAIN_ROWS = 26
@@ -106,9 +109,18 @@ def _short_window(recipe: Recipe) -> bool:
     return batches % recipe.gradient_accumulation_steps != 0 and _last_window_reached(recipe)
 
 
-def _warmup(recipe: Recipe) -> int:
+def _rates(recipe: Recipe) -> list[float]:
     steps = recipe.max_steps or 0
-    return recipe.warmup_steps or math.ceil(recipe.warmup_ratio * steps)
+    return [schedule(recipe, step, steps) for step in range(steps)]
+
+
+def _evaluations(recipe: Recipe) -> list[int]:
+    """Steps before the last after which there is an evaluation."""
+    whole, rest = divmod(TRAIN_ROWS, recipe.per_device_batch_size)
+    batches = whole + (1 if rest and not recipe.drop_last else 0)
+    per_epoch = math.ceil(batches / recipe.gradient_accumulation_steps)
+    steps = recipe.max_steps or 0
+    return [step for step in range(1, steps) if evaluation_is_due(recipe, step, per_epoch, steps)]
 
 
 def draw_recipe(draw: random.Random) -> dict[str, Any]:

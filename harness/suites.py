@@ -100,6 +100,7 @@ _PARAPHRASE: dict[str, dict[str, Any]] = {
         "gradient_accumulation_steps": 3,
         "eval_every": 4,
     },
+    "bf16-label-smoothing": {"precision": "bf16", "label_smoothing": 0.1},
     "separate-data-seed": {"data_seed": 7},
     "frozen-embeddings": {"frozen": "bert.embeddings"},
     "eager-attention": {"attention": "eager"},

@@ -18,6 +18,8 @@ STARRED = (
     "harness.loops",
     "harness.metric_modules",
     "harness.adaptation",
+    "harness.checkpoint",
+    "harness.data_folder",
     "harness.pair_classification",
     "harness.probe",
     "harness.seeding",
@@ -33,6 +35,8 @@ FLOORS = (
     ("harness.spec",),
     ("harness.catalogue", "harness.record"),
     (
+        "harness.checkpoint",
+        "harness.data_folder",
         "harness.environment",
         "harness.fingerprint",
         "harness.hub",

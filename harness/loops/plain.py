@@ -86,7 +86,8 @@ def forward(workload: Workload, batch: Batch, recipe: Recipe, num_labels: int) -
         loss: Tensor = model(**batch).loss
         return loss
     labels = batch.pop("labels")
-    costs = -torch.nn.functional.log_softmax(model(**batch).logits, dim=-1)
+    logits = model(**batch).logits.float()  # also under autocast a loss is taken in fp32
+    costs = -torch.nn.functional.log_softmax(logits, dim=-1)
     if workload.shifts_labels:  # each token answers for the next one
         costs, labels = costs[..., :-1, :], labels[..., 1:]
     counted = labels != -100

@@ -28,14 +28,10 @@ from transformers import (
 )
 
 from harness import hub
+from harness.checkpoint import length_limit, load_pretrained, load_tokenizer
+from harness.data_folder import read_folder
 from harness.errors import SpecError
 from harness.metric_modules.accuracy import Accuracy
-from harness.pair_classification import (
-    length_limit,
-    load_pretrained,
-    load_tokenizer,
-    read_folder,
-)
 from harness.spec import Option, Recipe
 from harness.synthetic.text import text_splits
 from harness.workload import Workload, mean_cross_entropy, next_tokens

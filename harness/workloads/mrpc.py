@@ -8,7 +8,8 @@ import torch
 from datasets import load_dataset
 
 from harness import hub
-from harness.pair_classification import PairData, build_workload, read_folder
+from harness.data_folder import Splits, read_folder
+from harness.pair_classification import build_workload
 from harness.spec import Option, Recipe
 from harness.workload import Workload
 
@@ -29,7 +30,7 @@ def build(
     if data is None:
         hub.require("dataset", "nyu-mll/glue", None, _LOCAL)
         splits = load_dataset("nyu-mll/glue", "mrpc")
-        pairs = PairData(splits["train"], splits["validation"])
+        pairs = Splits(splits["train"], splits["validation"])
     else:
         pairs = read_folder(Path(str(data)))
     if not Path(model).is_dir():

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 
+from harness.data_folder import Splits, read_folder
 from harness.errors import SpecError
-from harness.pair_classification import PairData, build_workload, read_folder
+from harness.pair_classification import build_workload
 from harness.spec import Option, Recipe
 from harness.synthetic.sentence_pairs import splits
 from harness.workload import Workload
@@ -28,10 +29,10 @@ def build(
     """The workload. Raises `SpecError` for data or a model that does not fit."""
     if options["data"] is None:
         train, validation = splits()
-        pairs = PairData(Dataset.from_list(train), Dataset.from_list(validation))
+        pairs = Splits(Dataset.from_list(train), Dataset.from_list(validation))
     else:
         pairs = read_folder(Path(str(options["data"])))
-    pairs = PairData(
+    pairs = Splits(
         _first(pairs.train, "train_rows", options), _first(pairs.validation, "eval_rows", options)
     )
     checkpoint = str(options["model"] or _CHECKPOINT)

@@ -20,9 +20,9 @@ from transformers import (
 )
 
 from harness import hub
+from harness.checkpoint import length_limit, load_pretrained, load_tokenizer
 from harness.errors import SpecError
 from harness.metric_modules.accuracy_and_macro_f1 import AccuracyAndMacroF1
-from harness.pair_classification import length_limit, load_pretrained, load_tokenizer
 from harness.spec import Option, Recipe
 from harness.synthetic.tagged_sentences import TAGS, tagged_splits
 from harness.workload import IGNORED, Workload, mean_cross_entropy

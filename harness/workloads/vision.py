@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from harness import hub
+from harness.checkpoint import load_pretrained
 from harness.metric_modules.accuracy import Accuracy
-from harness.pair_classification import load_pretrained
 from harness.spec import Option, Recipe
 from harness.synthetic.shapes import CLASSES, Images, image_splits
 from harness.workload import Workload, mean_cross_entropy

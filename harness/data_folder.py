@@ -1,0 +1,66 @@
+"""A folder of the user's -> two sets of rows. What the rows hold is the workload's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset, DatasetDict, load_from_disk
+
+from harness.errors import SpecError
+
+__all__ = ["Splits", "read_folder"]
+
+_READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
+    ".jsonl": partial(pd.read_json, lines=True, dtype=False, convert_dates=False),
+    ".json": partial(pd.read_json, dtype=False, convert_dates=False),
+    ".csv": partial(pd.read_csv, keep_default_na=False),
+    ".tsv": partial(pd.read_csv, sep="\t", keep_default_na=False, quoting=3),
+    ".parquet": pd.read_parquet,
+}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Rows to train on, and rows to evaluate on."""
+
+    train: Dataset
+    validation: Dataset
+
+
+def read_folder(folder: Path) -> Splits:
+    """Rows from a `save_to_disk` folder, or from files `train.*` and `validation.*`.
+
+    Known suffixes: jsonl, json, csv, tsv, parquet. The files are read anew each time, without a
+    cache that could be stale. Raises `SpecError`.
+    """
+    if not folder.is_dir():
+        raise SpecError("data= takes a folder that exists", folder, "check the path")
+    if (folder / "dataset_dict.json").is_file():
+        saved = load_from_disk(str(folder))
+        if not isinstance(saved, DatasetDict) or not {"train", "validation"} <= saved.keys():
+            raise SpecError("a saved dataset needs the splits train and validation", folder, "add")
+        return Splits(saved["train"], saved["validation"])
+    return Splits(_read_split(folder, "train"), _read_split(folder, "validation"))
+
+
+def _read_split(folder: Path, split: str) -> Dataset:
+    for suffix, reader in _READERS.items():
+        path = folder / f"{split}{suffix}"
+        if path.is_file():
+            try:
+                frame = reader(path)
+            except ValueError as error:  # pandas and pyarrow raise subclasses of it
+                raise SpecError(
+                    f"{split}{suffix} must be readable", error, "mend the file"
+                ) from None
+            return Dataset.from_pandas(frame, preserve_index=False)
+    kinds = ", ".join(suffix[1:] for suffix in _READERS)
+    raise SpecError(
+        f"data= takes a folder with a file {split}.* ({kinds})",
+        ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "an empty folder",
+        "name the files train.* and validation.*, or pass another folder",
+    )
