@@ -124,7 +124,9 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             probe.counts.evaluations.append(
                 Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
             )
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # any loop, any error
+        except (Exception, KeyboardInterrupt) as error:  # any loop, any error
+            if isinstance(error, SpecError) and not probe.counts.steps:
+                raise  # the loop cannot do what was asked, and no work is lost
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
             line = " ".join(str(error).split())

@@ -79,6 +79,14 @@ def test_data_that_does_not_fit_is_refused(
         train(small_case(data), ["plain"], tmp_path / "records")
 
 
+def test_what_a_loop_cannot_do_is_refused_before_any_step(tmp_path: Path) -> None:
+    """Accelerate cannot leave a sum undivided: that is wrong use, not a failed run."""
+    case = small_case(write_pairs(tmp_path / "data"), loss_average="sum")
+    with pytest.raises(SpecError, match="loss_average=sum"):
+        train(case, ["accelerated"], tmp_path / "records")
+    assert "completed" == train(case, ["plain"], tmp_path / "plain")["plain"].header.status
+
+
 def test_a_refused_run_leaves_one_line_and_no_folder(tmp_path: Path) -> None:
     """A model without a head for classes, found by a worker: exit 2, one line, no folder."""
     data = write_pairs(tmp_path / "data")
