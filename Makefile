@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Nothing here needs the hub; without this, libraries ask it and wait.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run test lint types benchmarks clean
+.PHONY: help install run test fast lint types benchmarks clean
 
 help: ## what can be asked for
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -27,6 +27,9 @@ run: $(READY) ## train the embedded default by all three loops and compare them
 
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest
+
+fast: $(READY) ## the tests that start no worker
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(READY) ## style and format
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ from harness.compare import Comparison
 from harness.spec import Case
 from tests.small_runs import comparison, small_case, train, write_pairs
 
+pytestmark = pytest.mark.slow
+
 SEEN = {"transformers": "5.23.0", "accelerate": "1.15.0"}
 
 

@@ -10,6 +10,8 @@ import pytest
 from harness.record import RunRecord
 from tests.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 
+pytestmark = pytest.mark.slow
+
 LOOPS = ["plain", "accelerated", "trainer"]
 
 # Each recipe leaves the course's in several fields at once, so that few runs cover many fields.

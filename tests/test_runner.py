@@ -18,6 +18,8 @@ from harness.record import RunRecord
 from harness.session import run_cases
 from tests.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
+pytestmark = pytest.mark.slow
+
 
 def harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command line, in a folder of its own."""

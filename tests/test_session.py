@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from harness.report.model import Report
 from harness.session import run_cases
 from harness.spec import Case
 from tests.small_runs import small_case, write_pairs
+
+pytestmark = pytest.mark.slow
 
 
 def run_suite(cases: list[Case], out: Path) -> Report:

@@ -22,6 +22,8 @@ from harness.workload import (
 )
 from harness.workloads import causal_lm
 
+pytestmark = pytest.mark.slow
+
 VARIANTS: list[dict[str, Any]] = [
     {"model": model, "packing": packing} for model in ("gpt2", "llama") for packing in (True, False)
 ]

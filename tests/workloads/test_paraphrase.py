@@ -13,6 +13,8 @@ from harness.record import RunRecord
 from harness.runner import Run, run_all
 from harness.synthetic.sentence_pairs import splits
 
+pytestmark = pytest.mark.slow
+
 MAJORITY = 279 / 408  # what always answering "yes" gives
 
 

@@ -14,6 +14,8 @@ from harness.synthetic.tagged_sentences import TAGS, tagged_splits
 from harness.workload import IGNORED, Examples, Workload, check_one_batch
 from harness.workloads import token_classification
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Workload:

@@ -14,6 +14,8 @@ from harness.seeding import generators_restored, seed_everything
 from harness.workload import Examples, Workload, check_one_batch
 from harness.workloads import vision
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Workload:
