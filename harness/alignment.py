@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.columns import as_numpy
 from harness.record import RunRecord
 
 __all__ = ["AlignedTrace", "Alignment"]
@@ -38,7 +39,7 @@ class AlignedTrace:
         one, two = self.reference[column], self.candidate[column]
         if not pa.types.is_list(one.type):
             return np.flatnonzero(_unequal(one, two))
-        sizes = [pc.list_value_length(side).to_numpy() for side in (one, two)]
+        sizes = [as_numpy(pc.list_value_length(side)) for side in (one, two)]
         if not np.array_equal(*sizes):
             pairs = zip(map(repr, one.to_pylist()), map(repr, two.to_pylist()), strict=True)
             return np.flatnonzero([a != b for a, b in pairs])
@@ -131,15 +132,13 @@ def _unequal(one: pa.ChunkedArray, two: pa.ChunkedArray) -> npt.NDArray[np.bool_
 
 def _bits(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Numbers as integers of their own width; a null reads as zero."""
-    values: npt.NDArray[Any] = (
-        pc.fill_null(column, 0).to_numpy() if column.null_count else column.to_numpy()
-    )
+    values: npt.NDArray[Any] = as_numpy(pc.fill_null(column, 0) if column.null_count else column)
     return values.view(np.uint64) if values.dtype == np.float64 else values
 
 
 def _keys(table: pa.Table, part: pa.ChunkedArray | None = None) -> Keys:
-    keys: Keys = table["step"].to_numpy().astype(np.int64) << _PART_BITS
-    return keys if part is None else keys + part.to_numpy().astype(np.int64)
+    keys: Keys = as_numpy(table["step"]).astype(np.int64) << _PART_BITS
+    return keys if part is None else keys + as_numpy(part).astype(np.int64)
 
 
 def _align(left: tuple[pa.Table, Keys], right: tuple[pa.Table, Keys]) -> AlignedTrace:

@@ -15,8 +15,8 @@ from harness.errors import SpecError
 __all__ = ["Splits", "read_folder"]
 
 _READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
-    ".jsonl": partial(pd.read_json, lines=True, dtype=False, convert_dates=False),
-    ".json": partial(pd.read_json, dtype=False, convert_dates=False),
+    ".jsonl": partial(pd.read_json, lines=True, dtype=False),
+    ".json": partial(pd.read_json, dtype=False),
     ".csv": partial(pd.read_csv, keep_default_na=False),
     ".tsv": partial(pd.read_csv, sep="\t", keep_default_na=False, quoting=3),
     ".parquet": pd.read_parquet,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from harness.alignment import AlignedTrace, Alignment
+from harness.columns import as_numpy
 from harness.record import Evaluation, RunRecord
 from harness.units import digest
 
@@ -166,7 +167,7 @@ def _data_order(both: Alignment) -> StageDifference:
 
 def _sample_ids(table: pa.Table, step: int, part: int) -> Any:
     """The row ids of one micro-batch; None where there is none."""
-    rows = (table["step"].to_numpy() == step) & (table["micro_batch"].to_numpy() == part)
+    rows = (as_numpy(table["step"]) == step) & (as_numpy(table["micro_batch"]) == part)
     return next((table["sample_ids"][int(row)].as_py() for row in np.flatnonzero(rows)), None)
 
 

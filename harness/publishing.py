@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.columns import as_numpy
 from harness.errors import SpecError
 from harness.record import Header, RecordWriter, RunRecord
 from harness.report.model import Report
@@ -71,7 +72,7 @@ def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:
         if name == "tensors" and stride == _LEFT_OUT:
             continue
         if name == "tensors":
-            steps = table["step"].to_numpy()
+            steps = as_numpy(table["step"])
             table = table.filter(np.isin(steps, (0, 1)) | (steps % stride == 0))
         writer.add_table(name, table)
     header = record.header.model_dump()

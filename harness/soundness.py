@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.columns import as_numpy
 from harness.record import RunRecord
 
 __all__ = ["disorder", "doubts_about"]
@@ -20,11 +21,11 @@ __all__ = ["disorder", "doubts_about"]
 
 def disorder(record: RunRecord) -> Iterator[str]:
     """Traces whose rows are not 1, 2, 3, ...: such a record cannot be lined up with another."""
-    steps = record.steps["step"].to_numpy()
+    steps = as_numpy(record.steps["step"])
     if not np.array_equal(steps, np.arange(1, len(steps) + 1)):
         yield "the steps of its trace are out of order or not whole"
     micro = record.micro_batches
-    owner, part = micro["step"].to_numpy(), micro["micro_batch"].to_numpy()
+    owner, part = as_numpy(micro["step"]), as_numpy(micro["micro_batch"])
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     expected = np.arange(1, len(owner) + 1) - np.repeat(starts, np.diff(starts, append=len(owner)))
     if np.any(np.diff(owner) < 0) or not np.array_equal(part, expected):
@@ -38,10 +39,12 @@ def _tensors_whole(record: RunRecord) -> bool:
     table = record.tensors
     if not len(table):
         return True
-    owner = table["step"].to_numpy()
+    owner = as_numpy(table["step"])
     count = int(np.count_nonzero(owner == owner[0]))
-    names = np.asarray(table["tensor"].to_pylist()).astype(str)
-    if len(owner) % count or len(set(names[:count])) != count:
+    names = as_numpy(
+        pa.chunked_array([table["tensor"].unify_dictionaries().combine_chunks().indices])
+    )
+    if len(owner) % count or len(np.unique(names[:count])) != count:
         return False
     blocks = owner.reshape(-1, count)
     last = len(record.steps)
@@ -67,7 +70,7 @@ def doubts_about(record: RunRecord) -> Iterator[str]:
             f"its trace {len(steps)} and {len(micro)}"
         )
     if len(micro):
-        bare = np.setdiff1d(steps["step"].to_numpy(), micro["step"].to_numpy())
+        bare = np.setdiff1d(as_numpy(steps["step"]), as_numpy(micro["step"]))
         if len(bare):
             yield f"its micro-batches are not whole: step {bare[0]} has none"
     for table in (steps, micro, record.tensors):
@@ -86,7 +89,7 @@ def doubts_about(record: RunRecord) -> Iterator[str]:
         for name in ("gradients", "weights", "optimizer_state"):
             yield from _still(steps, name)
     ids = pc.list_flatten(micro["sample_ids"])
-    unknown = int(np.count_nonzero(ids.to_numpy() == -1))
+    unknown = int(np.count_nonzero(as_numpy(ids) == -1))
     if unknown:
         yield f"{unknown} rows that it read are not of the training set"
 
@@ -100,7 +103,7 @@ def _missing(table: pa.Table) -> Iterator[str]:
 
 
 def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
-    values: npt.NDArray[Any] = table[name].to_numpy()
+    values: npt.NDArray[Any] = as_numpy(table[name])
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         step = table["step"][int(bad[0])].as_py()

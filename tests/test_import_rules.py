@@ -31,7 +31,7 @@ STARRED = (
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness", "harness.errors", "harness.units"),
+    ("harness", "harness.columns", "harness.errors", "harness.units"),
     ("harness.spec",),
     ("harness.catalogue", "harness.record"),
     (
