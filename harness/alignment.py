@@ -40,7 +40,7 @@ class AlignedTrace:
         if not pa.types.is_list(one.type):
             return np.flatnonzero(_unequal(one, two))
         sizes = [as_numpy(pc.list_value_length(side)) for side in (one, two)]
-        if not np.array_equal(*sizes):
+        if not np.array_equal(sizes[0], sizes[1]):
             pairs = zip(map(repr, one.to_pylist()), map(repr, two.to_pylist()), strict=True)
             return np.flatnonzero([a != b for a, b in pairs])
         owner = np.repeat(np.arange(len(one)), sizes[0])
