@@ -6,17 +6,29 @@ It guards against accidents, not against a forger. A tensor on another device is
 
 from __future__ import annotations
 
+import os
 import random
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import torch
 import xxhash
 
-__all__ = ["ALGORITHM", "combined", "of_batch", "of_generators", "of_state", "of_tensor"]
+__all__ = [
+    "ALGORITHM",
+    "combined",
+    "of_batch",
+    "of_generators",
+    "of_parameters",
+    "of_state",
+    "of_tensor",
+]
 
 ALGORITHM = "xxh3_64"
+_LARGE = 100_000  # elements from which another thread is worth its start
 
 
 def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
@@ -47,6 +59,35 @@ def of_state(state: Mapping[str, object]) -> int:
         elif value is not None:
             digest = xxhash.xxh3_64_intdigest(f"{name} {value!r}".encode(), digest)
     return digest
+
+
+def of_parameters(
+    parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]],
+) -> list[tuple[int, int]]:
+    """For each parameter and its optimizer state the digests of both.
+
+    Large ones are read side by side: hashing leaves the interpreter's lock, and one core alone
+    does not fill the memory's bandwidth.
+    """
+
+    def both(pair: tuple[torch.Tensor, Mapping[str, object]]) -> tuple[int, int]:
+        return of_tensor(pair[0]), of_state(pair[1])
+
+    large = sorted(
+        (number for number, pair in enumerate(parameters) if pair[0].numel() >= _LARGE),
+        key=lambda number: -parameters[number][0].numel(),
+    )
+    under_way = {number: _pool().submit(both, parameters[number]) for number in large}
+    return [
+        under_way[number].result() if number in under_way else both(pair)
+        for number, pair in enumerate(parameters)
+    ]
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Made when first needed, hence in the process that uses it."""
+    return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
 
 
 def of_generators(device: torch.device) -> int:

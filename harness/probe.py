@@ -212,10 +212,11 @@ class TraceProbe(_HookedProbe):
         """Write one row a parameter or buffer; return the digest of each column."""
         columns: dict[str, list[int]] = {"gradients": [], "weights": [], "optimizer_state": []}
         named = {name: tensor for tensor, name in self._names.items()} | self._buffers
-        for name, tensor in named.items():
+        digests_of = fingerprint.of_parameters(
+            [(tensor, optimizer.state.get(tensor, {})) for tensor in named.values()]
+        )
+        for name, (weight, state) in zip(named, digests_of, strict=True):
             gradient = self._gradients.get(name, 0)
-            weight = fingerprint.of_tensor(tensor)
-            state = fingerprint.of_state(optimizer.state.get(tensor, {}))
             self._writer.add(
                 "tensors",
                 step=step,

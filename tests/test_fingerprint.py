@@ -61,6 +61,17 @@ def test_a_state_covers_each_of_its_tensors() -> None:
     assert fingerprint.of_state({}) == 0
 
 
+def test_parameters_side_by_side_digest_as_one_by_one() -> None:
+    """Large and small parameters keep their places and their digests, also across threads."""
+    sizes = [3, 300_000, 7, 200_000, 150_000]
+    pairs = [(torch.randn(size), {"exp_avg": torch.randn(size)}) for size in sizes]
+    expected = [(fingerprint.of_tensor(p), fingerprint.of_state(s)) for p, s in pairs]
+    assert expected == fingerprint.of_parameters(pairs)
+    pairs[1][1]["exp_avg"].view(torch.int32)[-1] ^= 1
+    found = fingerprint.of_parameters(pairs)
+    assert [1] == [number for number, each in enumerate(found) if each != expected[number]]
+
+
 @pytest.mark.parametrize(
     "draw",
     [random.random, np.random.random, lambda: torch.rand(1)],
