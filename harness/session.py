@@ -83,13 +83,11 @@ def _is_done(run: Run) -> bool:
 
 
 def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> Report:
-    records: list[tuple[str, RunRecord]] = []
-    absent: dict[tuple[str, str], str] = {}
-    for run in runs:
-        if (run.folder / HEADER).is_file():
-            records.append((label(run.spec), RunRecord(run.folder)))
-        else:
-            absent[run.spec.case.name, label(run.spec)] = "it was stopped before it left a record"
+    records = [
+        (label(run.spec), RunRecord(run.folder))
+        for run in runs
+        if (run.folder / HEADER).is_file()  # an interrupted one may have left none
+    ]
     comparisons = []
     for case in dict.fromkeys(run.spec.case.name for run in runs):
         found = {name: record for name, record in records if record.spec.case.name == case}

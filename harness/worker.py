@@ -29,7 +29,7 @@ import torch
 
 from harness import environment, fingerprint
 from harness.adaptation import adapt
-from harness.errors import SpecError
+from harness.errors import LoopUnavailable, SpecError
 from harness.probe import TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
 from harness.seeding import generators_restored, make_deterministic, seed_everything
@@ -228,7 +228,10 @@ def _import_loop(name: str) -> ModuleType:
                 "a loop given as a file must import", f"{name}: {error}", "mend it"
             ) from error
     else:
-        module = importlib.import_module(f"harness.loops.{name}")
+        try:
+            module = importlib.import_module(f"harness.loops.{name}")
+        except ImportError as error:
+            raise LoopUnavailable(f"loop {name} needs a library", error, "install it") from error
     if not callable(getattr(module, "train", None)):
         raise SpecError("a loop has a function train(workload, recipe, probe)", name, "add it")
     return module
