@@ -16,7 +16,7 @@ from scipy import stats
 
 from benchmarks.conftest import chosen_case
 from harness.loops import plain
-from harness.probe import TimingProbe, TraceProbe
+from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import RecordWriter
 from harness.seeding import make_deterministic, seed_everything
 from harness.spec import Recipe
@@ -27,18 +27,24 @@ STEPS = 8  # in a block; the first of them is not counted
 PAIRS = 15
 
 
+class StepEnds(Listener):
+    """Notes when each step ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def after_step(self, step: int) -> None:
+        """Note the time."""
+        self.ends.append(time.perf_counter())
+
+
 def block_s(workload: Workload, recipe: Recipe, traced: bool, folder: Path) -> float:
     """Seconds of `STEPS` - 1 steps of the plain loop. The rows are the same in every block."""
-    ends: list[float] = []
-    writer = RecordWriter(folder)
-
-    def on_step(_step: int) -> None:
-        ends.append(time.perf_counter())
-
-    probe = (TraceProbe if traced else TimingProbe)(writer, on_step, workload)
+    writer, listener = RecordWriter(folder), StepEnds()
+    probe = (TraceProbe if traced else TimingProbe)(writer, listener, workload)
     plain.train(workload, recipe, probe)
     probe.close()
-    return ends[-1] - ends[0]
+    return listener.ends[-1] - listener.ends[0]
 
 
 @pytest.mark.parametrize("case", ["mrpc"])

@@ -164,9 +164,19 @@ def run_spec(
     name = str(entry.path) if loop_name.endswith(".py") else entry.name
     habits = entry.native if conventions == "native" else {}
     own = case.overrides.get(entry.name, {})
-    recipe = build(Recipe, {**case.recipe.model_dump(), **habits, **own})
-    values = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
-    return build(RunSpec, values)
+    values = {**case.recipe.model_dump(), **habits, **own}
+    resume_at = more.get("resume_at")
+    if resume_at is not None and values["save_every"] is None:
+        values["save_every"] = resume_at
+    recipe = build(Recipe, values)
+    if resume_at is not None and (recipe.save_every or 0) > resume_at:
+        raise SpecError(
+            "a run that is resumed needs a checkpoint before it is stopped",
+            f"resume at {resume_at}, save_every={recipe.save_every}",
+            "set save_every to less, or to none",
+        )
+    run = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
+    return build(RunSpec, run)
 
 
 def _field(name: str, text: str) -> Any:

@@ -161,6 +161,23 @@ def run_command(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time; default: as many as have a core.")
     ] = None,
+    resume_at: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEP",
+            help="Also kill each loop's process amid the update after STEP, resume it from its "
+            "checkpoint in a new process, and compare it with its uninterrupted run.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on in the folder --out, where the same command was stopped: what was "
+            "completed stays, and what wrote a checkpoint (--set save_every=N) goes on from it.",
+        ),
+    ] = False,
     out: OutOption = None,
 ) -> int:
     """Train each case by each loop and compare all pairs, value by value, step by step.
@@ -175,11 +192,15 @@ def run_command(
         raise unknown_name("suite", suite, SUITES)
     if suite is not None and cases:
         raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
+    if resume and out is None:
+        raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     named = SUITES[suite]() if suite else [_case(name) for name in cases or ["paraphrase"]]
     chosen = [
         catalogue.with_settings(case, _settings(settings)).model_copy(update={"device": device})
         for case in named
     ]
+    if resume_at is not None:
+        chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
     report, folder = run_cases(
         chosen,
         loops=[name.strip() for name in loops.split(",") if name.strip()],
@@ -189,6 +210,7 @@ def run_command(
         command=_command(),
         console=Console(stderr=True),
         suite=suite is not None,
+        resume=resume,
     )
     return _show(report, folder)
 

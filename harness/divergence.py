@@ -256,8 +256,14 @@ def _step_count(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDifference]:
-    """Evaluations at the same step, and the last ones of both, whenever they were."""
+    """Evaluations at the same step, and the last ones of both, whenever they were.
+
+    Where a run was cut short, only those before: it had no chance to make the others.
+    """
     left, right = reference.header.evaluations, candidate.header.evaluations
+    cuts = [s.header.steps for s in (reference, candidate) if s.header.status != "completed"]
+    if cuts:
+        left, right = (tuple(e for e in side if e.step < min(cuts)) for side in (left, right))
     if not (left or right):
         return
     last = max(found[-1].step for found in (left, right) if found)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from harness import fingerprint
-from harness.record import Evaluation, RecordWriter
+from harness.record import Counts, Evaluation, RecordWriter
 from harness.workload import Examples, Scores, Workload
 
-__all__ = ["Counts", "Probe", "TimingProbe", "TraceProbe"]
-
-OnStep = Callable[[int], None]
+__all__ = ["Listener", "Probe", "TimingProbe", "TraceProbe"]
 
 
 class Probe(Protocol):
@@ -36,28 +35,38 @@ class Probe(Protocol):
     def remedied(self, what: str) -> None:
         """To be called where a loop works around a fault of its framework; the report says so."""
 
+    def saved(self, checkpoint: Path) -> None:
+        """To be called after each checkpoint, a file or folder in the workload's `output_dir`."""
 
-class Counts:
-    """What was seen, whichever probe saw it."""
 
-    def __init__(self) -> None:
-        self.steps = 0
-        self.micro_batches = 0
-        self.samples = 0
-        self.parameters = 0
-        self.initial_weights: int | None = None
-        self.evaluations: list[Evaluation] = []
-        self.remedies: list[str] = []
+class Listener:
+    """Hears of each step and of each checkpoint; by itself it does nothing."""
+
+    def before_step(self, step: int) -> None:
+        """The gradients of update `step`, counted from 1, are there, and it is about to be made."""
+
+    def after_step(self, step: int) -> None:
+        """Update `step` is made and recorded."""
+
+    def saved(self, checkpoint: Path) -> None:
+        """See `Probe.saved`."""
 
 
 class _HookedProbe:
     """Registers hooks on a model and its optimizer; subclasses say what the hooks do."""
 
-    def __init__(self, writer: RecordWriter, on_step: OnStep, workload: Workload) -> None:
-        self.counts = Counts()
+    def __init__(
+        self,
+        writer: RecordWriter,
+        listener: Listener,
+        workload: Workload,
+        counts: Counts | None = None,
+    ) -> None:
+        """`counts`: goes on from there, for a run that is resumed; None: from nothing."""
+        self.counts = Counts() if counts is None else counts
         self._workload = workload
         self._writer = writer
-        self._on_step = on_step
+        self._listener = listener
         self._handles: list[Any] = []
 
     def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -68,6 +77,9 @@ class _HookedProbe:
         trained = [p for p in inner.parameters() if p.requires_grad]
         self.counts.parameters = sum(p.numel() for p in trained)
         self._attach(inner, _unwrapped_optimizer(optimizer))
+        self._handles.append(
+            _unwrapped_optimizer(optimizer).register_step_pre_hook(self._tell_before_step)
+        )
 
     def evaluated(self, scores: Scores) -> None:
         """See `Probe.evaluated`.
@@ -80,8 +92,13 @@ class _HookedProbe:
         self.counts.evaluations.append(found)
 
     def remedied(self, what: str) -> None:
-        """See `Probe.remedied`."""
-        self.counts.remedies.append(what)
+        """See `Probe.remedied`. What was said once, before a resume, is not said again."""
+        if what not in self.counts.remedies:
+            self.counts.remedies.append(what)
+
+    def saved(self, checkpoint: Path) -> None:
+        """See `Probe.saved`."""
+        self._listener.saved(checkpoint)
 
     def close(self) -> None:
         """Take the hooks off again."""
@@ -91,6 +108,9 @@ class _HookedProbe:
 
     def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         raise NotImplementedError
+
+    def _tell_before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._listener.before_step(self.counts.steps + 1)
 
 
 class TimingProbe(_HookedProbe):
@@ -113,7 +133,7 @@ class TimingProbe(_HookedProbe):
         now = time.perf_counter()
         self.counts.steps += 1
         self._writer.add("timings", step=self.counts.steps, step_s=now - self._since)
-        self._on_step(self.counts.steps)
+        self._listener.after_step(self.counts.steps)
         self._since = now
 
 
@@ -125,8 +145,14 @@ class TraceProbe(_HookedProbe):
     digest covers what has accumulated so far, so the last one before a step counts.
     """
 
-    def __init__(self, writer: RecordWriter, on_step: OnStep, workload: Workload) -> None:
-        super().__init__(writer, on_step, workload)
+    def __init__(
+        self,
+        writer: RecordWriter,
+        listener: Listener,
+        workload: Workload,
+        counts: Counts | None = None,
+    ) -> None:
+        super().__init__(writer, listener, workload, counts)
         self._examples = Examples(workload.train_set)
         self._names: dict[Tensor, str] = {}
         self._parameters_of_forward: list[str] = []
@@ -139,7 +165,9 @@ class TraceProbe(_HookedProbe):
         self._names = {tensor: name for name, tensor in model.named_parameters()}
         self._buffers = dict(model.named_buffers())
         self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
-        self.counts.initial_weights = self._record_tensors(0, optimizer)["weights"]
+        if not self.counts.steps:  # else the record of the run that is resumed has them
+            weights = self._record_tensors(0, optimizer)["weights"]
+            self.counts.initial_weights = f"{weights:016x}"
         add = self._handles.append
         add(model.register_forward_pre_hook(self._before_forward, with_kwargs=True))
         add(model.register_forward_hook(self._after_forward, with_kwargs=True))
@@ -206,7 +234,7 @@ class TraceProbe(_HookedProbe):
             **self._record_tensors(step, optimizer),
         )
         self._micro_batches, self._gradients, self._norms = [], {}, {}
-        self._on_step(step)
+        self._listener.after_step(step)
 
     def _record_tensors(self, step: int, optimizer: torch.optim.Optimizer) -> dict[str, int]:
         """Write one row a parameter or buffer; return the digest of each column."""

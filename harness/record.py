@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -39,11 +39,13 @@ __all__ = [
     "HEADER",
     "SCHEMAS",
     "SCHEMA_VERSION",
+    "Counts",
     "Evaluation",
     "Header",
     "RecordWriter",
     "RunRecord",
     "TraceFile",
+    "file_digest",
     "write_atomically",
 ]
 
@@ -106,6 +108,21 @@ class Evaluation(_Stored):
     metrics: dict[str, float]
 
 
+class Counts(BaseModel):
+    """What a run has seen so far, whichever probe saw it."""
+
+    steps: int = 0
+    micro_batches: int = 0
+    samples: int = 0
+    parameters: int = 0
+    """Number of trained scalars."""
+    initial_weights: str | None = None
+    """Digest of the weights before the first step, in hexadecimal."""
+    evaluations: list[Evaluation] = []
+    remedies: list[str] = []
+    """What the loop did to work around faults of its framework."""
+
+
 class Header(_Stored):
     """Everything of a run but its traces."""
 
@@ -128,8 +145,11 @@ class Header(_Stored):
     tensors_every: int = 1
     """The `tensors` trace holds each step whose number is a multiple of this, and the first."""
     evaluations: tuple[Evaluation, ...] = ()
+    resumed_from: tuple[int, ...] = ()
+    """Steps whose checkpoints the run went on from, each in a new process."""
     wall_s: float | None = None
-    """Seconds in the loop. Not a benchmark: whatever else ran on the machine is in it."""
+    """Seconds in the loop, of the last process. Not a benchmark: whatever else ran on the machine
+    is in it."""
     warnings: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     """What the loop did to work around faults of its framework."""
@@ -169,6 +189,25 @@ class RecordWriter:
         self._files: dict[str, pq.ParquetWriter] = {}
         self._held: dict[str, dict[str, list[Any]]] = {}
         self._rows: dict[str, int] = {}
+        self._aside: list[Path] = []
+
+    def set_aside(self, folder: Path) -> None:
+        """Finish what was added so far as files in a new `folder`; the record goes on in others.
+
+        They are safe there whatever becomes of this process, and `close` reads them back.
+        """
+        folder.mkdir(parents=True)
+        for trace in list(self._held):
+            self._flush(trace)
+        for trace, file in self._files.items():
+            file.close()
+            (self.folder / f"{trace}.parquet").replace(folder / f"{trace}.parquet")
+        self._files = {}
+        self._aside.append(folder)
+
+    def take_up(self, folders: Iterable[Path]) -> None:
+        """Go on after what an earlier process had set aside in `folders`."""
+        self._aside += folders
 
     def add(self, trace: str, **row: Any) -> None:
         """Append one row; `row` names every column of the trace's schema."""
@@ -198,17 +237,31 @@ class RecordWriter:
 
     def close(self, header: Header) -> None:
         """Finish the traces, then write the header that makes them a record."""
+        if self._aside:
+            self._put_together()
         for trace in list(self._held):
             self._flush(trace)
         for file in self._files.values():
             file.close()
         traces = {
-            trace: TraceFile(rows=rows, xxh3_128=_file_digest(self.folder / f"{trace}.parquet"))
+            trace: TraceFile(rows=rows, xxh3_128=file_digest(self.folder / f"{trace}.parquet"))
             for trace, rows in self._rows.items()
         }
         whole = header.model_copy(update={"traces": traces})
         with write_atomically(self.folder / HEADER) as path:
             path.write_text(whole.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def _put_together(self) -> None:
+        """Begin the traces anew with what was set aside, one row group at a time."""
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".last-") as scratch:
+            last = Path(scratch) / "last"
+            self.set_aside(last)
+            aside, self._aside, self._rows = self._aside, [], {}
+            for folder in aside:
+                for path in sorted(folder.glob("*.parquet")):
+                    file = pq.ParquetFile(path)
+                    for number in range(file.num_row_groups):
+                        self.add_table(path.stem, file.read_row_group(number))
 
 
 class RunRecord:
@@ -258,7 +311,7 @@ class RunRecord:
         remedy = "run it again, or restore the file"
         if not path.is_file():
             raise RecordError("every trace of a record must be there", path, remedy)
-        if _file_digest(path) != stored.xxh3_128:
+        if file_digest(path) != stored.xxh3_128:
             raise RecordError("a trace must be as it was written", f"{path}, changed", remedy)
         try:
             # Not `read_table`: that imports pandas, which takes longer than everything else.
@@ -290,7 +343,8 @@ def _header(text: str, path: Path) -> Header:
         raise RecordError(f"header field {place}: {first['msg']}", path, "run it again") from None
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """128-bit XXH3 of a file's bytes, in hexadecimal."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -25,6 +25,7 @@ from typing import Any
 from harness import catalogue, start
 from harness.errors import SpecError
 from harness.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.resume import FOLDER
 from harness.spec import RunSpec
 
 __all__ = ["OnEvent", "Run", "label", "run_all"]
@@ -52,6 +53,8 @@ class _Worker:
     run: Run
     process: ForkServerProcess
     connection: Connection
+    resumed: bool
+    """Whether it goes on from where another one was ended as its run's spec asks."""
 
 
 OnEvent = Callable[[int, dict[str, Any]], None]
@@ -60,6 +63,8 @@ OnEvent = Callable[[int, dict[str, Any]], None]
 def label(spec: RunSpec) -> str:
     """What a run is called within its case: the loop, and a number from the second repeat on."""
     name = Path(spec.loop).stem
+    if spec.resume_at is not None:
+        name += "-resumed"
     return name if spec.repeat == 1 else f"{name}-{spec.repeat}"
 
 
@@ -89,8 +94,11 @@ def run_all(
                     _listen(worker, on_event, keep_going)
                 if worker.process.sentinel in ready:
                     active.remove(worker)
-                    _finish(worker)
-                    on_event(worker.number, {"event": "ended"})
+                    if _ended_to_be_resumed(worker):
+                        active.append(_start(worker.number, worker.run, resumed=True))
+                    else:
+                        _finish(worker)
+                        on_event(worker.number, {"event": "ended"})
     except KeyboardInterrupt:
         _stop(active, signal.SIGINT)
         raise
@@ -108,7 +116,15 @@ def _has_room(active: Sequence[_Worker], following: Run, jobs: int | None) -> bo
     return sum(run.spec.recipe.num_threads for run in runs) <= (os.cpu_count() or 1)
 
 
-def _start(number: int, run: Run) -> _Worker:
+def _ended_to_be_resumed(worker: _Worker) -> bool:
+    worker.process.join()
+    _kill_group(worker)  # a DataLoader's workers outlive a main process that was killed by seconds
+    killed = worker.process.exitcode == -signal.SIGKILL
+    asked = worker.run.spec.resume_at is not None and not worker.resumed
+    return killed and asked and any((worker.run.folder / FOLDER).glob("checkpoint-*.json"))
+
+
+def _start(number: int, run: Run, resumed: bool = False) -> _Worker:
     run.folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
@@ -126,7 +142,7 @@ def _start(number: int, run: Run) -> _Worker:
     with _main_hidden():
         process.start()
     theirs.close()
-    return _Worker(number, run, process, ours)
+    return _Worker(number, run, process, ours, resumed)
 
 
 @contextmanager
@@ -191,6 +207,13 @@ def _stop(workers: Iterable[_Worker], number: signal.Signals) -> None:
         worker.process.join(timeout=max(0.0, deadline - time.monotonic()))
         _signal(worker, signal.SIGKILL)  # the worker, or children that it left behind
         worker.process.join()
+
+
+def _kill_group(worker: _Worker) -> None:
+    """What a worker that has ended may have left behind."""
+    assert worker.process.pid is not None
+    with suppress(ProcessLookupError):
+        os.killpg(worker.process.pid, signal.SIGKILL)
 
 
 def _signal(worker: _Worker, number: signal.Signals) -> None:

@@ -18,6 +18,7 @@ from harness.progress import bars
 from harness.record import HEADER, RunRecord
 from harness.report.model import REPORT_FILE, Report
 from harness.report.render import write
+from harness.resume import FOLDER, Checkpoints, check_same_run
 from harness.runner import Run, label, run_all
 from harness.spec import Case, Conventions
 
@@ -35,12 +36,14 @@ def run_cases(
     command: Sequence[str],
     console: Console,
     suite: bool = False,
+    resume: bool = False,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
-    A loop named twice runs twice. `jobs`: as for `run_all`. A `suite` goes on past a case that is
-    refused, and `out` may be the folder of the same suite, stopped earlier: what was completed
-    there is not done again.
+    A loop named twice runs twice. Where a case is to be resumed, each loop also runs so, and is
+    compared with itself uninterrupted. `jobs`: as for `run_all`. A `suite` goes on past a case that
+    is refused. With `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what
+    was completed there is not done again, and what left a checkpoint goes on from it.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
     the records stay and a report of them is written.
@@ -57,13 +60,18 @@ def run_cases(
         for name in loops:
             seen[name] = seen.get(name, 0) + 1
             planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name]))
-    with _output_folder(out, cases[0].name, again=suite) as folder:
+        if case.resume_at is not None:
+            planned += [
+                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at)
+                for name in seen
+            ]
+    with _output_folder(out, cases[0].name, again=suite or resume) as folder:
         runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
         names = [run.folder for run in runs]
         if len(set(names)) < len(names):
             raise SpecError("loops need names of their own", ", ".join(loops), "rename a file")
         try:
-            waiting = [run for run in runs if not (suite and _is_done(run))]
+            waiting = [run for run in runs if not ((suite or resume) and _is_done(run))]
             with bars(waiting, console) as on_event:
                 run_all(waiting, jobs, on_event, keep_going=suite)
         except KeyboardInterrupt:
@@ -74,12 +82,19 @@ def run_cases(
 
 
 def _is_done(run: Run) -> bool:
-    """Whether the same run was completed here before."""
+    """Whether the same run was completed here before.
+
+    Raises `SpecError` where another run was, or left a checkpoint there.
+    """
+    Checkpoints(run.folder / FOLDER).newest(run.spec)
     try:
         header = RunRecord(run.folder).header
     except RecordError:
         return False
-    return header.status == "completed" and header.spec == run.spec
+    if header.status != "completed":
+        return False
+    check_same_run(header.spec, run.spec)
+    return True
 
 
 def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> Report:
@@ -91,9 +106,18 @@ def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> R
     comparisons = []
     for case in dict.fromkeys(run.spec.case.name for run in runs):
         found = {name: record for name, record in records if record.spec.case.name == case}
-        names = [label(run.spec) for run in runs if run.spec.case.name == case]
-        for one, two in itertools.combinations(names, 2):
-            comparisons.append(_pair(case, (one, two), found.get(one), found.get(two)))
+        specs = [run.spec for run in runs if run.spec.case.name == case]
+        whole = [spec for spec in specs if spec.resume_at is None]
+        pairs = list(itertools.combinations(whole, 2))
+        pairs += [
+            (one, two)
+            for two in specs
+            for one in whole
+            if two.resume_at is not None and (one.loop, one.repeat) == (two.loop, 1)
+        ]
+        for one, two in pairs:
+            names = (label(one), label(two))
+            comparisons.append(_pair(case, names, found.get(names[0]), found.get(names[1])))
     report = Report.of(records, comparisons, folder, command)
     write(report, folder)
     return report

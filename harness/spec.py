@@ -124,6 +124,9 @@ class Recipe(_Frozen):
     """Evaluate after so many steps, or at each epoch's end, besides once at the very end. An
     evaluation draws from the global generator."""
 
+    save_every: int | None = Field(None, ge=1)
+    """Write a checkpoint after so many steps, from which a stopped run can go on; None: never."""
+
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: forward passes under autocast, weights and optimizer in fp32."""
     gradient_checkpointing: bool = False
@@ -147,6 +150,9 @@ class Case(_Frozen):
     """How the model is trained."""
     overrides: dict[str, dict[str, Any]] = {}
     """Recipe fields that single loops are to set otherwise, by the loop's name."""
+    resume_at: int | None = Field(None, ge=1)
+    """Each loop also trains with its process killed amid the update after so many, goes on from its
+    last checkpoint in a new process, and is compared with its uninterrupted run."""
     note: str = ""
     """Why loops differ on this case, where they are known to, with what was measured."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -170,6 +176,9 @@ class RunSpec(_Frozen):
     """What the probe records. Values and times never come from the same run."""
     repeat: int = Field(1, ge=1)
     """Counts runs of the same loop on the same case."""
+    resume_at: int | None = Field(None, ge=1)
+    """The process is killed amid the update after so many, and another one goes on from the last
+    checkpoint; None: the run is not interrupted."""
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -30,8 +32,9 @@ import torch
 from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.errors import LoopUnavailable, SpecError
-from harness.probe import TimingProbe, TraceProbe
-from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
+from harness.probe import Listener, TimingProbe, TraceProbe
+from harness.record import SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
+from harness.resume import FOLDER, Checkpoints, Seal
 from harness.seeding import generators_restored, make_deterministic, seed_everything
 from harness.spec import Case, Recipe, RunSpec
 from harness.workload import Scores, Workload, check_one_batch, evaluate_model
@@ -84,8 +87,13 @@ def main(spec_json: str, folder: str, connection: Connection) -> int:
 def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
     """Build, check, train, evaluate, and leave a record in `folder`, also of a failure.
 
+    Goes on from the newest whole checkpoint in `folder`, where there is one. Checkpoints are
+    removed once the run is completed.
+
     Raises `SpecError`, with no record left, where the spec cannot be run here at all.
     """
+    checkpoints = Checkpoints(folder / FOLDER)
+    seal, warnings = checkpoints.newest(spec)
     device = _device(spec.case.device)
     make_deterministic(device, spec.recipe.num_threads)
     facts: dict[str, Any] = {
@@ -100,27 +108,38 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         seed_everything(spec.recipe.seed)
         workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
         workload = adapt(workload, spec.recipe)
+        workload = replace(
+            workload,
+            output_dir=checkpoints.folder,
+            resume_from=checkpoints.folder / seal.checkpoint if seal else None,
+        )
         with generators_restored():
             print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
         expected = _steps_expected(workload, spec.recipe)
         facts["steps_expected"] = expected
+        if spec.resume_at is not None and spec.resume_at >= expected:
+            raise SpecError(
+                f"a run is resumed before its last step, {expected}", spec.resume_at, "choose less"
+            )
 
+        checkpoints.clear_after(seal)
+        checkpoints.folder.mkdir(exist_ok=True)
         writer = RecordWriter(folder)
-
+        facts["resumed_from"] = ()
+        if seal:
+            writer.take_up(checkpoints.folder / name for name in seal.traces)
+            facts["resumed_from"] = (*seal.resumed_from, seal.step)
+            seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
         interruption = _Interruption()
-
-        def on_step(step: int) -> None:
-            parent.progress(step, expected)
-            interruption.take()
-
+        listener = _Listener(spec, expected, parent, interruption, checkpoints, writer, seal)
         kind = TraceProbe if spec.observe == "trace" else TimingProbe
-        probe = kind(writer, on_step, workload)
+        probe = kind(writer, listener, workload, listener.counts)
         try:
             with interruption.held():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
             final = evaluate_model(workload, spec.recipe, model)
             facts["status"] = "completed"
-            facts["warnings"] = tuple(_collapse(final))
+            warnings += _collapse(final)
             probe.counts.evaluations.append(
                 Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
             )
@@ -135,22 +154,62 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             )
             facts["traceback"] = traceback.format_exc()
         probe.close()
-        counts = probe.counts
         header = Header(
             **facts,
-            parameters=counts.parameters,
-            steps=counts.steps,
-            micro_batches=counts.micro_batches,
-            samples=counts.samples,
-            epochs=counts.samples / len(workload.train_set),
-            evaluations=tuple(counts.evaluations),
-            remedies=tuple(counts.remedies),
-            initial_weights=None
-            if counts.initial_weights is None
-            else f"{counts.initial_weights:016x}",
+            **probe.counts.model_dump(),
+            epochs=probe.counts.samples / len(workload.train_set),
+            warnings=tuple(warnings),
         )
         writer.close(header)
+        if header.status == "completed" or listener.seal is None:
+            shutil.rmtree(checkpoints.folder)
     return header
+
+
+class _Listener(Listener):
+    """Shows progress, seals checkpoints, and ends the process where a resume is to be tried."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        expected: int,
+        parent: _Parent,
+        interruption: _Interruption,
+        checkpoints: Checkpoints,
+        writer: RecordWriter,
+        seal: Seal | None,
+    ) -> None:
+        self.counts = seal.counts.model_copy(deep=True) if seal else Counts()
+        """What the run has seen so far."""
+        self.seal = seal
+        """The newest seal of the run."""
+        self._spec, self._expected = spec, expected
+        self._parent, self._interruption = parent, interruption
+        self._checkpoints, self._writer = checkpoints, writer
+        self._dies_in = None
+        if spec.resume_at is not None and seal is None:
+            self._dies_in = spec.resume_at + 1
+
+    def before_step(self, step: int) -> None:
+        """Die without a word where that was asked for: a resume has to bear it."""
+        if step != self._dies_in:
+            return
+        if self.seal is None:
+            raise RuntimeError(
+                f"loop {self._spec.loop} was to be resumed, but told the probe of no checkpoint"
+            )
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def after_step(self, step: int) -> None:
+        """Tell the parent, and end here if the user asked for it meanwhile."""
+        self._parent.progress(step, self._expected)
+        self._interruption.take()
+
+    def saved(self, checkpoint: Path) -> None:
+        """What the loop wrote is whole."""
+        self.seal = self._checkpoints.seal(
+            checkpoint, self._spec, self.counts, self._writer, self.seal
+        )
 
 
 class _Interruption:

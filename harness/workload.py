@@ -83,7 +83,9 @@ class Workload:
     """A fresh module that turns predictions and targets, both flat, into the final metrics."""
     device: torch.device
     output_dir: Path
-    """A folder that a loop may write to; gone after the run."""
+    """A folder for the loop's checkpoints. It outlives the process and ends with the run."""
+    resume_from: Path | None = None
+    """The checkpoint in it from which this process goes on."""
     shifts_labels: bool = False
     """Whether the logits at a token answer for the next one, as a language model's do."""
     loss_metrics: Mapping[str, Callable[[float], float]] = field(default_factory=dict)

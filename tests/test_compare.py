@@ -239,3 +239,20 @@ def test_figures_of_both_sides_are_findings(tmp_path: Path) -> None:
     assert ("identical", 1.0) == (by_name["f1"].outcome, by_name["f1"].ratio)
     assert ("inconclusive", 2.0) == (by_name["wall_s"].outcome, by_name["wall_s"].ratio)
     assert (24.0, 12.0) == (by_name["samples_per_s"].reference, by_name["samples_per_s"].candidate)
+
+
+def test_a_run_cut_short_is_not_blamed_for_evaluations_that_it_never_reached(
+    tmp_path: Path,
+) -> None:
+    """Its end is no difference, but an evaluation before its end that says otherwise is one."""
+    whole, cut = draft(), draft(status="failed", error="killed")
+    cut.cut(4)
+    cut.header["evaluations"] = ()
+    found = compare_drafts(tmp_path / "short", whole, cut)
+    assert ("incomparable", None) == (found.outcome, found.first_divergence)
+
+    whole.header["evaluations"] = (evaluation(2), evaluation(6))
+    cut.header["evaluations"] = (evaluation(2, accuracy=0.5),)
+    found = compare_drafts(tmp_path / "other", whole, cut)
+    assert found.first_divergence is not None
+    assert ("different", 2) == (found.outcome, found.first_divergence.step)

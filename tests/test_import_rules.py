@@ -34,6 +34,7 @@ FLOORS = (
     ("harness", "harness.columns", "harness.errors", "harness.units"),
     ("harness.spec",),
     ("harness.catalogue", "harness.record"),
+    ("harness.resume",),
     (
         "harness.checkpoint",
         "harness.data_folder",

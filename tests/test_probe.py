@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.errors import RecordError
 from harness.fingerprint import of_tensor
-from harness.probe import TimingProbe, TraceProbe
+from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec import Case, Recipe, RunSpec
 from harness.workload import Workload
@@ -60,6 +60,27 @@ def batch(*rows: int) -> dict[str, Tensor]:
     return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": labels}
 
 
+class Told(Listener):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.before: list[int] = []
+        self.after: list[int] = []
+        self.checkpoints: list[Path] = []
+
+    def before_step(self, step: int) -> None:
+        """Keep it."""
+        self.before.append(step)
+
+    def after_step(self, step: int) -> None:
+        """Keep it."""
+        self.after.append(step)
+
+    def saved(self, checkpoint: Path) -> None:
+        """Keep it."""
+        self.checkpoints.append(checkpoint)
+
+
 class Watched:
     """A model, an optimizer, and a trace probe on both."""
 
@@ -68,8 +89,8 @@ class Watched:
         self.model = Classifier()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
         self.writer = RecordWriter(folder)
-        self.told: list[int] = []
-        self.probe = TraceProbe(self.writer, self.told.append, workload(self.model))
+        self.told = Told()
+        self.probe = TraceProbe(self.writer, self.told, workload(self.model))
         self.probe.watch(self.model, self.optimizer)
 
     def backward(self, *rows: int, **changed: Any) -> None:
@@ -104,7 +125,7 @@ def test_rows_losses_and_counts_are_recorded(tmp_path: Path) -> None:
 
     assert [(1, 1), (1, 2), (2, 1)] == [(row["step"], row["micro_batch"]) for row in micro]
     assert [[2, 0], [3], [1, 2]] == [row["sample_ids"] for row in micro]
-    assert [1, 2] == watched.told
+    assert [1, 2] == watched.told.before == watched.told.after
     counts = watched.probe.counts
     assert (2, 3, 5, 50) == (counts.steps, counts.micro_batches, counts.samples, counts.parameters)
 
@@ -232,7 +253,7 @@ def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
     model = Classifier()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(tmp_path)
-    probe = TimingProbe(writer, lambda _step: None, workload(model))
+    probe = TimingProbe(writer, Listener(), workload(model))
     probe.watch(model, optimizer)
     for row in range(3):
         model(**batch(row, 0))["loss"].backward()

@@ -47,6 +47,7 @@ OTHER: dict[str, Any] = {
     "eval_every": "epoch",
     "precision": "bf16",
     "gradient_checkpointing": True,
+    "save_every": 100,
 }
 # For each field values that no recipe may have.
 BAD: list[tuple[str, Any]] = [
@@ -74,6 +75,8 @@ BAD: list[tuple[str, Any]] = [
     ("warmup_ratio", 1.0),
     ("eval_every", 0),
     ("eval_every", "step"),
+    ("save_every", 0),
+    ("save_every", "epoch"),
     ("precision", "fp8"),
     ("gradient_checkpointing", "perhaps"),
     ("optimizer_flavour", "slow"),
@@ -203,7 +206,13 @@ def test_every_field_of_a_recipe_changes_every_key(field: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "other"}, {"workload": "mrpc"}, {"options": {"data": "x"}}, {"device": "cuda"}],
+    [
+        {"name": "other"},
+        {"workload": "mrpc"},
+        {"options": {"data": "x"}},
+        {"device": "cuda"},
+        {"resume_at": 3},
+    ],
 )
 def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
     """The same recipe on something else is another case."""
@@ -212,7 +221,13 @@ def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"loop": "trainer"}, {"conventions": "native"}, {"observe": "timing"}, {"repeat": 2}],
+    [
+        {"loop": "trainer"},
+        {"conventions": "native"},
+        {"observe": "timing"},
+        {"repeat": 2},
+        {"resume_at": 3},
+    ],
 )
 def test_every_field_of_a_run_changes_its_key(changes: dict[str, Any]) -> None:
     """The same case run otherwise is another run."""

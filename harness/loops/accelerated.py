@@ -3,7 +3,7 @@
 import math
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
@@ -11,6 +11,7 @@ from transformers.trainer_pt_utils import LabelSmoother, LengthGroupedSampler
 
 from harness.errors import SpecError
 from harness.probe import Probe
+from harness.seeding import generator_states, set_generator_states
 from harness.spec import Recipe
 from harness.workload import Workload, evaluate_model
 
@@ -27,6 +28,8 @@ NATIVE = {
     "sampler": "global",
     "reseed_after_build": False,
 }
+
+REST = "rest.pt"
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
@@ -73,11 +76,30 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             "shorter window while backward divides by it"
         )
 
-    step = 0
+    step, resumed = 0, None
+    if workload.resume_from is not None:
+        accelerator.load_state(str(workload.resume_from))  # weights, optimizer, generators
+        resumed = torch.load(workload.resume_from / REST, weights_only=True)
+        lr_scheduler.load_state_dict(resumed["lr_scheduler"])
+        step = resumed["step"]
     model.train()
-    for epoch in range(num_epochs):
-        train_loader.set_epoch(epoch)
-        for number, batch in enumerate(train_loader):
+    for epoch in range(step // steps_per_epoch, num_epochs):
+        batches, done = train_loader, 0
+        epoch_start = generator_states()
+        if resumed and step % steps_per_epoch:
+            # In mid-epoch: the loader draws its order from where the generators stood at the
+            # epoch's start. Dropout goes on from where they were saved, but fetching draws once
+            # more, so they are put back after the first fetch below. At an epoch's end they are
+            # right as they are, before the new epoch's iterator.
+            done = step % steps_per_epoch * accumulation
+            batches = skip_first_batches(train_loader, done)
+            generators, epoch_start = epoch_start, resumed["epoch_start"]
+            set_generator_states(epoch_start)
+        batches.set_epoch(epoch)  # on what is iterated: the skipping loader has a count of its own
+        for number, batch in enumerate(batches, start=done):
+            if resumed and done:
+                set_generator_states(generators)
+            resumed = None
             with accelerator.accumulate(model):
                 if recipe.label_smoothing:
                     labels = batch.pop("labels")
@@ -107,6 +129,18 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             if due:
                 probe.evaluated(evaluate_model(workload, recipe, model))
                 model.train()
+            if recipe.save_every and step % recipe.save_every == 0:
+                folder = workload.output_dir / f"checkpoint-{step}"
+                accelerator.save_state(str(folder))
+                # What else the loop needs. `register_for_checkpointing` would keep it too, but
+                # reads it back with weights_only=False, which executes what stands in the file.
+                rest = {
+                    "step": step,
+                    "lr_scheduler": lr_scheduler.state_dict(),
+                    "epoch_start": epoch_start,
+                }
+                accelerator.save(rest, folder / REST)
+                probe.saved(folder)
             if step == num_steps:
                 break
     return workload.model

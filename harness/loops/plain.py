@@ -1,13 +1,17 @@
 """The plain PyTorch loop: nothing but torch, every rule of the recipe written out."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from harness.probe import Probe
+from harness.seeding import GeneratorStates, generator_states, set_generator_states
 from harness.spec import Recipe
 from harness.workload import Workload, autocast, evaluate_model
 
@@ -37,12 +41,18 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     steps_per_epoch = math.ceil(batches_per_epoch / recipe.gradient_accumulation_steps)
     num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
     num_epochs = math.ceil(num_steps / steps_per_epoch)
+    saved = load_checkpoint(workload, model, optimizer)
+    step = saved["step"] if saved else 0
     probe.watch(model, optimizer)
 
-    step = 0
     model.train()
-    for epoch in range(num_epochs):
-        for window in windows(epoch_loader(workload, recipe, epoch), recipe):
+    for epoch in range(step // steps_per_epoch, num_epochs):
+        updates = windows(epoch_loader(workload, recipe, epoch), recipe)
+        epoch_start = generator_states()
+        if saved:
+            epoch_start = return_to(saved, updates, step % steps_per_epoch)
+            saved = None
+        for window in updates:
             num_labels = sum(count_labels(batch) for batch in window)
             for batch in window:
                 batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
@@ -65,9 +75,61 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             if evaluation_is_due(recipe, step, steps_per_epoch, num_steps):
                 probe.evaluated(evaluate_model(workload, recipe, model))
                 model.train()
+            if recipe.save_every and step % recipe.save_every == 0:
+                probe.saved(save_checkpoint(workload, model, optimizer, step, epoch_start))
             if step == num_steps:
                 break
     return model
+
+
+def save_checkpoint(
+    workload: Workload,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    epoch_start: GeneratorStates,
+) -> Path:
+    """Write all that the next step depends on. The schedule needs no more than the step."""
+    path = workload.output_dir / f"checkpoint-{step}.pt"
+    saved = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generators": generator_states(),  # from which dropout goes on
+        "epoch_start": epoch_start,  # from which this epoch's order was drawn
+    }
+    torch.save(saved, path.with_suffix(".partial"))
+    return path.with_suffix(".partial").replace(path)
+
+
+def load_checkpoint(
+    workload: Workload, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
+    """Put weights and optimizer back; None where the run begins at its beginning."""
+    if workload.resume_from is None:
+        return None
+    saved: dict[str, Any] = torch.load(workload.resume_from, map_location="cpu", weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return saved
+
+
+def return_to(
+    saved: dict[str, Any], updates: Iterator[list[Batch]], updates_done: int
+) -> GeneratorStates:
+    """Go to the checkpoint's place in its epoch; return the generators at the epoch's start.
+
+    The generators go back twice. First to the epoch's start, so that its order is drawn again as it
+    was, and with it whatever the collator drew for the batches passed over. Then to where the
+    checkpoint found them, for the dropout to come. At an epoch's end nothing is passed over, and
+    they must be back before the new epoch's iterator draws its first number.
+    """
+    epoch_start: GeneratorStates = saved["epoch_start" if updates_done else "generators"]
+    set_generator_states(epoch_start)
+    for _ in itertools.islice(updates, updates_done):
+        pass
+    set_generator_states(saved["generators"])
+    return epoch_start
 
 
 def evaluation_is_due(recipe: Recipe, step: int, steps_per_epoch: int, num_steps: int) -> bool:

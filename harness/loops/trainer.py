@@ -1,5 +1,6 @@
 """The stock Hugging Face `Trainer`: public arguments and a callback, nothing subclassed."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         eval_strategy=_EVALUATIONS.get(recipe.eval_every, "steps"),
         eval_steps=None if recipe.eval_every == "epoch" else recipe.eval_every,
         use_cpu=on_cpu,
-        save_strategy="no",
+        save_strategy="steps" if recipe.save_every else "no",
+        save_steps=recipe.save_every or 1,
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -98,7 +100,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         optimizer_cls_and_kwargs=optimizer_choice(workload.model, recipe),
         callbacks=[Watch(probe)],
     )
-    trainer.train()
+    # It restores weights, optimizer, schedule and generators: in mid-epoch after the first fetch,
+    # at an epoch's end before the new iterator. It does not keep where the generators stood at the
+    # epoch's start, so an order that was drawn from them is drawn otherwise in mid-epoch.
+    resume_from = workload.resume_from
+    trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     return workload.model
 
 
@@ -120,10 +126,13 @@ def optimizer_choice(
 
 
 class Watch(TrainerCallback):
-    """Hands the probe what it watches, once the Trainer has made it."""
+    """Hands the probe what it watches, once the Trainer has made it, and tells of checkpoints."""
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
 
     def on_train_begin(self, args, state, control, model=None, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]  # the signature is the library's
         self.probe.watch(model, optimizer)
+
+    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]  # as above
+        self.probe.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}")

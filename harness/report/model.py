@@ -23,6 +23,7 @@ __all__ = [
     "Report",
     "RunSummary",
     "Verdict",
+    "resumed",
     "sentence",
     "summary",
     "verdict",
@@ -63,6 +64,8 @@ class RunSummary(BaseModel):
     warnings: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     """What the loop did to work around faults of its framework."""
+    resumed_from: tuple[int, ...] = ()
+    """Steps from whose checkpoints it went on in a new process."""
     error: str | None = None
 
 
@@ -149,7 +152,16 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
         samples_per_s=header.samples / header.wall_s if header.wall_s else None,
         warnings=header.warnings,
         remedies=header.remedies,
+        resumed_from=header.resumed_from,
         error=header.error,
+    )
+
+
+def resumed(run: RunSummary) -> str:
+    """How a run came to its end through several processes."""
+    steps = ", ".join(map(str, run.resumed_from))
+    return (
+        f"ended before its time, and resumed in a new process from its checkpoint at step {steps}"
     )
 
 

@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report.model import Report, summary
+from harness.report.model import Report, resumed, summary
 from harness.units import number, quantity
 
 __all__ = ["FORMATS", "HEADLINES", "render", "shown", "write"]
@@ -72,6 +72,7 @@ def render(report: Report, template: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"quantity": quantity, "number": number, "shown": shown, "cell": _cell}
+    environment.filters["resumed"] = resumed
     metrics = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
     return environment.get_template(f"{template}.j2").render(
         report=report,

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.metrics import metric
-from harness.report.model import Report, summary
+from harness.report.model import Report, resumed, summary
 from harness.report.render import HEADLINES, conventions, shown
 from harness.units import quantity
 
@@ -27,6 +27,8 @@ def print_report(report: Report, console: Console) -> None:
     if report.comparisons:
         console.print(_comparisons(report))
     for run in report.runs:
+        if run.resumed_from:
+            console.print(Text(f"{run.case}, {run.loop}: {resumed(run)}"))
         for warning in run.warnings:
             console.print(Text(f"{run.case}, {run.loop}: {warning}", style="yellow"))
         if run.error:

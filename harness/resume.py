@@ -1,0 +1,182 @@
+"""Which checkpoints of a run are whole, and may be gone on from.
+
+A loop writes checkpoints in its library's own way, and such a write may be cut off anywhere. So
+what a loop wrote counts only once it is sealed: `checkpoint-STEP.json` beside it, written
+atomically afterwards, holds the digest of every file. What has no seal, or does not match it, is
+passed over for the one before. The seal also holds what the record needs to go on: the counts, and
+the traces up to that step, set aside in folders of their own. Nothing here loads a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import SpecError
+from harness.record import Counts, RecordWriter, file_digest, write_atomically
+from harness.spec import RunSpec
+
+__all__ = ["FOLDER", "Checkpoints", "Seal", "check_same_run"]
+
+FOLDER = "checkpoints"
+"""Where they are, within the folder of a record."""
+_KEPT = 2  # the newest, and one more in case the newest is damaged
+
+
+class Seal(BaseModel):
+    """What is known of one whole checkpoint. Paths are relative to the folder of them all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: RunSpec
+    step: int
+    checkpoint: str
+    """What the loop wrote: a file or a folder."""
+    traces: tuple[str, ...]
+    """Folders with the traces up to `step`, oldest first."""
+    files: dict[str, str]
+    """128-bit XXH3 of each file of the above."""
+    counts: Counts
+    resumed_from: tuple[int, ...]
+    """Steps from which the run had been resumed before."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, in the folder that its loop writes them to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def newest(self, spec: RunSpec) -> tuple[Seal | None, list[str]]:
+        """The newest that is whole, None without one, and a word on each passed over.
+
+        Raises `SpecError` where they belong to a run of another recipe.
+        """
+        passed_over = []
+        for path in sorted(self.folder.glob("checkpoint-*.json"), key=_step, reverse=True):
+            seal = _read(path)
+            if seal is None:
+                passed_over.append(f"{path.stem} was passed over: its seal cannot be read")
+                continue
+            check_same_run(seal.spec, spec)
+            damaged = next(self._damaged(seal), None)
+            if damaged is None:
+                return seal, passed_over
+            passed_over.append(f"{path.stem} was passed over: {damaged} is not as it was written")
+        return None, passed_over
+
+    def seal(
+        self,
+        checkpoint: Path,
+        spec: RunSpec,
+        counts: Counts,
+        writer: RecordWriter,
+        before: Seal | None,
+    ) -> Seal:
+        """Declare whole what a loop has just written; set the record's traces aside with it.
+
+        `before`: the seal before this one in the same run, in this process or an earlier one.
+        """
+        step = counts.steps
+        traces = self.folder / f"traces-{step}"
+        writer.set_aside(traces)
+        earlier = before.traces if before else ()
+        files = {
+            name: digest
+            for name, digest in (before.files if before else {}).items()
+            if name.partition("/")[0] in earlier
+        }
+        for file in _files([checkpoint, traces]):
+            files[str(file.relative_to(self.folder))] = file_digest(file)
+        seal = Seal(
+            spec=spec,
+            step=step,
+            checkpoint=str(checkpoint.relative_to(self.folder)),
+            traces=(*earlier, traces.name),
+            files=files,
+            counts=counts.model_copy(deep=True),
+            resumed_from=before.resumed_from if before else (),
+        )
+        with write_atomically(self.folder / f"checkpoint-{step}.json") as path:
+            path.write_text(seal.model_dump_json() + "\n", encoding="utf-8")
+        self._prune()
+        return seal
+
+    def clear_after(self, seal: Seal | None) -> None:
+        """Remove all that was written after `seal`; everything where that is None."""
+        kept = set()
+        if seal:
+            older = [path for path in self.folder.glob("checkpoint-*") if _step(path) < seal.step]
+            kept = {path.name for path in older} | set(seal.traces)
+            kept |= {seal.checkpoint.split("/")[0], f"checkpoint-{seal.step}.json"}
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path.name not in kept:
+                _remove(path)
+
+    def _damaged(self, seal: Seal) -> Iterator[str]:
+        for name, digest in seal.files.items():
+            path = self.folder / name
+            if not path.is_file() or file_digest(path) != digest:
+                yield name
+
+    def _prune(self) -> None:
+        """Remove checkpoints older than the last few; traces stay, for they are the record."""
+        sealed = sorted(self.folder.glob("checkpoint-*.json"), key=_step)
+        for path in sealed[:-_KEPT]:
+            seal = _read(path)
+            path.unlink()  # first, so that a seal never stands for what is half removed
+            if seal:
+                _remove(self.folder / seal.checkpoint)
+
+
+def _step(path: Path) -> int:
+    digits = path.name.removeprefix("checkpoint-").partition(".")[0]
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _read(path: Path) -> Seal | None:
+    try:
+        return Seal.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _files(parts: Iterable[Path]) -> Iterator[Path]:
+    for part in parts:
+        yield from [part] if part.is_file() else sorted(p for p in part.rglob("*") if p.is_file())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def check_same_run(before: RunSpec, asked: RunSpec) -> None:
+    """Raise `SpecError` where a run that was begun is asked to go on as another one."""
+    one, two = (_flat(spec.model_dump(mode="json")) for spec in (before, asked))
+    for name in dict.fromkeys([*one, *two]):
+        if name != "case.note" and one.get(name) != two.get(name):
+            raise SpecError(
+                f"a run goes on by the recipe that it was begun with, in which {name} is "
+                f"{json.dumps(one.get(name))}",
+                json.dumps(two.get(name)),
+                "set it back, or pass a new folder to --out",
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found

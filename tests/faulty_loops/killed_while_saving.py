@@ -1,0 +1,30 @@
+"""The plain loop, whose first process is killed halfway through writing its second checkpoint."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.loops import plain
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does; a process that goes on from a checkpoint lives."""
+    whole, seen = torch.save, []
+
+    def half(saved: dict[str, Any], path: Path) -> None:
+        whole(saved, path)
+        seen.append(path)
+        if len(seen) == 2 and workload.resume_from is None:
+            # Under the name of a whole one, as a library that writes in place would leave it.
+            final = path.with_suffix(".pt")
+            final.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = half  # type: ignore[assignment]  # as the plain loop calls it
+    return plain.train(workload, recipe, probe)
