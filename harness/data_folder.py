@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict, load_from_disk
 
 from harness.errors import SpecError
 
-__all__ = ["Splits", "read_folder"]
+__all__ = ["Splits", "first_rows", "read_folder"]
 
 _READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
     ".jsonl": partial(pd.read_json, lines=True, dtype=False),
@@ -29,6 +29,17 @@ class Splits:
 
     train: Dataset
     validation: Dataset
+
+
+def first_rows(rows: Dataset, option: str, count: object) -> Dataset:
+    """The first `count` rows; all where there are fewer, or where it is 0.
+
+    Raises `SpecError` for less, naming the `option`.
+    """
+    number = int(str(count))
+    if number < 0:
+        raise SpecError(f"{option} is a number of rows, or 0 for all", number, "change it")
+    return rows.select(range(min(number, len(rows)))) if number else rows
 
 
 def read_folder(folder: Path) -> Splits:

@@ -73,10 +73,10 @@ class _HookedProbe:
         """See `Probe.watch`. Wrappers around either are looked through."""
         if self._handles:
             raise RuntimeError("a probe watches one training; make a new one for another")
-        inner = _unwrapped_model(model)
-        trained = [p for p in inner.parameters() if p.requires_grad]
+        called = _unwrapped_model(model)
+        trained = [p for p in called.parameters() if p.requires_grad]
         self.counts.parameters = sum(p.numel() for p in trained)
-        self._attach(inner, _unwrapped_optimizer(optimizer))
+        self._attach(called, _unwrapped_optimizer(optimizer))
         self._handles.append(
             _unwrapped_optimizer(optimizer).register_step_pre_hook(self._tell_before_step)
         )
@@ -162,9 +162,11 @@ class TraceProbe(_HookedProbe):
         self._norms: dict[str, Tensor] = {}
 
     def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._names = {tensor: name for name, tensor in model.named_parameters()}
-        self._buffers = dict(model.named_buffers())
-        self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
+        # Hooks on a compiled model's inside would be compiled along; on its outside they are not.
+        inner: nn.Module = getattr(model, "_orig_mod", model)
+        self._names = {tensor: name for name, tensor in inner.named_parameters()}
+        self._buffers = dict(inner.named_buffers())
+        self._parameters_of_forward = list(inspect.signature(inner.forward).parameters)
         if not self.counts.steps:  # else the record of the run that is resumed has them
             weights = self._record_tensors(0, optimizer)["weights"]
             self.counts.initial_weights = f"{weights:016x}"
@@ -260,11 +262,10 @@ class TraceProbe(_HookedProbe):
 
 
 def _unwrapped_model(model: nn.Module) -> nn.Module:
-    """The module inside `DistributedDataParallel` or `torch.compile`."""
+    """The module inside `DistributedDataParallel`, be it compiled or not."""
     if isinstance(model, nn.parallel.DistributedDataParallel):
         return _unwrapped_model(model.module)
-    inner = getattr(model, "_orig_mod", None)
-    return _unwrapped_model(inner) if isinstance(inner, nn.Module) else model
+    return model
 
 
 def _unwrapped_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -70,8 +70,8 @@ def make_deterministic(device: torch.device, num_threads: int) -> None:
     runner does that.
     """
     torch.set_num_threads(num_threads)
+    torch.use_deterministic_algorithms(True)
     if device.type == "cuda":
-        torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

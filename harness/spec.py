@@ -127,10 +127,14 @@ class Recipe(_Frozen):
     save_every: int | None = Field(None, ge=1)
     """Write a checkpoint after so many steps, from which a stopped run can go on; None: never."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: forward passes under autocast, weights and optimizer in fp32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16, fp16: forward passes under autocast, weights and optimizer in fp32; with fp16 the loss
+    is scaled up for the backward pass, and an update whose gradients overflow is left out. fp16
+    needs a GPU."""
     gradient_checkpointing: bool = False
     """Keep no activations but recompute them in the backward pass."""
+    compile: Literal["inductor", "aot_eager", "eager"] | None = None
+    """The backend by which `torch.compile` translates the model; None: it is not compiled."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """Attention kernel of the model; the two round differently."""
     num_threads: int = Field(1, ge=1)

@@ -38,6 +38,20 @@ _UNSHIFTED = (
     "conventions: model.accepts_loss_kwargs = False before the Trainer is built."
 )
 
+_ORDER_NOT_KEPT = (
+    "The Trainer's checkpoint does not hold where the generators stood at the epoch's start, from "
+    "which this order was drawn (transformers 5.23). Measured: the Trainer resumed in mid-epoch "
+    "draws another order, first at the step after the resume; the plain and the Accelerate loop "
+    "keep that state themselves and are identical."
+)
+_DRAWS_NOT_REPEATED = (
+    "skip_first_batches, which Accelerate's documentation and the Trainer resume by, passes over "
+    "batches without collating them (accelerate 1.15). Measured: what a drawing collator, or its "
+    "worker processes, drew for them is not drawn again, so the first batch after the resume "
+    "differs; the plain loop collates them again and is identical. Without workers the loops part "
+    "besides by fetching one batch ahead or not."
+)
+
 _PARAPHRASE: dict[str, dict[str, Any]] = {
     "course": {},
     "accumulate-2": {"gradient_accumulation_steps": 2},
@@ -105,6 +119,15 @@ _PARAPHRASE: dict[str, dict[str, Any]] = {
     "frozen-embeddings": {"frozen": "bert.embeddings"},
     "eager-attention": {"attention": "eager"},
     "two-threads": {"num_threads": 2},
+    "compiled": {"compile": "inductor"},
+    "compiled-two-threads-accumulate-3-evaluate": {
+        "compile": "inductor",
+        "num_threads": 2,
+        "gradient_accumulation_steps": 3,
+        "eval_every": 2,
+    },
+    "compiled-bf16": {"compile": "inductor", "precision": "bf16"},
+    "compiled-aot-eager-checkpointing": {"compile": "aot_eager", "gradient_checkpointing": True},
     "batch-3": {"per_device_batch_size": 3},
 }
 _OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -126,6 +149,48 @@ _OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "images-accumulate-3-sgd": (
         "vision",
         {"gradient_accumulation_steps": 3, "optimizer": "sgd", "learning_rate": 0.05},
+    ),
+}
+# Resumed at that step; an epoch has 11 batches.
+_RESUMED: dict[str, tuple[int, str, dict[str, Any], str]] = {
+    "resume-mid-epoch": (5, "paraphrase", {}, ""),
+    "resume-epoch-end": (11, "paraphrase", {}, ""),
+    "resume-second-epoch": (16, "paraphrase", {}, ""),
+    "resume-inside-window": (2, "paraphrase", {"gradient_accumulation_steps": 3}, ""),
+    "resume-after-short-window": (4, "paraphrase", {"gradient_accumulation_steps": 3}, ""),
+    "resume-accumulate-workers-evaluate": (
+        4,
+        "paraphrase",
+        {"gradient_accumulation_steps": 2, "num_workers": 2, "eval_every": 3},
+        "",
+    ),
+    "resume-from-an-earlier-checkpoint": (
+        10,
+        "paraphrase",
+        {"save_every": 4, "warmup_steps": 6, "lr_schedule": "cosine", "eval_every": "epoch"},
+        "",
+    ),
+    "resume-bf16-sgd": (
+        7,
+        "paraphrase",
+        {"precision": "bf16", "optimizer": "sgd", "learning_rate": 0.05},
+        "",
+    ),
+    "resume-compiled": (5, "paraphrase", {"compile": "aot_eager"}, ""),
+    "resume-gpt2-padded": (
+        5,
+        "causal_lm",
+        {"packing": False, "gradient_accumulation_steps": 2},
+        "",
+    ),
+    "resume-global-order": (16, "paraphrase", {"sampler": "global"}, _ORDER_NOT_KEPT),
+    "resume-length-grouped": (16, "paraphrase", {"sampler": "length_grouped"}, _ORDER_NOT_KEPT),
+    "resume-drawing-collator": (5, "paraphrase", {"extra_padding": 6}, _DRAWS_NOT_REPEATED),
+    "resume-drawing-collator-workers-2": (
+        5,
+        "paraphrase",
+        {"extra_padding": 6, "num_workers": 2},
+        _DRAWS_NOT_REPEATED,
     ),
 }
 _KNOWN: dict[str, tuple[str, dict[str, Any], dict[str, dict[str, Any]], str]] = {
@@ -156,13 +221,16 @@ def _matrix() -> list[Case]:
     small = {"train_rows": 84, "eval_rows": 40, "num_epochs": 2}
 
     def case(name: str, workload: str, settings: dict[str, Any]) -> Case:
-        few = small if workload == "paraphrase" else {"max_steps": 24}
-        chosen = with_settings(built_in[workload], {**few, **settings})
+        chosen = with_settings(built_in[workload], {**small, **settings})
         return chosen.model_copy(update={"name": name})
 
     return [
         *(case(name, "paraphrase", settings) for name, settings in _PARAPHRASE.items()),
         *(case(name, *rest) for name, rest in _OTHERS.items()),
+        *(
+            case(name, workload, settings).model_copy(update={"resume_at": step, "note": note})
+            for name, (step, workload, settings, note) in _RESUMED.items()
+        ),
         *(
             case(name, workload, settings).model_copy(update={"overrides": own, "note": note})
             for name, (workload, settings, own, note) in _KNOWN.items()

@@ -94,7 +94,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
     """
     checkpoints = Checkpoints(folder / FOLDER)
     seal, warnings = checkpoints.newest(spec)
-    device = _device(spec.case.device)
+    device = _device(spec.case.device, spec.recipe)
     make_deterministic(device, spec.recipe.num_threads)
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -258,7 +258,11 @@ def _collapse(scores: Scores) -> list[str]:
     ]
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str, recipe: Recipe) -> torch.device:
+    if name == "cpu" and recipe.precision == "fp16":
+        raise SpecError(
+            "precision fp16 needs a GPU", "device cpu", "pass --device cuda, or set precision=bf16"
+        )
     if name == "cuda" and not torch.cuda.is_available():
         raise SpecError(
             "device cuda needs a GPU that this torch can use",

@@ -98,8 +98,9 @@ class Workload:
 
 def autocast(workload: Workload, recipe: Recipe) -> torch.autocast:
     """The context of a forward pass at the recipe's precision."""
-    enabled = recipe.precision == "bf16"
-    return torch.autocast(workload.device.type, torch.bfloat16, enabled=enabled)
+    enabled = recipe.precision != "fp32"
+    dtype = torch.float16 if recipe.precision == "fp16" else torch.bfloat16
+    return torch.autocast(workload.device.type, dtype, enabled=enabled)
 
 
 class Examples:

@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "gradient_checkpointing": True,
     "save_every": 100,
+    "compile": "inductor",
 }
 # For each field values that no recipe may have.
 BAD: list[tuple[str, Any]] = [
@@ -75,6 +76,8 @@ BAD: list[tuple[str, Any]] = [
     ("warmup_ratio", 1.0),
     ("eval_every", 0),
     ("eval_every", "step"),
+    ("compile", "onnx"),
+    ("compile", True),
     ("save_every", 0),
     ("save_every", "epoch"),
     ("precision", "fp8"),

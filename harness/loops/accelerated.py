@@ -43,7 +43,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     accumulation = recipe.gradient_accumulation_steps
     accelerator = Accelerator(
         cpu=workload.device.type == "cpu",
-        mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+        mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
+        dynamo_backend=recipe.compile or "no",
         gradient_accumulation_steps=accumulation,
         dataloader_config=DataLoaderConfiguration(
             use_seedable_sampler=recipe.sampler == "seeded",
@@ -115,7 +116,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 if accelerator.sync_gradients and recipe.max_grad_norm is not None:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
                 optimizer.step()
-                if accelerator.sync_gradients:
+                if accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped:
                     lr_scheduler.step()
                 optimizer.zero_grad()
             if not accelerator.sync_gradients:
@@ -127,7 +128,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             else:
                 due = recipe.eval_every is not None and step % recipe.eval_every == 0
             if due:
-                probe.evaluated(evaluate_model(workload, recipe, model))
+                probe.evaluated(evaluate_model(workload, recipe, workload.model))
                 model.train()
             if recipe.save_every and step % recipe.save_every == 0:
                 folder = workload.output_dir / f"checkpoint-{step}"

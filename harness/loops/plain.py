@@ -36,14 +36,16 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     model.to(workload.device)
     if recipe.gradient_checkpointing:
         workload.model.gradient_checkpointing_enable({"use_reentrant": False})
+    compiled: Any = torch.compile(model, backend=recipe.compile) if recipe.compile else model
+    scaler = torch.amp.GradScaler(workload.device.type, enabled=recipe.precision == "fp16")
     optimizer = build_optimizer(model, recipe)
     batches_per_epoch = len(epoch_loader(workload, recipe, epoch=0))
     steps_per_epoch = math.ceil(batches_per_epoch / recipe.gradient_accumulation_steps)
     num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
     num_epochs = math.ceil(num_steps / steps_per_epoch)
-    saved = load_checkpoint(workload, model, optimizer)
-    step = saved["step"] if saved else 0
-    probe.watch(model, optimizer)
+    saved = load_checkpoint(workload, model, optimizer, scaler)
+    step, skipped = (saved["step"], saved["skipped"]) if saved else (0, 0)
+    probe.watch(compiled, optimizer)
 
     model.train()
     for epoch in range(step // steps_per_epoch, num_epochs):
@@ -57,18 +59,25 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             for batch in window:
                 batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
                 with autocast(workload, recipe):
-                    loss = forward(workload, batch, recipe, num_labels)
+                    loss = forward(compiled, batch, workload, recipe, num_labels)
                 if recipe.loss_average == "window":
                     loss = loss / len(window)
                 elif recipe.loss_average == "configured":
                     loss = loss / recipe.gradient_accumulation_steps
-                loss.backward()
+                scaler.scale(loss).backward()
 
             if recipe.max_grad_norm is not None:
+                scaler.unscale_(optimizer)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * schedule(recipe, step, num_steps)
-            optimizer.step()
+                group["lr"] = recipe.learning_rate * schedule(recipe, step - skipped, num_steps)
+            scale_before = scaler.get_scale()
+            scaler.step(optimizer)
+            scaler.update()
+            if scaler.get_scale() < scale_before and recipe.optimizer_flavour != "fused":
+                # Gradients overflowed, and the schedule waits. A fused optimizer leaves the update
+                # out by itself: Accelerate does not notice that, nor does the schedule here.
+                skipped += 1
             optimizer.zero_grad()
 
             step += 1
@@ -76,7 +85,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 probe.evaluated(evaluate_model(workload, recipe, model))
                 model.train()
             if recipe.save_every and step % recipe.save_every == 0:
-                probe.saved(save_checkpoint(workload, model, optimizer, step, epoch_start))
+                progress = {"step": step, "skipped": skipped, "epoch_start": epoch_start}
+                probe.saved(save_checkpoint(workload, model, optimizer, scaler, progress))
             if step == num_steps:
                 break
     return model
@@ -86,24 +96,31 @@ def save_checkpoint(
     workload: Workload,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    step: int,
-    epoch_start: GeneratorStates,
+    scaler: torch.amp.GradScaler,
+    progress: dict[str, Any],
 ) -> Path:
-    """Write all that the next step depends on. The schedule needs no more than the step."""
-    path = workload.output_dir / f"checkpoint-{step}.pt"
+    """Write all that the next step depends on.
+
+    `progress`: the step, which is all that the schedule needs; and where the generators stood at
+    the start of this epoch, from which its order was drawn.
+    """
+    path = workload.output_dir / f"checkpoint-{progress['step']}.pt"
     saved = {
-        "step": step,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
         "generators": generator_states(),  # from which dropout goes on
-        "epoch_start": epoch_start,  # from which this epoch's order was drawn
+        **progress,
     }
     torch.save(saved, path.with_suffix(".partial"))
     return path.with_suffix(".partial").replace(path)
 
 
 def load_checkpoint(
-    workload: Workload, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    workload: Workload,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
 ) -> dict[str, Any] | None:
     """Put weights and optimizer back; None where the run begins at its beginning."""
     if workload.resume_from is None:
@@ -111,6 +128,7 @@ def load_checkpoint(
     saved: dict[str, Any] = torch.load(workload.resume_from, map_location="cpu", weights_only=True)
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
+    scaler.load_state_dict(saved["scaler"])
     return saved
 
 
@@ -139,9 +157,10 @@ def evaluation_is_due(recipe: Recipe, step: int, steps_per_epoch: int, num_steps
     return recipe.eval_every is not None and step % recipe.eval_every == 0
 
 
-def forward(workload: Workload, batch: Batch, recipe: Recipe, num_labels: int) -> Tensor:
+def forward(
+    model: torch.nn.Module, batch: Batch, workload: Workload, recipe: Recipe, num_labels: int
+) -> Tensor:
     """The loss of one micro-batch: the model's own, or smoothed over the classes."""
-    model = workload.model
     if recipe.loss_average == "model":
         batch = {**batch, "num_items_in_batch": torch.tensor(num_labels)}
     if not recipe.label_smoothing:

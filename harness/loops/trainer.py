@@ -53,6 +53,9 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         max_grad_norm=recipe.max_grad_norm or 0.0,
         weight_decay=recipe.weight_decay,
         bf16=recipe.precision == "bf16",
+        fp16=recipe.precision == "fp16",
+        torch_compile=recipe.compile is not None,
+        torch_compile_backend=recipe.compile,
         gradient_checkpointing=recipe.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         eval_strategy=_EVALUATIONS.get(recipe.eval_every, "steps"),
@@ -98,8 +101,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         compute_metrics=compute_metrics,
         compute_loss_func=scaled_loss if recipe.loss_average in ("sum", "configured") else None,
         optimizer_cls_and_kwargs=optimizer_choice(workload.model, recipe),
-        callbacks=[Watch(probe)],
     )
+    trainer.add_callback(Watch(trainer, probe))
     # It restores weights, optimizer, schedule and generators: in mid-epoch after the first fetch,
     # at an epoch's end before the new iterator. It does not keep where the generators stood at the
     # epoch's start, so an order that was drawn from them is drawn otherwise in mid-epoch.
@@ -128,11 +131,12 @@ def optimizer_choice(
 class Watch(TrainerCallback):
     """Hands the probe what it watches, once the Trainer has made it, and tells of checkpoints."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, trainer: Trainer, probe: Probe) -> None:
+        self.trainer = trainer
         self.probe = probe
 
-    def on_train_begin(self, args, state, control, model=None, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]  # the signature is the library's
-        self.probe.watch(model, optimizer)
+    def on_train_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]  # the signature is the library's
+        self.probe.watch(self.trainer.model_wrapped, optimizer)
 
     def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]  # as above
         self.probe.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}")

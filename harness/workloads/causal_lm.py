@@ -29,7 +29,7 @@ from transformers import (
 
 from harness import hub
 from harness.checkpoint import length_limit, load_pretrained, load_tokenizer
-from harness.data_folder import read_folder
+from harness.data_folder import first_rows, read_folder
 from harness.errors import SpecError
 from harness.metric_modules.accuracy import Accuracy
 from harness.spec import Option, Recipe
@@ -40,7 +40,13 @@ __all__ = ["build"]
 
 # Read as literals by the catalogue. model: gpt2 and llama are shapes of our own, drawn from the
 # seed (the hub's GPT-2 is openai-community/gpt2); data: None is what the package brings along.
-OPTIONS = {"model": "gpt2", "packing": True, "data": None}
+OPTIONS = {
+    "model": "gpt2",
+    "packing": True,
+    "data": None,
+    "train_rows": 0,
+    "eval_rows": 0,
+}
 RECIPE = {"learning_rate": 2e-3}
 
 _TASK = "causal language modelling, with a tokenizer"
@@ -63,8 +69,8 @@ def build(
         name="causal_lm",
         model=model,
         tokenizer=tokenizer,
-        train_set=encode(train, "train"),
-        eval_set=encode(validation, "validation"),
+        train_set=first_rows(encode(train, "train"), "train_rows", options["train_rows"]),
+        eval_set=first_rows(encode(validation, "validation"), "eval_rows", options["eval_rows"]),
         collate=default_data_collator
         if packing
         else DataCollatorForTokenClassification(

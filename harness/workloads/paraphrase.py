@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 
-from harness.data_folder import Splits, read_folder
-from harness.errors import SpecError
+from harness.data_folder import Splits, first_rows, read_folder
 from harness.pair_classification import build_workload
 from harness.spec import Option, Recipe
 from harness.synthetic.sentence_pairs import splits
@@ -17,7 +16,7 @@ from harness.workload import Workload
 __all__ = ["build"]
 
 # Read as literals by the catalogue; None: what the package brings along.
-OPTIONS = {"data": None, "model": None, "train_rows": 3668, "eval_rows": 408}
+OPTIONS = {"data": None, "model": None, "train_rows": 0, "eval_rows": 0}
 RECIPE: dict[str, object] = {}
 
 _CHECKPOINT = Path(__file__).parent.parent / "synthetic" / "checkpoint"
@@ -33,14 +32,8 @@ def build(
     else:
         pairs = read_folder(Path(str(options["data"])))
     pairs = Splits(
-        _first(pairs.train, "train_rows", options), _first(pairs.validation, "eval_rows", options)
+        first_rows(pairs.train, "train_rows", options["train_rows"]),
+        first_rows(pairs.validation, "eval_rows", options["eval_rows"]),
     )
     checkpoint = str(options["model"] or _CHECKPOINT)
     return build_workload("paraphrase", pairs, checkpoint, recipe, device, output_dir)
-
-
-def _first(rows: Dataset, option: str, options: dict[str, Option]) -> Dataset:
-    count = int(options[option] or 0)
-    if count < 1:
-        raise SpecError(f"{option} is at least 1", count, "raise it")
-    return rows.select(range(min(count, len(rows))))

@@ -21,6 +21,7 @@ from transformers import (
 
 from harness import hub
 from harness.checkpoint import length_limit, load_pretrained, load_tokenizer
+from harness.data_folder import first_rows
 from harness.errors import SpecError
 from harness.metric_modules.accuracy_and_macro_f1 import AccuracyAndMacroF1
 from harness.spec import Option, Recipe
@@ -30,7 +31,7 @@ from harness.workload import IGNORED, Workload, mean_cross_entropy
 __all__ = ["build"]
 
 # Read as literals by the catalogue; None: what the package brings along.
-OPTIONS = {"model": None}
+OPTIONS = {"model": None, "train_rows": 0, "eval_rows": 0}
 RECIPE = {"learning_rate": 3e-4}
 
 _TASK = "token classification, with a tokenizer"
@@ -60,8 +61,14 @@ def build(
         name="token_classification",
         model=model,
         tokenizer=tokenizer,
-        train_set=_encode(Dataset.from_list(train), tokenizer, limit),
-        eval_set=_encode(Dataset.from_list(validation), tokenizer, limit),
+        train_set=first_rows(
+            _encode(Dataset.from_list(train), tokenizer, limit), "train_rows", options["train_rows"]
+        ),
+        eval_set=first_rows(
+            _encode(Dataset.from_list(validation), tokenizer, limit),
+            "eval_rows",
+            options["eval_rows"],
+        ),
         collate=DataCollatorForTokenClassification(
             tokenizer, padding=recipe.padding, max_length=limit
         ),

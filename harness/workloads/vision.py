@@ -21,6 +21,7 @@ from transformers import (
 
 from harness import hub
 from harness.checkpoint import load_pretrained
+from harness.data_folder import first_rows
 from harness.metric_modules.accuracy import Accuracy
 from harness.spec import Option, Recipe
 from harness.synthetic.shapes import CLASSES, Images, image_splits
@@ -29,7 +30,7 @@ from harness.workload import Workload, mean_cross_entropy
 __all__ = ["build"]
 
 # Read as literals by the catalogue; None: a small ViT drawn from the seed.
-OPTIONS = {"model": None}
+OPTIONS = {"model": None, "train_rows": 0, "eval_rows": 0}
 RECIPE = {"learning_rate": 1e-3}
 
 _SIZE = 32
@@ -46,8 +47,8 @@ def build(
         name="vision",
         model=model,
         tokenizer=None,
-        train_set=_rows(train),
-        eval_set=_rows(validation),
+        train_set=first_rows(_rows(train), "train_rows", options["train_rows"]),
+        eval_set=first_rows(_rows(validation), "eval_rows", options["eval_rows"]),
         collate=default_data_collator,
         num_classes=len(CLASSES),
         loss=mean_cross_entropy,
