@@ -56,6 +56,7 @@ RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
             "eps": 1e-6,
             "padding": "max_length",
             "max_length": 48,
+            "compile": "aot_eager",  # of one static shape, so it is translated once
         },
     ),
     "bf16": (

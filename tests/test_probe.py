@@ -84,9 +84,11 @@ class Told(Listener):
 class Watched:
     """A model, an optimizer, and a trace probe on both."""
 
-    def __init__(self, folder: Path, seed: int = 1) -> None:
+    def __init__(self, folder: Path, seed: int = 1, compiled_by: Any = None) -> None:
         torch.manual_seed(seed)
-        self.model = Classifier()
+        self.model: Any = Classifier()
+        if compiled_by is not None:
+            self.model = torch.compile(self.model, backend=compiled_by)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
         self.writer = RecordWriter(folder)
         self.told = Told()
@@ -269,3 +271,25 @@ def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
     record = RunRecord(tmp_path)
     assert {"timings"} == record.header.traces.keys()
     assert all(row["step_s"] > 0 for row in record.trace("timings").to_pylist())
+
+
+def test_a_compiled_model_is_watched_from_outside(tmp_path: Path) -> None:
+    """It is recorded as the bare one is, under the same names, and is not compiled anew for it."""
+    bare = Watched(tmp_path / "bare")
+    seen: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Any:
+        seen.append(len(graph.graph.nodes))
+        return graph.forward
+
+    compiled = Watched(tmp_path / "compiled", compiled_by=backend)
+    for watched in (bare, compiled):
+        torch.manual_seed(2)
+        for rows in ((2, 0), (3, 1)):
+            watched.backward(*rows)
+            watched.step()
+    one, two = bare.record(), compiled.record()
+    assert one.steps.equals(two.steps)
+    assert one.micro_batches.equals(two.micro_batches)
+    assert one.tensors.equals(two.tensors)
+    assert 1 == len(seen)

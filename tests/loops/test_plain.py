@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import get_scheduler
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from harness import catalogue
+from harness.loops import plain
 from harness.loops.plain import LengthGrouped, schedule, windows
+from harness.probe import Listener, TraceProbe
+from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.seeding import generators_restored
 from harness.spec import Recipe
+from harness.worker import build_workload
 
 
 @pytest.mark.parametrize("num_steps", [1, 7, 22, 1377])
@@ -59,3 +68,57 @@ def test_windows_hold_what_one_update_takes() -> None:
     batches = [{"labels": torch.tensor([number])} for number in range(7)]
     sizes = [len(window) for window in windows(batches, Recipe(gradient_accumulation_steps=3))]
     assert [3, 3, 1] == sizes
+
+
+def trained(folder: Path, **settings: object) -> RunRecord:
+    """What the plain loop leaves after training on a few rows in this process."""
+    few = {"train_rows": 16, "eval_rows": 8, "num_epochs": 2, "lr_schedule": "linear"}
+    case = catalogue.with_settings(catalogue.cases()["paraphrase"], {**few, **settings})
+    spec = catalogue.run_spec(case, "plain")
+    with generators_restored():
+        workload = build_workload(case, spec.recipe, torch.device("cpu"), folder)
+        writer = RecordWriter(folder)
+        probe = TraceProbe(writer, Listener(), workload)
+        plain.train(workload, spec.recipe, probe)
+        probe.close()
+    writer.close(
+        Header(
+            schema_version=SCHEMA_VERSION,
+            spec=spec,
+            status="completed",
+            environment={},
+            initial_weights=probe.counts.initial_weights,
+        )
+    )
+    return RunRecord(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flavour", "waits"), [("for_loop", True), ("fused", False)])
+def test_an_overflow_in_fp16_leaves_the_update_out(
+    flavour: str, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients scaled beyond fp16 move no weight; the schedule waits where that is noticed.
+
+    On a CPU, where the harness refuses fp16, for the sake of the loop's own arithmetic.
+    """
+    far = partial(torch.amp.GradScaler, init_scale=2.0**100)
+    monkeypatch.setattr(torch.amp, "GradScaler", far)
+    overflowed = trained(tmp_path, precision="fp16", optimizer_flavour=flavour)
+    rates = [rate for (rate,) in overflowed.steps["learning_rate"].to_pylist()]
+    if waits:  # the optimizer was never called
+        assert [] == rates
+        return
+    weights = overflowed.steps["weights"].to_pylist()
+    assert {int(overflowed.header.initial_weights or "", 16)} == set(weights)
+    assert 4 == len(set(rates))
+
+
+@pytest.mark.slow
+def test_fp16_trains_where_nothing_overflows(tmp_path: Path) -> None:
+    """Control: at the usual scale weights move, and the gradients are those of the scaled loss."""
+    half = trained(tmp_path / "half", precision="fp16")
+    full = trained(tmp_path / "full")
+    assert 4 == len(set(half.steps["weights"].to_pylist()))
+    ratio = half.steps["grad_norm"][0].as_py() / full.steps["grad_norm"][0].as_py()
+    assert ratio == pytest.approx(65536, rel=0.02)
