@@ -14,6 +14,7 @@ from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
 from harness.report.model import Report, resumed, summary
+from harness.spec import Recipe
 from harness.units import number, quantity
 
 __all__ = ["FORMATS", "HEADLINES", "render", "shown", "write"]
@@ -51,6 +52,16 @@ def conventions(report: Report) -> list[tuple[str, str, dict[str, str]]]:
     return [(case, name, values) for (case, name), values in sorted(rows.items())]
 
 
+def departures(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Of a case's recipe and options, what is not as the course has it."""
+    course = Recipe().model_dump(mode="json")
+    return {
+        name: value
+        for name, value in recipe.items()
+        if (value != course[name] if name in course else value not in (None, 0))
+    }
+
+
 def _stages(comparison: Comparison) -> list[tuple[str, str]]:
     """Stage and what became of it, for every stage recorded."""
     rows = []
@@ -82,6 +93,7 @@ def render(report: Report, template: str) -> str:
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),
+        departures=departures,
         remedies=list(
             dict.fromkeys((run.loop, what) for run in report.runs for what in run.remedies)
         ),

@@ -49,7 +49,7 @@ def _runs(report: Report) -> Table:
         title="Runs", caption="* of one traced run: not a benchmark", title_justify="left"
     )
     for heading in ("case", "loop", "status"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in ("steps", "samples", *(escape(metric(name).title) for name in names)):
         table.add_column(heading, justify="right")
     table.add_column("wall time*", justify="right")
@@ -71,7 +71,7 @@ def _runs(report: Report) -> Table:
 
 def _conventions(report: Report) -> Table:
     loops = list(dict.fromkeys(run.loop for run in report.runs))
-    table = Table(title="Native conventions: where a loop departs", title_justify="left")
+    table = Table(title="Conventions: where a loop departs from the recipe", title_justify="left")
     for heading in ("field", "recipe", *loops):
         table.add_column(escape(heading))
     for case, name, values in conventions(report):
