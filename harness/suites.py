@@ -1,7 +1,8 @@
 """Named sets of cases for `harness run --suite NAME`.
 
 `matrix` is the width of the recipe, one field or one meeting of fields a case, on few rows so that
-each run takes seconds. A case on which loops are known to differ carries a note that says why.
+each run takes seconds. `resume` ends each loop's process in every place that matters and lets
+another one go on. A case on which loops are known to differ carries a note that says why.
 """
 
 from __future__ import annotations
@@ -159,40 +160,40 @@ _OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Resumed at that step; an epoch has 11 batches.
 _RESUMED: dict[str, tuple[int, str, dict[str, Any], str]] = {
-    "resume-mid-epoch": (5, "paraphrase", {}, ""),
-    "resume-epoch-end": (11, "paraphrase", {}, ""),
-    "resume-second-epoch": (16, "paraphrase", {}, ""),
-    "resume-inside-window": (2, "paraphrase", {"gradient_accumulation_steps": 3}, ""),
-    "resume-after-short-window": (4, "paraphrase", {"gradient_accumulation_steps": 3}, ""),
-    "resume-accumulate-workers-evaluate": (
+    "mid-epoch": (5, "paraphrase", {}, ""),
+    "epoch-end": (11, "paraphrase", {}, ""),
+    "second-epoch": (16, "paraphrase", {}, ""),
+    "inside-window": (2, "paraphrase", {"gradient_accumulation_steps": 3}, ""),
+    "after-short-window": (4, "paraphrase", {"gradient_accumulation_steps": 3}, ""),
+    "accumulate-workers-evaluate": (
         4,
         "paraphrase",
         {"gradient_accumulation_steps": 2, "num_workers": 2, "eval_every": 3},
         "",
     ),
-    "resume-from-an-earlier-checkpoint": (
+    "from-an-earlier-checkpoint": (
         10,
         "paraphrase",
         {"save_every": 4, "warmup_steps": 6, "lr_schedule": "cosine", "eval_every": "epoch"},
         "",
     ),
-    "resume-bf16-sgd": (
+    "bf16-sgd": (
         7,
         "paraphrase",
         {"precision": "bf16", "optimizer": "sgd", "learning_rate": 0.05},
         "",
     ),
-    "resume-compiled": (5, "paraphrase", {"compile": "aot_eager"}, ""),
-    "resume-gpt2-padded": (
+    "compiled": (5, "paraphrase", {"compile": "aot_eager"}, ""),
+    "gpt2-padded": (
         5,
         "causal_lm",
         {"packing": False, "gradient_accumulation_steps": 2},
         "",
     ),
-    "resume-global-order": (16, "paraphrase", {"sampler": "global"}, _ORDER_NOT_KEPT),
-    "resume-length-grouped": (16, "paraphrase", {"sampler": "length_grouped"}, _ORDER_NOT_KEPT),
-    "resume-drawing-collator": (5, "paraphrase", {"extra_padding": 6}, _DRAWS_NOT_REPEATED),
-    "resume-drawing-collator-workers-2": (
+    "global-order": (16, "paraphrase", {"sampler": "global"}, _ORDER_NOT_KEPT),
+    "length-grouped": (16, "paraphrase", {"sampler": "length_grouped"}, _ORDER_NOT_KEPT),
+    "drawing-collator": (5, "paraphrase", {"extra_padding": 6}, _DRAWS_NOT_REPEATED),
+    "drawing-collator-workers-2": (
         5,
         "paraphrase",
         {"extra_padding": 6, "num_workers": 2},
@@ -228,27 +229,29 @@ _KNOWN: dict[str, tuple[str, dict[str, Any], dict[str, dict[str, Any]], str]] = 
 }
 
 
+def _case(name: str, workload: str, settings: dict[str, Any], **more: Any) -> Case:
+    few = {"train_rows": 84, "eval_rows": 40, "num_epochs": 2}
+    chosen = with_settings(cases()[workload], {**few, **settings})
+    return chosen.model_copy(update={"name": name, **more})
+
+
 def _matrix() -> list[Case]:
-    built_in = cases()
-    small = {"train_rows": 84, "eval_rows": 40, "num_epochs": 2}
-
-    def case(name: str, workload: str, settings: dict[str, Any]) -> Case:
-        chosen = with_settings(built_in[workload], {**small, **settings})
-        return chosen.model_copy(update={"name": name})
-
     return [
-        *(case(name, "paraphrase", settings) for name, settings in _PARAPHRASE.items()),
-        *(case(name, *rest) for name, rest in _OTHERS.items()),
+        *(_case(name, "paraphrase", settings) for name, settings in _PARAPHRASE.items()),
+        *(_case(name, *rest) for name, rest in _OTHERS.items()),
         *(
-            case(name, workload, settings).model_copy(update={"resume_at": step, "note": note})
-            for name, (step, workload, settings, note) in _RESUMED.items()
-        ),
-        *(
-            case(name, workload, settings).model_copy(update={"overrides": own, "note": note})
+            _case(name, workload, settings, overrides=own, note=note)
             for name, (workload, settings, own, note) in _KNOWN.items()
         ),
     ]
 
 
-SUITES: dict[str, Callable[[], list[Case]]] = {"matrix": _matrix}
+def _resume() -> list[Case]:
+    return [
+        _case(name, workload, settings, resume_at=step, note=note)
+        for name, (step, workload, settings, note) in _RESUMED.items()
+    ]
+
+
+SUITES: dict[str, Callable[[], list[Case]]] = {"matrix": _matrix, "resume": _resume}
 """Suites by name, each made when it is asked for."""
