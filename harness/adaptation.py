@@ -49,6 +49,12 @@ def adapt(workload: Workload, recipe: Recipe) -> Workload:
         raise SpecError(
             "sampler=length_grouped needs rows of tokens", workload.name, "take another"
         )
+    if workload.world_size > 1 and recipe.sampler == "length_grouped":
+        raise SpecError(
+            "sampler=length_grouped draws from each process's own generator, and these part",
+            f"{workload.world_size} processes",
+            "take seeded",
+        )
     if recipe.frozen is not None:
         names = [name for name, _ in workload.model.named_parameters()]
         frozen = [name for name in names if name.startswith(recipe.frozen)]

@@ -43,6 +43,8 @@ class LoopEntry:
     path: Path
     native: dict[str, Any]
     """Recipe fields that this loop's framework, or the course's text, sets otherwise by itself."""
+    native_distributed: dict[str, Any]
+    """Further ones where several processes train together."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ def run_spec(
     entry = loop(loop_name)
     name = str(entry.path) if loop_name.endswith(".py") else entry.name
     habits = entry.native if conventions == "native" else {}
+    if habits and case.world_size > 1:
+        habits = habits | entry.native_distributed
     own = case.overrides.get(entry.name, {})
     values = {**case.recipe.model_dump(), **habits, **own}
     resume_at = more.get("resume_at")
@@ -204,7 +208,8 @@ def _modules(folder: str) -> list[Path]:
 
 def _loop(path: Path) -> LoopEntry:
     summary, constants = _describe(path)
-    return LoopEntry(path.stem, summary, path, constants.get("NATIVE", {}))
+    native, distributed = (constants.get(n, {}) for n in ("NATIVE", "NATIVE_DISTRIBUTED"))
+    return LoopEntry(path.stem, summary, path, native, distributed)
 
 
 def _describe(path: Path) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from harness.publishing import publish
 from harness.report.model import Report
 from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
+from harness.runner import TIMEOUT_S
 from harness.session import compare_folders, run_cases
 from harness.spec import Case, Conventions, Recipe
 from harness.suites import SUITES
@@ -139,6 +140,13 @@ def run_command(
         typer.Option(help="Loops to compare, or paths of your own; the first is the reference."),
     ] = "plain,accelerated,trainer",
     device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
+    processes: Annotated[
+        int, typer.Option(min=1, help="How many train one model together, started by torchrun.")
+    ] = 1,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="End a run that takes no step for so long."),
+    ] = TIMEOUT_S,
     conventions: Annotated[
         str,
         typer.Option(
@@ -195,8 +203,11 @@ def run_command(
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     named = SUITES[suite]() if suite else [_case(name) for name in cases or ["paraphrase"]]
+    where: dict[str, Any] = {"device": device}
+    if processes > 1:
+        where["world_size"] = processes
     chosen = [
-        catalogue.with_settings(case, _settings(settings)).model_copy(update={"device": device})
+        catalogue.with_settings(case, _settings(settings)).model_copy(update=where)
         for case in named
     ]
     if resume_at is not None:
@@ -211,6 +222,7 @@ def run_command(
         console=Console(stderr=True),
         suite=suite is not None,
         resume=resume,
+        timeout_s=timeout,
     )
     return _show(report, folder)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.distributed
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from harness import fingerprint
 from harness.record import Counts, Evaluation, RecordWriter
@@ -73,10 +75,12 @@ class _HookedProbe:
         """See `Probe.watch`. Wrappers around either are looked through."""
         if self._handles:
             raise RuntimeError("a probe watches one training; make a new one for another")
-        called = _unwrapped_model(model)
-        trained = [p for p in called.parameters() if p.requires_grad]
+        inner = _unwrapped_model(model)
+        # Hooks on a compiled model's inside would be compiled along; on its outside they are not.
+        called = _compiled(model) or inner
+        trained = [p for p in inner.parameters() if p.requires_grad]
         self.counts.parameters = sum(p.numel() for p in trained)
-        self._attach(called, _unwrapped_optimizer(optimizer))
+        self._attach(inner, called, _unwrapped_optimizer(optimizer))
         self._handles.append(
             _unwrapped_optimizer(optimizer).register_step_pre_hook(self._tell_before_step)
         )
@@ -106,7 +110,10 @@ class _HookedProbe:
             handle.remove()
         self._handles = []
 
-    def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def _attach(
+        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """`model` holds the parameters; `called` is it, or what it was compiled to."""
         raise NotImplementedError
 
     def _tell_before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -116,10 +123,12 @@ class _HookedProbe:
 class TimingProbe(_HookedProbe):
     """Seconds from the end of one optimizer step to the end of the next."""
 
-    def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def _attach(
+        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
         self._since = time.perf_counter()
         self._handles.append(
-            model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
+            called.register_forward_pre_hook(self._before_forward, with_kwargs=True)
         )
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
 
@@ -142,7 +151,8 @@ class TraceProbe(_HookedProbe):
 
     A micro-batch is the last forward pass with gradients before a backward pass. Gradients are
     read as autograd leaves them, before a loop can clip or scale them: after each backward pass the
-    digest covers what has accumulated so far, so the last one before a step counts.
+    digest covers what has accumulated so far, so the last one before a step counts. Where several
+    processes train together they are read when the backward pass is over and they are reduced.
     """
 
     def __init__(
@@ -161,18 +171,18 @@ class TraceProbe(_HookedProbe):
         self._gradients: dict[str, int] = {}
         self._norms: dict[str, Tensor] = {}
 
-    def _attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        # Hooks on a compiled model's inside would be compiled along; on its outside they are not.
-        inner: nn.Module = getattr(model, "_orig_mod", model)
-        self._names = {tensor: name for name, tensor in inner.named_parameters()}
-        self._buffers = dict(inner.named_buffers())
-        self._parameters_of_forward = list(inspect.signature(inner.forward).parameters)
+    def _attach(
+        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self._names = {tensor: name for name, tensor in model.named_parameters()}
+        self._buffers = dict(model.named_buffers())
+        self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
         if not self.counts.steps:  # else the record of the run that is resumed has them
             weights = self._record_tensors(0, optimizer)["weights"]
             self.counts.initial_weights = f"{weights:016x}"
         add = self._handles.append
-        add(model.register_forward_pre_hook(self._before_forward, with_kwargs=True))
-        add(model.register_forward_hook(self._after_forward, with_kwargs=True))
+        add(called.register_forward_pre_hook(self._before_forward, with_kwargs=True))
+        add(called.register_forward_hook(self._after_forward, with_kwargs=True))
         for parameter in self._names:
             if parameter.requires_grad:
                 add(parameter.register_post_accumulate_grad_hook(self._after_backward))
@@ -203,9 +213,21 @@ class TraceProbe(_HookedProbe):
         self._forward["loss"] = loss
 
     def _after_backward(self, parameter: Tensor) -> None:
+        reduced_later = self._workload.world_size > 1
         if self._forward is not None:  # the first gradient of this backward pass
             self._micro_batches.append(self._forward)
             self._forward = None
+            if reduced_later:
+                _at_the_very_end_of_backward(self._read_gradients)
+        if not reduced_later:
+            self._read_gradient(parameter)
+
+    def _read_gradients(self) -> None:
+        for parameter in self._names:
+            if parameter.grad is not None:
+                self._read_gradient(parameter)
+
+    def _read_gradient(self, parameter: Tensor) -> None:
         assert parameter.grad is not None
         name = self._names[parameter]
         self._gradients[name] = fingerprint.of_tensor(parameter.grad)
@@ -261,11 +283,29 @@ class TraceProbe(_HookedProbe):
         return {name: fingerprint.combined(digests) for name, digests in columns.items()}
 
 
+def _at_the_very_end_of_backward(action: Callable[[], None]) -> None:
+    """Have autograd call `action` after all else that is to follow the backward pass under way.
+
+    `DistributedDataParallel` waits for the reduced gradients in a callback that it queues during
+    the backward pass; one that is queued by a callback comes after all of those.
+    """
+    queue = torch.autograd.Variable._execution_engine.queue_callback
+    queue(lambda: queue(action))
+
+
 def _unwrapped_model(model: nn.Module) -> nn.Module:
-    """The module inside `DistributedDataParallel`, be it compiled or not."""
-    if isinstance(model, nn.parallel.DistributedDataParallel):
+    """The module inside `DistributedDataParallel` and `torch.compile`."""
+    if isinstance(model, DistributedDataParallel):
         return _unwrapped_model(model.module)
-    return model
+    inner = getattr(model, "_orig_mod", None)
+    return _unwrapped_model(inner) if isinstance(inner, nn.Module) else model
+
+
+def _compiled(model: nn.Module) -> nn.Module | None:
+    """The compiled module among `model` and what it wraps."""
+    if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+        return model
+    return _compiled(model.module) if isinstance(model, DistributedDataParallel) else None
 
 
 def _unwrapped_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -14,6 +14,11 @@ Traces, one row each:
   the random generators just before the forward pass, and the loss as the workload defines it.
 - `tensors`: one parameter at one step; step 0 holds the initial weights.
 - `timings`: seconds of each step, in a timing run only.
+- `dissent`: where several processes trained together, what one of them held otherwise than the
+  first at the end of a step; empty where they agree.
+
+With N processes the micro-batch number m of rank r is N * (m - 1) + r + 1, so that they stand in
+the order of micro-batch, then rank. Gradients are then the reduced ones.
 """
 
 from __future__ import annotations
@@ -86,6 +91,16 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
+    "dissent": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("rank", pa.int16()),
+            ("tensor", pa.string()),
+            ("gradient", pa.uint64()),
+            ("weight", pa.uint64()),
+            ("optimizer_state", pa.uint64()),
+        ]
+    ),
 }
 
 
@@ -133,6 +148,8 @@ class Header(_Stored):
     digest_algorithm: str = ""
     steps_expected: int | None = None
     """Updates that the recipe asks for on this data."""
+    steps_per_epoch: int | None = None
+    """Updates that make an epoch."""
     parameters: int = 0
     """Number of trained scalars."""
     steps: int = 0
@@ -140,6 +157,9 @@ class Header(_Stored):
     samples: int = 0
     epochs: float = 0.0
     """Samples seen over rows in the training set."""
+    repeated_samples: int = 0
+    """Samples that had been seen before in the same epoch, as processes fill up their last
+    batches."""
     initial_weights: str | None = None
     """Digest of the weights before the first step, in hexadecimal."""
     tensors_every: int = 1
@@ -300,6 +320,11 @@ class RunRecord:
     def tensors(self) -> pa.Table:
         """The `tensors` trace."""
         return self.trace("tensors")
+
+    @cached_property
+    def dissent(self) -> pa.Table:
+        """The `dissent` trace."""
+        return self.trace("dissent")
 
     def trace(self, name: str) -> pa.Table:
         """One trace, empty where the run left none. Raises `RecordError` where it is damaged."""

@@ -3,8 +3,9 @@
 A loop writes checkpoints in its library's own way, and such a write may be cut off anywhere. So
 what a loop wrote counts only once it is sealed: `checkpoint-STEP.json` beside it, written
 atomically afterwards, holds the digest of every file. What has no seal, or does not match it, is
-passed over for the one before. The seal also holds what the record needs to go on: the counts, and
-the traces up to that step, set aside in folders of their own. Nothing here loads a checkpoint.
+passed over for the one before. Sealed with it is what the record needs to go on: each process's
+counts and its traces up to that step, set aside in folders of their own. Nothing here loads a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.spec import RunSpec
 
 __all__ = ["FOLDER", "Checkpoints", "Seal", "check_same_run"]
 
+_COUNTS = "counts.json"
 FOLDER = "checkpoints"
 """Where they are, within the folder of a record."""
 _KEPT = 2  # the newest, and one more in case the newest is damaged
@@ -38,10 +40,9 @@ class Seal(BaseModel):
     checkpoint: str
     """What the loop wrote: a file or a folder."""
     traces: tuple[str, ...]
-    """Folders with the traces up to `step`, oldest first."""
+    """Folders with the traces up to `step`, oldest first; in each a folder for each process."""
     files: dict[str, str]
     """128-bit XXH3 of each file of the above."""
-    counts: Counts
     resumed_from: tuple[int, ...]
     """Steps from which the run had been resumed before."""
 
@@ -70,21 +71,24 @@ class Checkpoints:
             passed_over.append(f"{path.stem} was passed over: {damaged} is not as it was written")
         return None, passed_over
 
-    def seal(
-        self,
-        checkpoint: Path,
-        spec: RunSpec,
-        counts: Counts,
-        writer: RecordWriter,
-        before: Seal | None,
-    ) -> Seal:
-        """Declare whole what a loop has just written; set the record's traces aside with it.
+    def set_aside(self, rank: int, counts: Counts, writer: RecordWriter) -> None:
+        """What the process `rank` has recorded up to a checkpoint, to be sealed with it."""
+        folder = self.folder / f"traces-{counts.steps}" / str(rank)
+        writer.set_aside(folder)
+        (folder / _COUNTS).write_text(counts.model_dump_json() + "\n", encoding="utf-8")
+
+    def take_up(self, seal: Seal, rank: int, writer: RecordWriter) -> Counts:
+        """Let a record go on where `rank` stood when `seal` was made; what it had counted."""
+        folders = [self.folder / name / str(rank) for name in seal.traces]
+        writer.take_up(folders)
+        return Counts.model_validate_json((folders[-1] / _COUNTS).read_bytes())
+
+    def seal(self, checkpoint: Path, spec: RunSpec, step: int, before: Seal | None) -> Seal:
+        """Declare whole what a loop has just written, and what was set aside with it.
 
         `before`: the seal before this one in the same run, in this process or an earlier one.
         """
-        step = counts.steps
         traces = self.folder / f"traces-{step}"
-        writer.set_aside(traces)
         earlier = before.traces if before else ()
         files = {
             name: digest
@@ -99,13 +103,16 @@ class Checkpoints:
             checkpoint=str(checkpoint.relative_to(self.folder)),
             traces=(*earlier, traces.name),
             files=files,
-            counts=counts.model_copy(deep=True),
             resumed_from=before.resumed_from if before else (),
         )
         with write_atomically(self.folder / f"checkpoint-{step}.json") as path:
             path.write_text(seal.model_dump_json() + "\n", encoding="utf-8")
         self._prune()
         return seal
+
+    def sealed(self, step: int) -> Seal | None:
+        """The seal of that step, as another process has just made it."""
+        return _read(self.folder / f"checkpoint-{step}.json")
 
     def clear_after(self, seal: Seal | None) -> None:
         """Remove all that was written after `seal`; everything where that is None."""

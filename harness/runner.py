@@ -1,61 +1,32 @@
-"""The parent: starts one worker for each run, a few at a time, gathers records, cleans up.
+"""The parent: gives runs their turns, a few at a time, gathers their records, cleans up.
 
-Whatever happens (a crash, a refusal, Ctrl-C), no worker outlives the call, and records that were
-complete stay. Workers are forked from a server process that has imported the libraries once, so
-that each run has a process of its own without paying seconds of imports.
+Whatever happens (a crash, a refusal, a process that hangs, Ctrl-C), no worker outlives the call,
+and records that were complete stay.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
+import shutil
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from harness import catalogue, start
-from harness.errors import SpecError
+from harness import ranks
+from harness.errors import RecordError, SpecError
 from harness.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
-from harness.resume import FOLDER
 from harness.spec import RunSpec
+from harness.start import LOG
+from harness.workers import Run, Worker, launch, stop
 
-__all__ = ["OnEvent", "Run", "label", "run_all"]
+__all__ = ["TIMEOUT_S", "OnEvent", "Run", "label", "run_all"]
 
-LOG = "log.txt"
-_PRELOADED = [
-    "harness.worker",
-    *(f"harness.workloads.{name}" for name in catalogue.workloads()),
-    *(f"harness.loops.{name}" for name in catalogue.loops()),
-]
-_GRACE_S = 10.0  # what an interrupted worker is given to write its record
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run to be made: what, and the folder of its record."""
-
-    spec: RunSpec
-    folder: Path
-
-
-@dataclass(frozen=True)
-class _Worker:
-    number: int
-    run: Run
-    process: ForkServerProcess
-    connection: Connection
-    resumed: bool
-    """Whether it goes on from where another one was ended as its run's spec asks."""
-
+TIMEOUT_S = 600.0
+"""A run that tells of no step for so long is taken to hang."""
+_TAIL = 40  # lines of a log that are kept as somebody's last words
 
 OnEvent = Callable[[int, dict[str, Any]], None]
 
@@ -69,122 +40,152 @@ def label(spec: RunSpec) -> str:
 
 
 def run_all(
-    runs: Sequence[Run], jobs: int | None, on_event: OnEvent, keep_going: bool = False
+    runs: Sequence[Run],
+    jobs: int | None,
+    on_event: OnEvent,
+    keep_going: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> list[RunRecord]:
     """Make the runs, at most `jobs` at a time; return their records in the same order.
 
     `jobs` None: as many at a time as have a core for each of their threads, on CUDA one.
 
-    `on_event(number, event)` hears of every run's progress. A run that fails leaves a record that
-    says so. Raises `SpecError` when a worker refuses what it was given: then the others are
-    stopped; with `keep_going` that run has failed and the others go on. On KeyboardInterrupt the
-    workers are asked to finish their records before it goes on up.
+    `on_event(number, event)` hears of every run's progress. A run that fails, or takes no step for
+    `timeout_s`, leaves a record that says so. Raises `SpecError` when a worker refuses what it was
+    given: then the others are stopped; with `keep_going` that run has failed and the others go on.
+    On KeyboardInterrupt the workers are asked to finish their records before it goes on up.
     """
     waiting = list(enumerate(runs))
-    active: list[_Worker] = []
+    active: list[Worker] = []
     try:
         while waiting or active:
             while waiting and _has_room(active, waiting[0][1], jobs):
-                active.append(_start(*waiting.pop(0)))
-            ready = wait(
-                [part for each in active for part in (each.connection, each.process.sentinel)]
-            )
+                active.append(launch(*waiting.pop(0)))
+            patience = min(each.heard_at for each in active) + timeout_s - time.monotonic()
+            sources: list[Any] = [each.process.sentinel for each in active]
+            sources += [connection for each in active for connection in each.connections]
+            ready = wait(sources, timeout=max(0.0, patience))
             for worker in list(active):
-                if worker.connection in ready or worker.process.sentinel in ready:
-                    _listen(worker, on_event, keep_going)
+                _listen(worker, on_event, keep_going)
                 if worker.process.sentinel in ready:
                     active.remove(worker)
-                    if _ended_to_be_resumed(worker):
-                        active.append(_start(worker.number, worker.run, resumed=True))
-                    else:
-                        _finish(worker)
-                        on_event(worker.number, {"event": "ended"})
+                    worker.end()
+                    if worker.dying and not worker.resumed:
+                        active.append(launch(worker.number, worker.run, resumed=True))
+                        continue
+                    _finish(worker)
+                    on_event(worker.number, {"event": "ended"})
+                elif time.monotonic() > worker.heard_at + timeout_s:
+                    _give_up(worker, timeout_s)
+                    active.remove(worker)
+                    on_event(worker.number, {"event": "ended"})
     except KeyboardInterrupt:
-        _stop(active, signal.SIGINT)
+        stop(active, signal.SIGINT)
+        for worker in active:
+            _gather(worker.run)
         raise
     finally:
-        _stop(active, signal.SIGKILL)
+        stop(active, signal.SIGKILL)
     return [RunRecord(run.folder) for run in runs]
 
 
-def _has_room(active: Sequence[_Worker], following: Run, jobs: int | None) -> bool:
+def _has_room(active: Sequence[Worker], following: Run, jobs: int | None) -> bool:
     if jobs is not None or not active:
         return len(active) < (jobs or 1)
     runs = [*(worker.run for worker in active), following]
     if any(run.spec.case.device != "cpu" for run in runs):
         return False
-    return sum(run.spec.recipe.num_threads for run in runs) <= (os.cpu_count() or 1)
+    threads = sum(run.spec.recipe.num_threads * run.spec.case.world_size for run in runs)
+    return threads <= (os.cpu_count() or 1)
 
 
-def _ended_to_be_resumed(worker: _Worker) -> bool:
-    worker.process.join()
-    _kill_group(worker)  # a DataLoader's workers outlive a main process that was killed by seconds
-    killed = worker.process.exitcode == -signal.SIGKILL
-    asked = worker.run.spec.resume_at is not None and not worker.resumed
-    return killed and asked and any((worker.run.folder / FOLDER).glob("checkpoint-*.json"))
-
-
-def _start(number: int, run: Run, resumed: bool = False) -> _Worker:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    ours, theirs = context.Pipe()
-    process = context.Process(
-        target=start.worker,
-        args=(
-            run.spec.model_dump_json(),
-            str(run.folder),
-            str(run.folder / LOG),
-            os.getcwd(),
-            theirs,
-        ),
-    )
-    with _main_hidden():
-        process.start()
-    theirs.close()
-    return _Worker(number, run, process, ours, resumed)
-
-
-@contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep multiprocessing from running the user's script again in workers that need none."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _listen(worker: _Worker, on_event: OnEvent, keep_going: bool) -> None:
+def _listen(worker: Worker, on_event: OnEvent, keep_going: bool) -> None:
     """Pass on what a worker has told so far. Raises `SpecError` where it refused its spec."""
-    with suppress(EOFError, ConnectionResetError):  # it ended
-        while worker.connection.poll():
-            event = json.loads(worker.connection.recv_bytes())
-            if event["event"] == "refused" and keep_going:
-                _write_failure(worker.run, f"refused: {event['message']}", "")
-            elif event["event"] == "refused":
-                raise SpecError(event["message"])
-            on_event(worker.number, event)
+    for rank, event in worker.events():
+        if rank and event["event"] != "refused":
+            continue  # the first process speaks for all
+        if event["event"] == "refused" and keep_going:
+            _write_failure(worker.run, f"refused: {event['message']}", "")
+        elif event["event"] == "refused":
+            raise SpecError(event["message"])
+        on_event(worker.number, event)
 
 
-def _finish(worker: _Worker) -> None:
+def _gather(run: Run) -> bool:
+    """One record out of those of several processes; whether there is a record now."""
+    if run.spec.case.world_size > 1 and not (run.folder / HEADER).is_file():
+        try:
+            ranks.gather(run.folder, run.spec.case.world_size)
+        except RecordError:
+            return False
+    return (run.folder / HEADER).is_file()
+
+
+def _finish(worker: Worker) -> None:
     """A worker that could not write its own record (killed, out of memory) gets one here."""
-    worker.process.join()
-    worker.connection.close()
-    if (worker.run.folder / HEADER).is_file():
+    run = worker.run
+    if _gather(run):
         return
-    code = worker.process.exitcode or 0
-    reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    log = worker.run.folder / LOG
+    if run.spec.case.world_size == 1:
+        ended = _ending(worker.process.exitcode or 0)
+        _write_failure(run, f"the worker ended with {ended}", _last_words(run.folder))
+        return
+    told = [
+        f"rank {rank} of {run.spec.case.world_size} ended with {_ending(code)}"
+        for rank, code in worker.exit_codes.items()
+    ]
+    words = [
+        f"rank {folder.name}:\n{_last_words(folder)}"
+        for folder in sorted((run.folder / ranks.FOLDER).glob("*"))
+    ]
+    words.append(f"launcher:\n{_last_words(run.folder)}")
+    error = _own_error(run) or "; ".join(told) or "its processes could not be started"
+    _write_failure(run, error, "\n\n".join(words))
+
+
+def _own_error(run: Run) -> str:
+    """What a process said itself before it ended, of several of which others left no record."""
+    for rank in range(run.spec.case.world_size):
+        try:
+            header = RunRecord(ranks.rank_folder(run.folder, rank)).header
+        except RecordError:
+            continue
+        if header.error and "closed by peer" not in header.error:  # it was not the first to end
+            return f"rank {rank}: {header.error}"
+    return ""
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _give_up(worker: Worker, timeout_s: float) -> None:
+    """End a run that hangs; its record says where each of its processes was."""
+    stacks = worker.where()
+    worker.signal(signal.SIGKILL)
+    worker.end()
+    places = []
+    for rank in range(worker.run.spec.case.world_size):
+        step = worker.steps.get(rank, 0)
+        if rank in stacks:
+            place = " ".join(stacks[rank][-1].split("\n")[0].split()) if stacks[rank] else "its end"
+        else:
+            place = "a place from which it does not answer"
+        places.append(f"rank {rank} after step {step} at {place}")
+    words = "\n\n".join(f"rank {rank}:\n{''.join(stack)}" for rank, stack in stacks.items())
+    _write_failure(worker.run, f"no step for {timeout_s:g} s: {'; '.join(places)}", words)
+
+
+def _last_words(folder: Path) -> str:
+    log = folder / LOG
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    tail = "\n".join(said.splitlines()[-40:])
-    _write_failure(worker.run, f"the worker ended with {reason}", tail)
+    return "\n".join(said.splitlines()[-_TAIL:])
 
 
 def _write_failure(run: Run, error: str, traceback: str) -> None:
     for trace in run.folder.glob("*.parquet"):  # cut off in the middle of being written
         trace.unlink()
+    shutil.rmtree(run.folder / ranks.FOLDER, ignore_errors=True)
     RecordWriter(run.folder).close(
         Header(
             schema_version=SCHEMA_VERSION,
@@ -195,33 +196,3 @@ def _write_failure(run: Run, error: str, traceback: str) -> None:
             traceback=traceback,
         )
     )
-
-
-def _stop(workers: Iterable[_Worker], number: signal.Signals) -> None:
-    """Signal whole process groups and wait for them; what does not end in time is killed."""
-    workers = list(workers)
-    for worker in workers:
-        _signal(worker, number)
-    deadline = time.monotonic() + _GRACE_S
-    for worker in workers:
-        worker.process.join(timeout=max(0.0, deadline - time.monotonic()))
-        _signal(worker, signal.SIGKILL)  # the worker, or children that it left behind
-        worker.process.join()
-
-
-def _kill_group(worker: _Worker) -> None:
-    """What a worker that has ended may have left behind."""
-    assert worker.process.pid is not None
-    with suppress(ProcessLookupError):
-        os.killpg(worker.process.pid, signal.SIGKILL)
-
-
-def _signal(worker: _Worker, number: signal.Signals) -> None:
-    """To the worker's group, or to itself where it has not made one yet."""
-    pid = worker.process.pid
-    assert pid is not None
-    with suppress(ProcessLookupError):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            os.kill(pid, number)

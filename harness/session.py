@@ -19,7 +19,7 @@ from harness.record import HEADER, RunRecord
 from harness.report.model import REPORT_FILE, Report
 from harness.report.render import write
 from harness.resume import FOLDER, Checkpoints, check_same_run
-from harness.runner import Run, label, run_all
+from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.spec import Case, Conventions
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
@@ -37,13 +37,14 @@ def run_cases(
     console: Console,
     suite: bool = False,
     resume: bool = False,
+    timeout_s: float = TIMEOUT_S,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
     A loop named twice runs twice. Where a case is to be resumed, each loop also runs so, and is
-    compared with itself uninterrupted. `jobs`: as for `run_all`. A `suite` goes on past a case that
-    is refused. With `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what
-    was completed there is not done again, and what left a checkpoint goes on from it.
+    compared with itself uninterrupted. `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on
+    past a case that is refused. With `suite` or `resume`, `out` may be a folder of the same,
+    stopped earlier: what was completed there stays, and what left a checkpoint goes on.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
     the records stay and a report of them is written.
@@ -73,7 +74,7 @@ def run_cases(
         try:
             waiting = [run for run in runs if not ((suite or resume) and _is_done(run))]
             with bars(waiting, console) as on_event:
-                run_all(waiting, jobs, on_event, keep_going=suite)
+                run_all(waiting, jobs, on_event, keep_going=suite, timeout_s=timeout_s)
         except KeyboardInterrupt:
             if any((run.folder / HEADER).is_file() for run in runs):
                 _report_runs(runs, folder, command)

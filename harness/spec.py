@@ -81,6 +81,10 @@ class Recipe(_Frozen):
     """Order of the rows: a permutation drawn from a generator of its own seeded with `data_seed` +
     epoch; a permutation drawn from torch's global generator; the order of the set; or rows of like
     length together, drawn from the global generator."""
+    sharding: Literal["dealt", "strided"] = "dealt"
+    """Which rows a process trains on, of several: whole batches are dealt out in turn, and rows of
+    the epoch's beginning fill up the last round, as Accelerate does; or each takes every so many-th
+    row, as `DistributedSampler` does."""
     padding: Literal["longest", "max_length"] = "longest"
     """Pad each batch to its longest row, or every batch to `max_length` (static shapes)."""
     max_length: int | None = Field(None, ge=2)
@@ -117,6 +121,9 @@ class Recipe(_Frozen):
     """Steps in which the learning rate rises in a line from 0 to its peak."""
     warmup_ratio: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
     """The same as a share of all steps, rounded up, where `warmup_steps` is 0."""
+    schedule_per_process: bool = False
+    """The schedule moves on once for each process at each step, as a scheduler does that Accelerate
+    prepared."""
     max_grad_norm: float | None = Field(1.0, gt=0, allow_inf_nan=False)
     """Gradients are scaled down to this total 2-norm; None: off."""
 
@@ -161,8 +168,8 @@ class Case(_Frozen):
     """Why loops differ on this case, where they are known to, with what was measured."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where it is trained."""
-    world_size: Literal[1] = 1
-    """Number of processes."""
+    world_size: int = Field(1, ge=1)
+    """Number of processes that train one model, each on its share of the rows."""
 
 
 class RunSpec(_Frozen):
@@ -176,6 +183,8 @@ class RunSpec(_Frozen):
     """What this loop follows: the case's recipe, with the loop's own habits where `native`."""
     conventions: Conventions = "matched"
     """Whether the loop follows the recipe to the letter, or keeps its framework's habits."""
+    launcher: Literal["torchrun", "accelerate"] = "torchrun"
+    """What starts the processes, where there are several."""
     observe: Literal["trace", "timing"] = "trace"
     """What the probe records. Values and times never come from the same run."""
     repeat: int = Field(1, ge=1)

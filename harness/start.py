@@ -2,41 +2,99 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import sys
+import threading
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
-__all__ = ["worker"]
+from harness.ranks import rank_folder
 
+__all__ = ["LOG", "launcher", "worker"]
+
+LOG = "log.txt"
 _VARIABLES = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # must stand before the process first touches CUDA
 }
 
 
-def worker(spec: str, folder: str, log: str, home: str, connection: Connection) -> None:
-    """Leave the parent's terminal, write what is printed to `log`, and make the run.
+def worker(spec: str, folder: str, home: str, connection: Connection) -> None:
+    """Leave the parent's terminal, write what is printed to a log in `folder`, and make the run.
 
     `spec`: a `RunSpec` as JSON. `folder`: where the record goes. `home`: the parent's working
-    folder, from which relative paths start. Ends the process with the exit
-    code of `harness.worker`.
+    folder, from which relative paths start. Ends the process with the exit code of
+    `harness.worker`.
     """
+    _settle(Path(folder), home)
+    from harness.worker import main
+
+    sys.exit(main(spec, folder, connection))
+
+
+def launcher(
+    spec: str,
+    folder: str,
+    home: str,
+    arguments: Sequence[str],
+    connections: Sequence[Connection],
+    own: Connection,
+) -> None:
+    """Do what the command `torchrun` does with `arguments`, here, and have each process train.
+
+    `connections`: one for each process, by its rank. It tells the parent by `own` how each process
+    that failed has ended. Ends with exit code 0 where all of them did.
+    """
+    _settle(Path(folder), home)
+    threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
+    from harness.processes import torchrun
+
+    codes = torchrun(arguments, _rank, spec, folder, home, connections)
+    if codes:
+        own.send_bytes(json.dumps({"event": "ranks_failed", "exit_codes": codes}).encode())
+    sys.exit(3 if codes else 0)
+
+
+def _rank(spec: str, folder: str, home: str, connections: Sequence[Connection]) -> None:
+    """One process of several: as `worker`, with a log of its own."""
+    rank = int(os.environ["RANK"])
+    for number, connection in enumerate(connections):
+        if number != rank:
+            connection.close()
+    _settle(rank_folder(Path(folder), rank), home, leads=False)
+    from harness.worker import main
+
+    code = main(spec, folder, connections[rank])
+    if code:
+        sys.exit(code)
+
+
+def _settle(log_folder: Path, home: str, leads: bool = True) -> None:
     # The parent interrupts with SIGINT, which a job in the background inherits as ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.setsid()  # so that this process and its children can be signalled together
+    if leads:
+        os.setsid()  # so that this process and its children can be signalled together
     os.chdir(home)
     os.environ.update(_VARIABLES)
     # A DataLoader's workers are to start as they do outside the harness, not as this process did.
     multiprocessing.set_start_method(None, force=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log_folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(log_folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
 
-    from harness.worker import main
 
-    sys.exit(main(spec, folder, connection))
+def _end_with_parent(own: Any) -> None:
+    """Its end of the pipe closes when it ends."""
+    try:
+        own.recv_bytes()
+    except (EOFError, OSError):
+        os.killpg(os.getpgrp(), signal.SIGKILL)

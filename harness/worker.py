@@ -33,6 +33,8 @@ from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.errors import LoopUnavailable, SpecError
 from harness.probe import Listener, TimingProbe, TraceProbe
+from harness.processes import Place, joined
+from harness.ranks import rank_folder
 from harness.record import SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
 from harness.resume import FOLDER, Checkpoints, Seal
 from harness.seeding import generators_restored, make_deterministic, seed_everything
@@ -45,16 +47,19 @@ _PROGRESS_EVERY_S = 0.2
 
 
 class _Parent:
-    """The way to tell the parent something, and to notice that it is gone."""
+    """The way to tell the parent something, to answer it, and to notice that it is gone."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._one_at_a_time = threading.Lock()
         self._told_at = 0.0
-        threading.Thread(target=self._end_with_it, daemon=True).start()
+        self._thread = threading.get_ident()
+        threading.Thread(target=self._answer, daemon=True).start()
 
     def tell(self, event: str, **facts: Any) -> None:
         """One event, as JSON."""
-        self._connection.send_bytes(json.dumps({"event": event, **facts}).encode())
+        with self._one_at_a_time:
+            self._connection.send_bytes(json.dumps({"event": event, **facts}).encode())
 
     def progress(self, step: int, total: int) -> None:
         """At most a few times a second, and always at the end."""
@@ -63,10 +68,14 @@ class _Parent:
             self._told_at = now
             self.tell("step", step=step, total=total)
 
-    def _end_with_it(self) -> None:
-        """The parent never sends anything; its end of the pipe closes when it ends."""
+    def _answer(self) -> None:
+        """The parent sends but one question: where are you? Its end closes when it ends."""
         try:
-            self._connection.recv_bytes()
+            while True:
+                self._connection.recv_bytes()
+                frame = sys._current_frames().get(self._thread)
+                stack = traceback.format_stack(frame) if frame else []
+                self.tell("where", stack=stack)
         except (EOFError, OSError):
             os._exit(3)
 
@@ -88,13 +97,21 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
     """Build, check, train, evaluate, and leave a record in `folder`, also of a failure.
 
     Goes on from the newest whole checkpoint in `folder`, where there is one. Checkpoints are
-    removed once the run is completed.
+    removed once the run is completed. One of several processes leaves its record in a folder of
+    its own, below `folder`.
 
     Raises `SpecError`, with no record left, where the spec cannot be run here at all.
     """
+    device = _device(spec.case.device, spec.recipe)
+    with joined(spec.case.world_size, device) as place:
+        return _train_here(spec, folder, parent, device, place)
+
+
+def _train_here(
+    spec: RunSpec, folder: Path, parent: _Parent, device: torch.device, place: Place
+) -> Header:
     checkpoints = Checkpoints(folder / FOLDER)
     seal, warnings = checkpoints.newest(spec)
-    device = _device(spec.case.device, spec.recipe)
     make_deterministic(device, spec.recipe.num_threads)
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -107,42 +124,50 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         parent.tell("building")
         seed_everything(spec.recipe.seed)
         workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
-        workload = adapt(workload, spec.recipe)
         workload = replace(
             workload,
             output_dir=checkpoints.folder,
             resume_from=checkpoints.folder / seal.checkpoint if seal else None,
+            rank=place.rank,
+            world_size=place.world_size,
         )
+        workload = adapt(workload, spec.recipe)
         with generators_restored():
             print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
-        expected = _steps_expected(workload, spec.recipe)
+        expected, facts["steps_per_epoch"] = _steps_expected(workload, spec.recipe)
         facts["steps_expected"] = expected
         if spec.resume_at is not None and spec.resume_at >= expected:
             raise SpecError(
                 f"a run is resumed before its last step, {expected}", spec.resume_at, "choose less"
             )
 
-        checkpoints.clear_after(seal)
-        checkpoints.folder.mkdir(exist_ok=True)
-        writer = RecordWriter(folder)
+        place.meet()
+        if place.rank == 0:
+            checkpoints.clear_after(seal)
+            checkpoints.folder.mkdir(exist_ok=True)
+        place.meet()
+        writer = RecordWriter(folder if place.world_size == 1 else rank_folder(folder, place.rank))
         facts["resumed_from"] = ()
+        counts = Counts()
         if seal:
-            writer.take_up(checkpoints.folder / name for name in seal.traces)
+            counts = checkpoints.take_up(seal, place.rank, writer)
             facts["resumed_from"] = (*seal.resumed_from, seal.step)
             seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
         interruption = _Interruption()
-        listener = _Listener(spec, expected, parent, interruption, checkpoints, writer, seal)
+        saving = _Saving(spec, checkpoints, writer, counts, place, seal)
+        listener = _Listener(parent, expected, interruption, saving)
         kind = TraceProbe if spec.observe == "trace" else TimingProbe
-        probe = kind(writer, listener, workload, listener.counts)
+        probe = kind(writer, listener, workload, counts)
         try:
             with interruption.held():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
-            final = evaluate_model(workload, spec.recipe, model)
+            if place.rank == 0:
+                final = evaluate_model(workload, spec.recipe, model)
+                warnings += _collapse(final)
+                probe.counts.evaluations.append(
+                    Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
+                )
             facts["status"] = "completed"
-            warnings += _collapse(final)
-            probe.counts.evaluations.append(
-                Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
-            )
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
                 raise  # the loop cannot do what was asked, and no work is lost
@@ -161,44 +186,67 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             warnings=tuple(warnings),
         )
         writer.close(header)
-        if header.status == "completed" or listener.seal is None:
+        if place.rank == 0 and (header.status == "completed" or saving.seal is None):
             shutil.rmtree(checkpoints.folder)
     return header
 
 
-class _Listener(Listener):
-    """Shows progress, seals checkpoints, and ends the process where a resume is to be tried."""
+class _Saving:
+    """Seals what the loop saves, and ends the process where a resume is to be tried."""
 
     def __init__(
         self,
         spec: RunSpec,
-        expected: int,
-        parent: _Parent,
-        interruption: _Interruption,
         checkpoints: Checkpoints,
         writer: RecordWriter,
+        counts: Counts,
+        place: Place,
         seal: Seal | None,
     ) -> None:
-        self.counts = seal.counts.model_copy(deep=True) if seal else Counts()
-        """What the run has seen so far."""
         self.seal = seal
         """The newest seal of the run."""
-        self._spec, self._expected = spec, expected
-        self._parent, self._interruption = parent, interruption
-        self._checkpoints, self._writer = checkpoints, writer
+        self._spec, self._checkpoints, self._writer = spec, checkpoints, writer
+        self._counts, self._place = counts, place
         self._dies_in = None
         if spec.resume_at is not None and seal is None:
             self._dies_in = spec.resume_at + 1
 
-    def before_step(self, step: int) -> None:
-        """Die without a word where that was asked for: a resume has to bear it."""
+    def must_die(self, step: int) -> bool:
+        """Whether the process is to be killed amid update `step`, so that another one resumes."""
         if step != self._dies_in:
-            return
+            return False
         if self.seal is None:
             raise RuntimeError(
                 f"loop {self._spec.loop} was to be resumed, but told the probe of no checkpoint"
             )
-        os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    def saved(self, checkpoint: Path) -> None:
+        """What the loop wrote is whole once all processes are done with their parts."""
+        self._checkpoints.set_aside(self._place.rank, self._counts, self._writer)
+        self._place.meet()
+        step = self._counts.steps
+        if self._place.rank == 0:
+            self.seal = self._checkpoints.seal(checkpoint, self._spec, step, self.seal)
+        self._place.meet()
+        if self._place.rank != 0:
+            self.seal = self._checkpoints.sealed(step)
+
+
+class _Listener(Listener):
+    """Shows progress, and ends the process between steps where somebody asked for it."""
+
+    def __init__(
+        self, parent: _Parent, expected: int, interruption: _Interruption, saving: _Saving
+    ) -> None:
+        self._parent, self._expected = parent, expected
+        self._interruption, self._saving = interruption, saving
+
+    def before_step(self, step: int) -> None:
+        """Die without a last word where a resume has to bear it."""
+        if self._saving.must_die(step):
+            self._parent.tell("dying")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def after_step(self, step: int) -> None:
         """Tell the parent, and end here if the user asked for it meanwhile."""
@@ -206,10 +254,8 @@ class _Listener(Listener):
         self._interruption.take()
 
     def saved(self, checkpoint: Path) -> None:
-        """What the loop wrote is whole."""
-        self.seal = self._checkpoints.seal(
-            checkpoint, self._spec, self.counts, self._writer, self.seal
-        )
+        """See `_Saving.saved`."""
+        self._saving.saved(checkpoint)
 
 
 class _Interruption:
@@ -300,12 +346,17 @@ def _import_loop(name: str) -> ModuleType:
     return module
 
 
-def _steps_expected(workload: Workload, recipe: Recipe) -> int:
+def _steps_expected(workload: Workload, recipe: Recipe) -> tuple[int, int]:
+    """Updates in all, and in an epoch."""
     rows, size = len(workload.train_set), recipe.per_device_batch_size
+    if recipe.sharding == "strided":
+        rows = math.ceil(rows / workload.world_size)
+    else:
+        size *= workload.world_size
     batches = rows // size if recipe.drop_last else math.ceil(rows / size)
     steps_per_epoch = math.ceil(batches / recipe.gradient_accumulation_steps)
     if not batches:
         raise SpecError(
             "an epoch needs at least one batch", f"{rows} rows at {size} a batch", "lower the size"
         )
-    return recipe.max_steps or recipe.num_epochs * steps_per_epoch
+    return recipe.max_steps or recipe.num_epochs * steps_per_epoch, steps_per_epoch

@@ -86,6 +86,10 @@ class Workload:
     """A folder for the loop's checkpoints. It outlives the process and ends with the run."""
     resume_from: Path | None = None
     """The checkpoint in it from which this process goes on."""
+    rank: int = 0
+    """Number of this process among those that train together, in a group of torch.distributed."""
+    world_size: int = 1
+    """How many they are."""
     shifts_labels: bool = False
     """Whether the logits at a token answer for the next one, as a language model's do."""
     loss_metrics: Mapping[str, Callable[[float], float]] = field(default_factory=dict)

@@ -49,6 +49,7 @@ def workload(model: nn.Module) -> Workload:
         train_set=rows,
         loss=nn.functional.cross_entropy,
         device=torch.device("cpu"),
+        world_size=1,
     )
     return cast(Workload, part)
 

@@ -28,8 +28,8 @@ NATIVE = {
     "sampler": "global",
     "reseed_after_build": False,
 }
-
-REST = "rest.pt"
+# As its documentation prepares the scheduler, which then steps once for each process.
+NATIVE_DISTRIBUTED = {"schedule_per_process": True}
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
@@ -39,6 +39,12 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             "Accelerate always divides the loss by the micro-batches of a window",
             f"loss_average={recipe.loss_average}",
             "set loss_average to window or configured",
+        )
+    if workload.world_size > 1 and recipe.sharding != "dealt":
+        raise SpecError(
+            "Accelerate deals whole batches out to the processes",
+            f"sharding={recipe.sharding}",
+            "set sharding to dealt",
         )
     accumulation = recipe.gradient_accumulation_steps
     accelerator = Accelerator(
@@ -69,6 +75,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         num_warmup_steps=warmup_steps,
         num_training_steps=num_steps,
     )
+    if recipe.schedule_per_process:
+        lr_scheduler = accelerator.prepare(lr_scheduler)
     smooth = LabelSmoother(epsilon=recipe.label_smoothing)
     probe.watch(model, optimizer)
     if recipe.loss_average == "window" and len(train_loader) % accumulation:
@@ -77,10 +85,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             "shorter window while backward divides by it"
         )
 
+    rest = f"rest-{workload.rank}.pt"  # what each process keeps besides
     step, resumed = 0, None
     if workload.resume_from is not None:
         accelerator.load_state(str(workload.resume_from))  # weights, optimizer, generators
-        resumed = torch.load(workload.resume_from / REST, weights_only=True)
+        resumed = torch.load(workload.resume_from / rest, weights_only=True)
         lr_scheduler.load_state_dict(resumed["lr_scheduler"])
         step = resumed["step"]
     model.train()
@@ -135,12 +144,12 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 accelerator.save_state(str(folder))
                 # What else the loop needs. `register_for_checkpointing` would keep it too, but
                 # reads it back with weights_only=False, which executes what stands in the file.
-                rest = {
+                state = {
                     "step": step,
                     "lr_scheduler": lr_scheduler.state_dict(),
                     "epoch_start": epoch_start,
                 }
-                accelerator.save(rest, folder / REST)
+                torch.save(state, folder / rest)
                 probe.saved(folder)
             if step == num_steps:
                 break

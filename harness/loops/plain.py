@@ -1,5 +1,6 @@
 """The plain PyTorch loop: nothing but torch, every rule of the recipe written out."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -8,8 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, RandomSampler
 
+from harness.errors import SpecError
 from harness.probe import Probe
 from harness.seeding import GeneratorStates, generator_states, set_generator_states
 from harness.spec import Recipe
@@ -28,6 +31,9 @@ NATIVE = {
     "sampler": "global",
     "reseed_after_build": False,
 }
+# With several processes it takes torch's DistributedSampler, which draws from a generator of its
+# own, seeded with 0 + epoch.
+NATIVE_DISTRIBUTED = {"sampler": "seeded", "data_seed": 0, "sharding": "strided"}
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
@@ -36,16 +42,21 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     model.to(workload.device)
     if recipe.gradient_checkpointing:
         workload.model.gradient_checkpointing_enable({"use_reentrant": False})
-    compiled: Any = torch.compile(model, backend=recipe.compile) if recipe.compile else model
+    called: Any = model  # and what else stands around it in training
+    if workload.world_size > 1:
+        called = DistributedDataParallel(called)
+    if recipe.compile:
+        called = torch.compile(called, backend=recipe.compile)
     scaler = torch.amp.GradScaler(workload.device.type, enabled=recipe.precision == "fp16")
     optimizer = build_optimizer(model, recipe)
     batches_per_epoch = len(epoch_loader(workload, recipe, epoch=0))
     steps_per_epoch = math.ceil(batches_per_epoch / recipe.gradient_accumulation_steps)
     num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
     num_epochs = math.ceil(num_steps / steps_per_epoch)
+    schedule_stride = workload.world_size if recipe.schedule_per_process else 1
     saved = load_checkpoint(workload, model, optimizer, scaler)
     step, skipped = (saved["step"], saved["skipped"]) if saved else (0, 0)
-    probe.watch(compiled, optimizer)
+    probe.watch(called, optimizer)
 
     model.train()
     for epoch in range(step // steps_per_epoch, num_epochs):
@@ -55,22 +66,28 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             epoch_start = return_to(saved, updates, step % steps_per_epoch)
             saved = None
         for window in updates:
-            num_labels = sum(count_labels(batch) for batch in window)
-            for batch in window:
+            num_labels = count_labels(window, workload) if recipe.loss_average == "model" else 0
+            for number, batch in enumerate(window, start=1):
                 batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
-                with autocast(workload, recipe):
-                    loss = forward(compiled, batch, workload, recipe, num_labels)
-                if recipe.loss_average == "window":
-                    loss = loss / len(window)
-                elif recipe.loss_average == "configured":
-                    loss = loss / recipe.gradient_accumulation_steps
-                scaler.scale(loss).backward()
+                # Several processes average their gradients once an update, in its last backward.
+                wait = workload.world_size > 1 and number < len(window)
+                with called.no_sync() if wait else contextlib.nullcontext():
+                    with autocast(workload, recipe):
+                        loss = forward(called, batch, workload, recipe, num_labels)
+                    if recipe.loss_average == "window":
+                        loss = loss / len(window)
+                    elif recipe.loss_average == "configured":
+                        loss = loss / recipe.gradient_accumulation_steps
+                    elif recipe.loss_average == "model":  # a sum, which they are not to average
+                        loss = loss * workload.world_size
+                    scaler.scale(loss).backward()
 
             if recipe.max_grad_norm is not None:
                 scaler.unscale_(optimizer)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * schedule(recipe, step - skipped, num_steps)
+                moved = (step - skipped) * schedule_stride
+                group["lr"] = recipe.learning_rate * schedule(recipe, moved, num_steps)
             scale_before = scaler.get_scale()
             scaler.step(optimizer)
             scaler.update()
@@ -104,16 +121,18 @@ def save_checkpoint(
     `progress`: the step, which is all that the schedule needs; and where the generators stood at
     the start of this epoch, from which its order was drawn.
     """
-    path = workload.output_dir / f"checkpoint-{progress['step']}.pt"
-    saved = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "generators": generator_states(),  # from which dropout goes on
-        **progress,
-    }
-    torch.save(saved, path.with_suffix(".partial"))
-    return path.with_suffix(".partial").replace(path)
+    folder = workload.output_dir / f"checkpoint-{progress['step']}"
+    folder.mkdir(exist_ok=True)
+    if workload.rank == 0:  # all processes hold the same
+        shared = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scaler": scaler.state_dict(),
+        }
+        torch.save(shared, folder / "shared.pt")
+    own = {**progress, "generators": generator_states()}  # from which dropout goes on
+    torch.save(own, folder / f"rank-{workload.rank}.pt")
+    return folder
 
 
 def load_checkpoint(
@@ -125,11 +144,14 @@ def load_checkpoint(
     """Put weights and optimizer back; None where the run begins at its beginning."""
     if workload.resume_from is None:
         return None
-    saved: dict[str, Any] = torch.load(workload.resume_from, map_location="cpu", weights_only=True)
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    scaler.load_state_dict(saved["scaler"])
-    return saved
+    shared = torch.load(workload.resume_from / "shared.pt", map_location="cpu", weights_only=True)
+    model.load_state_dict(shared["model"])
+    optimizer.load_state_dict(shared["optimizer"])
+    scaler.load_state_dict(shared["scaler"])
+    own: dict[str, Any] = torch.load(
+        workload.resume_from / f"rank-{workload.rank}.pt", weights_only=True
+    )
+    return own
 
 
 def return_to(
@@ -179,9 +201,13 @@ def forward(
     return (1 - recipe.label_smoothing) * hard + recipe.label_smoothing * soft
 
 
-def count_labels(batch: Batch) -> int:
-    """Labels that count; -100 marks those that do not."""
-    return int((batch["labels"] != -100).sum())
+def count_labels(window: list[Batch], workload: Workload) -> int:
+    """Labels of one update that count, in all processes; -100 marks those that do not."""
+    count = torch.tensor(sum(int((batch["labels"] != -100).sum()) for batch in window))
+    if workload.world_size > 1:
+        count = count.to(workload.device)
+        torch.distributed.all_reduce(count)
+    return int(count)
 
 
 def windows(loader: Iterable[Batch], recipe: Recipe) -> Iterator[list[Batch]]:
@@ -236,7 +262,15 @@ def epoch_loader(workload: Workload, recipe: Recipe, epoch: int) -> DataLoader[B
     elif recipe.sampler == "length_grouped":
         order = LengthGrouped(rows["input_ids"], recipe)
     else:
-        order = SequentialSampler(rows)
+        order = range(len(rows))
+    if workload.world_size > 1:
+        if recipe.sampler == "global":
+            raise SpecError(
+                "sampler=global draws another order in each process, once their dropout has drawn",
+                f"{workload.world_size} processes",
+                "take seeded",
+            )
+        order = share(list(order), recipe, workload.rank, workload.world_size)
     return DataLoader(
         rows,
         batch_size=recipe.per_device_batch_size,
@@ -245,6 +279,18 @@ def epoch_loader(workload: Workload, recipe: Recipe, epoch: int) -> DataLoader[B
         drop_last=recipe.drop_last,
         num_workers=recipe.num_workers,
     )
+
+
+def share(order: list[int], recipe: Recipe, rank: int, world_size: int) -> list[int]:
+    """The rows of one process, as many for each; rows of the beginning fill up what is missing."""
+    size = recipe.per_device_batch_size
+    whole = world_size if recipe.sharding == "strided" else world_size * size
+    count = len(order) // whole if recipe.drop_last else math.ceil(len(order) / whole)
+    order = list(itertools.islice(itertools.cycle(order), count * whole))
+    if recipe.sharding == "strided":
+        return order[rank::world_size]
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return list(itertools.chain.from_iterable(batches[rank::world_size]))
 
 
 class LengthGrouped:

@@ -7,6 +7,7 @@ import torch
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LabelSmoother
 
+from harness.errors import SpecError
 from harness.probe import Probe
 from harness.spec import Recipe
 from harness.workload import Scores, Workload
@@ -27,6 +28,12 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         probe.remedied(
             "model.accepts_loss_kwargs = False, so that the Trainer divides the loss of each "
             "micro-batch by the length of its window instead of leaving that to the model"
+        )
+    if workload.world_size > 1 and recipe.sharding != "dealt":
+        raise SpecError(
+            "the Trainer deals whole batches out to the processes",
+            f"sharding={recipe.sharding}",
+            "set sharding to dealt",
         )
     on_cpu = workload.device.type == "cpu"
     warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 the Trainer takes it for a share
@@ -61,6 +68,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         eval_strategy=_EVALUATIONS.get(recipe.eval_every, "steps"),
         eval_steps=None if recipe.eval_every == "epoch" else recipe.eval_every,
         use_cpu=on_cpu,
+        ddp_backend="gloo" if on_cpu else "nccl",
+        average_tokens_across_devices=recipe.loss_average == "model",
         save_strategy="steps" if recipe.save_every else "no",
         save_steps=recipe.save_every or 1,
         logging_strategy="no",

@@ -1,0 +1,68 @@
+"""Processes that train together: starts them as torchrun does; each joins and leaves its group."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import elastic_launch
+from torch.distributed.run import config_from_args, parse_args
+
+__all__ = ["Place", "joined", "torchrun"]
+
+_PATIENCE = timedelta(hours=24)  # whoever hangs is found by the parent, which ends them all
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of how many processes this one is."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            torch.distributed.barrier()
+
+
+@contextmanager
+def joined(world_size: int, device: torch.device) -> Iterator[Place]:
+    """Inside, this process is in the group that its launcher's variables name.
+
+    gloo on a CPU, NCCL on CUDA. A single process joins nothing.
+    """
+    if world_size == 1:
+        yield Place()
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+    place = Place(int(os.environ["RANK"]), world_size)
+    try:
+        yield place
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def torchrun(
+    arguments: Sequence[str], function: Callable[..., None], *given: Any
+) -> dict[int, int]:
+    """Do what the command torchrun does with `arguments`, with `function(*given)` for a script.
+
+    Returns, by rank, the exit codes of the processes that failed first; the others were ended then.
+    """
+    config, _, _ = config_from_args(parse_args([*arguments, "unused.py"]))
+    # Forked, as single workers are: this process has imported the libraries and computed nothing.
+    config.start_method = "fork"
+    try:
+        elastic_launch(config, function)(*given)
+    except ChildFailedError as error:
+        return {rank: failure.exitcode for rank, failure in error.failures.items()}
+    return {}

@@ -1,0 +1,171 @@
+"""Started runs: their processes, what they tell, and how they are ended.
+
+A process is forked from a server that has imported the libraries once, so that each run has one of
+its own without paying seconds of imports. Where several train together, a process that does what
+`torchrun` does forks them in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness import catalogue, start
+from harness.record import HEADER
+from harness.spec import RunSpec
+
+__all__ = ["Run", "Worker", "launch", "stop"]
+
+_PRELOADED = [
+    "harness.worker",
+    *(f"harness.workloads.{name}" for name in catalogue.workloads()),
+    *(f"harness.loops.{name}" for name in catalogue.loops()),
+]
+_GRACE_S = 10.0  # what an interrupted worker is given to write its record
+_ANSWER_S = 2.0  # what a hanging one is given to say where it is
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be made: what, and the folder of its record."""
+
+    spec: RunSpec
+    folder: Path
+
+
+@dataclass
+class Worker:
+    """A run under way."""
+
+    number: int
+    run: Run
+    process: ForkServerProcess
+    """The one that trains, or the launcher of several."""
+    connections: list[Connection]
+    """To each process that trains, by its rank; the last one to their launcher, if any."""
+    resumed: bool
+    """Whether it goes on from where another one was ended as its run's spec asks."""
+    dying: bool = False
+    """Whether it has told that it ends itself, as its run's spec asks."""
+    heard_at: float = field(default_factory=time.monotonic)
+    """When it last told of progress, by the monotonic clock, in seconds."""
+    steps: dict[int, int] = field(default_factory=dict)
+    """The last step that each rank told of."""
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    """How ranks ended that failed, as their launcher tells it."""
+
+    def events(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What it has told so far: rank and event. A launcher's rank is the number of processes."""
+        for rank, connection in enumerate(self.connections):
+            with suppress(EOFError, OSError):  # it ended
+                while connection.poll():
+                    yield rank, self._note(rank, json.loads(connection.recv_bytes()))
+
+    def _note(self, rank: int, event: dict[str, Any]) -> dict[str, Any]:
+        self.heard_at = time.monotonic()
+        self.dying = self.dying or event["event"] == "dying"
+        if event["event"] == "step":
+            self.steps[rank] = event["step"]
+        if event["event"] == "ranks_failed":
+            self.exit_codes = event["exit_codes"]
+        return event
+
+    def where(self) -> dict[int, list[str]]:
+        """Ask each process for its stack; the innermost call last. Who gives none says nothing."""
+        asked = self.connections[: self.run.spec.case.world_size]
+        for connection in asked:
+            with suppress(OSError):
+                connection.send_bytes(b"where")
+        found: dict[int, list[str]] = {}
+        deadline = time.monotonic() + _ANSWER_S
+        while len(found) < len(asked) and time.monotonic() < deadline:
+            for rank, event in self.events():
+                if event["event"] == "where":
+                    found[rank] = event["stack"]
+            time.sleep(0.05)
+        return found
+
+    def end(self) -> None:
+        """Wait for its end, and end what it may have left behind."""
+        self.process.join()
+        for connection in self.connections:
+            connection.close()
+        assert self.process.pid is not None
+        # A DataLoader's workers outlive a main process that was killed by seconds.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To its process group, or to itself where it has not made one yet."""
+        pid = self.process.pid
+        assert pid is not None
+        with suppress(ProcessLookupError):
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:
+                os.kill(pid, number)
+
+
+def launch(number: int, run: Run, resumed: bool = False) -> Worker:
+    """Start a run."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier try
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    count = run.spec.case.world_size
+    pipes = [context.Pipe() for _ in range(count if count == 1 else count + 1)]
+    ours, theirs = zip(*pipes, strict=True)
+    common = (run.spec.model_dump_json(), str(run.folder), os.getcwd())
+    if count == 1:
+        process = context.Process(target=start.worker, args=(*common, *theirs))
+    else:
+        # What torchrun makes of --standalone: any free port of this machine.
+        arguments = [
+            f"--nproc-per-node={count}",
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=localhost:0",
+            f"--rdzv-id={uuid.uuid4()}",
+        ]
+        last = (arguments, theirs[:-1], theirs[-1])
+        process = context.Process(target=start.launcher, args=(*common, *last))
+    with _main_hidden():
+        process.start()
+    for end in theirs:
+        end.close()
+    return Worker(number, run, process, list(ours), resumed)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the user's script again in workers that need none."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def stop(workers: Iterable[Worker], number: signal.Signals) -> None:
+    """Signal whole process groups and wait for them; what does not end in time is killed."""
+    workers = list(workers)
+    for worker in workers:
+        worker.signal(number)
+    deadline = time.monotonic() + _GRACE_S
+    for worker in workers:
+        worker.process.join(timeout=max(0.0, deadline - time.monotonic()))
+        worker.signal(signal.SIGKILL)  # the worker, or children that it left behind
+        worker.process.join()
