@@ -77,7 +77,8 @@ class _HookedProbe:
             raise RuntimeError("a probe watches one training; make a new one for another")
         inner = _unwrapped_model(model)
         # Hooks on a compiled model's inside would be compiled along; on its outside they are not.
-        called = _compiled(model) or inner
+        compiled = _compiled(model)
+        called = inner if compiled is None else compiled
         trained = [p for p in inner.parameters() if p.requires_grad]
         self.counts.parameters = sum(p.numel() for p in trained)
         self._attach(inner, called, _unwrapped_optimizer(optimizer))

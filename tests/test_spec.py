@@ -49,6 +49,8 @@ OTHER: dict[str, Any] = {
     "gradient_checkpointing": True,
     "save_every": 100,
     "compile": "inductor",
+    "sharding": "strided",
+    "schedule_per_process": True,
 }
 # For each field values that no recipe may have.
 BAD: list[tuple[str, Any]] = [
@@ -76,6 +78,8 @@ BAD: list[tuple[str, Any]] = [
     ("warmup_ratio", 1.0),
     ("eval_every", 0),
     ("eval_every", "step"),
+    ("sharding", "random"),
+    ("schedule_per_process", "perhaps"),
     ("compile", "onnx"),
     ("compile", True),
     ("save_every", 0),
@@ -215,6 +219,7 @@ def test_every_field_of_a_recipe_changes_every_key(field: str) -> None:
         {"options": {"data": "x"}},
         {"device": "cuda"},
         {"resume_at": 3},
+        {"world_size": 2},
     ],
 )
 def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
@@ -230,6 +235,7 @@ def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
         {"observe": "timing"},
         {"repeat": 2},
         {"resume_at": 3},
+        {"launcher": "accelerate"},
     ],
 )
 def test_every_field_of_a_run_changes_its_key(changes: dict[str, Any]) -> None:

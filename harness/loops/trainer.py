@@ -68,7 +68,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         eval_strategy=_EVALUATIONS.get(recipe.eval_every, "steps"),
         eval_steps=None if recipe.eval_every == "epoch" else recipe.eval_every,
         use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu else "nccl",
+        ddp_backend=None if workload.world_size == 1 else "gloo" if on_cpu else "nccl",
         average_tokens_across_devices=recipe.loss_average == "model",
         save_strategy="steps" if recipe.save_every else "no",
         save_steps=recipe.save_every or 1,
