@@ -6,6 +6,7 @@ Two numbers are the same when their bits are, so a NaN never hides behind `nan !
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.alignment import AlignedTrace, Alignment
 from harness.columns import as_numpy
+from harness.ranks import rank_of
 from harness.record import Evaluation, RunRecord
 from harness.units import digest
 
@@ -51,6 +53,8 @@ class Divergence(BaseModel):
 
     step: int
     micro_batch: int | None = None
+    rank: int | None = None
+    """Of several processes that train together, the one in which the two differ."""
     stage: str
     tensor: str | None = None
     """The first parameter, in the model's order, that differs there."""
@@ -98,9 +102,10 @@ def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDiffere
     Raises `RecordError` where a trace is damaged.
     """
     both = Alignment(reference, candidate)
+    sizes = [side.spec.case.world_size for side in (reference, candidate)]
     found = [
         *_initial_weights(both),
-        *_micro_batches(both),
+        *(_micro_batches(both, sizes[0]) if sizes[0] == sizes[1] else _whole_steps(both)),
         *_digests(both),
         *_scalars(both.steps),
         *_step_count(both),
@@ -122,7 +127,55 @@ def _initial_weights(both: Alignment) -> Iterator[StageDifference]:
     )
 
 
-def _micro_batches(both: Alignment) -> Iterator[StageDifference]:
+def _micro_batches(both: Alignment, world_size: int) -> Iterator[StageDifference]:
+    for found in _each_micro_batch(both):
+        first = found.first
+        if first is not None and first.micro_batch is not None and world_size > 1:
+            rank, number = rank_of(first.micro_batch, world_size)
+            first = first.model_copy(update={"rank": rank, "micro_batch": number})
+            found = found.model_copy(update={"first": first})
+        yield found
+
+
+def _whole_steps(both: Alignment) -> Iterator[StageDifference]:
+    """Where the two had other numbers of processes: which rows each step took, and its mean loss.
+
+    How a step was cut into micro-batches, and from which random numbers, differs by design.
+    """
+    sides = [_rows_and_losses(side.micro_batches) for side in (both.reference, both.candidate)]
+    common = sides[0].keys() & sides[1].keys()
+    if not common:
+        return
+    for stage, place in (("data_order", 0), ("loss", 1)):
+        steps = [s for s in sorted(common) if repr(sides[0][s][place]) != repr(sides[1][s][place])]
+        first = None
+        if steps:
+            one, two = (side[steps[0]] for side in sides)
+            first = Divergence(
+                step=steps[0],
+                stage=stage,
+                reference=one[place],
+                candidate=two[place],
+                max_ulp=ulp_distance(one[1], two[1]) if stage == "loss" else None,
+            )
+        yield StageDifference(stage=stage, compared=len(common), differing=len(steps), first=first)
+
+
+def _rows_and_losses(table: pa.Table) -> dict[int, tuple[list[int], float]]:
+    """For each step its rows in ascending order, and the mean of its losses weighted by rows."""
+    found: dict[int, tuple[list[int], float]] = {}
+    columns = (table[name].to_pylist() for name in ("step", "sample_ids", "loss"))
+    parts: dict[int, list[tuple[list[int], float]]] = {}
+    for step, ids, loss in zip(*columns, strict=True):
+        parts.setdefault(step, []).append((ids, loss))
+    for step, several in parts.items():
+        count = sum(len(ids) for ids, _ in several)
+        mean = math.fsum(len(ids) * loss for ids, loss in several) / count if count else math.nan
+        found[step] = (sorted(row for ids, _ in several for row in ids), mean)
+    return found
+
+
+def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
     trace = both.micro_batches
     if not len(trace):
         return
@@ -180,14 +233,36 @@ def _digests(both: Alignment) -> Iterator[StageDifference]:
         # A step's digest covers its tensors' digests, but a record may have been edited.
         tensors = _differing_tensors(both, column)
         steps = rows.keys() | {step for step in tensors if step or stage != "weights"}
+        dissent = _dissenting(both, column)
         first = None
-        if steps:
+        if dissent and (not steps or dissent[0][0] < min(steps)):
+            step, rank, _ = dissent[0]
+            together = [name for at, on, name in dissent if (at, on) == (step, rank)]
+            first = _tensor_divergence(step, stage, together, (None, None)).model_copy(
+                update={"rank": rank}
+            )
+            steps = steps | {place[0] for place in dissent}
+        elif steps:
             step = min(steps)
             values = trace.pair(stage, rows[step]) if step in rows else (None, None)
             first = _tensor_divergence(
                 step, stage, tensors.get(step, []), (_shown(values[0]), _shown(values[1]))
             )
         yield StageDifference(stage=stage, compared=len(trace), differing=len(steps), first=first)
+
+
+def _dissenting(both: Alignment, column: str) -> list[tuple[int, int, str]]:
+    """Step, rank and tensor where a process dissents from its first one on one side alone."""
+    sides = []
+    for record in (both.reference, both.candidate):
+        table = record.dissent
+        columns = (table[name].to_pylist() for name in ("step", "rank", "tensor", column))
+        rows = zip(*columns, strict=True)
+        sides.append({(at, on, name): value for at, on, name, value in rows if value is not None})
+    keys = dict.fromkeys([*sides[0], *sides[1]])
+    return sorted(
+        (key for key in keys if sides[0].get(key) != sides[1].get(key)), key=lambda key: key[:2]
+    )
 
 
 def _differing_tensors(both: Alignment, column: str) -> dict[int, list[str]]:

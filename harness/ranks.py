@@ -112,16 +112,17 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> Iterator[pa.Table
     )
     if not len(right):
         return
-    differs = np.zeros(len(right), dtype=bool)
-    for name in _DIGESTS:
-        differs |= as_numpy(left[name]) != as_numpy(right[name])
-    if not differs.any():
+    equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in _DIGESTS}
+    agreed = np.logical_and.reduce(list(equal.values()))
+    if agreed.all():
         return
-    found = right.filter(pa.array(differs))
+    rows = pa.array(~agreed)
     columns = {
-        "step": found["step"],
-        "rank": pa.array(np.full(len(found), rank), pa.int16()),
-        "tensor": found["tensor"].cast(pa.string()),
-        **{name: found[name] for name in _DIGESTS},
+        "step": right["step"].filter(rows),
+        "rank": pa.array(np.full(int((~agreed).sum()), rank), pa.int16()),
+        "tensor": right["tensor"].filter(rows).cast(pa.string()),
     }
+    for name in _DIGESTS:
+        values = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
+        columns[name] = values
     yield pa.table(columns, schema=SCHEMAS["dissent"])

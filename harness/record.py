@@ -15,7 +15,7 @@ Traces, one row each:
 - `tensors`: one parameter at one step; step 0 holds the initial weights.
 - `timings`: seconds of each step, in a timing run only.
 - `dissent`: where several processes trained together, what one of them held otherwise than the
-  first at the end of a step; empty where they agree.
+  first at the end of a step, with a null for what it held alike; empty where they agree.
 
 With N processes the micro-batch number m of rank r is N * (m - 1) + r + 1, so that they stand in
 the order of micro-batch, then rank. Gradients are then the reduced ones.

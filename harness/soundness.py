@@ -88,6 +88,10 @@ def doubts_about(record: RunRecord) -> Iterator[str]:
         yield from _still(micro, "loss")
         for name in ("gradients", "weights", "optimizer_state"):
             yield from _still(steps, name)
+    dissent = record.dissent
+    if len(dissent):
+        step, rank, tensor = (dissent[name][0].as_py() for name in ("step", "rank", "tensor"))
+        yield f"its processes part: from step {step} on rank {rank} holds another {tensor}"
     ids = pc.list_flatten(micro["sample_ids"])
     unknown = int(np.count_nonzero(as_numpy(ids) == -1))
     if unknown:

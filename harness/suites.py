@@ -229,6 +229,47 @@ _KNOWN: dict[str, tuple[str, dict[str, Any], dict[str, dict[str, Any]], str]] = 
 }
 
 
+_PADDED_ACCUMULATED = {"packing": False, "gradient_accumulation_steps": 2}
+_LOSS_TIMES_PROCESSES = (
+    "With average_tokens_across_devices, its default, the Trainer multiplies the loss by the number "
+    "of processes where the model takes extra arguments for it, and a BERT head does not divide it "
+    "(transformers 5.23). Measured: gradients twice as large on two processes. Remedy, applied in "
+    "matched conventions: model.accepts_loss_kwargs = False before the Trainer is built."
+)
+_SCHEDULE_PER_PROCESS = (
+    "A scheduler that Accelerate prepared steps once for each process (accelerate 1.15), and this "
+    "one was given the number of updates. Measured: from step 2 on the learning rate falls twice as "
+    "fast on two processes. Remedy, applied in matched conventions: do not prepare it."
+)
+_OTHER_SHARDING = (
+    "DistributedSampler gives each process every second row, Accelerate every second batch, with "
+    "rows of the beginning repeated to fill the last round. Measured: other rows from step 1 on, "
+    "and other counts of samples."
+)
+# On two processes, 84 rows at 8: 6 updates an epoch, the last of them filled up.
+_TWO_PROCESSES: dict[str, dict[str, Any]] = {
+    "course": {},
+    "accumulate-2": {"gradient_accumulation_steps": 2},
+    "accumulate-4-short-window": {"gradient_accumulation_steps": 4},
+    "clip-bites": {"max_grad_norm": 0.05},
+    "clip-off-sgd": {"max_grad_norm": None, "optimizer": "sgd", "learning_rate": 0.05},
+    "evaluate-every-2": {"eval_every": 2},
+    "evaluate-each-epoch-workers": {"eval_every": "epoch", "num_workers": 1},
+    "odd-rows": {"train_rows": 83, "eval_rows": 37, "per_device_batch_size": 3},
+    "fewer-rows-than-a-round": {"train_rows": 11, "num_epochs": 4},
+    "drop-last": {"drop_last": True},
+    "bf16": {"precision": "bf16"},
+    "label-smoothing-cosine-warmup": {
+        "label_smoothing": 0.1,
+        "lr_schedule": "cosine",
+        "warmup_steps": 4,
+        "weight_decay": 0.1,
+    },
+    "max-steps": {"max_steps": 8, "sampler": "sequential"},
+    "compiled": {"compile": "aot_eager"},
+}
+
+
 def _case(name: str, workload: str, settings: dict[str, Any], **more: Any) -> Case:
     few = {"train_rows": 84, "eval_rows": 40, "num_epochs": 2}
     chosen = with_settings(cases()[workload], {**few, **settings})
@@ -253,5 +294,40 @@ def _resume() -> list[Case]:
     ]
 
 
-SUITES: dict[str, Callable[[], list[Case]]] = {"matrix": _matrix, "resume": _resume}
+def _two_processes() -> list[Case]:
+    def two(name: str, settings: dict[str, Any], **more: Any) -> Case:
+        return _case(name, "paraphrase", settings, world_size=2, **more)
+
+    trainer, accelerated = {"loss_average": "model"}, {"schedule_per_process": True}
+    return [
+        *(two(name, settings) for name, settings in _TWO_PROCESSES.items()),
+        two("resume-mid-epoch", {"num_workers": 1}, resume_at=3),
+        two("resume-epoch-end-accumulate-2", {"gradient_accumulation_steps": 2}, resume_at=3),
+        _case("gpt2-padded-accumulate-2", "causal_lm", _PADDED_ACCUMULATED, world_size=2),
+        two(
+            "loss-times-processes",
+            {},
+            overrides={"trainer": trainer},
+            note=_LOSS_TIMES_PROCESSES,
+        ),
+        two(
+            "schedule-steps-per-process",
+            {},
+            overrides={"accelerated": accelerated},
+            note=_SCHEDULE_PER_PROCESS,
+        ),
+        two(
+            "other-sharding",
+            {},
+            overrides={"plain": {"sharding": "strided"}},
+            note=_OTHER_SHARDING,
+        ),
+    ]
+
+
+SUITES: dict[str, Callable[[], list[Case]]] = {
+    "matrix": _matrix,
+    "resume": _resume,
+    "two-processes": _two_processes,
+}
 """Suites by name, each made when it is asked for."""

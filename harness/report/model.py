@@ -204,6 +204,8 @@ def sentence(comparison: Comparison) -> str:
     where = f"step {first.step}"
     if first.micro_batch is not None:
         where += f", micro-batch {first.micro_batch}"
+    if first.rank is not None:
+        where += f", rank {first.rank}"
     place = first.stage
     if first.tensor is not None:
         place += f" of {first.tensor}"
