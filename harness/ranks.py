@@ -16,9 +16,10 @@ import pyarrow as pa
 from harness.columns import as_numpy
 from harness.record import SCHEMAS, Header, RecordWriter, RunRecord
 
-__all__ = ["gather", "rank_folder", "rank_of"]
+__all__ = ["gather", "is_aftermath", "rank_folder", "rank_of"]
 
 FOLDER = "ranks"
+_AFTERMATH = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
 _DIGESTS = ("gradient", "weight", "optimizer_state")
 
 
@@ -30,6 +31,11 @@ def rank_folder(folder: Path, rank: int) -> Path:
 def rank_of(micro_batch: int, world_size: int) -> tuple[int, int]:
     """Rank, and number of the micro-batch on it, of a micro-batch of a gathered record."""
     return (micro_batch - 1) % world_size, (micro_batch - 1) // world_size + 1
+
+
+def is_aftermath(error: str) -> bool:
+    """Whether a process failed because another one had ended, as gloo and NCCL say it."""
+    return any(words in error for words in _AFTERMATH)
 
 
 def gather(folder: Path, world_size: int) -> None:
@@ -57,9 +63,10 @@ def _header(records: Sequence[RunRecord]) -> Header:
     first = headers[0]
     samples = sum(header.samples for header in headers)
     rows = round(first.samples / first.epochs) if first.epochs else 0
-    worst = next((h for h in headers if h.status == "failed"), None) or next(
-        (h for h in headers if h.status == "interrupted"), first
-    )
+    failed = [header for header in headers if header.status == "failed"]
+    failed.sort(key=lambda header: is_aftermath(header.error or ""))
+    cut = [header for header in headers if header.status == "interrupted"]
+    worst = [*failed, *cut, first][0]
     rank = headers.index(worst)
     return first.model_copy(
         update={

@@ -150,7 +150,7 @@ def _own_error(run: Run) -> str:
             header = RunRecord(ranks.rank_folder(run.folder, rank)).header
         except RecordError:
             continue
-        if header.error and "closed by peer" not in header.error:  # it was not the first to end
+        if header.error and not ranks.is_aftermath(header.error):
             return f"rank {rank}: {header.error}"
     return ""
 
@@ -161,18 +161,20 @@ def _ending(code: int) -> str:
 
 def _give_up(worker: Worker, timeout_s: float) -> None:
     """End a run that hangs; its record says where each of its processes was."""
-    stacks = worker.where()
+    answers = worker.where()
     worker.signal(signal.SIGKILL)
     worker.end()
     places = []
     for rank in range(worker.run.spec.case.world_size):
-        step = worker.steps.get(rank, 0)
-        if rank in stacks:
-            place = " ".join(stacks[rank][-1].split("\n")[0].split()) if stacks[rank] else "its end"
-        else:
-            place = "a place from which it does not answer"
-        places.append(f"rank {rank} after step {step} at {place}")
-    words = "\n\n".join(f"rank {rank}:\n{''.join(stack)}" for rank, stack in stacks.items())
+        place = f"rank {rank} does not answer"
+        if rank in answers:
+            innermost = (answers[rank]["stack"] or ["its end"])[-1]
+            where = innermost.strip().partition("\n")[0]
+            place = f"rank {rank} after step {answers[rank]['step']} at {where}"
+        places.append(place)
+    words = "\n\n".join(
+        f"rank {rank}:\n{''.join(answer['stack'])}" for rank, answer in answers.items()
+    )
     _write_failure(worker.run, f"no step for {timeout_s:g} s: {'; '.join(places)}", words)
 
 

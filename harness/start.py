@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness.ranks import rank_folder
 __all__ = ["LOG", "launcher", "worker"]
 
 LOG = "log.txt"
+_LAST_S = 2.0  # who fails because another one was killed ends after it, so that it is noticed first
 _VARIABLES = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # must stand before the process first touches CUDA
@@ -71,6 +73,7 @@ def _rank(spec: str, folder: str, home: str, connections: Sequence[Connection]) 
 
     code = main(spec, folder, connections[rank])
     if code:
+        time.sleep(_LAST_S)
         sys.exit(code)
 
 

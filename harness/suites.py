@@ -231,15 +231,15 @@ _KNOWN: dict[str, tuple[str, dict[str, Any], dict[str, dict[str, Any]], str]] = 
 
 _PADDED_ACCUMULATED = {"packing": False, "gradient_accumulation_steps": 2}
 _LOSS_TIMES_PROCESSES = (
-    "With average_tokens_across_devices, its default, the Trainer multiplies the loss by the number "
-    "of processes where the model takes extra arguments for it, and a BERT head does not divide it "
-    "(transformers 5.23). Measured: gradients twice as large on two processes. Remedy, applied in "
-    "matched conventions: model.accepts_loss_kwargs = False before the Trainer is built."
+    "With average_tokens_across_devices, its default, the Trainer multiplies the loss by the "
+    "number of processes where the model takes extra arguments for it, and a BERT head does not "
+    "divide it (transformers 5.23). Measured: gradients twice as large on two processes. Remedy, "
+    "applied in matched conventions: model.accepts_loss_kwargs = False before the Trainer is built."
 )
 _SCHEDULE_PER_PROCESS = (
     "A scheduler that Accelerate prepared steps once for each process (accelerate 1.15), and this "
-    "one was given the number of updates. Measured: from step 2 on the learning rate falls twice as "
-    "fast on two processes. Remedy, applied in matched conventions: do not prepare it."
+    "one was given the number of updates. Measured: from step 2 on the learning rate falls twice "
+    "as fast on two processes. Remedy, applied in matched conventions: do not prepare it."
 )
 _OTHER_SHARDING = (
     "DistributedSampler gives each process every second row, Accelerate every second batch, with "

@@ -53,6 +53,7 @@ class _Parent:
         self._connection = connection
         self._one_at_a_time = threading.Lock()
         self._told_at = 0.0
+        self._step = 0
         self._thread = threading.get_ident()
         threading.Thread(target=self._answer, daemon=True).start()
 
@@ -64,6 +65,7 @@ class _Parent:
     def progress(self, step: int, total: int) -> None:
         """At most a few times a second, and always at the end."""
         now = time.monotonic()
+        self._step = step
         if step == total or now - self._told_at >= _PROGRESS_EVERY_S:
             self._told_at = now
             self.tell("step", step=step, total=total)
@@ -75,7 +77,7 @@ class _Parent:
                 self._connection.recv_bytes()
                 frame = sys._current_frames().get(self._thread)
                 stack = traceback.format_stack(frame) if frame else []
-                self.tell("where", stack=stack)
+                self.tell("where", step=self._step, stack=stack)
         except (EOFError, OSError):
             os._exit(3)
 

@@ -62,8 +62,6 @@ class Worker:
     """Whether it has told that it ends itself, as its run's spec asks."""
     heard_at: float = field(default_factory=time.monotonic)
     """When it last told of progress, by the monotonic clock, in seconds."""
-    steps: dict[int, int] = field(default_factory=dict)
-    """The last step that each rank told of."""
     exit_codes: dict[str, int] = field(default_factory=dict)
     """How ranks ended that failed, as their launcher tells it."""
 
@@ -72,29 +70,28 @@ class Worker:
         for rank, connection in enumerate(self.connections):
             with suppress(EOFError, OSError):  # it ended
                 while connection.poll():
-                    yield rank, self._note(rank, json.loads(connection.recv_bytes()))
+                    yield rank, self._note(json.loads(connection.recv_bytes()))
 
-    def _note(self, rank: int, event: dict[str, Any]) -> dict[str, Any]:
+    def _note(self, event: dict[str, Any]) -> dict[str, Any]:
         self.heard_at = time.monotonic()
         self.dying = self.dying or event["event"] == "dying"
-        if event["event"] == "step":
-            self.steps[rank] = event["step"]
         if event["event"] == "ranks_failed":
             self.exit_codes = event["exit_codes"]
         return event
 
-    def where(self) -> dict[int, list[str]]:
-        """Ask each process for its stack; the innermost call last. Who gives none says nothing."""
+    def where(self) -> dict[int, dict[str, Any]]:
+        """Ask each process, by rank, for its `step` and `stack`, the innermost call last.
+
+        Who hangs outside of Python does not answer.
+        """
         asked = self.connections[: self.run.spec.case.world_size]
         for connection in asked:
             with suppress(OSError):
                 connection.send_bytes(b"where")
-        found: dict[int, list[str]] = {}
+        found: dict[int, dict[str, Any]] = {}
         deadline = time.monotonic() + _ANSWER_S
         while len(found) < len(asked) and time.monotonic() < deadline:
-            for rank, event in self.events():
-                if event["event"] == "where":
-                    found[rank] = event["stack"]
+            found |= {rank: event for rank, event in self.events() if event["event"] == "where"}
             time.sleep(0.05)
         return found
 
