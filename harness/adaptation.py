@@ -55,6 +55,12 @@ def adapt(workload: Workload, recipe: Recipe) -> Workload:
             f"{workload.world_size} processes",
             "take seeded",
         )
+    if recipe.parallel == "fsdp2" and recipe.save_every is not None:
+        raise SpecError(
+            "a model that is shared out is not saved yet",
+            "parallel=fsdp2",
+            "set save_every to none",
+        )
     if recipe.frozen is not None:
         names = [name for name, _ in workload.model.named_parameters()]
         frozen = [name for name in names if name.startswith(recipe.frozen)]

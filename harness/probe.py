@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from harness import fingerprint
@@ -231,8 +232,9 @@ class TraceProbe(_HookedProbe):
     def _read_gradient(self, parameter: Tensor) -> None:
         assert parameter.grad is not None
         name = self._names[parameter]
-        self._gradients[name] = fingerprint.of_tensor(parameter.grad)
-        self._norms[name] = torch.linalg.vector_norm(parameter.grad)
+        gradient = _whole(parameter.grad)
+        self._gradients[name] = fingerprint.of_tensor(gradient)
+        self._norms[name] = torch.linalg.vector_norm(gradient)
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         rates = [float(group["lr"]) for group in optimizer.param_groups]
@@ -266,7 +268,13 @@ class TraceProbe(_HookedProbe):
         columns: dict[str, list[int]] = {"gradients": [], "weights": [], "optimizer_state": []}
         named = {name: tensor for tensor, name in self._names.items()} | self._buffers
         digests_of = fingerprint.of_parameters(
-            [(tensor, optimizer.state.get(tensor, {})) for tensor in named.values()]
+            [
+                (
+                    _whole(tensor),
+                    {key: _whole(value) for key, value in optimizer.state.get(tensor, {}).items()},
+                )
+                for tensor in named.values()
+            ]
         )
         for name, (weight, state) in zip(named, digests_of, strict=True):
             gradient = self._gradients.get(name, 0)
@@ -282,6 +290,11 @@ class TraceProbe(_HookedProbe):
             columns["weights"].append(weight)
             columns["optimizer_state"].append(state)
         return {name: fingerprint.combined(digests) for name, digests in columns.items()}
+
+
+def _whole(value: Any) -> Any:
+    """A tensor of which each process holds a share, put together; all must ask for it alike."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def _at_the_very_end_of_backward(action: Callable[[], None]) -> None:

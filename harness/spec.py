@@ -81,6 +81,9 @@ class Recipe(_Frozen):
     """Order of the rows: a permutation drawn from a generator of its own seeded with `data_seed` +
     epoch; a permutation drawn from torch's global generator; the order of the set; or rows of like
     length together, drawn from the global generator."""
+    parallel: Literal["ddp", "fsdp2"] = "ddp"
+    """How several processes hold the model: each one all of it (`DistributedDataParallel`), or each
+    its share of every tensor (`fully_shard`)."""
     sharding: Literal["dealt", "strided"] = "dealt"
     """Which rows a process trains on, of several: whole batches are dealt out in turn, and rows of
     the epoch's beginning fill up the last round, as Accelerate does; or each takes every so many-th

@@ -241,6 +241,11 @@ _SCHEDULE_PER_PROCESS = (
     "one was given the number of updates. Measured: from step 2 on the learning rate falls twice "
     "as fast on two processes. Remedy, applied in matched conventions: do not prepare it."
 )
+_NORM_OF_SHARES = (
+    "The norm by which gradients are clipped is the root of summed squares; where each process "
+    "holds a share of every tensor the squares are summed in another order. Measured: identical "
+    "until a step clips, and for all steps where clipping is off."
+)
 _OTHER_SHARDING = (
     "DistributedSampler gives each process every second row, Accelerate every second batch, with "
     "rows of the beginning repeated to fill the last round. Measured: other rows from step 1 on, "
@@ -298,12 +303,15 @@ def _two_processes() -> list[Case]:
     def two(name: str, settings: dict[str, Any], **more: Any) -> Case:
         return _case(name, "paraphrase", settings, world_size=2, **more)
 
+    fsdp2 = {"parallel": "fsdp2"}
     trainer, accelerated = {"loss_average": "model"}, {"schedule_per_process": True}
     return [
         *(two(name, settings) for name, settings in _TWO_PROCESSES.items()),
         two("resume-mid-epoch", {"num_workers": 1}, resume_at=3),
         two("resume-epoch-end-accumulate-2", {"gradient_accumulation_steps": 2}, resume_at=3),
         _case("gpt2-padded-accumulate-2", "causal_lm", _PADDED_ACCUMULATED, world_size=2),
+        two("fsdp2-in-plain", {"max_grad_norm": None}, overrides={"plain": fsdp2}),
+        two("fsdp2-in-plain-clipped", {}, overrides={"plain": fsdp2}, note=_NORM_OF_SHARES),
         two(
             "loss-times-processes",
             {},

@@ -163,13 +163,12 @@ def _train_here(
         try:
             with interruption.held():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
-            if place.rank == 0:
-                final = evaluate_model(workload, spec.recipe, model)
-                warnings += _collapse(final)
-                probe.counts.evaluations.append(
-                    Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
-                )
+            final = evaluate_model(workload, spec.recipe, model)
             facts["status"] = "completed"
+            warnings += _collapse(final)
+            probe.counts.evaluations.append(
+                Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
+            )
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
                 raise  # the loop cannot do what was asked, and no work is lost

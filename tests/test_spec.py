@@ -50,6 +50,7 @@ OTHER: dict[str, Any] = {
     "save_every": 100,
     "compile": "inductor",
     "sharding": "strided",
+    "parallel": "fsdp2",
     "schedule_per_process": True,
 }
 # For each field values that no recipe may have.
@@ -79,6 +80,7 @@ BAD: list[tuple[str, Any]] = [
     ("eval_every", 0),
     ("eval_every", "step"),
     ("sharding", "random"),
+    ("parallel", "tensor"),
     ("schedule_per_process", "perhaps"),
     ("compile", "onnx"),
     ("compile", True),

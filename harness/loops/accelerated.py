@@ -46,6 +46,12 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             f"sharding={recipe.sharding}",
             "set sharding to dealt",
         )
+    if recipe.parallel != "ddp":
+        raise SpecError(
+            "Accelerate shards a model on GPUs alone, and this loop does not ask it to",
+            f"parallel={recipe.parallel}",
+            "set parallel to ddp",
+        )
     accumulation = recipe.gradient_accumulation_steps
     accelerator = Accelerator(
         cpu=workload.device.type == "cpu",

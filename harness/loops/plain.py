@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, RandomSampler
 
@@ -43,7 +45,9 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     if recipe.gradient_checkpointing:
         workload.model.gradient_checkpointing_enable({"use_reentrant": False})
     called: Any = model  # and what else stands around it in training
-    if workload.world_size > 1:
+    if workload.world_size > 1 and recipe.parallel == "fsdp2":
+        fully_shard(model, mesh=init_device_mesh(workload.device.type, (workload.world_size,)))
+    elif workload.world_size > 1:
         called = DistributedDataParallel(called)
     if recipe.compile:
         called = torch.compile(called, backend=recipe.compile)
@@ -70,7 +74,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             for number, batch in enumerate(window, start=1):
                 batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
                 # Several processes average their gradients once an update, in its last backward.
-                wait = workload.world_size > 1 and number < len(window)
+                wait = isinstance(called, DistributedDataParallel) and number < len(window)
                 with called.no_sync() if wait else contextlib.nullcontext():
                     with autocast(workload, recipe):
                         loss = forward(called, batch, workload, recipe, num_labels)

@@ -35,6 +35,12 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             f"sharding={recipe.sharding}",
             "set sharding to dealt",
         )
+    if recipe.parallel != "ddp":
+        raise SpecError(
+            "Accelerate shards a model on GPUs alone, and this loop does not ask it to",
+            f"parallel={recipe.parallel}",
+            "set parallel to ddp",
+        )
     on_cpu = workload.device.type == "cpu"
     warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 the Trainer takes it for a share
     shape: str = recipe.lr_schedule
