@@ -24,7 +24,7 @@ from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
 from harness.runner import TIMEOUT_S
 from harness.session import compare_folders, run_cases
-from harness.spec import Case, Conventions, Recipe
+from harness.spec import Case, Conventions, Recipe, RunSpec
 from harness.suites import SUITES
 
 __all__ = ["main"]
@@ -32,6 +32,7 @@ __all__ = ["main"]
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
 DEVICES = tuple(get_args(Case.model_fields["device"].annotation))
 
+LAUNCHERS = tuple(get_args(RunSpec.model_fields["launcher"].annotation))
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 
 app = typer.Typer(
@@ -141,8 +142,15 @@ def run_command(
     ] = "plain,accelerated,trainer",
     device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
     processes: Annotated[
-        int, typer.Option(min=1, help="How many train one model together, started by torchrun.")
+        int, typer.Option(min=1, help="How many train one model together, each on its rows.")
     ] = 1,
+    launcher: Annotated[
+        str, typer.Option(help=f"What starts them: one of {', '.join(LAUNCHERS)}.")
+    ] = LAUNCHERS[0],
+    launcher_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A configuration file for accelerate launch."),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option(min=1, metavar="SECONDS", help="End a run that takes no step for so long."),
@@ -194,6 +202,12 @@ def run_command(
     """
     if conventions not in get_args(Conventions):
         raise unknown_name("conventions", conventions, get_args(Conventions))
+    if launcher not in LAUNCHERS:
+        raise unknown_name("launcher", launcher, LAUNCHERS)
+    if launcher_config is not None and launcher != "accelerate":
+        raise SpecError(
+            "--launcher-config is for accelerate launch", launcher, "add --launcher accelerate"
+        )
     if device not in DEVICES:
         raise unknown_name("device", device, DEVICES)
     if suite is not None and suite not in SUITES:
@@ -223,6 +237,8 @@ def run_command(
         suite=suite is not None,
         resume=resume,
         timeout_s=timeout,
+        launcher=launcher,
+        launcher_config=launcher_config,
     )
     return _show(report, folder)
 

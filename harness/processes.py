@@ -11,11 +11,14 @@ from typing import Any
 
 import torch
 import torch.distributed
+from accelerate.commands.config.config_args import load_config_from_file
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import elastic_launch
 from torch.distributed.run import config_from_args, parse_args
 
-__all__ = ["Place", "joined", "torchrun"]
+from harness.errors import SpecError
+
+__all__ = ["Place", "check_accelerate_arguments", "joined", "torchrun"]
 
 _PATIENCE = timedelta(hours=24)  # whoever hangs is found by the parent, which ends them all
 
@@ -66,3 +69,18 @@ def torchrun(
     except ChildFailedError as error:
         return {rank: failure.exitcode for rank, failure in error.failures.items()}
     return {}
+
+
+def check_accelerate_arguments(arguments: Sequence[str]) -> None:
+    """Raise `SpecError` where `accelerate launch` will not read its configuration file."""
+    for argument in arguments:
+        name, _, path = argument.partition("=")
+        if name == "--config_file":
+            try:
+                load_config_from_file(path)
+            except (ValueError, TypeError, KeyError) as error:
+                raise SpecError(
+                    "accelerate launch must be able to read its configuration",
+                    error,
+                    "make one with `accelerate config --config_file FILE`",
+                ) from None

@@ -139,7 +139,7 @@ def _finish(worker: Worker) -> None:
         for folder in sorted((run.folder / ranks.FOLDER).glob("*"))
     ]
     words.append(f"launcher:\n{_last_words(run.folder)}")
-    error = _own_error(run) or "; ".join(told) or "its processes could not be started"
+    error = _own_error(run) or "; ".join(told) or "its processes did not all end well"
     _write_failure(run, error, "\n\n".join(words))
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import yaml
 from rich.console import Console
 
 from harness import catalogue
@@ -38,6 +40,8 @@ def run_cases(
     suite: bool = False,
     resume: bool = False,
     timeout_s: float = TIMEOUT_S,
+    launcher: str = "torchrun",
+    launcher_config: Path | None = None,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
@@ -55,15 +59,20 @@ def run_cases(
         )
     if not loops:
         raise SpecError("a run needs a loop", "none", "pass --loops plain,trainer")
+    launched: dict[str, Any] = {"launcher": launcher}
+    if launcher_config is not None:
+        launched["launcher_config"] = str(_checked(launcher_config))
     planned = []
     for case in cases:
         seen: dict[str, int] = {}
         for name in loops:
             seen[name] = seen.get(name, 0) + 1
-            planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name]))
+            planned.append(
+                catalogue.run_spec(case, name, conventions, repeat=seen[name], **launched)
+            )
         if case.resume_at is not None:
             planned += [
-                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at)
+                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, **launched)
                 for name in seen
             ]
     with _output_folder(out, cases[0].name, again=suite or resume) as folder:
@@ -80,6 +89,22 @@ def run_cases(
                 _report_runs(runs, folder, command)
             raise
         return _report_runs(runs, folder, command), folder
+
+
+def _checked(config: Path) -> Path:
+    """A configuration file of Accelerate's that can be read. Raises `SpecError`."""
+    remedy = "make one with `accelerate config --config_file FILE`"
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except OSError:
+        raise SpecError("--launcher-config takes a file", config, remedy) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError("a launcher's configuration is YAML", error, remedy) from None
+    if not isinstance(content, dict) or "distributed_type" not in content:
+        raise SpecError(
+            "a launcher's configuration is a mapping with distributed_type", config, remedy
+        )
+    return config.resolve()
 
 
 def _is_done(run: Run) -> bool:

@@ -188,6 +188,8 @@ class RunSpec(_Frozen):
     """Whether the loop follows the recipe to the letter, or keeps its framework's habits."""
     launcher: Literal["torchrun", "accelerate"] = "torchrun"
     """What starts the processes, where there are several."""
+    launcher_config: str | None = None
+    """A configuration file for `accelerate launch`; None: as it finds one by itself."""
     observe: Literal["trace", "timing"] = "trace"
     """What the probe records. Values and times never come from the same run."""
     repeat: int = Field(1, ge=1)

@@ -6,20 +6,23 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
+from harness.errors import SpecError
 from harness.ranks import rank_folder
 
-__all__ = ["LOG", "launcher", "worker"]
+__all__ = ["LOG", "accelerate_launch", "launcher", "worker"]
 
 LOG = "log.txt"
 _LAST_S = 2.0  # who fails because another one was killed ends after it, so that it is noticed first
+_ADDRESS, _KEY = "HARNESS_ADDRESS", "HARNESS_KEY"
 _VARIABLES = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # must stand before the process first touches CUDA
@@ -50,7 +53,7 @@ def launcher(
     """Do what the command `torchrun` does with `arguments`, here, and have each process train.
 
     `connections`: one for each process, by its rank. It tells the parent by `own` how each process
-    that failed has ended. Ends with exit code 0 where all of them did.
+    that failed has ended, as far as it knows. Ends with exit code 0 where all of them did.
     """
     _settle(Path(folder), home)
     threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
@@ -62,16 +65,78 @@ def launcher(
     sys.exit(3 if codes else 0)
 
 
+def accelerate_launch(
+    spec: str,
+    folder: str,
+    home: str,
+    arguments: Sequence[str],
+    connections: Sequence[Connection],
+    own: Connection,
+) -> None:
+    """As `launcher`, by the command `accelerate launch` with `arguments`.
+
+    It starts each process as a new interpreter, which fetches its connection here.
+    """
+    _settle(Path(folder), home)
+    threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
+    from harness.processes import check_accelerate_arguments
+
+    try:
+        check_accelerate_arguments(arguments)
+    except SpecError as error:
+        own.send_bytes(json.dumps({"event": "refused", "message": str(error)}).encode())
+        sys.exit(2)
+    key = multiprocessing.current_process().authkey
+    with Listener(authkey=key) as listener:
+        command = [sys.executable, "-m", "accelerate.commands.launch", *arguments]
+        variables = {_ADDRESS: str(listener.address), _KEY: key.hex()}
+        started = subprocess.Popen(
+            [*command, "--module", "harness.start"], env={**os.environ, **variables}
+        )
+        threading.Thread(
+            target=_hand_out, args=(listener, (spec, folder, home), connections), daemon=True
+        ).start()
+        code = started.wait()
+    sys.exit(3 if code else 0)
+
+
+def _hand_out(
+    listener: Listener, common: tuple[str, ...], connections: Sequence[Connection]
+) -> None:
+    """Give each process that asks what it needs."""
+    for _ in connections:
+        with listener.accept() as asking:
+            rank = asking.recv()
+            asking.send((*common, connections[rank]))
+            asking.recv()  # until it has them
+
+
+def fetch_and_train() -> None:
+    """What each process does that `accelerate launch` started."""
+    key = bytes.fromhex(os.environ[_KEY])
+    multiprocessing.current_process().authkey = key
+    rank = int(os.environ["RANK"])
+    with Client(os.environ[_ADDRESS], authkey=key) as asking:
+        asking.send(rank)
+        spec, folder, home, connection = asking.recv()
+        asking.send("thanks")
+    _train(rank, spec, folder, home, connection)
+
+
 def _rank(spec: str, folder: str, home: str, connections: Sequence[Connection]) -> None:
     """One process of several: as `worker`, with a log of its own."""
     rank = int(os.environ["RANK"])
     for number, connection in enumerate(connections):
         if number != rank:
             connection.close()
+    _train(rank, spec, folder, home, connections[rank])
+
+
+def _train(rank: int, spec: str, folder: str, home: str, connection: Connection) -> None:
     _settle(rank_folder(Path(folder), rank), home, leads=False)
     from harness.worker import main
 
-    code = main(spec, folder, connections[rank])
+    code = main(spec, folder, connection)
     if code:
         time.sleep(_LAST_S)
         sys.exit(code)
@@ -101,3 +166,7 @@ def _end_with_parent(own: Any) -> None:
         own.recv_bytes()
     except (EOFError, OSError):
         os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    fetch_and_train()

@@ -104,7 +104,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
 
     Raises `SpecError`, with no record left, where the spec cannot be run here at all.
     """
-    device = _device(spec.case.device, spec.recipe)
+    device = _device(spec.case.device, spec.recipe, spec.case.world_size)
     with joined(spec.case.world_size, device) as place:
         return _train_here(spec, folder, parent, device, place)
 
@@ -305,7 +305,7 @@ def _collapse(scores: Scores) -> list[str]:
     ]
 
 
-def _device(name: str, recipe: Recipe) -> torch.device:
+def _device(name: str, recipe: Recipe, world_size: int) -> torch.device:
     if name == "cpu" and recipe.precision == "fp16":
         raise SpecError(
             "precision fp16 needs a GPU", "device cpu", "pass --device cuda, or set precision=bf16"
@@ -316,7 +316,17 @@ def _device(name: str, recipe: Recipe) -> torch.device:
             f"torch {torch.__version__} without one",
             "pass --device cpu",
         )
-    return torch.device(name)
+    if name == "cpu":
+        return torch.device(name)
+    if world_size > torch.cuda.device_count():
+        raise SpecError(
+            "each process needs a CUDA device of its own",
+            f"{world_size} processes and {torch.cuda.device_count()} devices",
+            "lower --processes",
+        )
+    device = torch.device(name, int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
 
 
 def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir: Path) -> Workload:

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -129,20 +130,35 @@ def launch(number: int, run: Run, resumed: bool = False) -> Worker:
     if count == 1:
         process = context.Process(target=start.worker, args=(*common, *theirs))
     else:
-        # What torchrun makes of --standalone: any free port of this machine.
-        arguments = [
-            f"--nproc-per-node={count}",
-            "--rdzv-backend=c10d",
-            "--rdzv-endpoint=localhost:0",
-            f"--rdzv-id={uuid.uuid4()}",
-        ]
-        last = (arguments, theirs[:-1], theirs[-1])
-        process = context.Process(target=start.launcher, args=(*common, *last))
+        last = (_arguments(run.spec), theirs[:-1], theirs[-1])
+        by_torchrun = run.spec.launcher == "torchrun"
+        target = start.launcher if by_torchrun else start.accelerate_launch
+        process = context.Process(target=target, args=(*common, *last))
     with _main_hidden():
         process.start()
     for end in theirs:
         end.close()
     return Worker(number, run, process, list(ours), resumed)
+
+
+def _arguments(spec: RunSpec) -> list[str]:
+    """Of the launcher of several processes on this machine."""
+    count = spec.case.world_size
+    if spec.launcher == "torchrun":
+        return [
+            f"--nproc-per-node={count}",
+            # What torchrun makes of --standalone: any free port.
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=localhost:0",
+            f"--rdzv-id={uuid.uuid4()}",
+        ]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # Also on a CPU: with its --cpu it starts a single process.
+    arguments = ["--multi_gpu", f"--num_processes={count}", f"--main_process_port={port}"]
+    if spec.launcher_config is not None:
+        return [f"--config_file={spec.launcher_config}", *arguments]
+    return [*arguments, "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
 
 
 @contextmanager

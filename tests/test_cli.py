@@ -182,6 +182,14 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
         (["run", "--device", "cdua"], "did you mean 'cuda'?"),
         (["run", "--conventions", "nativ"], "did you mean 'native'?"),
         (["run", "--jobs", "0"], "jobs"),
+        (["run", "--launcher", "torchrn"], "did you mean 'torchrun'?"),
+        (["run", "--launcher-config", "x.yaml"], "add --launcher accelerate"),
+        (
+            ["run", "--launcher", "accelerate", "--launcher-config", "x.yaml"],
+            "--launcher-config takes a file (met x.yaml)",
+        ),
+        (["run", "--resume"], "--resume goes on in a folder"),
+        (["run", "--resume-at", "3", "--set", "save_every=4"], "set save_every to less"),
         (["run", "paraphrase", "paraphrase"], "each case of a run has its own name"),
         (["run", "nowhere.toml"], "nowhere.toml"),
         (["run", "--no-such-option"], "no-such-option"),
@@ -278,3 +286,14 @@ def test_the_module_compares_without_torch(tmp_path: Path) -> None:
     assert (1, "") == (done.returncode, done.stderr)
     assert "(different)" in done.stdout
     assert RunRecord(one).spec == spec()
+
+
+@pytest.mark.parametrize("content", ["a: [", "no mapping", "num_processes: 2"])
+def test_a_broken_launcher_configuration_is_refused(
+    refused: Ask, content: str, tmp_path: Path
+) -> None:
+    """What is no YAML, no mapping, or names no kind of launch is refused before work starts."""
+    config = tmp_path / "launch.yaml"
+    config.write_text(content, encoding="utf-8")
+    options = ("--processes", "2", "--launcher", "accelerate", "--launcher-config", config)
+    assert "configuration is" in refused("run", *options).err

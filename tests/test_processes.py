@@ -201,3 +201,20 @@ def test_a_pair_of_drafts_still_compares(tmp_path: Path) -> None:
     """Control: without several processes nothing of this shows."""
     made: Draft = draft()
     assert "identical" == compare_drafts(tmp_path, made, draft()).outcome
+
+
+@pytest.mark.slow
+def test_both_launchers_start_the_same_training(tmp_path: Path) -> None:
+    """By `accelerate launch` with a configuration file the same is computed as by torchrun."""
+    case = two(tmp_path, max_steps=3)
+    config = tmp_path / "launch.yaml"
+    config.write_text("distributed_type: MULTI_GPU\nnum_machines: 1\nmixed_precision: 'no'\n")
+    records = train(case, ["plain"], tmp_path / "torchrun")
+    options = {"launcher": "accelerate", "launcher_config": str(config), "repeat": 2}
+    records |= train(case, ["plain"], tmp_path / "accelerate", **options)
+    found = comparison(records, "plain", "plain-2")
+    assert ("identical", 3, ()) == (found.outcome, found.steps, found.doubts), found
+
+    config.write_text("distributed_type: MULTI_GPU\nno_such_key: 1\n")
+    with pytest.raises(SpecError, match="no_such_key"):
+        train(case, ["plain"], tmp_path / "broken", **options)
