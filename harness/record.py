@@ -331,7 +331,7 @@ class RunRecord:
         schema = SCHEMAS[name]
         stored = self.header.traces.get(name)
         if stored is None:
-            return schema.empty_table()
+            return pa.Table.from_batches([], schema)  # `empty_table` imports pandas
         path = self.folder / f"{name}.parquet"
         remedy = "run it again, or restore the file"
         if not path.is_file():

@@ -210,7 +210,9 @@ def test_both_launchers_start_the_same_training(tmp_path: Path) -> None:
     config = tmp_path / "launch.yaml"
     config.write_text("distributed_type: MULTI_GPU\nnum_machines: 1\nmixed_precision: 'no'\n")
     records = train(case, ["plain"], tmp_path / "torchrun")
-    options = {"launcher": "accelerate", "launcher_config": str(config), "repeat": 2}
+    options: dict[str, Any] = {
+        "launcher": "accelerate", "launcher_config": str(config), "repeat": 2,
+    }  # fmt: skip
     records |= train(case, ["plain"], tmp_path / "accelerate", **options)
     found = comparison(records, "plain", "plain-2")
     assert ("identical", 3, ()) == (found.outcome, found.steps, found.doubts), found
