@@ -89,6 +89,23 @@ def test_what_a_loop_cannot_do_is_refused_before_any_step(tmp_path: Path) -> Non
     assert "completed" == train(case, ["plain"], tmp_path / "plain")["plain"].header.status
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"precision": "fp16"}, "precision fp16 needs a GPU"),
+        ({"parallel": "fsdp2", "save_every": 2}, "set save_every to none"),
+    ],
+)
+def test_an_unsupported_combination_is_refused_before_any_step(
+    settings: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    """With its remedy, and with no record left of what never began."""
+    case = small_case(write_pairs(tmp_path / "data"), **settings)
+    with pytest.raises(SpecError, match=words):
+        train(case, ["plain"], tmp_path / "records")
+    assert not (tmp_path / "records" / "plain" / "record.json").exists()
+
+
 def test_a_refused_run_leaves_one_line_and_no_folder(tmp_path: Path) -> None:
     """A model without a head for classes, found by a worker: exit 2, one line, no folder."""
     data = write_pairs(tmp_path / "data")
