@@ -22,6 +22,7 @@ from harness.publishing import publish
 from harness.report.model import Report
 from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
+from harness.seeds import margins_from, one_case_a_seed
 from harness.session import compare_folders, run_cases
 from harness.spec import Case, Conventions, Recipe
 from harness.suites import SUITES
@@ -40,6 +41,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+MarginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin",
+        metavar="METRIC=VALUE",
+        help="With several seeds: the difference of a final metric that does not matter, such as "
+        "accuracy=0.02 or perplexity=5%; repeat.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the results; default: a new one in reports/."),
@@ -170,6 +180,15 @@ def run_command(
             "checkpoint in a new process, and compare it with its uninterrupted run.",
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train with N seeds a loop, from the recipe's seed on, and judge the final "
+            "metrics by two one-sided tests.",
+        ),
+    ] = None,
+    margin: MarginOption = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -192,6 +211,8 @@ def run_command(
         raise unknown_name("suite", suite, SUITES)
     if suite is not None and cases:
         raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
+    if margin and seeds is None:
+        raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     named = SUITES[suite]() if suite else [_case(name) for name in cases or ["paraphrase"]]
@@ -201,6 +222,8 @@ def run_command(
     ]
     if resume_at is not None:
         chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
+    if seeds is not None:
+        chosen = [one for case in chosen for one in one_case_a_seed(case, seeds)]
     report, folder = run_cases(
         chosen,
         loops=[name.strip() for name in loops.split(",") if name.strip()],
@@ -211,6 +234,7 @@ def run_command(
         console=Console(stderr=True),
         suite=suite is not None,
         resume=resume,
+        margins=margins_from(margin or ()),
     )
     return _show(report, folder)
 
@@ -219,10 +243,13 @@ def run_command(
 def compare_command(
     reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
     candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    margin: MarginOption = None,
     out: OutOption = None,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Needs no torch."""
-    report, folder = compare_folders(reference, candidate, out, _command())
+    report, folder = compare_folders(
+        reference, candidate, out, _command(), margins_from(margin or ())
+    )
     return _show(report, folder)
 
 

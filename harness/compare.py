@@ -18,7 +18,7 @@ from harness.metrics import metric
 from harness.record import RunRecord
 from harness.soundness import disorder, doubts_about
 
-__all__ = ["Cause", "Comparison", "Finding", "Outcome", "compare", "missing"]
+__all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
 
 Outcome = Literal[
     "identical",
@@ -57,6 +57,23 @@ class Finding(_Result):
     ratio: float | None = None
     """Candidate over reference."""
     interval: tuple[float, float] | None = None
+    """Over several seeds: of the difference of the means, candidate - reference, at 90%."""
+    margin: float | None = None
+    """The largest such difference that is of no consequence."""
+    spread: tuple[float, float] | None = None
+    """Over several seeds: the standard deviation of each side."""
+    needed: int | None = None
+    """Seeds that an answer would take, where these gave none."""
+
+
+class SeedOutcome(_Result):
+    """What the comparison value by value found for one seed of several."""
+
+    seed: int
+    outcome: Outcome
+    first_divergence: Divergence | None = None
+    left_out: str = ""
+    """Why this seed is not among those whose metrics are judged."""
 
 
 class Comparison(_Result):
@@ -76,6 +93,10 @@ class Comparison(_Result):
     """What keeps the outcome from being firmer, and what would resolve it."""
     note: str = ""
     """Why the two differ on this case, where that was known before."""
+    seeds: tuple[SeedOutcome, ...] = ()
+    """Of a comparison over several seeds, each of them."""
+    test: str = ""
+    """Of a comparison over several seeds, how the metrics are judged."""
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:

@@ -157,6 +157,8 @@ class Case(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """Each loop also trains with its process killed amid the update after so many, goes on from its
     last checkpoint in a new process, and is compared with its uninterrupted run."""
+    seed_of: str | None = None
+    """The case of which this is one seed among several; None: it stands for itself."""
     note: str = ""
     """Why loops differ on this case, where they are known to, with what was measured."""
     device: Literal["cpu", "cuda"] = "cpu"

@@ -33,7 +33,7 @@ from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.errors import LoopUnavailable, SpecError
 from harness.probe import Listener, TimingProbe, TraceProbe
-from harness.record import SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
+from harness.record import COLLAPSE, SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
 from harness.resume import FOLDER, Checkpoints, Seal
 from harness.seeding import generators_restored, make_deterministic, seed_everything
 from harness.spec import Case, Recipe, RunSpec
@@ -253,7 +253,7 @@ def _collapse(scores: Scores) -> list[str]:
     if len(scores.predicted) > 1:
         return []
     return [
-        f"majority-class collapse: every answer was class {min(scores.predicted)}; "
+        f"{COLLAPSE}: every answer was class {min(scores.predicted)}; "
         "that two such runs score alike means nothing"
     ]
 

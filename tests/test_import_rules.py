@@ -60,6 +60,7 @@ FLOORS = (
         "harness.publishing",
         "harness.report",
         "harness.runner",
+        "harness.seeds",
         "harness.start",
         "harness.suites",
         "harness.session",
