@@ -215,7 +215,7 @@ def run_command(
         raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
-    named = SUITES[suite]() if suite else [_case(name) for name in cases or ["paraphrase"]]
+    named = SUITES[suite]() if suite else [catalogue.case(name) for name in cases or ["paraphrase"]]
     chosen = [
         catalogue.with_settings(case, _settings(settings)).model_copy(update={"device": device})
         for case in named
@@ -292,15 +292,6 @@ def _console() -> Console:
 
 def _command() -> list[str]:
     return ["harness", *sys.argv[1:]]
-
-
-def _case(name: str) -> Case:
-    known = catalogue.cases()
-    if name.endswith(".toml"):
-        return catalogue.case_from_file(Path(name))
-    if name not in known:
-        raise unknown_name("case", name, [*known, "or a file that ends in .toml"])
-    return known[name]
 
 
 def _settings(pairs: list[str] | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from harness.compare import Comparison
 from harness.errors import RecordError
@@ -87,6 +87,28 @@ class Report(BaseModel):
     environment: dict[str, Any]
     """Of the first run; where others differ, their own records say so."""
     command: tuple[str, ...]
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its pages and records are; None where nobody said."""
+        return self._folder
+
+    def kept_in(self, folder: Path) -> Report:
+        """The same report, which knows that its pages and records are in `folder`."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    def __repr__(self) -> str:
+        """What a reader wants to see first, in a few lines."""
+        return "\n".join([*summary(self.comparisons), f"verdict: {self.verdict}"])
+
+    def _repr_html_(self) -> str:
+        """A cell of a notebook."""
+        from harness.report.render import render
+
+        return render(self, "cell.html")
 
     def write_json(self, folder: Path) -> Path:
         """`report.json` in `folder`, atomically."""

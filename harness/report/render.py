@@ -75,7 +75,10 @@ def _stages(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def render(report: Report, template: str) -> str:
-    """The report through `template` ('report.md' or 'report.html'); HTML is escaped."""
+    """The report through `template` ('report.md', 'report.html', or 'cell.html' for a notebook).
+
+    HTML is escaped.
+    """
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=select_autoescape(["html.j2"]),

@@ -30,7 +30,7 @@ from tests.report.small_report import (
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("page", ["report.md", "report.html"])
+@pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html"])
 @pytest.mark.parametrize(("folder", "report"), [("", small_report()), ("seeds", seeds_report())])
 def test_a_page_is_the_golden_one(page: str, folder: str, report: Report) -> None:
     """The whole page of the small report, and of several seeds, is as it was accepted."""
@@ -94,14 +94,15 @@ def awkward_report() -> Report:
     )
 
 
-def test_html_escapes_what_others_wrote() -> None:
+@pytest.mark.parametrize(("template", "count"), [("report.html", 12), ("cell.html", 8)])
+def test_html_escapes_what_others_wrote(template: str, count: int) -> None:
     """No text from outside becomes markup, wherever in the page it stands."""
-    page = render(awkward_report(), "report.html")
+    page = render(awkward_report(), template)
     found = Elements(page)
 
     assert "script" not in found.seen
     assert [] == found.open
-    assert page.count("&lt;script&gt;") >= 12
+    assert page.count("&lt;script&gt;") >= count
     assert "script" in Elements("<p><script></script></p>").seen
 
 
@@ -128,7 +129,7 @@ def test_a_table_of_markdown_begins_after_a_blank_line() -> None:
     assert [""] * len(heads) == [lines[number - 2] for number in heads]
 
 
-@pytest.mark.parametrize("page", ["report.md", "report.html"])
+@pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html"])
 @pytest.mark.parametrize("verdict", HEADLINES)
 def test_every_verdict_has_a_headline(page: str, verdict: str) -> None:
     """The page begins with what it concludes, also where there was nothing to compare."""
@@ -136,6 +137,17 @@ def test_every_verdict_has_a_headline(page: str, verdict: str) -> None:
 
     assert HEADLINES[verdict] in found  # type: ignore[index,unused-ignore]
     assert "nothing was compared" in found.lower()
+
+
+def test_a_report_shows_itself_in_a_notebook() -> None:
+    """As a cell without styles that would reach the rest of the page, and as a few lines."""
+    report = small_report()
+    assert render(report, "cell.html") == report._repr_html_()
+    assert "<style" not in report._repr_html_()
+    assert [
+        "accelerated against plain: identical, bit for bit, at all 6 steps",
+        "verdict: different",
+    ] == repr(report).splitlines()[::2]
 
 
 def test_all_formats_are_written(tmp_path: Path) -> None:
