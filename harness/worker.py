@@ -100,7 +100,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
         "schema_version": SCHEMA_VERSION,
         "spec": spec,
         "environment": environment.describe(device),
-        "digest_algorithm": fingerprint.ALGORITHM,
+        "digest_algorithm": fingerprint.algorithm(),
     }
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         loop = _import_loop(spec.loop)

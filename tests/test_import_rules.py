@@ -25,6 +25,7 @@ STARRED = (
     "harness.seeding",
     "harness.synthetic.pair_reader",
     "harness.synthetic.pretrain",
+    "harness.word_sums",
     "harness.worker",
     "harness.workload",
     "harness.workloads",
@@ -33,7 +34,7 @@ STARRED = (
 FLOORS = (
     ("harness.columns", "harness.errors", "harness.units"),
     ("harness.spec",),
-    ("harness.catalogue", "harness.record"),
+    ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
     (
         "harness.checkpoint",
