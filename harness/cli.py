@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import catalogue
+from harness.across_devices import one_case_a_device
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
 from harness.publishing import publish
 from harness.report.model import Report
@@ -24,13 +25,12 @@ from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
 from harness.seeds import margins_from, one_case_a_seed
 from harness.session import compare_folders, run_cases
-from harness.spec import Case, Conventions, Recipe
+from harness.spec import DEVICES, Conventions, Recipe
 from harness.suites import SUITES
 
 __all__ = ["main"]
 
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
-DEVICES = tuple(get_args(Case.model_fields["device"].annotation))
 
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 
@@ -148,7 +148,24 @@ def run_command(
         str,
         typer.Option(help="Loops to compare, or paths of your own; the first is the reference."),
     ] = "plain,accelerated,trainer",
-    device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help=f"One of: {', '.join(DEVICES)}; default: cpu.")
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICE,...",
+            help="Instead: train each loop on each of these, and compare it with itself on the "
+            "first.",
+        ),
+    ] = None,
+    digests: Annotated[
+        str | None,
+        typer.Option(
+            help="host or device: where tensors are digested; default: where they are trained. "
+            "Only records with the same ones can be compared."
+        ),
+    ] = None,
     conventions: Annotated[
         str,
         typer.Option(
@@ -205,8 +222,13 @@ def run_command(
     """
     if conventions not in get_args(Conventions):
         raise unknown_name("conventions", conventions, get_args(Conventions))
-    if device not in DEVICES:
-        raise unknown_name("device", device, DEVICES)
+    if device not in (None, *DEVICES):
+        raise unknown_name("device", str(device), DEVICES)
+    if digests not in (None, "host", "device"):
+        raise unknown_name("place for --digests", str(digests), ("host", "device"))
+    if devices is not None and (device or digests):
+        rule = "--devices chooses devices and digests by itself"
+        raise SpecError(rule, device or digests, "leave --device and --digests out")
     if suite is not None and suite not in SUITES:
         raise unknown_name("suite", suite, SUITES)
     if suite is not None and cases:
@@ -217,9 +239,14 @@ def run_command(
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     named = SUITES[suite]() if suite else [catalogue.case(name) for name in cases or ["paraphrase"]]
     chosen = [
-        catalogue.with_settings(case, _settings(settings)).model_copy(update={"device": device})
+        catalogue.with_settings(case, _settings(settings)).model_copy(
+            update={"device": device or "cpu", "digests": digests}
+        )
         for case in named
     ]
+    if devices is not None:
+        names = [name.strip() for name in devices.split(",") if name.strip()]
+        chosen = [one for case in chosen for one in one_case_a_device(case, names)]
     if resume_at is not None:
         chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
     if seeds is not None:

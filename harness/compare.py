@@ -105,6 +105,13 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     Never raises for what stands in the records: a damaged one makes the pair `incomparable`.
     """
     both = ((reference, labels[0]), (candidate, labels[1]))
+    absent = [
+        f"{label} not run: {record.header.error}"
+        for record, label in both
+        if record.header.status == "not run"
+    ]
+    if absent:
+        return missing(candidate.spec.case.name, *labels, "; ".join(absent))
     bars = list(_bars(reference, candidate, labels))
     cuts = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
@@ -181,7 +188,10 @@ def _bars(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -
     if one.spec.case.workload != two.spec.case.workload:
         yield f"other workloads: {one.spec.case.workload} and {two.spec.case.workload}"
     if one.digest_algorithm != two.digest_algorithm:
-        yield f"other digests: {one.digest_algorithm!r} and {two.digest_algorithm!r}"
+        digests = f"{one.digest_algorithm!r} and {two.digest_algorithm!r}"
+        if one.digest_algorithm and two.digest_algorithm:
+            digests += "; run both with --digests device"
+        yield f"other digests: {digests}"
 
 
 def _findings(left: dict[str, float], right: dict[str, float]) -> Iterator[Finding]:

@@ -131,7 +131,8 @@ class Header(_Stored):
 
     schema_version: int
     spec: RunSpec
-    status: Literal["completed", "failed", "interrupted"]
+    status: Literal["completed", "failed", "interrupted", "not run"]
+    """Not run: what it needs is not here; `error` says what."""
     environment: dict[str, Any]
     digest_algorithm: str = ""
     steps_expected: int | None = None

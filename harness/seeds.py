@@ -148,10 +148,13 @@ def _bars(one: _Side, two: _Side) -> Iterator[str]:
     if len(workloads) > 1:
         yield f"other workloads: {' and '.join(sorted(workloads))}"
     for side in (one, two):
+        reasons: dict[str, set[int]] = {}
         for seed, record in sorted(side.records.items()):
             if record.header.status != "completed":
                 error = record.header.error or "no reason recorded"
-                yield f"{side.label}, seed {seed} {record.header.status}: {error}"
+                reasons.setdefault(f"{record.header.status}: {error}", set()).add(seed)
+        for reason, seeds in reasons.items():
+            yield f"{side.label}, {_seeds(seeds)} {reason}"
     shared = one.records.keys() & two.records.keys()
     if shared and one.records.keys() != two.records.keys():
         yield (

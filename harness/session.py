@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import catalogue
+from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
 from harness.errors import RecordError, SpecError
 from harness.metrics import Margin
@@ -125,12 +126,22 @@ def _report_runs(
         for one, two in pairs:
             names = (label(one), label(two))
             sides = found.get(names[0]), found.get(names[1])
+            if one.case.device_of is not None and two.resume_at is None:
+                continue  # each loop is compared with itself on the first device instead
             if one.case.seed_of is None:
                 comparisons.append(_pair(case, names, *sides))
             else:
                 pair = seeds.setdefault((one.case.seed_of, names), {})
                 pair[one.case.recipe.seed] = sides
     comparisons += [_seeds(case, names, pair, margins) for (case, names), pair in seeds.items()]
+    there = {(record.spec.case.name, name): record for name, record in records}
+    comparisons += compare_devices(
+        [
+            (label(run.spec), run.spec.case, there.get((run.spec.case.name, label(run.spec))))
+            for run in runs
+        ],
+        margins,
+    )
     report = Report.of(records, comparisons, folder, command)
     write(report, folder)
     return report

@@ -6,8 +6,8 @@ A tensor's memory is read as words x[0], x[1], ... of up to 32 bits, shorter sig
     sum over i of mix(i * 2**32 + x[i])  modulo 2**64
 
 where `mix` is one draw of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) from that state, which
-maps 64-bit numbers one to one. Integer sums are the same in whatever order a device adds them up, so every
-device gives the same number, and gives it again.
+maps 64-bit numbers one to one. Integer sums are the same in whatever order a device adds them up,
+so every device gives the same number, and gives it again.
 
 - A change of a single word is always seen: one term changes, and `mix` gives two words two values.
 - Several changes, or words that changed places, are missed where their terms happen to cancel:
@@ -70,7 +70,7 @@ def _groups(
 
 
 def _add(sums: Tensor, group: Sequence[tuple[int, int, Tensor]]) -> None:
-    """Add what the words of a group give to the sums of their tensors: some twenty launches."""
+    """Add what the words of a group give to the sums of their tensors: some thirty launches."""
     device = sums.device
     counts = [len(words) for _, _, words in group]
     total = sum(counts)

@@ -46,6 +46,7 @@ def test_there_is_no_other_name() -> None:
         ({"loops": []}, "a run needs a loop"),
         ({"conventions": "nativ"}, "did you mean 'native'"),
         ({"device": "cdua"}, "did you mean 'cuda'"),
+        ({"devices": ["cpu"]}, "two different devices"),
         ({"learning_rate": -1}, "learning_rate"),
         ({"learning_rte": 1}, "did you mean 'learning_rate'"),
         ({"seeds": 1}, "2 or more"),

@@ -12,6 +12,7 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
+    "harness.devices",
     "harness.environment",
     "harness.fingerprint",
     "harness.hub",
@@ -39,6 +40,7 @@ FLOORS = (
     (
         "harness.checkpoint",
         "harness.data_folder",
+        "harness.devices",
         "harness.environment",
         "harness.fingerprint",
         "harness.hub",
@@ -55,6 +57,7 @@ FLOORS = (
     ("harness.divergence",),
     ("harness.compare",),
     (
+        "harness.across_devices",
         "harness.baseline",
         "harness.diagnose",
         "harness.progress",

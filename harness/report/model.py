@@ -202,13 +202,20 @@ def resumed(run: RunSummary) -> str:
 
 
 def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
-    """The worst of all: a failure, then a difference, then not knowing; else equivalent."""
+    """The worst of all: a failure, then a difference, then not knowing; else equivalent.
+
+    What was not run is not known.
+    """
     outcomes = [comparison.outcome for comparison in comparisons]
-    if any(status != "completed" for status in statuses):
+    if any(status not in ("completed", "not run") for status in statuses):
         return "failed"
     if "different" in outcomes:
         return "different"
-    if not outcomes or any(outcome not in _AGREEING for outcome in outcomes):
+    if (
+        "not run" in statuses
+        or not outcomes
+        or any(outcome not in _AGREEING for outcome in outcomes)
+    ):
         return "no_verdict"
     return "equivalent"
 
