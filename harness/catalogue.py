@@ -111,6 +111,19 @@ def cases() -> dict[str, Case]:
     }
 
 
+def case(name: str) -> Case:
+    """The built-in case of that name, or the user's own in a file that ends in .toml.
+
+    Raises `SpecError`.
+    """
+    if name.endswith(".toml"):
+        return case_from_file(Path(name))
+    known = cases()
+    if name not in known:
+        raise unknown_name("case", name, [*known, "or a file that ends in .toml"])
+    return known[name]
+
+
 def case_from_file(path: Path) -> Case:
     """A case written as TOML: the fields of `Case`, with tables `options` and `recipe`.
 

@@ -17,20 +17,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import catalogue
+from harness.across_devices import one_case_a_device
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
 from harness.publishing import publish
 from harness.report.model import Report
 from harness.report.render import FORMATS, shown, write
 from harness.report.terminal import print_report
 from harness.runner import TIMEOUT_S
+from harness.seeds import margins_from, one_case_a_seed
 from harness.session import compare_folders, run_cases
-from harness.spec import Case, Conventions, Recipe, RunSpec
+from harness.spec import DEVICES, Conventions, Recipe, RunSpec
 from harness.suites import SUITES
 
 __all__ = ["main"]
 
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
-DEVICES = tuple(get_args(Case.model_fields["device"].annotation))
 
 LAUNCHERS = tuple(get_args(RunSpec.model_fields["launcher"].annotation))
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
@@ -42,6 +43,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+MarginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin",
+        metavar="METRIC=VALUE",
+        help="With several seeds: the difference of a final metric that does not matter, such as "
+        "accuracy=0.02 or perplexity=5%; repeat.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the results; default: a new one in reports/."),
@@ -140,7 +150,24 @@ def run_command(
         str,
         typer.Option(help="Loops to compare, or paths of your own; the first is the reference."),
     ] = "plain,accelerated,trainer",
-    device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help=f"One of: {', '.join(DEVICES)}; default: cpu.")
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICE,...",
+            help="Instead: train each loop on each of these, and compare it with itself on the "
+            "first.",
+        ),
+    ] = None,
+    digests: Annotated[
+        str | None,
+        typer.Option(
+            help="host or device: where tensors are digested; default: where they are trained. "
+            "Only records with the same ones can be compared."
+        ),
+    ] = None,
     processes: Annotated[
         int, typer.Option(min=1, help="How many train one model together, each on its rows.")
     ] = 1,
@@ -186,6 +213,15 @@ def run_command(
             "checkpoint in a new process, and compare it with its uninterrupted run.",
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train with N seeds a loop, from the recipe's seed on, and judge the final "
+            "metrics by two one-sided tests.",
+        ),
+    ] = None,
+    margin: MarginOption = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -208,24 +244,36 @@ def run_command(
         raise SpecError(
             "--launcher-config is for accelerate launch", launcher, "add --launcher accelerate"
         )
-    if device not in DEVICES:
-        raise unknown_name("device", device, DEVICES)
+    if device not in (None, *DEVICES):
+        raise unknown_name("device", str(device), DEVICES)
+    if digests not in (None, "host", "device"):
+        raise unknown_name("place for --digests", str(digests), ("host", "device"))
+    if devices is not None and (device or digests):
+        rule = "--devices chooses devices and digests by itself"
+        raise SpecError(rule, device or digests, "leave --device and --digests out")
     if suite is not None and suite not in SUITES:
         raise unknown_name("suite", suite, SUITES)
     if suite is not None and cases:
         raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
+    if margin and seeds is None:
+        raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
-    named = SUITES[suite]() if suite else [_case(name) for name in cases or ["paraphrase"]]
-    where: dict[str, Any] = {"device": device}
+    named = SUITES[suite]() if suite else [catalogue.case(name) for name in cases or ["paraphrase"]]
+    where: dict[str, Any] = {"device": device or "cpu", "digests": digests}
     if processes > 1:
         where["world_size"] = processes
     chosen = [
         catalogue.with_settings(case, _settings(settings)).model_copy(update=where)
         for case in named
     ]
+    if devices is not None:
+        names = [name.strip() for name in devices.split(",") if name.strip()]
+        chosen = [one for case in chosen for one in one_case_a_device(case, names)]
     if resume_at is not None:
         chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
+    if seeds is not None:
+        chosen = [one for case in chosen for one in one_case_a_seed(case, seeds)]
     report, folder = run_cases(
         chosen,
         loops=[name.strip() for name in loops.split(",") if name.strip()],
@@ -239,6 +287,7 @@ def run_command(
         timeout_s=timeout,
         launcher=launcher,
         launcher_config=launcher_config,
+        margins=margins_from(margin or ()),
     )
     return _show(report, folder)
 
@@ -247,10 +296,13 @@ def run_command(
 def compare_command(
     reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
     candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    margin: MarginOption = None,
     out: OutOption = None,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Needs no torch."""
-    report, folder = compare_folders(reference, candidate, out, _command())
+    report, folder = compare_folders(
+        reference, candidate, out, _command(), margins_from(margin or ())
+    )
     return _show(report, folder)
 
 
@@ -293,15 +345,6 @@ def _console() -> Console:
 
 def _command() -> list[str]:
     return ["harness", *sys.argv[1:]]
-
-
-def _case(name: str) -> Case:
-    known = catalogue.cases()
-    if name.endswith(".toml"):
-        return catalogue.case_from_file(Path(name))
-    if name not in known:
-        raise unknown_name("case", name, [*known, "or a file that ends in .toml"])
-    return known[name]
 
 
 def _settings(pairs: list[str] | None) -> dict[str, str]:

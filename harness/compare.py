@@ -18,7 +18,7 @@ from harness.metrics import metric
 from harness.record import RunRecord
 from harness.soundness import disorder, doubts_about
 
-__all__ = ["Cause", "Comparison", "Finding", "Outcome", "compare", "missing"]
+__all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
 
 Outcome = Literal[
     "identical",
@@ -57,6 +57,23 @@ class Finding(_Result):
     ratio: float | None = None
     """Candidate over reference."""
     interval: tuple[float, float] | None = None
+    """Over several seeds: of the difference of the means, candidate - reference, at 90%."""
+    margin: float | None = None
+    """The largest such difference that is of no consequence."""
+    spread: tuple[float, float] | None = None
+    """Over several seeds: the standard deviation of each side."""
+    needed: int | None = None
+    """Seeds that an answer would take, where these gave none."""
+
+
+class SeedOutcome(_Result):
+    """What the comparison value by value found for one seed of several."""
+
+    seed: int
+    outcome: Outcome
+    first_divergence: Divergence | None = None
+    left_out: str = ""
+    """Why this seed is not among those whose metrics are judged."""
 
 
 class Comparison(_Result):
@@ -76,6 +93,10 @@ class Comparison(_Result):
     """What keeps the outcome from being firmer, and what would resolve it."""
     note: str = ""
     """Why the two differ on this case, where that was known before."""
+    seeds: tuple[SeedOutcome, ...] = ()
+    """Of a comparison over several seeds, each of them."""
+    test: str = ""
+    """Of a comparison over several seeds, how the metrics are judged."""
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:
@@ -84,6 +105,13 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     Never raises for what stands in the records: a damaged one makes the pair `incomparable`.
     """
     both = ((reference, labels[0]), (candidate, labels[1]))
+    absent = [
+        f"{label} not run: {record.header.error}"
+        for record, label in both
+        if record.header.status == "not run"
+    ]
+    if absent:
+        return missing(candidate.spec.case.name, *labels, "; ".join(absent))
     bars = list(_bars(reference, candidate, labels))
     cuts = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
@@ -160,7 +188,10 @@ def _bars(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -
     if one.spec.case.workload != two.spec.case.workload:
         yield f"other workloads: {one.spec.case.workload} and {two.spec.case.workload}"
     if one.digest_algorithm != two.digest_algorithm:
-        yield f"other digests: {one.digest_algorithm!r} and {two.digest_algorithm!r}"
+        digests = f"{one.digest_algorithm!r} and {two.digest_algorithm!r}"
+        if one.digest_algorithm and two.digest_algorithm:
+            digests += "; run both with --digests device"
+        yield f"other digests: {digests}"
 
 
 def _findings(left: dict[str, float], right: dict[str, float]) -> Iterator[Finding]:

@@ -12,6 +12,9 @@ from typing import Any
 import psutil
 import torch
 
+from harness.devices import absence
+from harness.seeding import deterministic_flags
+
 __all__ = ["describe"]
 
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "evaluate", "numpy", "tokenizers")
@@ -39,10 +42,11 @@ def describe(device: torch.device) -> dict[str, Any]:
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_WINNING)},
         "commit": _commit(),
     }
-    if device.type == "cuda":
+    if device.type == "cuda" and not absence("cuda"):
         facts["device_name"] = torch.cuda.get_device_name(device)
         facts["cuda"] = torch.version.cuda
         facts["cudnn"] = torch.backends.cudnn.version()
+        facts["deterministic"] = deterministic_flags()
     return facts
 
 

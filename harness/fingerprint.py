@@ -1,7 +1,9 @@
 """Digests of tensors and generators: equal for equal bits, sensitive to each bit and its place.
 
-XXH3 reads a tensor's memory at the machine's bandwidth and sees order, which sums and norms do not.
-It guards against accidents, not against a forger. A tensor on another device is copied to the host.
+Two algorithms, neither against a forger. On the host, XXH3 reads a tensor's memory at the machine's
+bandwidth and sees order, which sums and norms do not. On another device, where a copy of every
+tensor would cost more than the step, its `word_sums` are taken there and only they are copied. The
+two give other numbers, so runs that are to be compared use the same; a process uses one.
 """
 
 from __future__ import annotations
@@ -17,18 +19,39 @@ import numpy as np
 import torch
 import xxhash
 
+from harness.word_sums import word_sums
+
 __all__ = [
-    "ALGORITHM",
+    "HOST",
+    "ON_DEVICE",
+    "algorithm",
     "combined",
     "of_batch",
     "of_generators",
     "of_parameters",
     "of_state",
     "of_tensor",
+    "use",
 ]
 
-ALGORITHM = "xxh3_64"
+HOST, ON_DEVICE = "xxh3_64", "splitmix64_sums"
 _LARGE = 100_000  # elements from which another thread is worth its start
+
+
+_chosen = HOST
+
+
+def use(name: str) -> None:
+    """Take all digests of this process by that algorithm from now on."""
+    global _chosen
+    if name not in (HOST, ON_DEVICE):
+        raise ValueError(f"no such digest: {name}")
+    _chosen = name
+
+
+def algorithm() -> str:
+    """The one in use."""
+    return _chosen
 
 
 def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
@@ -36,8 +59,14 @@ def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
 
     `seed`: the digest of what came before, where one digest is to cover several tensors.
     """
+    if _chosen == ON_DEVICE:
+        return _of_sum(word_sums([tensor])[0], seed)
     flat = tensor.detach().cpu().contiguous().view(-1)
     return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy().data, seed)
+
+
+def _of_sum(number: int, seed: int) -> int:
+    return xxhash.xxh3_64_intdigest(number.to_bytes(8, "little"), seed)
 
 
 def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
@@ -49,13 +78,16 @@ def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
     return digest
 
 
-def of_state(state: Mapping[str, object]) -> int:
-    """Digest of one parameter's optimizer state; 0 where there is none yet."""
+def of_state(state: Mapping[str, object], sums: Mapping[torch.Tensor, int] | None = None) -> int:
+    """Digest of one parameter's optimizer state; 0 where there is none yet.
+
+    `sums`: word sums of its tensors, where they were taken before.
+    """
     digest = 0
     for name in sorted(state):
         value = state[name]
         if isinstance(value, torch.Tensor):
-            digest = of_tensor(value, digest)
+            digest = _of_sum(sums[value], digest) if sums else of_tensor(value, digest)
         elif value is not None:
             digest = xxhash.xxh3_64_intdigest(f"{name} {value!r}".encode(), digest)
     return digest
@@ -67,8 +99,10 @@ def of_parameters(
     """For each parameter and its optimizer state the digests of both.
 
     Large ones are read side by side: hashing leaves the interpreter's lock, and one core alone
-    does not fill the memory's bandwidth.
+    does not fill the memory's bandwidth. On a device all are read at once.
     """
+    if _chosen == ON_DEVICE:
+        return _of_parameters_on_device(parameters)
 
     def both(pair: tuple[torch.Tensor, Mapping[str, object]]) -> tuple[int, int]:
         return of_tensor(pair[0]), of_state(pair[1])
@@ -84,6 +118,21 @@ def of_parameters(
     ]
 
 
+def _of_parameters_on_device(
+    parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]],
+) -> list[tuple[int, int]]:
+    """As `of_parameters`. Tensors of a state may live elsewhere: AdamW counts steps on the CPU."""
+    by_device: dict[torch.device, list[torch.Tensor]] = {}
+    for weight, state in parameters:
+        for value in (weight, *state.values()):
+            if isinstance(value, torch.Tensor):
+                by_device.setdefault(value.device, []).append(value)
+    sums: dict[torch.Tensor, int] = {}
+    for tensors in by_device.values():
+        sums |= zip(tensors, word_sums(tensors), strict=True)
+    return [(_of_sum(sums[weight], 0), of_state(state, sums)) for weight, state in parameters]
+
+
 @cache
 def _pool() -> ThreadPoolExecutor:
     """Made when first needed, hence in the process that uses it."""
@@ -97,8 +146,8 @@ def of_generators(device: torch.device) -> int:
     numpy = np.random.get_state(legacy=False)["state"]
     digest = xxhash.xxh3_64_intdigest(numpy["key"].tobytes(), digest ^ int(numpy["pos"]))
     digest = of_tensor(torch.get_rng_state(), digest)
-    if device.type == "cuda":
-        digest = of_tensor(torch.cuda.get_rng_state(device), digest)
+    if device.type != "cpu":
+        digest = of_tensor(torch.get_device_module(device).get_rng_state(), digest)
     return digest
 
 

@@ -41,6 +41,7 @@ from harness.errors import RecordError
 from harness.spec import RunSpec
 
 __all__ = [
+    "COLLAPSE",
     "HEADER",
     "SCHEMAS",
     "SCHEMA_VERSION",
@@ -58,6 +59,8 @@ SCHEMA_VERSION = 1
 """1: first version."""
 
 HEADER = "record.json"
+COLLAPSE = "majority-class collapse"
+"""How the warning begins that every answer of the trained model was one and the same class."""
 _ROWS_HELD = 4096  # rows kept in memory before they go to the file as one row group
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -143,7 +146,8 @@ class Header(_Stored):
 
     schema_version: int
     spec: RunSpec
-    status: Literal["completed", "failed", "interrupted"]
+    status: Literal["completed", "failed", "interrupted", "not run"]
+    """Not run: what it needs is not here; `error` says what."""
     environment: dict[str, Any]
     digest_algorithm: str = ""
     steps_expected: int | None = None
@@ -182,6 +186,12 @@ class Header(_Stored):
     def final_metrics(self) -> dict[str, float]:
         """Metrics of the evaluation after the last step; empty if there was none."""
         return self.evaluations[-1].metrics if self.evaluations else {}
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the trained model gives one answer to everything, so that its scores mean
+        nothing."""
+        return any(warning.startswith(COLLAPSE) for warning in self.warnings)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness import devices
+
 __all__ = [
     "GeneratorStates",
+    "deterministic_flags",
     "generator_states",
     "generators_restored",
     "make_deterministic",
+    "refused_operation",
     "seed_everything",
     "set_generator_states",
 ]
@@ -38,7 +44,7 @@ def generator_states() -> GeneratorStates:
         "python": random.getstate(),
         "numpy": {**numpy, "state": {**numpy["state"], "key": keys}},
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "devices": devices.generator_states(),
     }
 
 
@@ -49,8 +55,7 @@ def set_generator_states(states: GeneratorStates) -> None:
     keys = numpy["state"]["key"].numpy().astype(np.uint32)
     np.random.set_state({**numpy, "state": {**numpy["state"], "key": keys}})
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    devices.set_generator_states(states["devices"])
 
 
 @contextmanager
@@ -63,15 +68,53 @@ def generators_restored() -> Iterator[None]:
         set_generator_states(states)
 
 
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_WORKSPACES = (":4096:8", ":16:8")
+_ATTENTION = ("flash", "mem_efficient", "cudnn", "math")
+
+
 def make_deterministic(device: torch.device, num_threads: int) -> None:
     """Fix what else sums depend on: the number of threads, and on CUDA the choice of kernels.
 
-    On CUDA `CUBLAS_WORKSPACE_CONFIG` must be set before the process first touches the device; the
-    runner does that.
+    To be called before the process first touches CUDA, since cuBLAS reads its workspace's size only
+    then. From here on an operation that cannot repeat itself raises; `refused_operation` names it.
+
+    Raises `RuntimeError` where it comes too late.
     """
     torch.set_num_threads(num_threads)
     torch.use_deterministic_algorithms(True)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+    if device.type != "cuda":
+        return
+    if os.environ.get(_WORKSPACE) not in _WORKSPACES:
+        if torch.cuda.is_initialized():
+            raise RuntimeError(
+                f"CUDA was touched before {_WORKSPACE} was one of {', '.join(_WORKSPACES)}"
+            )
+        os.environ[_WORKSPACE] = _WORKSPACES[0]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    for name in _ATTENTION:  # the one made of matrix products alone; others add up as they come
+        getattr(torch.backends.cuda, f"enable_{name}_sdp")(name == "math")
+
+
+def deterministic_flags() -> dict[str, Any]:
+    """What `make_deterministic` sets on CUDA, as it stands, as JSON values."""
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    return {
+        _WORKSPACE: os.environ.get(_WORKSPACE),
+        "cudnn_benchmark": cudnn.benchmark,
+        "cudnn_deterministic": cudnn.deterministic,
+        "tf32_matmul": cuda.matmul.allow_tf32,
+        "tf32_cudnn": cudnn.allow_tf32,
+        "attention": [name for name in _ATTENTION if getattr(cuda, f"{name}_sdp_enabled")()],
+    }
+
+
+def refused_operation(error: BaseException) -> str | None:
+    """The operation that deterministic mode refused; None where the error is another."""
+    found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
+    if found:
+        return found.group(1)
+    return "a cuBLAS call" if "because it uses CuBLAS" in str(error) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,14 +14,17 @@ import yaml
 from rich.console import Console
 
 from harness import catalogue
+from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
 from harness.errors import RecordError, SpecError
+from harness.metrics import Margin
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
 from harness.report.model import REPORT_FILE, Report
 from harness.report.render import write
 from harness.resume import FOLDER, Checkpoints, check_same_run
 from harness.runner import TIMEOUT_S, Run, label, run_all
+from harness.seeds import compare_seeds
 from harness.spec import Case, Conventions
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
@@ -42,13 +45,15 @@ def run_cases(
     timeout_s: float = TIMEOUT_S,
     launcher: str = "torchrun",
     launcher_config: Path | None = None,
+    margins: Mapping[str, Margin] | None = None,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
     A loop named twice runs twice. Where a case is to be resumed, each loop also runs so, and is
     compared with itself uninterrupted. `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on
     past a case that is refused. With `suite` or `resume`, `out` may be a folder of the same,
-    stopped earlier: what was completed there stays, and what left a checkpoint goes on.
+    stopped earlier: what was completed there stays, and what left a checkpoint goes on. Cases
+    that are seeds of one are compared as one, within `margins` where those are given.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
     the records stay and a report of them is written.
@@ -75,7 +80,7 @@ def run_cases(
                 catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, **launched)
                 for name in seen
             ]
-    with _output_folder(out, cases[0].name, again=suite or resume) as folder:
+    with _output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
         runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
         names = [run.folder for run in runs]
         if len(set(names)) < len(names):
@@ -86,9 +91,9 @@ def run_cases(
                 run_all(waiting, jobs, on_event, keep_going=suite, timeout_s=timeout_s)
         except KeyboardInterrupt:
             if any((run.folder / HEADER).is_file() for run in runs):
-                _report_runs(runs, folder, command)
+                _report_runs(runs, folder, command, margins or {})
             raise
-        return _report_runs(runs, folder, command), folder
+        return _report_runs(runs, folder, command, margins or {}), folder
 
 
 def _checked(config: Path) -> Path:
@@ -123,13 +128,16 @@ def _is_done(run: Run) -> bool:
     return True
 
 
-def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> Report:
+def _report_runs(
+    runs: Sequence[Run], folder: Path, command: Sequence[str], margins: Mapping[str, Margin]
+) -> Report:
     records = [
         (label(run.spec), RunRecord(run.folder))
         for run in runs
         if (run.folder / HEADER).is_file()  # an interrupted one may have left none
     ]
     comparisons = []
+    seeds: dict[tuple[str, tuple[str, str]], dict[int, Sides]] = {}
     for case in dict.fromkeys(run.spec.case.name for run in runs):
         found = {name: record for name, record in records if record.spec.case.name == case}
         specs = [run.spec for run in runs if run.spec.case.name == case]
@@ -143,14 +151,34 @@ def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> R
         ]
         for one, two in pairs:
             names = (label(one), label(two))
-            comparisons.append(_pair(case, names, found.get(names[0]), found.get(names[1])))
+            sides = found.get(names[0]), found.get(names[1])
+            if one.case.device_of is not None and two.resume_at is None:
+                continue  # each loop is compared with itself on the first device instead
+            if one.case.seed_of is None:
+                comparisons.append(_pair(case, names, *sides))
+            else:
+                pair = seeds.setdefault((one.case.seed_of, names), {})
+                pair[one.case.recipe.seed] = sides
+    comparisons += [_seeds(case, names, pair, margins) for (case, names), pair in seeds.items()]
+    there = {(record.spec.case.name, name): record for name, record in records}
+    comparisons += compare_devices(
+        [
+            (label(run.spec), run.spec.case, there.get((run.spec.case.name, label(run.spec))))
+            for run in runs
+        ],
+        margins,
+    )
     report = Report.of(records, comparisons, folder, command)
     write(report, folder)
     return report
 
 
 def compare_folders(
-    reference: Path, candidate: Path, out: Path | None, command: Sequence[str]
+    reference: Path,
+    candidate: Path,
+    out: Path | None,
+    command: Sequence[str],
+    margins: Mapping[str, Margin] | None = None,
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
 
@@ -159,7 +187,7 @@ def compare_folders(
     left, right = _records(reference), _records(candidate)
     with _output_folder(out, "compare") as folder:
         names = _short_names(reference, candidate)
-        comparisons = compare_pairs(left, right, names)
+        comparisons = compare_pairs(left, right, names, margins or {})
         records = [
             (f"{side}: {name}", record)
             for side, found in zip(names, (left, right), strict=True)
@@ -180,10 +208,16 @@ def _short_names(one: Path, two: Path) -> tuple[str, str]:
 Found = dict[tuple[str, str], RunRecord]
 
 
-def compare_pairs(left: Found, right: Found, names: tuple[str, str]) -> list[Comparison]:
+def compare_pairs(
+    left: Found,
+    right: Found,
+    names: tuple[str, str],
+    margins: Mapping[str, Margin] | None = None,
+) -> list[Comparison]:
     """Pairs of runs by case and loop; a run that only one side has is `incomparable`.
 
-    A single record on each side is a pair, whatever its loop.
+    A single record on each side is a pair, whatever its loop. The seeds of a case are one side of
+    one pair, judged within `margins`.
     """
     if len(left) == len(right) == 1:
         (one,), (two,) = left.items(), right.items()
@@ -191,11 +225,32 @@ def compare_pairs(left: Found, right: Found, names: tuple[str, str]) -> list[Com
         if labels[0] == labels[1]:
             labels = names
         return [compare(one[1], two[1], labels)]
-    return [
+    left_seeds, right_seeds = _by_seed(left), _by_seed(right)
+    comparisons = [
         _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides)
         for case, loop in dict.fromkeys([*left, *right])
         for sides in [(left.get((case, loop)), right.get((case, loop)))]
+        if all(side is None or side.spec.case.seed_of is None for side in sides)
     ]
+    for case, loop in dict.fromkeys([*left_seeds, *right_seeds]):
+        labels = f"{names[0]}: {loop}", f"{names[1]}: {loop}"
+        ours, theirs = left_seeds.get((case, loop)), right_seeds.get((case, loop))
+        if ours is None or theirs is None:
+            absent = labels[0] if ours is None else labels[1]
+            comparisons.append(missing(case, *labels, f"{absent} is missing; run it"))
+        else:
+            comparisons.append(compare_seeds(case, labels, ours, theirs, margins or {}))
+    return comparisons
+
+
+def _by_seed(found: Found) -> dict[tuple[str, str], dict[int, RunRecord]]:
+    """Runs that are seeds of a case, by case and loop."""
+    sides: dict[tuple[str, str], dict[int, RunRecord]] = {}
+    for (_, loop), record in found.items():
+        case = record.spec.case
+        if case.seed_of is not None:
+            sides.setdefault((case.seed_of, loop), {})[case.recipe.seed] = record
+    return sides
 
 
 def _pair(
@@ -205,6 +260,23 @@ def _pair(
         absent = labels[0] if one is None else labels[1]
         return missing(case, *labels, f"{absent} is missing; run it")
     return compare(one, two, labels)
+
+
+Sides = tuple[RunRecord | None, RunRecord | None]
+
+
+def _seeds(
+    case: str, labels: tuple[str, str], pairs: Mapping[int, Sides], margins: Mapping[str, Margin]
+) -> Comparison:
+    left: dict[int, RunRecord] = {}
+    right: dict[int, RunRecord] = {}
+    for seed, sides in pairs.items():
+        for label_of, side, record in zip(labels, (left, right), sides, strict=True):
+            if record is None:
+                why = f"{label_of} with seed {seed} is missing; run it"
+                return missing(case, *labels, why)
+            side[seed] = record
+    return compare_seeds(case, labels, left, right, margins)
 
 
 def _records(path: Path) -> Found:
@@ -221,7 +293,7 @@ def _records(path: Path) -> Found:
     found = {}
     for run in Report.read(path).runs:
         record = RunRecord(path / run.record)
-        found[run.case, run.loop] = record
+        found[record.spec.case.name, run.loop] = record
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,9 +22,11 @@ from pydantic import (
 
 from harness.errors import SpecError, unknown_name
 
-__all__ = ["Case", "Conventions", "Option", "Recipe", "RunSpec", "build", "parse_value"]
+__all__ = ["DEVICES", "Case", "Conventions", "Option", "Recipe", "RunSpec", "build", "parse_value"]
 
 Conventions = Literal["matched", "native"]
+Device = Literal["cpu", "cuda", "mps", "xpu"]
+DEVICES: tuple[str, ...] = get_args(Device)
 Option = str | int | float | bool | None
 _Beta = Annotated[float, Field(ge=0, lt=1)]
 Model = TypeVar("Model", bound=BaseModel)
@@ -167,10 +169,17 @@ class Case(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """Each loop also trains with its process killed amid the update after so many, goes on from its
     last checkpoint in a new process, and is compared with its uninterrupted run."""
+    seed_of: str | None = None
+    """The case of which this is one seed among several; None: it stands for itself."""
     note: str = ""
     """Why loops differ on this case, where they are known to, with what was measured."""
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     """Where it is trained."""
+    digests: Literal["host", "device"] | None = None
+    """Where digests are taken, and so by which algorithm: copied to the host, or on the device;
+    None: where it is trained. Only records with the same ones can be compared."""
+    device_of: str | None = None
+    """The case of which this is one device among several; None: it stands for itself."""
     world_size: int = Field(1, ge=1)
     """Number of processes that train one model, each on its share of the rows."""
 

@@ -310,7 +310,12 @@ def _two_processes() -> list[Case]:
         two("resume-mid-epoch", {"num_workers": 1}, resume_at=3),
         two("resume-epoch-end-accumulate-2", {"gradient_accumulation_steps": 2}, resume_at=3),
         _case("gpt2-padded-accumulate-2", "causal_lm", _PADDED_ACCUMULATED, world_size=2),
-        two("fsdp2-in-plain", {"max_grad_norm": None}, overrides={"plain": fsdp2}),
+        two(
+            "fsdp2-in-plain",
+            {"max_grad_norm": None},
+            overrides={"plain": fsdp2},
+            note=_NORM_OF_SHARES,
+        ),
         two("fsdp2-in-plain-clipped", {}, overrides={"plain": fsdp2}, note=_NORM_OF_SHARES),
         two(
             "loss-times-processes",

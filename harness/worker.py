@@ -2,7 +2,7 @@
 
 It tells its parent how it goes, one JSON object a message; whatever the loop's libraries print goes
 to the log. It ends when the parent does. Exit codes: 0 completed, 2 refused (the spec does not fit
-what is here), 3 failed.
+what is here), 3 failed, 4 not run (its device is not here).
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ import torch
 
 from harness import environment, fingerprint
 from harness.adaptation import adapt
+from harness.devices import absence
 from harness.errors import LoopUnavailable, SpecError
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.processes import Place, joined
 from harness.ranks import rank_folder
-from harness.record import SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
+from harness.record import COLLAPSE, SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
 from harness.resume import FOLDER, Checkpoints, Seal
-from harness.seeding import generators_restored, make_deterministic, seed_everything
+from harness.seeding import (
+    generators_restored,
+    make_deterministic,
+    refused_operation,
+    seed_everything,
+)
 from harness.spec import Case, Recipe, RunSpec
 from harness.workload import Scores, Workload, check_one_batch, evaluate_model
 
@@ -92,7 +98,7 @@ def main(spec_json: str, folder: str, connection: Connection) -> int:
         parent.tell("refused", message=str(error))
         return 2
     parent.tell(header.status)
-    return 0 if header.status == "completed" else 3
+    return {"completed": 0, "not run": 4}.get(header.status, 3)
 
 
 def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
@@ -104,6 +110,9 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
 
     Raises `SpecError`, with no record left, where the spec cannot be run here at all.
     """
+    absent = absence(spec.case.device)
+    if absent:
+        return _not_run(spec, folder, absent)
     device = _device(spec.case.device, spec.recipe, spec.case.world_size)
     with joined(spec.case.world_size, device) as place:
         return _train_here(spec, folder, parent, device, place)
@@ -115,11 +124,13 @@ def _train_here(
     checkpoints = Checkpoints(folder / FOLDER)
     seal, warnings = checkpoints.newest(spec)
     make_deterministic(device, spec.recipe.num_threads)
+    on_host = spec.case.digests == "host" or (spec.case.digests is None and device.type == "cpu")
+    fingerprint.use(fingerprint.HOST if on_host else fingerprint.ON_DEVICE)
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "spec": spec,
         "environment": environment.describe(device),
-        "digest_algorithm": fingerprint.ALGORITHM,
+        "digest_algorithm": fingerprint.algorithm(),
     }
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         loop = _import_loop(spec.loop)
@@ -178,6 +189,11 @@ def _train_here(
             facts["error"] = (
                 "stopped by the user" if interrupted else f"{type(error).__name__}: {line}"
             )
+            if operation := refused_operation(error):
+                facts["error"] = (
+                    f"deterministic mode refused {operation}, "
+                    f"which cannot repeat itself on {device.type}: train without it"
+                )
             facts["traceback"] = traceback.format_exc()
         probe.close()
         header = Header(
@@ -189,6 +205,19 @@ def _train_here(
         writer.close(header)
         if place.rank == 0 and (header.status == "completed" or saving.seal is None):
             shutil.rmtree(checkpoints.folder)
+    return header
+
+
+def _not_run(spec: RunSpec, folder: Path, reason: str) -> Header:
+    """Leave a record that says why there is nothing in it."""
+    header = Header(
+        schema_version=SCHEMA_VERSION,
+        spec=spec,
+        status="not run",
+        environment=environment.describe(torch.device(spec.case.device)),
+        error=reason,
+    )
+    RecordWriter(folder).close(header)
     return header
 
 
@@ -300,7 +329,7 @@ def _collapse(scores: Scores) -> list[str]:
     if len(scores.predicted) > 1:
         return []
     return [
-        f"majority-class collapse: every answer was class {min(scores.predicted)}; "
+        f"{COLLAPSE}: every answer was class {min(scores.predicted)}; "
         "that two such runs score alike means nothing"
     ]
 
@@ -310,13 +339,7 @@ def _device(name: str, recipe: Recipe, world_size: int) -> torch.device:
         raise SpecError(
             "precision fp16 needs a GPU", "device cpu", "pass --device cuda, or set precision=bf16"
         )
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SpecError(
-            "device cuda needs a GPU that this torch can use",
-            f"torch {torch.__version__} without one",
-            "pass --device cpu",
-        )
-    if name == "cpu":
+    if name != "cuda":
         return torch.device(name)
     if world_size > torch.cuda.device_count():
         raise SpecError(

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
 from harness import fingerprint
+
+
+@pytest.fixture(params=[fingerprint.HOST, fingerprint.ON_DEVICE], autouse=True)
+def either(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Everything holds for both algorithms."""
+    before = fingerprint.algorithm()
+    fingerprint.use(request.param)
+    yield request.param
+    fingerprint.use(before)
 
 
 def test_equal_tensors_have_equal_digests() -> None:
@@ -83,3 +93,16 @@ def test_a_draw_from_any_generator_is_seen(draw: object) -> None:
     assert before == fingerprint.of_generators(torch.device("cpu"))
     draw()  # type: ignore[operator]  # each parameter is a function
     assert before != fingerprint.of_generators(torch.device("cpu"))
+
+
+def test_the_algorithms_give_other_numbers() -> None:
+    """Hence records of one are incomparable with those of the other, and no third is taken."""
+    tensor = torch.randn(5)
+    found = {}
+    for name in (fingerprint.HOST, fingerprint.ON_DEVICE):
+        fingerprint.use(name)
+        found[name] = (fingerprint.of_tensor(tensor), fingerprint.of_parameters([(tensor, {})]))
+    assert found[fingerprint.HOST] != found[fingerprint.ON_DEVICE]
+    assert all(parameters == [(digest, 0)] for digest, parameters in found.values())
+    with pytest.raises(ValueError, match="md5"):
+        fingerprint.use("md5")

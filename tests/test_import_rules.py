@@ -12,6 +12,7 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
+    "harness.devices",
     "harness.environment",
     "harness.fingerprint",
     "harness.hub",
@@ -26,19 +27,21 @@ STARRED = (
     "harness.seeding",
     "harness.synthetic.pair_reader",
     "harness.synthetic.pretrain",
+    "harness.word_sums",
     "harness.worker",
     "harness.workload",
     "harness.workloads",
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness", "harness.columns", "harness.errors", "harness.units"),
+    ("harness.columns", "harness.errors", "harness.units"),
     ("harness.spec",),
-    ("harness.catalogue", "harness.record"),
+    ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
     (
         "harness.checkpoint",
         "harness.data_folder",
+        "harness.devices",
         "harness.environment",
         "harness.fingerprint",
         "harness.hub",
@@ -57,19 +60,22 @@ FLOORS = (
     ("harness.divergence",),
     ("harness.compare",),
     (
+        "harness.across_devices",
         "harness.baseline",
         "harness.diagnose",
         "harness.progress",
         "harness.publishing",
         "harness.report",
         "harness.runner",
+        "harness.seeds",
         "harness.start",
         "harness.suites",
         "harness.session",
         "harness.worker",
         "harness.workers",
     ),
-    ("harness.__main__", "harness.cli", "harness.pytest_plugin"),
+    ("harness.api",),
+    ("harness", "harness.__main__", "harness.cli", "harness.pytest_plugin"),
 )
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import numpy as np
+import pytest
 import torch
 
 from harness.fingerprint import of_generators
-from harness.seeding import generators_restored, seed_everything
+from harness.seeding import (
+    deterministic_flags,
+    generators_restored,
+    make_deterministic,
+    refused_operation,
+    seed_everything,
+)
 
 _CPU = torch.device("cpu")
 
@@ -35,3 +43,70 @@ def test_draws_inside_the_guard_are_undone() -> None:
         torch.rand(1)
         assert before != of_generators(_CPU)
     assert before == of_generators(_CPU)
+
+
+@pytest.fixture
+def switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Puts back what deterministic mode sets."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = deterministic_flags()
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    cudnn.benchmark = before["cudnn_benchmark"]
+    cudnn.deterministic = before["cudnn_deterministic"]
+    cudnn.allow_tf32 = before["tf32_cudnn"]
+    cuda.matmul.allow_tf32 = before["tf32_matmul"]
+    for name in ("flash", "mem_efficient", "cudnn", "math"):
+        getattr(cuda, f"enable_{name}_sdp")(name in before["attention"])
+
+
+@pytest.mark.usefixtures("switches")
+def test_cuda_is_made_deterministic_before_it_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workspace, cuDNN, TF32 and attention stand as they must; for the CPU they stay."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = True
+    make_deterministic(_CPU, 1)
+    assert deterministic_flags()["cudnn_benchmark"]
+    assert None is deterministic_flags()["CUBLAS_WORKSPACE_CONFIG"]
+
+    make_deterministic(torch.device("cuda"), 1)
+    assert {
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "cudnn_benchmark": False,
+        "cudnn_deterministic": True,
+        "tf32_matmul": False,
+        "tf32_cudnn": False,
+        "attention": ["math"],
+    } == deterministic_flags()
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.usefixtures("switches")
+@pytest.mark.parametrize(
+    ("workspace", "accepted"), [(":4096:8", True), (":16:8", True), (":8:8", False), ("", False)]
+)
+def test_too_late_is_said(monkeypatch: pytest.MonkeyPatch, workspace: str, accepted: bool) -> None:
+    """Once CUDA was touched the workspace cannot be mended; a right one is left as it is."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", workspace)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    if accepted:
+        make_deterministic(torch.device("cuda"), 1)
+        assert workspace == deterministic_flags()["CUBLAS_WORKSPACE_CONFIG"]
+    else:
+        with pytest.raises(RuntimeError, match="CUDA was touched before"):
+            make_deterministic(torch.device("cuda"), 1)
+
+
+@pytest.mark.usefixtures("switches")
+def test_the_operation_that_was_refused_is_named() -> None:
+    """From torch's own error; another error names none."""
+    make_deterministic(_CPU, 1)
+    with pytest.raises(RuntimeError) as caught:
+        torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
+    assert "put_" == refused_operation(caught.value)
+    assert None is refused_operation(RuntimeError("out of memory"))
+    blas = "this operation is not deterministic because it uses CuBLAS and you have CUDA >= 10.2"
+    assert "a cuBLAS call" == refused_operation(RuntimeError(blas))

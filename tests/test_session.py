@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.metrics import Margin
 from harness.report.model import Report
-from harness.session import run_cases
+from harness.seeds import one_case_a_seed
+from harness.session import compare_folders, run_cases
 from harness.spec import Case
 from tests.small_runs import small_case, write_pairs
 
@@ -47,3 +49,45 @@ def test_a_suite_goes_on_past_a_refusal_and_where_it_stopped(tmp_path: Path) -> 
     run_suite([bad, good], tmp_path / "out")
     again = {path for path in records if path.stat().st_mtime_ns != before[path]}
     assert {"bad-plain", "bad-plain-2"} == {path.parent.name for path in again}
+
+
+def test_seeds_are_one_comparison_a_pair(tmp_path: Path) -> None:
+    """Two loops on three seeds: matched they are identical with each seed, and native they part in
+    bits, so that the metrics decide. Two such folders are compared seed by seed; the Trainer's own
+    habits change nothing on this case."""
+    case = small_case(write_pairs(tmp_path / "data"), max_steps=4)
+    cases = one_case_a_seed(case, 3)
+    out = tmp_path / "matched"
+    margins = {"accuracy": Margin(1.0), "f1": Margin(5.0), "loss": Margin(2.0)}
+    quiet = Console(quiet=True)
+    report, _ = run_cases(cases, ["plain", "trainer"], "matched", None, out, ["harness"], quiet)
+    (found,) = report.comparisons
+
+    assert ("equivalent", "identical") == (report.verdict, found.outcome)
+    assert [(42, "identical"), (43, "identical"), (44, "identical")] == [
+        (seed.seed, seed.outcome) for seed in found.seeds
+    ]
+    assert {(0.0, 0.0)} == {finding.interval for finding in found.findings}
+    assert 3 == len({run.final_metrics["loss"] for run in report.runs})
+    assert {"paraphrase"} == {run.case for run in report.runs}
+    assert [42, 43, 44] == report.recipes["paraphrase"]["seed"]
+
+    native = tmp_path / "native"
+    again, _ = run_cases(
+        cases, ["plain", "trainer"], "native", None, native, ["harness"], quiet, margins=margins
+    )
+    (found,) = again.comparisons
+    assert {"different"} == {seed.outcome for seed in found.seeds}
+    assert "identical" != found.outcome
+    assert "paired" in found.test
+    (loss,) = (finding for finding in found.findings if finding.metric == "loss")
+    assert loss.interval is not None
+    assert loss.interval[0] < loss.interval[1]
+    assert 2.0 == loss.margin
+
+    both, _ = compare_folders(out, native, tmp_path / "both", ["harness"], margins)
+    outcomes = {pair.candidate: {seed.outcome for seed in pair.seeds} for pair in both.comparisons}
+    assert {"native: plain": {"different"}, "native: trainer": {"identical"}} == outcomes
+    same, _ = compare_folders(out, out, tmp_path / "same", ["harness"])
+    assert "equivalent" == same.verdict
+    assert 2 == len(same.comparisons)

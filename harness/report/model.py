@@ -6,15 +6,17 @@ A field may be added; none changes its meaning without a new schema version.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from harness.compare import Comparison
 from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
+from harness.report import over_seeds
+from harness.spec import Case
 from harness.units import number
 
 __all__ = [
@@ -52,6 +54,8 @@ class RunSummary(BaseModel):
     final_metrics: dict[str, float]
     record: str
     """Path of the record, relative to the report's folder."""
+    seed: int | None = None
+    """Where the run is one of several seeds of its case: which."""
     conventions: str
     overrides: dict[str, Any]
     """Recipe fields in which this loop departs from the case's recipe, with its values."""
@@ -83,6 +87,28 @@ class Report(BaseModel):
     environment: dict[str, Any]
     """Of the first run; where others differ, their own records say so."""
     command: tuple[str, ...]
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its pages and records are; None where nobody said."""
+        return self._folder
+
+    def kept_in(self, folder: Path) -> Report:
+        """The same report, which knows that its pages and records are in `folder`."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    def __repr__(self) -> str:
+        """What a reader wants to see first, in a few lines."""
+        return "\n".join([*summary(self.comparisons), f"verdict: {self.verdict}"])
+
+    def _repr_html_(self) -> str:
+        """A cell of a notebook."""
+        from harness.report.render import render
+
+        return render(self, "cell.html")
 
     def write_json(self, folder: Path) -> Path:
         """`report.json` in `folder`, atomically."""
@@ -117,18 +143,27 @@ class Report(BaseModel):
     ) -> Report:
         """A report for labelled records; their paths are kept relative to `folder`."""
         runs = tuple(_summary(label, record, folder) for label, record in records)
-        cases = {record.spec.case.name: record.spec.case for _, record in records}
         return cls(
             verdict=verdict([run.status for run in runs], comparisons),
             comparisons=tuple(comparisons),
             runs=runs,
-            recipes={
-                name: {**case.options, **case.recipe.model_dump(mode="json")}
-                for name, case in cases.items()
-            },
+            recipes=_recipes(record.spec.case for _, record in records),
             environment=records[0][1].header.environment if records else {},
             command=tuple(command),
         )
+
+
+def _recipes(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
+    """Of each case; the seeds of one case are one, whose seed is a list."""
+    found: dict[str, dict[str, Any]] = {}
+    for case in cases:
+        recipe = {**case.options, **case.recipe.model_dump(mode="json")}
+        name = case.seed_of or case.name
+        if case.seed_of is not None:
+            before = found.get(name, {}).get("seed", [])
+            recipe["seed"] = sorted({*before, case.recipe.seed})
+        found[name] = recipe
+    return found
 
 
 def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
@@ -136,8 +171,9 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
     asked = spec.case.recipe.model_dump(mode="json")
     followed = spec.recipe.model_dump(mode="json")
     return RunSummary(
-        case=spec.case.name,
+        case=spec.case.seed_of or spec.case.name,
         loop=label,
+        seed=None if spec.case.seed_of is None else spec.case.recipe.seed,
         device=spec.case.device,
         world_size=spec.case.world_size,
         status=header.status,
@@ -166,13 +202,20 @@ def resumed(run: RunSummary) -> str:
 
 
 def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
-    """The worst of all: a failure, then a difference, then not knowing; else equivalent."""
+    """The worst of all: a failure, then a difference, then not knowing; else equivalent.
+
+    What was not run is not known.
+    """
     outcomes = [comparison.outcome for comparison in comparisons]
-    if any(status != "completed" for status in statuses):
+    if any(status not in ("completed", "not run") for status in statuses):
         return "failed"
     if "different" in outcomes:
         return "different"
-    if not outcomes or any(outcome not in _AGREEING for outcome in outcomes):
+    if (
+        "not run" in statuses
+        or not outcomes
+        or any(outcome not in _AGREEING for outcome in outcomes)
+    ):
         return "no_verdict"
     return "equivalent"
 
@@ -194,6 +237,8 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
 
 def sentence(comparison: Comparison) -> str:
     """One line for a reader: the outcome, and where it comes from."""
+    if comparison.test:
+        return over_seeds.sentence(comparison)
     pair = f"{comparison.candidate} against {comparison.reference}"
     if comparison.outcome == "identical":
         return f"{pair}: identical, bit for bit, at all {comparison.steps} steps"

@@ -14,6 +14,7 @@ from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
 from harness.report.model import Report, resumed, summary
+from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
 from harness.units import number, quantity
 
@@ -74,7 +75,10 @@ def _stages(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def render(report: Report, template: str) -> str:
-    """The report through `template` ('report.md' or 'report.html'); HTML is escaped."""
+    """The report through `template` ('report.md', 'report.html', or 'cell.html' for a notebook).
+
+    HTML is escaped.
+    """
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=select_autoescape(["html.j2"]),
@@ -83,13 +87,17 @@ def render(report: Report, template: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"quantity": quantity, "number": number, "shown": shown, "cell": _cell}
-    environment.filters["resumed"] = resumed
+    environment.filters |= {"resumed": resumed, "run_name": run_name}
     metrics = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
     return environment.get_template(f"{template}.j2").render(
         report=report,
         headline=HEADLINES[report.verdict],
         sentences=summary(report.comparisons),
         stages=_stages,
+        singles=[run for run in report.runs if run.seed is None],
+        gathered=gathered(report.runs),
+        judged=judged,
+        seed_lines=seed_lines,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),

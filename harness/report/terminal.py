@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from harness.metrics import metric
-from harness.report.model import Report, resumed, summary
+from harness.report.model import Report, RunSummary, resumed, summary
+from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import HEADLINES, conventions, shown
 from harness.units import quantity
 
@@ -20,22 +23,31 @@ _COLOURS = {"identical": "green", "different": "red", "equivalent": "green", "fa
 
 def print_report(report: Report, console: Console) -> None:
     """Runs, comparisons, what stands behind them, and the verdict last."""
-    if len(report.runs) <= _MANY:
-        console.print(_runs(report))
+    singles = [run for run in report.runs if run.seed is None]
+    if len(singles) <= _MANY and (singles or not report.runs):
+        console.print(_runs(singles))
+    if gathered(report.runs):
+        console.print(_gathered(report))
     if conventions(report):
         console.print(_conventions(report))
     if report.comparisons:
         console.print(_comparisons(report))
+    if any(comparison.test for comparison in report.comparisons):
+        console.print(_judged(report))
     for run in report.runs:
         if run.resumed_from:
-            console.print(Text(f"{run.case}, {run.loop}: {resumed(run)}"))
+            console.print(Text(f"{run.case}, {run_name(run)}: {resumed(run)}"))
         for warning in run.warnings:
-            console.print(Text(f"{run.case}, {run.loop}: {warning}", style="yellow"))
+            console.print(Text(f"{run.case}, {run_name(run)}: {warning}", style="yellow"))
         if run.error:
-            console.print(Text(f"{run.case}, {run.loop} {run.status}: {run.error}", style="red"))
+            text = f"{run.case}, {run_name(run)} {run.status}: {run.error}"
+            console.print(Text(text, style="red"))
     for line in summary(report.comparisons):
         console.print(Text(line))
     for comparison in report.comparisons:
+        for line in seed_lines(comparison):
+            text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
+            console.print(Text(text + line))
         for doubt in comparison.doubts:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))
@@ -43,8 +55,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(f"[bold {colour}]{HEADLINES[report.verdict]}[/] ({report.verdict})")
 
 
-def _runs(report: Report) -> Table:
-    names = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
+def _runs(runs: Sequence[RunSummary]) -> Table:
+    names = list(dict.fromkeys(name for run in runs for name in run.final_metrics))
     table = Table(
         title="Runs", caption="* of one traced run: not a benchmark", title_justify="left"
     )
@@ -54,7 +66,7 @@ def _runs(report: Report) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("wall time*", justify="right")
     table.add_column("samples/s*", justify="right")
-    for run in report.runs:
+    for run in runs:
         values = (quantity(run.final_metrics.get(name), metric(name).unit) for name in names)
         table.add_row(
             escape(run.case),
@@ -66,6 +78,36 @@ def _runs(report: Report) -> Table:
             quantity(run.wall_s, "s"),
             quantity(run.samples_per_s, ""),
         )
+    return table
+
+
+def _gathered(report: Report) -> Table:
+    rows = gathered(report.runs)
+    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    table = Table(title="Runs: mean ± standard deviation over the seeds", title_justify="left")
+    for heading in ("case", "loop", "seeds", "status"):
+        table.add_column(heading, overflow="fold")
+    for name in names:
+        table.add_column(escape(metric(name).title), justify="right")
+    for row in rows:
+        values = (row.metrics.get(name, "-") for name in names)
+        table.add_row(escape(row.case), escape(row.loop), row.seeds, row.status, *values)
+    return table
+
+
+def _judged(report: Report) -> Table:
+    table = Table(
+        title="Final metrics over the seeds: 90% interval of candidate - reference",
+        title_justify="left",
+    )
+    for heading in ("case", "pair", "metric", "interval", "margin", "outcome", "seeds needed"):
+        table.add_column(heading, overflow="fold")
+    for comparison in report.comparisons:
+        pair = escape(f"{comparison.candidate} against {comparison.reference}")
+        for row in judged(comparison):
+            outcome = f"[{_COLOURS.get(row.outcome, 'yellow')}]{row.outcome}[/]"
+            cells = (escape(row.title), escape(row.interval), row.margin, outcome, row.needed)
+            table.add_row(escape(comparison.case), pair, *cells)
     return table
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.compare import Comparison, Finding
+from harness.compare import Comparison, Finding, SeedOutcome
 from harness.divergence import Divergence, StageDifference
 from harness.report.model import Report, RunSummary
 
@@ -71,6 +71,63 @@ DIFFERENT = Comparison(
     stages=(StageDifference(stage="gradients", compared=6, differing=4, first=FIRST),),
     doubts=("trainer: loss is nan at step 5",),
 )
+
+
+SEEDS = Comparison(
+    case="tiny",
+    reference="plain",
+    candidate="trainer",
+    outcome="inconclusive",
+    steps=6,
+    first_divergence=FIRST,
+    findings=(
+        Finding(
+            metric="accuracy",
+            unit="",
+            outcome="equivalent",
+            reference=0.825,
+            candidate=0.8255,
+            ratio=1.0006,
+            interval=(-0.003519, 0.004519),
+            margin=0.02,
+            spread=(0.0645, 0.0644),
+        ),
+        Finding(
+            metric="loss",
+            unit="",
+            outcome="inconclusive",
+            reference=0.5,
+            candidate=0.52,
+            ratio=1.04,
+            interval=(-0.01, 0.06),
+            margin=0.05,
+            spread=(0.02, 0.03),
+            needed=9,
+        ),
+    ),
+    seeds=(
+        SeedOutcome(seed=42, outcome="different", first_divergence=FIRST),
+        SeedOutcome(seed=43, outcome="different", first_divergence=FIRST),
+        SeedOutcome(seed=44, outcome="different", first_divergence=FIRST),
+        SeedOutcome(seed=45, outcome="identical", left_out="plain and trainer collapsed"),
+    ),
+    test="two one-sided t-tests at 5% each, paired, over 3 seeds",
+    doubts=("evaluation loss: its interval reaches across ±0.05; about 9 seeds would tell",),
+)
+
+
+def seeds_report() -> Report:
+    """Two loops on four seeds."""
+    return small_report(
+        verdict="no_verdict",
+        comparisons=(SEEDS,),
+        runs=tuple(
+            run(loop, seed=seed, final_metrics={"accuracy": score, "loss": 0.5})
+            for seed, score in ((42, 0.8), (43, 0.85), (44, 0.9), (45, 0.75))
+            for loop in ("plain", "trainer")
+        ),
+        recipes={"tiny": {"data": None, "seed": [42, 43, 44, 45]}},
+    )
 
 
 def small_report(**changes: Any) -> Report:

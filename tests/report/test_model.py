@@ -57,6 +57,9 @@ def comparison(outcome: str) -> Comparison:
         ("no_verdict", ["completed"], ["faster"]),
         ("no_verdict", ["completed"], []),
         ("no_verdict", [], []),
+        ("no_verdict", ["completed", "not run"], ["identical"]),
+        ("different", ["completed", "not run"], ["different"]),
+        ("failed", ["not run", "failed"], ["identical"]),
     ],
 )
 def test_the_worst_decides(expected: str, statuses: list[str], outcomes: list[str]) -> None:

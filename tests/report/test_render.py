@@ -14,22 +14,32 @@ import pytest
 from rich.console import Console
 
 from harness.errors import SpecError
-from harness.report.model import Report
+from harness.report.model import Report, sentence
 from harness.report.render import FORMATS, HEADLINES, render, shown, write
 from harness.report.terminal import print_report
-from tests.report.small_report import AWKWARD, DIFFERENT, IDENTICAL, run, small_report
+from tests.report.small_report import (
+    AWKWARD,
+    DIFFERENT,
+    IDENTICAL,
+    SEEDS,
+    run,
+    seeds_report,
+    small_report,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("page", ["report.md", "report.html"])
-def test_a_page_is_the_golden_one(page: str) -> None:
-    """The whole page of the small report is as it was accepted."""
+@pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html"])
+@pytest.mark.parametrize(("folder", "report"), [("", small_report()), ("seeds", seeds_report())])
+def test_a_page_is_the_golden_one(page: str, folder: str, report: Report) -> None:
+    """The whole page of the small report, and of several seeds, is as it was accepted."""
+    path = GOLDEN / folder / page
     if os.environ.get("HARNESS_UPDATE_GOLDEN") == "1":
-        (GOLDEN / page).write_text(render(small_report(), page), encoding="utf-8")
+        path.write_text(render(report, page), encoding="utf-8")
 
-    expected = (GOLDEN / page).read_text(encoding="utf-8")
-    assert expected == render(small_report(), page)
+    expected = path.read_text(encoding="utf-8")
+    assert expected == render(report, page)
     assert expected != render(small_report(comparisons=(IDENTICAL,)), page)
 
 
@@ -84,14 +94,15 @@ def awkward_report() -> Report:
     )
 
 
-def test_html_escapes_what_others_wrote() -> None:
+@pytest.mark.parametrize(("template", "count"), [("report.html", 12), ("cell.html", 8)])
+def test_html_escapes_what_others_wrote(template: str, count: int) -> None:
     """No text from outside becomes markup, wherever in the page it stands."""
-    page = render(awkward_report(), "report.html")
+    page = render(awkward_report(), template)
     found = Elements(page)
 
     assert "script" not in found.seen
     assert [] == found.open
-    assert page.count("&lt;script&gt;") >= 12
+    assert page.count("&lt;script&gt;") >= count
     assert "script" in Elements("<p><script></script></p>").seen
 
 
@@ -118,7 +129,7 @@ def test_a_table_of_markdown_begins_after_a_blank_line() -> None:
     assert [""] * len(heads) == [lines[number - 2] for number in heads]
 
 
-@pytest.mark.parametrize("page", ["report.md", "report.html"])
+@pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html"])
 @pytest.mark.parametrize("verdict", HEADLINES)
 def test_every_verdict_has_a_headline(page: str, verdict: str) -> None:
     """The page begins with what it concludes, also where there was nothing to compare."""
@@ -126,6 +137,17 @@ def test_every_verdict_has_a_headline(page: str, verdict: str) -> None:
 
     assert HEADLINES[verdict] in found  # type: ignore[index,unused-ignore]
     assert "nothing was compared" in found.lower()
+
+
+def test_a_report_shows_itself_in_a_notebook() -> None:
+    """As a cell without styles that would reach the rest of the page, and as a few lines."""
+    report = small_report()
+    assert render(report, "cell.html") == report._repr_html_()
+    assert "<style" not in report._repr_html_()
+    assert [
+        "accelerated against plain: identical, bit for bit, at all 6 steps",
+        "verdict: different",
+    ] == repr(report).splitlines()[::2]
 
 
 def test_all_formats_are_written(tmp_path: Path) -> None:
@@ -185,6 +207,45 @@ def test_the_terminal_ends_with_the_verdict() -> None:
     assert any(line.endswith("trainer: loss is nan at step 5") for line in lines)
     assert "tiny, trainer: one class only" in lines
     assert "identical" in printed(small_report(comparisons=(IDENTICAL,), verdict="equivalent"))
+
+
+def test_the_terminal_gathers_seeds() -> None:
+    """A row a loop with mean and deviation by hand, a row a metric, a line for like seeds."""
+    found = printed(seeds_report())
+    lines = found.splitlines()
+
+    assert 2 == sum("42 to 45" in line and "4 completed" in line for line in lines)
+    assert 2 == sum("0.825 ± 0.065" in line for line in lines)  # sqrt(0.0125 / 3) = 0.0645
+    assert 1 == sum("[-0.01, 0.06]" in line and "±0.05" in line and " 9 " in line for line in lines)
+    assert any(
+        line.endswith("with seed 42 to 44: different in bits from step 3, gradients")
+        for line in lines
+    )
+    assert any("with seed 45: identical, bit for bit; left out of the metrics" in x for x in lines)
+    assert "42 to 45" not in printed(small_report())
+    assert len(lines) < 40
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (
+            "equivalent",
+            "equivalent in final metrics, accuracy [-0.00352, 0.00452] within ±0.02 "
+            "(two one-sided t-tests at 5% each, paired, over 3 seeds)",
+        ),
+        ("identical", "identical, bit for bit, at all 6 steps with each of 4 seeds"),
+        (
+            "inconclusive",
+            "inconclusive; evaluation loss: its interval reaches across ±0.05; "
+            "about 9 seeds would tell",
+        ),
+    ],
+)
+def test_a_sentence_tells_of_several_seeds(outcome: str, expected: str) -> None:
+    """The outcome, the intervals that it rests on, and the test."""
+    found = SEEDS.model_copy(update={"outcome": outcome})
+    assert f"trainer against plain: {expected}" == sentence(found)
 
 
 def test_the_terminal_takes_no_markup_from_others() -> None:

@@ -1,0 +1,92 @@
+"""The door from Python, a notebook's among them: `harness.run(...)` is `harness run`.
+
+It prints nothing: the report that it returns shows itself, as a page where that is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.console import Console
+
+from harness import catalogue
+from harness.across_devices import one_case_a_device
+from harness.errors import SpecError, unknown_name
+from harness.metrics import Margin
+from harness.report.model import Report
+from harness.seeds import margins_from, one_case_a_seed
+from harness.session import run_cases
+from harness.spec import DEVICES, Conventions
+
+__all__ = ["run"]
+
+
+def run(
+    case: str = "paraphrase",
+    *,
+    loops: Sequence[str] = ("plain", "accelerated", "trainer"),
+    device: str = "cpu",
+    devices: Sequence[str] | None = None,
+    conventions: str = "matched",
+    seeds: int | None = None,
+    margins: Mapping[str, float | str] | None = None,
+    resume_at: int | None = None,
+    jobs: int | None = None,
+    out: Path | str | None = None,
+    **settings: Any,
+) -> Report:
+    """Train `case` by each loop, compare each pair, and return the report.
+
+    `case`: a name, or a file that ends in .toml. `loops`: names, or paths of loops of your own; the
+    first is the reference. `devices`: instead of `device`, to compare each loop with itself across
+    them. `settings`: fields of the recipe and options of the workload, as for `--set`. The others
+    are the options of `harness run`. `out`: a new folder; None: one in `reports/`. The report's
+    `folder` says where the records and pages are.
+
+    Raises `SpecError` where something does not fit, with nothing left behind.
+    """
+    names = [loops] if isinstance(loops, str) else list(loops)
+    if conventions not in get_args(Conventions):
+        raise unknown_name("conventions", conventions, get_args(Conventions))
+    if device not in DEVICES:
+        raise unknown_name("device", device, DEVICES)
+    if margins and seeds is None:
+        raise SpecError("margins are for several seeds", dict(margins), "pass seeds=5")
+    texts = [f"{name}={value}" for name, value in (margins or {}).items()]
+    within: dict[str, Margin] = margins_from(texts)
+    asked = catalogue.with_settings(catalogue.case(case), settings)
+    asked = asked.model_copy(update={"device": device, "resume_at": resume_at})
+    cases = [asked] if devices is None else one_case_a_device(asked, devices)
+    if seeds is not None:
+        cases = [one for case_of in cases for one in one_case_a_seed(case_of, seeds)]
+    report, folder = run_cases(
+        cases,
+        loops=names,
+        conventions=conventions,  # type: ignore[arg-type]  # just checked against its values
+        jobs=jobs,
+        out=None if out is None else Path(out),
+        command=[
+            *("harness", "run", case, "--loops", ",".join(names)),
+            *(("--device", device) if devices is None else ("--devices", ",".join(devices))),
+            *("--conventions", conventions),
+            *_typed(seeds, texts, resume_at, settings),
+        ],
+        console=Console(quiet=True),
+        margins=within,
+    )
+    return report.kept_in(folder)
+
+
+def _typed(
+    seeds: int | None, margins: Sequence[str], resume_at: int | None, settings: Mapping[str, Any]
+) -> list[str]:
+    """The rest of what to type for the same."""
+    words = ["--seeds", str(seeds)] if seeds is not None else []
+    for margin in margins:
+        words += ["--margin", margin]
+    words += ["--resume-at", str(resume_at)] if resume_at is not None else []
+    for name, value in settings.items():
+        words += ["--set", f"{name}={'none' if value is None else value}"]
+    return words

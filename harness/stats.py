@@ -1,0 +1,165 @@
+"""Are the means of a metric over several seeds equivalent, different, or is it not known yet?
+
+Two one-sided t-tests at level `ALPHA`, told by their interval: Schuirmann, "A comparison of the two
+one-sided tests procedure and the power approach for assessing the equivalence of average
+bioavailability", J. Pharmacokinet. Biopharm. 15 (1987). With the (1 - 2 * ALPHA) t-interval of the
+difference candidate - reference of the two means:
+
+- `equivalent`: the interval lies wholly within (-margin, margin);
+- `different`: the interval lies wholly outside [-margin, margin] on one side. An interval that
+  leaves out zero but not the margin is no such thing: that a difference exists is not yet that it
+  matters (a minimum-effect test: Murphy and Myors, J. Appl. Psychol. 84 (1999));
+- `inconclusive`: anything else.
+
+Each of the first two is wrong in at most a share ALPHA of cases, whatever the true difference,
+where the values are normal. It is so for one metric of one pair; nothing here corrects for looking
+at several. To be equivalent in all of several metrics at once needs no correction (Berger,
+Technometrics 24 (1982)); to differ in any of them would.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["ALPHA", "POWER", "Judgement", "judge", "seeds_needed"]
+
+ALPHA = 0.05
+"""Level of each of the two one-sided tests."""
+POWER = 0.8
+"""How often a firmer answer is to succeed with the number of seeds that is said to be needed."""
+_MOST = 100_000  # seeds; whoever would need more is told that no number of them will do
+_NO_SPREAD = 1e-12  # of the largest value: what is left of equal differences by rounding
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What several seeds say about one metric."""
+
+    outcome: Literal["equivalent", "different", "inconclusive"]
+    interval: tuple[float, float] | None = None
+    """Of the difference candidate - reference, at level 1 - 2 * ALPHA; None: it has none."""
+    needed: int | None = None
+    """Seeds a side for an answer, where there is none yet and a number of them would give it."""
+    why: str = ""
+    """What stands in the way of an answer."""
+
+
+def judge(
+    reference: Sequence[float],
+    candidate: Sequence[float],
+    margin: float,
+    paired: bool,
+    exact: bool = False,
+) -> Judgement:
+    """Judge one metric by its values for each seed.
+
+    `paired`: the two sequences belong together value by value; else they are independent and may
+    differ in length (Welch, Biometrika 34 (1947)). `exact`: both sides computed the same, bit for
+    bit, so that there is no spread to estimate.
+    """
+    if paired and len(reference) != len(candidate):
+        raise ValueError("paired values come in pairs")
+    wild = [value for value in (*reference, *candidate) if not math.isfinite(value)]
+    if wild:
+        return Judgement("inconclusive", why=f"a value is {wild[0]}, which no margin admits")
+    count = min(len(reference), len(candidate))
+    if count < 2:
+        return Judgement(
+            "inconclusive", needed=2, why=f"{count} seed(s) left, which show no spread"
+        )
+    if exact and tuple(reference) == tuple(candidate):
+        return Judgement("equivalent", (0.0, 0.0))
+
+    if paired:
+        differences = [two - one for one, two in zip(reference, candidate, strict=True)]
+        difference, variance = statistics.fmean(differences), statistics.variance(differences)
+        error = math.sqrt(variance / count)
+        freedom = float(count - 1)
+
+        def freedom_of(seeds: int) -> float:
+            return float(seeds - 1)
+    else:
+        one, two = statistics.variance(reference), statistics.variance(candidate)
+        difference = statistics.fmean(candidate) - statistics.fmean(reference)
+        variance = one + two
+        parts = one / len(reference), two / len(candidate)
+        error = math.sqrt(sum(parts))
+        freedom = _satterthwaite(one, two, len(reference), len(candidate))
+
+        def freedom_of(seeds: int) -> float:
+            return _satterthwaite(one, two, seeds, seeds)
+
+    if error <= _NO_SPREAD * max(map(abs, (*reference, *candidate))):
+        why = (
+            "the differences show no spread though the runs are not the same: "
+            "a metric of few values may do so by chance; evaluate on more rows, or take more seeds"
+        )
+        return Judgement("inconclusive", why=why)
+    half = _quantile(freedom, 1 - ALPHA) * error
+    low, high = difference - half, difference + half
+    if -margin < low and high < margin:
+        return Judgement("equivalent", (low, high))
+    if low > margin or high < -margin:
+        return Judgement("different", (low, high))
+    needed = seeds_needed(difference, variance, margin, freedom_of)
+    why = f"its interval reaches across ±{margin:.3g}; "
+    if needed is None:
+        why += "the difference found is too near to that for any number of seeds"
+    else:
+        why += f"about {needed} seeds would tell, at the difference and spread found"
+    return Judgement("inconclusive", (low, high), needed, why)
+
+
+def seeds_needed(
+    difference: float, variance: float, margin: float, freedom: Callable[[int], float]
+) -> int | None:
+    """The smallest n for which `judge` is to answer with probability `POWER`; None: none will do.
+
+    `difference`, `variance`: taken as the true ones; the variance of a mean over n seeds is
+    variance / n (paired: that of the differences; else the sum of both sides'). `freedom`: degrees
+    of freedom at n. With e = sqrt(variance / n), t the (1 - ALPHA) quantile and T(c) a noncentral t
+    variable, the power is
+
+    - of `equivalent`, where |difference| < margin: at least
+      P(T((difference + margin) / e) > t) + P(T((difference - margin) / e) < -t) - 1;
+    - of `different`, else: P(T((|difference| - margin) / e) > t).
+
+    Phillips, J. Pharmacokinet. Biopharm. 18 (1990); Chow, Shao and Wang, "Sample Size Calculations
+    in Clinical Research", 3.2.
+    """
+    from scipy import special  # slow to import, and few commands need it
+
+    def power(seeds: int) -> float:
+        degrees, error = freedom(seeds), math.sqrt(variance / seeds)
+        t = _quantile(degrees, 1 - ALPHA)
+        if abs(difference) >= margin:
+            return 1 - float(special.nctdtr(degrees, (abs(difference) - margin) / error, t))
+        above = 1 - float(special.nctdtr(degrees, (difference + margin) / error, t))
+        below = float(special.nctdtr(degrees, (difference - margin) / error, -t))
+        return above + below - 1
+
+    if power(_MOST) < POWER:
+        return None
+    low, high = 1, _MOST  # too few, enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
+    return high
+
+
+def _quantile(freedom: float, share: float) -> float:
+    from scipy import special
+
+    return float(special.stdtrit(freedom, share))
+
+
+def _satterthwaite(one: float, two: float, count_one: int, count_two: int) -> float:
+    """Degrees of freedom of the difference of two means; 1 where neither side has a spread."""
+    a, b = one / count_one, two / count_two
+    if not a + b:
+        return 1.0
+    return (a + b) ** 2 / (a**2 / (count_one - 1) + b**2 / (count_two - 1))
