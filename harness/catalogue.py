@@ -163,7 +163,8 @@ def run_spec(
     entry = loop(loop_name)
     name = str(entry.path) if loop_name.endswith(".py") else entry.name
     habits = entry.native if conventions == "native" else {}
-    own = case.overrides.get(entry.name, {})
+    arm = more.get("arm")
+    own = {**case.overrides.get(entry.name, {}), **(case.arms[arm] if arm else {})}
     values = {**case.recipe.model_dump(), **habits, **own}
     resume_at = more.get("resume_at")
     if resume_at is not None and values["save_every"] is None:

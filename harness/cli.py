@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import catalogue
+from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
 from harness.publishing import publish
 from harness.report.model import Report
@@ -170,6 +171,15 @@ def run_command(
             "checkpoint in a new process, and compare it with its uninterrupted run.",
         ),
     ] = None,
+    noise: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_DRAWS,
+            metavar="DRAWS",
+            help="Also run the first loop so many times perturbed by rounding, and judge each pair "
+            "that is not identical against that noise; 8 is a good number.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -201,6 +211,8 @@ def run_command(
     ]
     if resume_at is not None:
         chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
+    if noise is not None:
+        chosen = [case.model_copy(update={"noise": noise}) for case in chosen]
     report, folder = run_cases(
         chosen,
         loops=[name.strip() for name in loops.split(",") if name.strip()],

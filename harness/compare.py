@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.divergence import STAGES, Divergence, StageDifference, divergences
 from harness.errors import RecordError
 from harness.metrics import metric
+from harness.noise import Noise
 from harness.record import RunRecord
 from harness.soundness import disorder, doubts_about
 
@@ -76,6 +77,8 @@ class Comparison(_Result):
     """What keeps the outcome from being firmer, and what would resolve it."""
     note: str = ""
     """Why the two differ on this case, where that was known before."""
+    noise: Noise | None = None
+    """The two against the noise of the reference, where that was asked for."""
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:

@@ -14,13 +14,14 @@ from rich.console import Console
 from harness import catalogue
 from harness.compare import Comparison, compare, missing
 from harness.errors import RecordError, SpecError
+from harness.noise_runs import Judge, draw_specs
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
 from harness.report.model import REPORT_FILE, Report
 from harness.report.render import write
 from harness.resume import FOLDER, Checkpoints, check_same_run
 from harness.runner import Run, label, run_all
-from harness.spec import Case, Conventions
+from harness.spec import Case, Conventions, RunSpec
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
 
@@ -40,10 +41,12 @@ def run_cases(
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
-    A loop named twice runs twice. Where a case is to be resumed, each loop also runs so, and is
-    compared with itself uninterrupted. `jobs`: as for `run_all`. A `suite` goes on past a case that
-    is refused. With `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what
-    was completed there is not done again, and what left a checkpoint goes on from it.
+    A loop named twice runs twice. Where a case has arms, the first loop also runs by each; where it
+    asks for noise, the first loop also runs perturbed, and pairs are judged against that. Where a
+    case is to be resumed, each loop also runs so, and is compared with itself uninterrupted.
+    `jobs`: as for `run_all`. A `suite` goes on past a case that is refused. With `suite` or
+    `resume`, `out` may be a folder of the same, stopped earlier: what was completed there is not
+    done again, and what left a checkpoint goes on from it.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
     the records stay and a report of them is written.
@@ -54,15 +57,24 @@ def run_cases(
         )
     if not loops:
         raise SpecError("a run needs a loop", "none", "pass --loops plain,trainer")
-    planned = []
+    planned: list[RunSpec] = []
     for case in cases:
         seen: dict[str, int] = {}
+        sketch = case.noise is not None
+        first = len(planned)
         for name in loops:
             seen[name] = seen.get(name, 0) + 1
-            planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name]))
+            planned.append(
+                catalogue.run_spec(case, name, conventions, repeat=seen[name], sketch=sketch)
+            )
+        planned += [
+            catalogue.run_spec(case, loops[0], conventions, arm=arm, sketch=sketch)
+            for arm in case.arms
+        ]
+        planned += draw_specs(planned[first:])
         if case.resume_at is not None:
             planned += [
-                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at)
+                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, sketch=sketch)
                 for name in seen
             ]
     with _output_folder(out, cases[0].name, again=suite or resume) as folder:
@@ -107,18 +119,34 @@ def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> R
     for case in dict.fromkeys(run.spec.case.name for run in runs):
         found = {name: record for name, record in records if record.spec.case.name == case}
         specs = [run.spec for run in runs if run.spec.case.name == case]
+        draws = [spec for spec in specs if spec.perturbation is not None]
+        specs = [spec for spec in specs if spec.perturbation is None]
+        judge = Judge(
+            found.get(label(specs[0])),
+            [found[label(draw)] for draw in draws if label(draw) in found],
+        )
         whole = [spec for spec in specs if spec.resume_at is None]
         pairs = list(itertools.combinations(whole, 2))
         pairs += [
             (one, two)
             for two in specs
             for one in whole
-            if two.resume_at is not None and (one.loop, one.repeat) == (two.loop, 1)
+            if two.resume_at is not None and (one.loop, one.repeat, one.arm) == (two.loop, 1, None)
         ]
         for one, two in pairs:
             names = (label(one), label(two))
-            comparisons.append(_pair(case, names, found.get(names[0]), found.get(names[1])))
-    report = Report.of(records, comparisons, folder, command)
+            sides = found.get(names[0]), found.get(names[1])
+            pair = _pair(case, names, *sides)
+            if one.case.noise is not None and sides[0] is not None and sides[1] is not None:
+                pair = judge(pair, sides[0], sides[1])
+            comparisons.append(pair)
+    # Draws that went well are told of as noise; one that failed is a run that failed.
+    shown = [
+        (name, record)
+        for name, record in records
+        if record.spec.perturbation is None or record.header.status != "completed"
+    ]
+    report = Report.of(shown, comparisons, folder, command)
     write(report, folder)
     return report
 

@@ -22,7 +22,16 @@ from pydantic import (
 
 from harness.errors import SpecError, unknown_name
 
-__all__ = ["Case", "Conventions", "Option", "Recipe", "RunSpec", "build", "parse_value"]
+__all__ = [
+    "Case",
+    "Conventions",
+    "Option",
+    "Perturbation",
+    "Recipe",
+    "RunSpec",
+    "build",
+    "parse_value",
+]
 
 Conventions = Literal["matched", "native"]
 Option = str | int | float | bool | None
@@ -157,12 +166,27 @@ class Case(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """Each loop also trains with its process killed amid the update after so many, goes on from its
     last checkpoint in a new process, and is compared with its uninterrupted run."""
+    arms: dict[str, dict[str, Any]] = {}
+    """The first loop also trains once by each of these, by name: recipe fields set otherwise."""
+    noise: int | None = Field(None, ge=1)
+    """So many draws of the first loop, perturbed by rounding, tell its noise, against which every
+    pair that is not identical is judged; None: bit for bit only."""
     note: str = ""
     """Why loops differ on this case, where they are known to, with what was measured."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where it is trained."""
     world_size: Literal[1] = 1
     """Number of processes."""
+
+
+class Perturbation(_Frozen):
+    """How a run is made to differ from its like by rounding alone."""
+
+    draw: int = Field(ge=1)
+    """Seed of what is drawn for it."""
+    rounding: Literal["weights", "bf16"] = "weights"
+    """`weights`: each initial weight is moved by one unit in the last place; `bf16`: forward and
+    backward passes are disturbed as autocast to bf16 rounds them."""
 
 
 class RunSpec(_Frozen):
@@ -183,6 +207,13 @@ class RunSpec(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """The process is killed amid the update after so many, and another one goes on from the last
     checkpoint; None: the run is not interrupted."""
+    arm: str | None = None
+    """Which of the case's arms it follows; None: the case's own recipe."""
+    sketch: bool = False
+    """Whether the record also holds a sketch of each parameter at each step, from which the size
+    of differences is told."""
+    perturbation: Perturbation | None = None
+    """What is done to the model before training; None: nothing."""
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:

@@ -32,6 +32,7 @@ import torch
 from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.errors import LoopUnavailable, SpecError
+from harness.perturbation import perturb
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
 from harness.resume import FOLDER, Checkpoints, Seal
@@ -132,8 +133,13 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
             seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
         interruption = _Interruption()
         listener = _Listener(spec, expected, parent, interruption, checkpoints, writer, seal)
-        kind = TraceProbe if spec.observe == "trace" else TimingProbe
-        probe = kind(writer, listener, workload, listener.counts)
+        probe: TraceProbe | TimingProbe
+        if spec.observe == "trace":
+            probe = TraceProbe(writer, listener, workload, listener.counts, spec.sketch)
+        else:
+            probe = TimingProbe(writer, listener, workload, listener.counts)
+        if spec.perturbation is not None:
+            perturb(workload.model, spec.perturbation)
         try:
             with interruption.held():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
