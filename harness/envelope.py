@@ -40,9 +40,10 @@ FALSE_ALARMS = 1e-3
 tests of a comparison, and the tensors' part again among the tensors."""
 ALLOWANCE = 2.0
 """By which every bound is widened. Another kernel rounds otherwise at each operation of each step,
-a draw only at the beginning. Measured on the embedded case (24 and 60 steps; learning rates 5e-5
-and 1e-3; AdamW and SGD), the largest excess of another attention kernel, number of threads or
-optimizer flavour was 1.4 times the mean excess of the draws."""
+a draw only at the beginning. Measured on the embedded case (24 and 60 steps, learning rates 5e-5 to
+0.05, AdamW and SGD), the excess of another attention kernel, number of threads or optimizer flavour
+was at most 1.4 times the mean excess of the draws in loss, gradient norm and all weights, and 2.0
+times in the worst of 41 tensors; of bf16 against its own draws, 1.6 and 2.6 times."""
 LEAST_DRAWS = 4
 """Of fewer, the spread is hardly known."""
 TELLING = 0.25

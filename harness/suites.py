@@ -2,6 +2,9 @@
 
 `matrix` is the width of the recipe, one field or one meeting of fields a case, on few rows so that
 each run takes seconds. A case on which loops are known to differ carries a note that says why.
+
+`noise` are pairs that differ by rounding alone: the first loop by the case's recipe, and by an arm
+that changes who computes and not what.
 """
 
 from __future__ import annotations
@@ -215,28 +218,46 @@ _KNOWN: dict[str, tuple[str, dict[str, Any], dict[str, dict[str, Any]], str]] = 
     ),
 }
 
+_LLAMA = {"model": "llama", "train_rows": 60}
+# Draws, workload, settings, arms.
+_NOISE: dict[str, tuple[int, str, dict[str, Any], dict[str, dict[str, Any]]]] = {
+    "foreach-fused": (8, "paraphrase", {}, {"foreach": {"optimizer_flavour": "foreach"}}),
+    "for-loop-fused": (8, "paraphrase", {}, {"for-loop": {"optimizer_flavour": "for_loop"}}),
+    "threads": (8, "paraphrase", {}, {"two-threads": {"num_threads": 2}}),
+    "attention": (8, "paraphrase", {}, {"eager": {"attention": "eager"}}),
+    # Llama has no dropout, of which a model compiled by Inductor makes draws of its own.
+    "compiled": (8, "causal_lm", _LLAMA, {"inductor": {"compile": "inductor"}}),
+    # bf16 spreads wider, so that it takes more draws to tell how wide.
+    "bf16-fp32": (16, "paraphrase", {}, {"bf16": {"precision": "bf16"}}),
+}
+
+
+def _small(name: str, workload: str, settings: dict[str, Any]) -> Case:
+    small = {"train_rows": 84, "eval_rows": 40, "num_epochs": 2}
+    return with_settings(cases()[workload], {**small, **settings}).model_copy(update={"name": name})
+
+
+def _noise() -> list[Case]:
+    return [
+        _small(name, workload, settings).model_copy(update={"arms": arms, "noise": draws})
+        for name, (draws, workload, settings, arms) in _NOISE.items()
+    ]
+
 
 def _matrix() -> list[Case]:
-    built_in = cases()
-    small = {"train_rows": 84, "eval_rows": 40, "num_epochs": 2}
-
-    def case(name: str, workload: str, settings: dict[str, Any]) -> Case:
-        chosen = with_settings(built_in[workload], {**small, **settings})
-        return chosen.model_copy(update={"name": name})
-
     return [
-        *(case(name, "paraphrase", settings) for name, settings in _PARAPHRASE.items()),
-        *(case(name, *rest) for name, rest in _OTHERS.items()),
+        *(_small(name, "paraphrase", settings) for name, settings in _PARAPHRASE.items()),
+        *(_small(name, *rest) for name, rest in _OTHERS.items()),
         *(
-            case(name, workload, settings).model_copy(update={"resume_at": step, "note": note})
+            _small(name, workload, settings).model_copy(update={"resume_at": step, "note": note})
             for name, (step, workload, settings, note) in _RESUMED.items()
         ),
         *(
-            case(name, workload, settings).model_copy(update={"overrides": own, "note": note})
+            _small(name, workload, settings).model_copy(update={"overrides": own, "note": note})
             for name, (workload, settings, own, note) in _KNOWN.items()
         ),
     ]
 
 
-SUITES: dict[str, Callable[[], list[Case]]] = {"matrix": _matrix}
+SUITES: dict[str, Callable[[], list[Case]]] = {"matrix": _matrix, "noise": _noise}
 """Suites by name, each made when it is asked for."""

@@ -13,6 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
+from harness.report import noise
 from harness.report.model import Report, resumed, summary
 from harness.spec import Recipe
 from harness.units import number, quantity
@@ -90,6 +91,7 @@ def render(report: Report, template: str) -> str:
         headline=HEADLINES[report.verdict],
         sentences=summary(report.comparisons),
         stages=_stages,
+        noise=noise,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),
