@@ -231,10 +231,18 @@ def run_command(
 def compare_command(
     reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
     candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    noise: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN_DIR",
+            help="Judge pairs that are not identical against the noise that a run with --noise "
+            "found; both sides must have been made with --noise too.",
+        ),
+    ] = None,
     out: OutOption = None,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Needs no torch."""
-    report, folder = compare_folders(reference, candidate, out, _command())
+    report, folder = compare_folders(reference, candidate, out, _command(), noise)
     return _show(report, folder)
 
 

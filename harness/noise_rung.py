@@ -21,12 +21,7 @@ ROUNDING_LEAVES = ("config", "data_order", "batch_content", "rng", "learning_rat
 def with_noise(
     comparison: Comparison, reference: RunRecord, candidate: RunRecord, envelope: Envelope
 ) -> Comparison:
-    """`comparison` with its fields against the noise, and with the outcome that follows.
-
-    What was found sound and identical, or could not be compared at all, stays as it is.
-    """
-    if comparison.outcome != "different":
-        return comparison
+    """`comparison`, different bit for bit, with the outcome that follows from the noise."""
     try:
         noise = envelope.judge(reference, candidate)
     except RecordError as error:

@@ -59,7 +59,12 @@ class Judge:
         self._envelopes: dict[Rounding, Envelope | str] = {}
 
     def __call__(self, comparison: Comparison, one: RunRecord, two: RunRecord) -> Comparison:
-        """`comparison` of `one` and `two`, judged. Never raises for what stands in the records."""
+        """`comparison` of `one` and `two`, judged where it is different bit for bit.
+
+        Never raises for what stands in the records.
+        """
+        if comparison.outcome != "different":
+            return comparison
         reference = self._reference
         if reference is None:
             return unjudged(comparison, "the first run is missing; run it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -121,10 +121,10 @@ def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> R
         specs = [run.spec for run in runs if run.spec.case.name == case]
         draws = [spec for spec in specs if spec.perturbation is not None]
         specs = [spec for spec in specs if spec.perturbation is None]
-        judge = Judge(
-            found.get(label(specs[0])),
-            [found[label(draw)] for draw in draws if label(draw) in found],
-        )
+        judge = None
+        if specs[0].case.noise is not None:
+            drawn = [found[label(draw)] for draw in draws if label(draw) in found]
+            judge = Judge(found.get(label(specs[0])), drawn)
         whole = [spec for spec in specs if spec.resume_at is None]
         pairs = list(itertools.combinations(whole, 2))
         pairs += [
@@ -136,10 +136,7 @@ def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> R
         for one, two in pairs:
             names = (label(one), label(two))
             sides = found.get(names[0]), found.get(names[1])
-            pair = _pair(case, names, *sides)
-            if one.case.noise is not None and sides[0] is not None and sides[1] is not None:
-                pair = judge(pair, sides[0], sides[1])
-            comparisons.append(pair)
+            comparisons.append(_pair(case, names, *sides, judge))
     # Draws that went well are told of as noise; one that failed is a run that failed.
     shown = [
         (name, record)
@@ -152,16 +149,22 @@ def _report_runs(runs: Sequence[Run], folder: Path, command: Sequence[str]) -> R
 
 
 def compare_folders(
-    reference: Path, candidate: Path, out: Path | None, command: Sequence[str]
+    reference: Path,
+    candidate: Path,
+    out: Path | None,
+    command: Sequence[str],
+    noise: Path | None = None,
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
 
+    `noise`: the output folder of a run with draws, against which pairs of its cases are judged.
     Raises `SpecError` or `RecordError` where a path holds neither.
     """
     left, right = _records(reference), _records(candidate)
+    judges = _judges(noise) if noise is not None else {}
     with _output_folder(out, "compare") as folder:
         names = _short_names(reference, candidate)
-        comparisons = compare_pairs(left, right, names)
+        comparisons = compare_pairs(left, right, names, judges)
         records = [
             (f"{side}: {name}", record)
             for side, found in zip(names, (left, right), strict=True)
@@ -182,31 +185,56 @@ def _short_names(one: Path, two: Path) -> tuple[str, str]:
 Found = dict[tuple[str, str], RunRecord]
 
 
-def compare_pairs(left: Found, right: Found, names: tuple[str, str]) -> list[Comparison]:
+def compare_pairs(
+    left: Found, right: Found, names: tuple[str, str], judges: Mapping[str, Judge] | None = None
+) -> list[Comparison]:
     """Pairs of runs by case and loop; a run that only one side has is `incomparable`.
 
-    A single record on each side is a pair, whatever its loop.
+    A single record on each side is a pair, whatever its loop. A case with a judge is judged.
     """
+    judges = judges or {}
     if len(left) == len(right) == 1:
         (one,), (two,) = left.items(), right.items()
         labels = (one[0][1], two[0][1])
         if labels[0] == labels[1]:
             labels = names
-        return [compare(one[1], two[1], labels)]
+        return [_pair(two[0][0], labels, one[1], two[1], judges.get(one[0][0]))]
     return [
-        _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides)
+        _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides, judges.get(case))
         for case, loop in dict.fromkeys([*left, *right])
         for sides in [(left.get((case, loop)), right.get((case, loop)))]
     ]
 
 
 def _pair(
-    case: str, labels: tuple[str, str], one: RunRecord | None, two: RunRecord | None
+    case: str,
+    labels: tuple[str, str],
+    one: RunRecord | None,
+    two: RunRecord | None,
+    judge: Judge | None = None,
 ) -> Comparison:
     if one is None or two is None:
         absent = labels[0] if one is None else labels[1]
         return missing(case, *labels, f"{absent} is missing; run it")
-    return compare(one, two, labels)
+    found = compare(one, two, labels)
+    return judge(found, one, two) if judge else found
+
+
+def _judges(folder: Path) -> dict[str, Judge]:
+    """By case, what judges against the draws in the output folder of a run with noise."""
+    records = [RunRecord(path.parent) for path in sorted((folder / RECORDS).glob(f"*/{HEADER}"))]
+    draws: dict[str, list[RunRecord]] = {}
+    for record in records:
+        if record.spec.perturbation is not None:
+            draws.setdefault(record.spec.case.name, []).append(record)
+    if not draws:
+        raise RecordError("--noise takes a run folder with draws", folder, "make it with --noise 8")
+    judges = {}
+    for case, found in draws.items():
+        undisturbed = found[0].spec.model_copy(update={"perturbation": None})
+        reference = next((record for record in records if record.spec == undisturbed), None)
+        judges[case] = Judge(reference, found)
+    return judges
 
 
 def _records(path: Path) -> Found:

@@ -90,10 +90,12 @@ def test_what_rounding_does_not_change_is_never_noise(
     assert ("within_noise", "different") == (after.noise.outcome, after.outcome)
 
 
-def test_identical_stays_identical(envelope: Envelope, reference: RunRecord) -> None:
-    """There is nothing to be judged in a pair that is the same bit for bit."""
+def test_identical_stays_identical(reference: RunRecord, draws: list[RunRecord]) -> None:
+    """There is nothing to be judged in a pair that is the same bit for bit, nor need there be."""
     same = bitwise(reference, reference)
-    assert "identical" == with_noise(same, reference, reference, envelope).outcome
+    for judge in (Judge(reference, draws), Judge(None, [])):
+        after = judge(same, reference, reference)
+        assert ("identical", (), None) == (after.outcome, after.doubts, after.noise)
 
 
 def test_other_doubts_are_not_outweighed_by_little_noise(
@@ -103,8 +105,7 @@ def test_other_doubts_are_not_outweighed_by_little_noise(
     run = noisy_draft(values(7), "bare")
     run.header["evaluations"] = ()
     bare = run.write(tmp_path / "bare")
-    before = bitwise(reference, bare).model_copy(update={"outcome": "different"})
-    after = with_noise(before, reference, bare, envelope)
+    after = with_noise(bitwise(reference, bare), reference, bare, envelope)
     assert "inconclusive" == after.outcome
     assert any("not evaluated" in doubt for doubt in after.doubts)
 

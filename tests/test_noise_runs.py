@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import SpecError
+from harness.errors import RecordError, SpecError
 from harness.report.model import REPORT_FILE
-from harness.session import run_cases
+from harness.session import compare_folders, run_cases
 from tests.small_runs import small_case, write_pairs
 
 ARMS = {
@@ -49,6 +49,17 @@ def test_rounding_is_within_noise_and_a_small_fault_is_not(tmp_path: Path) -> No
         if (pair["reference"], pair["candidate"]) == ("plain", "off")
     ]
     assert fields["weights"]["relative"] > fields["weights"]["smallest_visible"] > 0
+
+    # Two records by themselves, judged against the draws of that run.
+    plain = folder / "records" / "paraphrase-plain"
+    for arm, outcome in (("eager", "within_noise"), ("off", "different")):
+        other = folder / "records" / f"paraphrase-{arm}"
+        again, _ = compare_folders(plain, other, tmp_path / f"compare-{arm}", ["harness"], folder)
+        assert outcome == again.comparisons[0].outcome
+    bare, _ = compare_folders(plain, other, tmp_path / "bare", ["harness"])
+    assert bare.comparisons[0].noise is None
+    with pytest.raises(RecordError, match="draws"):
+        compare_folders(plain, other, tmp_path / "none", ["harness"], tmp_path / "bare")
 
 
 def test_an_arm_has_a_name_of_its_own(tmp_path: Path) -> None:
