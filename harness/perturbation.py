@@ -48,24 +48,25 @@ def _one_ulp(model: nn.Module, generator: torch.Generator) -> None:
 def _round_passes(model: nn.Module, generator: torch.Generator) -> None:
     """Disturb each module that autocast runs in bf16: those that multiply by a weight matrix."""
 
-    def errors(like: Tensor) -> Tensor:
-        drawn = torch.rand(like.shape, generator=generator)
-        return ((2 * drawn - 1) * _BF16).to(like)
+    def factors_for(value: Tensor) -> Tensor:
+        drawn = torch.rand(value.shape, generator=generator)
+        return (1 + (2 * drawn - 1) * _BF16).to(value.device)
 
     def disturbed(value: Tensor) -> Tensor:
-        return value * (1 + errors(value))
+        # Multiplied in fp32 also where the value is bf16, in which 1 + d would round to 1 or less.
+        return (value * factors_for(value)).to(value.dtype)
 
     for module in model.modules():
         weight = getattr(module, "weight", None)
         if isinstance(module, nn.Embedding) or not isinstance(weight, Tensor) or weight.ndim < 2:
             continue
         kept = dict(module.named_parameters(recurse=False))
-        factors = {name: 1 + errors(p) for name, p in kept.items()}
+        factors = {name: factors_for(p) for name, p in kept.items()}
 
         # Closures get what belongs to this module as defaults, since the loop goes on.
         def before(m: nn.Module, args: Any, kept: Any = kept, factors: Any = factors) -> None:
             for name, parameter in kept.items():
-                m._parameters[name] = parameter * factors[name].to(parameter)
+                m._parameters[name] = parameter * factors[name].to(parameter.device)
 
         def after(m: nn.Module, args: Any, output: Tensor, kept: Any = kept) -> Tensor:
             m._parameters.update(kept)

@@ -138,7 +138,7 @@ def noisy_spec(**more: Any) -> RunSpec:
 
 
 def test_draws_are_those_that_the_pairs_need() -> None:
-    """By weights for the same precision, by bf16 for another, both where both are there."""
+    """By weights where fp32 is rounded, by bf16 where passes round to it, both where both are."""
     one, bf16 = noisy_spec(), noisy_spec(precision="bf16")
     eager = noisy_spec(attention="eager")
 
@@ -150,6 +150,9 @@ def test_draws_are_those_that_the_pairs_need() -> None:
     assert [("weights", n) for n in numbers] == kinds(one, eager)
     assert [("bf16", n) for n in numbers] == kinds(one, bf16)
     assert [("weights", n) for n in numbers] == kinds(bf16, bf16)
+    other_kernel = noisy_spec(precision="bf16", attention="eager")
+    assert [("bf16", n) for n in numbers] == kinds(bf16, other_kernel)
+    assert [] == kinds(one, noisy_spec(precision="fp16"))
     both = [("weights", n) for n in numbers] + [("bf16", n) for n in numbers]
     assert both == kinds(one, eager, bf16)
     assert [] == kinds(one)

@@ -108,3 +108,14 @@ def test_names_and_gradients_are_those_of_the_model(rounding: str) -> None:
     assert list(dict(clean.named_parameters())) == list(before)
     assert all(before[name] is p for name, p in noisy.named_parameters())
     assert all(p.grad is not None for p in before.values())
+
+
+def test_values_in_bf16_are_disturbed_without_bias() -> None:
+    """A reference that is itself autocast: its values move up as often as down."""
+    with torch.autocast("cpu", torch.bfloat16):
+        clean = small().first(torch.ones(8)).detach()
+        noisy = small(draw=1, rounding="bf16").first
+        moved = torch.stack([noisy(torch.ones(8)).detach() - clean for _ in range(300)])
+    assert torch.bfloat16 == clean.dtype
+    share = float((moved > 0).float().sum() / (moved != 0).float().sum())
+    assert 0.4 < share < 0.6
