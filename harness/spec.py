@@ -36,6 +36,7 @@ __all__ = [
 Conventions = Literal["matched", "native"]
 Option = str | int | float | bool | None
 _Beta = Annotated[float, Field(ge=0, lt=1)]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # fit for a folder
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -153,7 +154,7 @@ class Recipe(_Frozen):
 class Case(_Frozen):
     """A recipe applied to a workload on a device."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: _Name
     """Names the case in tables and folders."""
     workload: str
     """A file of `harness/workloads/`."""
@@ -166,7 +167,7 @@ class Case(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """Each loop also trains with its process killed amid the update after so many, goes on from its
     last checkpoint in a new process, and is compared with its uninterrupted run."""
-    arms: dict[str, dict[str, Any]] = {}
+    arms: dict[_Name, dict[str, Any]] = {}
     """The first loop also trains once by each of these, by name: recipe fields set otherwise."""
     noise: int | None = Field(None, ge=1)
     """So many draws of the first loop, perturbed by rounding, tell its noise, against which every
