@@ -15,6 +15,10 @@ the weights along the reference's own movement and along its initial weights, mu
 zero by a t-test against the draws. A small fault that hides in the noise of each step adds up
 there.
 
+Each tensor is judged for itself besides all weights together. Measured on the embedded BERT over 60
+steps, the noise of all weights (5.9e-5 of their movement) is that of the keys' biases in its two
+layers (5.3e-5 and 2.5e-5): their true gradient is zero, and AdamW follows its roundings.
+
 What may be expected of noise is no tolerance: the rate of false alarms is set beforehand, and
 what the bound could not have told from noise is reported as `smallest_visible`.
 """
@@ -25,7 +29,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from harness.course import Array, Course, norms, series, signed
 from harness.divergence import ulp_distance
@@ -170,7 +173,7 @@ class Envelope:
         logs = np.log(np.maximum(excesses, 0.5))
         tensors = logs.shape[1] - 3
         levels = np.array([_LEVEL] * 3 + [_LEVEL / max(1, tensors)] * tensors)
-        quantiles = special.stdtrit(count - 1, 1 - levels)
+        quantiles = _t_quantile(levels, count - 1)
         spread = np.std(logs, axis=0, ddof=1) * np.sqrt(1 + 1 / count)
         # Beyond the largest exponent a bound bounds nothing, and must not become infinite.
         exponent = np.minimum(np.mean(logs, axis=0) + quantiles * spread, 300.0)
@@ -253,7 +256,7 @@ class Envelope:
             "mean_grad_norm": float(np.std(self._reference.grad_norm)),
             "evaluation_loss": float(np.std(self._reference.loss)),
         }
-        quantile = float(special.stdtrit(len(self._draws), 1 - _LEVEL / 2))
+        quantile = float(_t_quantile(_LEVEL / 2, len(self._draws)))
         for name, mean in means.items():
             drawn = [found[name] for found in self._means if name in found]
             size = sizes.get(name, 1.0)
@@ -304,6 +307,15 @@ class Envelope:
                 judged=1,
                 of=1,
             )
+
+
+def _t_quantile(level: float | Array, freedom: int) -> Array:
+    """What Student's t passes with probability `level`."""
+    # Imported here, since it takes as long as the rest of the command line.
+    from scipy import special
+
+    quantile: Array = special.stdtrit(freedom, 1 - np.asarray(level))
+    return quantile
 
 
 def _ulp(field: str, step: int, pair: tuple[Course, Course]) -> float | None:

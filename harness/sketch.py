@@ -34,7 +34,7 @@ class Sketches:
 
         The order of the sums is the same at each call, so equal tensors have equal sketches.
         """
-        flat = tensor.detach().reshape(-1).double()
+        flat = tensor.detach().reshape(-1)
         rows = -(-len(flat) // BUCKETS)
         signs = self._signs.get(name)
         if signs is None:
@@ -42,5 +42,5 @@ class Sketches:
             drawn = torch.randint(0, 2, (len(flat),), generator=generator, dtype=torch.int8)
             signs = self._signs[name] = (2 * drawn - 1).to(flat.device)
         signed = torch.nn.functional.pad(flat * signs, (0, rows * BUCKETS - len(flat)))
-        sums: list[float] = signed.view(rows, BUCKETS).sum(dim=0).tolist()
+        sums: list[float] = signed.view(rows, BUCKETS).sum(dim=0, dtype=torch.float64).tolist()
         return sums
