@@ -4,7 +4,7 @@
 
 Clean pairs: a reference against the same training by other kernels (optimizer flavour, attention,
 threads, and two of these at once) and against perturbed runs that are no draws of its envelope; by
-several recipes, with seeds on none of which the allowance in `harness/envelope.py` was measured.
+several recipes, with seeds on none of which the allowance in `harness/drift.py` was measured.
 None may be `different`.
 
 Faults: small ones, each judged against the envelope of its recipe. How large a fault truly is, is

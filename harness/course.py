@@ -24,8 +24,12 @@ class Course:
     grad_norm: Array
     weights: Array
     tensors: list[str]
-    metrics: dict[str, float]
+    metrics: list[dict[str, float]]
+    """Of each evaluation."""
     rows: int
+    """That the fewest of the evaluations took."""
+    evaluated: list[tuple[int, int, list[str]]]
+    """Of each evaluation its step, its rows and the names of its metrics."""
 
     @classmethod
     def of(cls, record: RunRecord) -> Course:
@@ -43,15 +47,16 @@ class Course:
         flat = table["sketch"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         owner = as_numpy(record.micro_batches["step"])
         losses = np.bincount(owner, as_numpy(record.micro_batches["loss"]), steps + 1)
-        last = record.header.evaluations[-1] if record.header.evaluations else None
+        evaluations = record.header.evaluations
         with np.errstate(divide="ignore"):
             return cls(
                 loss=(losses / np.maximum(np.bincount(owner, minlength=steps + 1), 1))[1:],
                 grad_norm=np.log(as_numpy(record.steps["grad_norm"])),
                 weights=flat.reshape(steps + 1, count, -1),
                 tensors=tensors,
-                metrics=last.metrics if last else {},
-                rows=last.rows if last else 0,
+                metrics=[each.metrics for each in evaluations],
+                rows=min((each.rows for each in evaluations), default=0),
+                evaluated=[(each.step, each.rows, sorted(each.metrics)) for each in evaluations],
             )
 
     @property
@@ -97,6 +102,7 @@ def signed(one: Course, two: Course) -> dict[str, float]:
         "along_movement": float((apart * way).sum()) / moved if moved else 0.0,
         "along_initial_weights": float((apart * initial).sum() / along) if along else 0.0,
     }
-    if "loss" in one.metrics and "loss" in two.metrics:
-        found["evaluation_loss"] = two.metrics["loss"] - one.metrics["loss"]
+    ends = [course.metrics[-1] for course in (one, two) if course.metrics]
+    if len(ends) == 2 and all("loss" in end for end in ends):
+        found["evaluation_loss"] = ends[1]["loss"] - ends[0]["loss"]
     return found

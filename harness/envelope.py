@@ -30,42 +30,28 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.course import Array, Course, norms, series, signed
+from harness.course import Array, Course, norms, series
 from harness.divergence import ulp_distance
+from harness.drift import (
+    ALLOWANCE,
+    FALSE_ALARMS,
+    LEVEL,
+    ROUNDING,
+    TELLING,
+    TESTS,
+    judge_means,
+    judge_metrics,
+    t_quantile,
+)
 from harness.errors import RecordError
 from harness.noise import FieldNoise, Noise
 from harness.record import RunRecord
 
-__all__ = ["ALLOWANCE", "FALSE_ALARMS", "LEAST_DRAWS", "TELLING", "Envelope"]
+__all__ = ["LEAST_DRAWS", "Envelope"]
 
-FALSE_ALARMS = 1e-3
-"""Of clean pairs, the share that may be called different: shared out evenly among the fields and
-tests of a comparison, and the tensors' part again among the tensors."""
-ALLOWANCE = 2.0
-"""By which every bound is widened. Another kernel rounds otherwise at each operation of each step,
-a draw only at the beginning. Measured on the embedded case (24 and 60 steps, learning rates 5e-5 to
-0.05, AdamW and SGD), the excess of another attention kernel, number of threads or optimizer flavour
-was at most 1.4 times the mean excess of the draws in loss, gradient norm and all weights, and 2.0
-times in the worst of 41 tensors; of bf16 against its own draws, 1.6 and 2.6 times."""
 LEAST_DRAWS = 4
 """Of fewer, the spread is hardly known."""
-TELLING = 0.25
-"""A bound that is wider than this share of what it bounds says nothing: of the movement of the
-weights; of the spread that the reference's loss and log gradient norm have over its steps."""
 _ENOUGH = 0.5  # share of the steps in which a field must be told for a pair to be within noise
-_ROUNDING = 2.0**-24  # largest relative error of one rounding in single precision
-_TESTS = (
-    "loss",
-    "grad_norm",
-    "weights",
-    "tensors",
-    "mean_loss",
-    "mean_grad_norm",
-    "along_movement",
-    "along_initial_weights",
-    "evaluation_loss",
-)
-_LEVEL = FALSE_ALARMS / len(_TESTS)
 
 
 class Envelope:
@@ -90,7 +76,6 @@ class Envelope:
         self._noise = np.stack([series(self._reference, draw) for draw in self._draws])
         self._scale = self._scale_of(self._noise)
         self._bounds = self._scale * self._factors()
-        self._means = [signed(self._reference, draw) for draw in self._draws]
 
     def judge(self, one: RunRecord, two: RunRecord) -> Noise:
         """Judge `two` against `one`, both variants of the reference or one of them itself.
@@ -104,11 +89,11 @@ class Envelope:
         both = 1.0 if self._is_reference(left) or self._is_reference(right) else np.sqrt(2)
         fields = [
             *self._judge_series(left, right, both),
-            *self._judge_means(left, right, both),
-            *self._judge_metrics(left, right),
+            *judge_means(self._reference, self._draws, (left, right), both),
+            *judge_metrics(self._reference, self._draws, (left, right)),
         ]
         # A tensor that only noise moves, as the bias of attention's keys, is never told.
-        needed = [field for field in fields if field.field in _TESTS and field.field != "tensors"]
+        needed = [field for field in fields if field.field in TESTS and field.field != "tensors"]
         doubts = [
             f"the envelope of {field.field} is too wide to tell: narrow enough in {field.judged} "
             f"of {field.of} steps; shorten the run, or lower the learning rate"
@@ -135,6 +120,8 @@ class Envelope:
             raise RecordError("noise is told from runs of like length and model", shapes, remedy)
         if course.tensors != self._reference.tensors:
             raise RecordError("noise is told from runs of one model", "other tensors", remedy)
+        if course.evaluated != self._reference.evaluated:
+            raise RecordError("noise is told from runs evaluated alike", "other ways", remedy)
         for values in (course.loss, course.grad_norm, course.weights):
             if not np.all(np.isfinite(values)):
                 raise RecordError("noise is told from finite values", "NaN or infinity", remedy)
@@ -145,8 +132,8 @@ class Envelope:
         steps = len(reference.loss)
         floor = np.zeros((steps + 1, 3 + len(reference.tensors)))
         floor[1:, 0] = np.spacing(np.abs(reference.loss).astype(np.float32))
-        floor[1:, 1] = 2 * _ROUNDING
-        floor[:, 2:] = _ROUNDING * norms(reference.weights)
+        floor[1:, 1] = 2 * ROUNDING
+        floor[:, 2:] = ROUNDING * norms(reference.weights)
         return np.maximum(floor, np.finfo(np.float64).tiny)
 
     def _scale_of(self, noise: Array) -> Array:
@@ -172,8 +159,8 @@ class Envelope:
         # An excess of 0 (a frozen tensor) has no logarithm: half a unit of noise stands for it.
         logs = np.log(np.maximum(excesses, 0.5))
         tensors = logs.shape[1] - 3
-        levels = np.array([_LEVEL] * 3 + [_LEVEL / max(1, tensors)] * tensors)
-        quantiles = _t_quantile(levels, count - 1)
+        levels = np.array([LEVEL] * 3 + [LEVEL / max(1, tensors)] * tensors)
+        quantiles = t_quantile(levels, count - 1)
         spread = np.std(logs, axis=0, ddof=1) * np.sqrt(1 + 1 / count)
         # Beyond the largest exponent a bound bounds nothing, and must not become infinite.
         exponent = np.minimum(np.mean(logs, axis=0) + quantiles * spread, 300.0)
@@ -243,79 +230,6 @@ class Envelope:
             judged=len(told),
             of=len(apart) - 1,
         )
-
-    def _judge_means(self, one: Course, two: Course, both: float) -> Iterator[FieldNoise]:
-        """The drift. Its t-test takes zero for the mean, as rounding has no direction."""
-        steps = len(self._reference.loss)
-        means = signed(one, two)
-        mean_loss = float(np.mean(np.abs(self._reference.loss)))
-        step = 2 * _ROUNDING
-        sizes = {"mean_loss": mean_loss, "evaluation_loss": self._reference.metrics.get("loss", 1)}
-        extents = {
-            "mean_loss": float(np.std(self._reference.loss)),
-            "mean_grad_norm": float(np.std(self._reference.grad_norm)),
-            "evaluation_loss": float(np.std(self._reference.loss)),
-        }
-        quantile = float(_t_quantile(_LEVEL / 2, len(self._draws)))
-        for name, mean in means.items():
-            drawn = [found[name] for found in self._means if name in found]
-            size = sizes.get(name, 1.0)
-            floor = step * size / (1 if name == "evaluation_loss" else np.sqrt(steps))
-            if name.startswith("along"):
-                floor = 0.0
-            scale = max(float(np.sqrt(np.mean(np.square(drawn)))), floor)
-            bound = ALLOWANCE * quantile * scale * both
-            told = bound <= TELLING * extents.get(name, 1.0)
-            passed = abs(mean) > bound
-            yield FieldNoise(
-                field=name,
-                outcome="different" if passed else "within_noise" if told else "inconclusive",
-                step=None,
-                largest=mean,
-                relative=mean / size if size else None,
-                ulp=ulp_distance(one.metrics["loss"], two.metrics["loss"])
-                if name == "evaluation_loss"
-                else None,
-                difference=mean,
-                envelope=scale,
-                threshold=bound,
-                smallest_visible=bound / size if told and size else None,
-                judged=steps if told else 0,
-                of=steps,
-            )
-
-    def _judge_metrics(self, one: Course, two: Course) -> Iterator[FieldNoise]:
-        """Metrics that count rows move in jumps: by no more than two rows beyond the draws."""
-        for name, value in self._reference.metrics.items():
-            values = [course.metrics.get(name) for course in (one, two)]
-            if name == "loss" or None in values:
-                continue
-            left, right = (float(v) for v in values if v is not None)
-            noise = max(abs(draw.metrics.get(name, value) - value) for draw in self._draws)
-            bound = noise + 2 / max(1, self._reference.rows)
-            apart = abs(right - left)
-            yield FieldNoise(
-                field=name,
-                outcome="within_noise" if apart <= bound else "different",
-                step=None,
-                largest=apart,
-                relative=apart / abs(left) if left else None,
-                difference=apart,
-                envelope=noise,
-                threshold=bound,
-                smallest_visible=bound / abs(left) if left else None,
-                judged=1,
-                of=1,
-            )
-
-
-def _t_quantile(level: float | Array, freedom: int) -> Array:
-    """What Student's t passes with probability `level`."""
-    # Imported here, since it takes as long as the rest of the command line.
-    from scipy import special
-
-    quantile: Array = special.stdtrit(freedom, 1 - np.asarray(level))
-    return quantile
 
 
 def _ulp(field: str, step: int, pair: tuple[Course, Course]) -> float | None:

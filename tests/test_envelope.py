@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.envelope import ALLOWANCE, FALSE_ALARMS, Envelope
+from harness.drift import ALLOWANCE, FALSE_ALARMS
+from harness.envelope import Envelope
 from harness.errors import RecordError
 from harness.noise import FieldNoise, Noise
 from harness.record import RunRecord
 from tests.noisy_records import NOISE, STEPS, Values, noisy_draft, values, write_draws, write_noisy
+from tests.records import evaluation
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +229,25 @@ def test_a_metric_may_move_by_two_rows_and_no_more(
         run.header["evaluations"] = (last.model_copy(update={"metrics": flipped}),)
         noise = envelope.judge(reference, run.write(tmp_path / str(rows)))
         assert outcome == field(noise, "accuracy").outcome
+
+
+def test_an_evaluation_amid_the_run_counts_as_the_last_does(tmp_path: Path) -> None:
+    """Three rows of 8 that flip halfway are different, though the end is alike."""
+
+    def halfway(name: str, seed: int | None, flipped: int) -> RunRecord:
+        run = noisy_draft(values(seed), name)
+        early = evaluation(20, accuracy=(7 - flipped) / 8)
+        run.header["evaluations"] = (early, *run.header["evaluations"])
+        return run.write(tmp_path / name)
+
+    reference = halfway("reference", None, 0)
+    envelope = Envelope(reference, [halfway(f"draw-{s}", s, 0) for s in range(20, 26)], "weights")
+    clean = envelope.judge(reference, halfway("clean", 7, 0))
+    faulty = envelope.judge(reference, halfway("faulty", 7, 3))
+    assert ("within_noise", "different") == (clean.outcome, faulty.outcome)
+    assert {"accuracy"} == beyond(faulty)
+    with pytest.raises(RecordError, match="evaluated alike"):
+        envelope.judge(reference, write_noisy(tmp_path, "once", 7))
 
 
 def test_what_noise_cannot_be_told_from_is_refused(

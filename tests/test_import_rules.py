@@ -57,7 +57,8 @@ FLOORS = (
     ("harness.loops", "harness.workloads"),
     ("harness.alignment", "harness.course", "harness.soundness"),
     ("harness.divergence",),
-    ("harness.compare", "harness.envelope"),
+    ("harness.compare", "harness.drift"),
+    ("harness.envelope",),
     ("harness.noise_rung",),
     ("harness.noise_runs",),
     (
