@@ -332,13 +332,15 @@ def main(
     apart = [row for row in clean if row["outcome"] != "identical"]
     alarms = [row["pair"] for row in apart if row["outcome"] == "different"]
     above = [row for row in faults if row["above"]]
+    inert = [row["fault"] for row in faults if row["bitwise"] == "identical"]
     unseen = [row["fault"] for row in above if row["outcome"] != "different"]
     passed = sum(row["outcome"] == "within_noise" for row in apart)
     console.print(
         f"{len(apart)} clean pairs that are not identical: {passed} within noise, "
         f"{len(alarms)} called different, {len(apart) - passed - len(alarms)} inconclusive\n"
         f"{len(faults)} faults: {len(above)} above the smallest visible, of which "
-        f"{len(above) - len(unseen)} called different; {len(faults) - len(above)} below"
+        f"{len(above) - len(unseen)} called different; {len(inert)} come to nothing bit for bit; "
+        f"{len(faults) - len(above) - len(inert)} below"
     )
     for title, names in (("FALSE ALARM", alarms), ("UNSEEN", unseen)):
         for name in names:
