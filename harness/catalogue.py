@@ -180,7 +180,8 @@ def run_spec(
     habits = entry.native if conventions == "native" else {}
     if habits and case.world_size > 1:
         habits = habits | entry.native_distributed
-    own = case.overrides.get(entry.name, {})
+    arm = more.get("arm")
+    own = {**case.overrides.get(entry.name, {}), **(case.arms[arm] if arm else {})}
     values = {**case.recipe.model_dump(), **habits, **own}
     resume_at = more.get("resume_at")
     if resume_at is not None and values["save_every"] is None:

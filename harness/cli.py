@@ -18,6 +18,7 @@ from rich.table import Table
 
 from harness import catalogue
 from harness.across_devices import one_case_a_device
+from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
 from harness.publishing import publish
 from harness.report.model import Report
@@ -222,6 +223,15 @@ def run_command(
         ),
     ] = None,
     margin: MarginOption = None,
+    noise: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_DRAWS,
+            metavar="DRAWS",
+            help="Also run the first loop so many times perturbed by rounding, and judge each pair "
+            "that is not identical against that noise; 8 is a good number.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -274,6 +284,8 @@ def run_command(
         chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
     if seeds is not None:
         chosen = [one for case in chosen for one in one_case_a_seed(case, seeds)]
+    if noise is not None:
+        chosen = [case.model_copy(update={"noise": noise}) for case in chosen]
     report, folder = run_cases(
         chosen,
         loops=[name.strip() for name in loops.split(",") if name.strip()],
@@ -296,12 +308,20 @@ def run_command(
 def compare_command(
     reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
     candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    noise: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN_DIR",
+            help="Judge pairs that are not identical against the noise that a run with --noise "
+            "found; both sides must have been made with --noise too.",
+        ),
+    ] = None,
     margin: MarginOption = None,
     out: OutOption = None,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Needs no torch."""
     report, folder = compare_folders(
-        reference, candidate, out, _command(), margins_from(margin or ())
+        reference, candidate, out, _command(), margins_from(margin or ()), noise
     )
     return _show(report, folder)
 

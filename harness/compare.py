@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.divergence import STAGES, Divergence, StageDifference, divergences
 from harness.errors import RecordError
 from harness.metrics import metric
+from harness.noise import Noise
 from harness.record import RunRecord
 from harness.soundness import disorder, doubts_about
 
@@ -97,6 +98,8 @@ class Comparison(_Result):
     """Of a comparison over several seeds, each of them."""
     test: str = ""
     """Of a comparison over several seeds, how the metrics are judged."""
+    noise: Noise | None = None
+    """The two against the noise of the reference, where that was asked for."""
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from harness import fingerprint
 from harness.record import Counts, Evaluation, RecordWriter
+from harness.sketch import Sketches
 from harness.workload import Examples, Scores, Workload
 
 __all__ = ["Listener", "Probe", "TimingProbe", "TraceProbe"]
@@ -163,8 +164,11 @@ class TraceProbe(_HookedProbe):
         listener: Listener,
         workload: Workload,
         counts: Counts | None = None,
+        sketch: bool = False,
     ) -> None:
+        """`sketch`: also record a sketch of each parameter at each step."""
         super().__init__(writer, listener, workload, counts)
+        self._sketches = Sketches() if sketch else None
         self._examples = Examples(workload.train_set)
         self._names: dict[Tensor, str] = {}
         self._parameters_of_forward: list[str] = []
@@ -289,6 +293,10 @@ class TraceProbe(_HookedProbe):
             columns["gradients"].append(gradient)
             columns["weights"].append(weight)
             columns["optimizer_state"].append(state)
+        if self._sketches is not None:
+            for tensor, name in self._names.items():
+                sums = self._sketches.of(name, tensor)
+                self._writer.add("sketches", step=step, tensor=name, sketch=sums)
         return {name: fingerprint.combined(digests) for name, digests in columns.items()}
 
 

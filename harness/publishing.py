@@ -1,7 +1,7 @@
 """Copies a run's output folder to where published reports stand, thinned to a size fit for a repo.
 
-Verdicts, reports and the per-step traces are kept whole. Only the per-tensor trace is thinned: it
-serves to name the tensor once a step is found, so every k-th step of it is enough to look at.
+Verdicts, reports and the per-step traces are kept whole. Only the per-tensor traces are thinned:
+they serve to name the tensor once a step is found, so every k-th step is enough to look at.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = ["publish"]
 
 _LIMIT_BYTES = 3_000_000
 _LEFT_OUT = 0
+_THINNED = ("tensors", "sketches")
 _STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, _LEFT_OUT)
 
 
@@ -69,9 +70,9 @@ def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:
     writer = RecordWriter(folder)
     for name in record.header.traces:
         table = record.trace(name)
-        if name == "tensors" and stride == _LEFT_OUT:
+        if name in _THINNED and stride == _LEFT_OUT:
             continue
-        if name == "tensors":
+        if name in _THINNED:
             steps = as_numpy(table["step"])
             table = table.filter(np.isin(steps, (0, 1)) | (steps % stride == 0))
         writer.add_table(name, table)

@@ -13,6 +13,8 @@ Traces, one row each:
 - `micro_batches`: a forward and backward pass. Row ids, digest of the batch's tensors, digest of
   the random generators just before the forward pass, and the loss as the workload defines it.
 - `tensors`: one parameter at one step; step 0 holds the initial weights.
+- `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
+  sums of its elements with random signs, see `sketch.py`.
 - `timings`: seconds of each step, in a timing run only.
 - `dissent`: where several processes trained together, what one of them held otherwise than the
   first at the end of a step, with a null for what it held alike; empty where they agree.
@@ -91,6 +93,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("gradient", pa.uint64()),
             ("weight", pa.uint64()),
             ("optimizer_state", pa.uint64()),
+        ]
+    ),
+    "sketches": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("tensor", pa.dictionary(pa.int16(), pa.string())),
+            ("sketch", pa.list_(pa.float64())),
         ]
     ),
     "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),

@@ -18,6 +18,7 @@ from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
 from harness.errors import RecordError, SpecError
 from harness.metrics import Margin
+from harness.noise_runs import Judge, draw_specs
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
 from harness.report.model import REPORT_FILE, Report
@@ -25,7 +26,7 @@ from harness.report.render import write
 from harness.resume import FOLDER, Checkpoints, check_same_run
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
-from harness.spec import Case, Conventions
+from harness.spec import Case, Conventions, RunSpec
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
 
@@ -49,11 +50,14 @@ def run_cases(
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
-    A loop named twice runs twice. Where a case is to be resumed, each loop also runs so, and is
-    compared with itself uninterrupted. `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on
-    past a case that is refused. With `suite` or `resume`, `out` may be a folder of the same,
-    stopped earlier: what was completed there stays, and what left a checkpoint goes on. Cases
+    A loop named twice runs twice. Where a case has arms, the first loop also runs by each; where it
+    asks for noise, the first loop also runs perturbed, and pairs are judged against that. Where a
+    case is to be resumed, each loop also runs so, and is compared with itself uninterrupted. Cases
     that are seeds of one are compared as one, within `margins` where those are given.
+
+    `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
+    `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
+    there stays, and what left a checkpoint goes on.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
     the records stay and a report of them is written.
@@ -67,17 +71,21 @@ def run_cases(
     launched: dict[str, Any] = {"launcher": launcher}
     if launcher_config is not None:
         launched["launcher_config"] = str(_checked(launcher_config))
-    planned = []
+    planned: list[RunSpec] = []
     for case in cases:
         seen: dict[str, int] = {}
+        more = {**launched, "sketch": case.noise is not None}
+        first = len(planned)
         for name in loops:
             seen[name] = seen.get(name, 0) + 1
-            planned.append(
-                catalogue.run_spec(case, name, conventions, repeat=seen[name], **launched)
-            )
+            planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name], **more))
+        planned += [
+            catalogue.run_spec(case, loops[0], conventions, arm=arm, **more) for arm in case.arms
+        ]
+        planned += draw_specs(planned[first:])
         if case.resume_at is not None:
             planned += [
-                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, **launched)
+                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, **more)
                 for name in seen
             ]
     with _output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
@@ -141,13 +149,19 @@ def _report_runs(
     for case in dict.fromkeys(run.spec.case.name for run in runs):
         found = {name: record for name, record in records if record.spec.case.name == case}
         specs = [run.spec for run in runs if run.spec.case.name == case]
+        draws = [spec for spec in specs if spec.perturbation is not None]
+        specs = [spec for spec in specs if spec.perturbation is None]
+        judge = None
+        if specs[0].case.noise is not None:
+            drawn = [found[label(draw)] for draw in draws if label(draw) in found]
+            judge = Judge(found.get(label(specs[0])), drawn)
         whole = [spec for spec in specs if spec.resume_at is None]
         pairs = list(itertools.combinations(whole, 2))
         pairs += [
             (one, two)
             for two in specs
             for one in whole
-            if two.resume_at is not None and (one.loop, one.repeat) == (two.loop, 1)
+            if two.resume_at is not None and (one.loop, one.repeat, one.arm) == (two.loop, 1, None)
         ]
         for one, two in pairs:
             names = (label(one), label(two))
@@ -155,7 +169,7 @@ def _report_runs(
             if one.case.device_of is not None and two.resume_at is None:
                 continue  # each loop is compared with itself on the first device instead
             if one.case.seed_of is None:
-                comparisons.append(_pair(case, names, *sides))
+                comparisons.append(_pair(case, names, *sides, judge))
             else:
                 pair = seeds.setdefault((one.case.seed_of, names), {})
                 pair[one.case.recipe.seed] = sides
@@ -168,7 +182,13 @@ def _report_runs(
         ],
         margins,
     )
-    report = Report.of(records, comparisons, folder, command)
+    # Draws that went well are told of as noise; one that failed is a run that failed.
+    shown = [
+        (name, record)
+        for name, record in records
+        if record.spec.perturbation is None or record.header.status != "completed"
+    ]
+    report = Report.of(shown, comparisons, folder, command)
     write(report, folder)
     return report
 
@@ -179,15 +199,18 @@ def compare_folders(
     out: Path | None,
     command: Sequence[str],
     margins: Mapping[str, Margin] | None = None,
+    noise: Path | None = None,
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
 
+    `noise`: the output folder of a run with draws, against which pairs of its cases are judged.
     Raises `SpecError` or `RecordError` where a path holds neither.
     """
     left, right = _records(reference), _records(candidate)
+    judges = _judges(noise) if noise is not None else {}
     with _output_folder(out, "compare") as folder:
         names = _short_names(reference, candidate)
-        comparisons = compare_pairs(left, right, names, margins or {})
+        comparisons = compare_pairs(left, right, names, margins or {}, judges)
         records = [
             (f"{side}: {name}", record)
             for side, found in zip(names, (left, right), strict=True)
@@ -213,21 +236,23 @@ def compare_pairs(
     right: Found,
     names: tuple[str, str],
     margins: Mapping[str, Margin] | None = None,
+    judges: Mapping[str, Judge] | None = None,
 ) -> list[Comparison]:
     """Pairs of runs by case and loop; a run that only one side has is `incomparable`.
 
-    A single record on each side is a pair, whatever its loop. The seeds of a case are one side of
-    one pair, judged within `margins`.
+    A single record on each side is a pair, whatever its loop. A case with a judge is judged. The
+    seeds of a case are one side of one pair, judged within `margins`.
     """
+    judges = judges or {}
     if len(left) == len(right) == 1:
         (one,), (two,) = left.items(), right.items()
         labels = (one[0][1], two[0][1])
         if labels[0] == labels[1]:
             labels = names
-        return [compare(one[1], two[1], labels)]
+        return [_pair(two[0][0], labels, one[1], two[1], judges.get(one[0][0]))]
     left_seeds, right_seeds = _by_seed(left), _by_seed(right)
     comparisons = [
-        _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides)
+        _pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), *sides, judges.get(case))
         for case, loop in dict.fromkeys([*left, *right])
         for sides in [(left.get((case, loop)), right.get((case, loop)))]
         if all(side is None or side.spec.case.seed_of is None for side in sides)
@@ -254,12 +279,34 @@ def _by_seed(found: Found) -> dict[tuple[str, str], dict[int, RunRecord]]:
 
 
 def _pair(
-    case: str, labels: tuple[str, str], one: RunRecord | None, two: RunRecord | None
+    case: str,
+    labels: tuple[str, str],
+    one: RunRecord | None,
+    two: RunRecord | None,
+    judge: Judge | None = None,
 ) -> Comparison:
     if one is None or two is None:
         absent = labels[0] if one is None else labels[1]
         return missing(case, *labels, f"{absent} is missing; run it")
-    return compare(one, two, labels)
+    found = compare(one, two, labels)
+    return judge(found, one, two) if judge else found
+
+
+def _judges(folder: Path) -> dict[str, Judge]:
+    """By case, what judges against the draws in the output folder of a run with noise."""
+    records = [RunRecord(path.parent) for path in sorted((folder / RECORDS).glob(f"*/{HEADER}"))]
+    draws: dict[str, list[RunRecord]] = {}
+    for record in records:
+        if record.spec.perturbation is not None:
+            draws.setdefault(record.spec.case.name, []).append(record)
+    if not draws:
+        raise RecordError("--noise takes a run folder with draws", folder, "make it with --noise 8")
+    judges = {}
+    for case, found in draws.items():
+        undisturbed = found[0].spec.model_copy(update={"perturbation": None})
+        reference = next((record for record in records if record.spec == undisturbed), None)
+        judges[case] = Judge(reference, found)
+    return judges
 
 
 Sides = tuple[RunRecord | None, RunRecord | None]

@@ -22,13 +22,24 @@ from pydantic import (
 
 from harness.errors import SpecError, unknown_name
 
-__all__ = ["DEVICES", "Case", "Conventions", "Option", "Recipe", "RunSpec", "build", "parse_value"]
+__all__ = [
+    "DEVICES",
+    "Case",
+    "Conventions",
+    "Option",
+    "Perturbation",
+    "Recipe",
+    "RunSpec",
+    "build",
+    "parse_value",
+]
 
 Conventions = Literal["matched", "native"]
 Device = Literal["cpu", "cuda", "mps", "xpu"]
 DEVICES: tuple[str, ...] = get_args(Device)
 Option = str | int | float | bool | None
 _Beta = Annotated[float, Field(ge=0, lt=1)]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # fit for a folder
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -156,7 +167,7 @@ class Recipe(_Frozen):
 class Case(_Frozen):
     """A recipe applied to a workload on a device."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: _Name
     """Names the case in tables and folders."""
     workload: str
     """A file of `harness/workloads/`."""
@@ -171,6 +182,11 @@ class Case(_Frozen):
     last checkpoint in a new process, and is compared with its uninterrupted run."""
     seed_of: str | None = None
     """The case of which this is one seed among several; None: it stands for itself."""
+    arms: dict[_Name, dict[str, Any]] = {}
+    """The first loop also trains once by each of these, by name: recipe fields set otherwise."""
+    noise: int | None = Field(None, ge=1)
+    """So many draws of the first loop, perturbed by rounding, tell its noise, against which every
+    pair that is not identical is judged; None: bit for bit only."""
     note: str = ""
     """Why loops differ on this case, where they are known to, with what was measured."""
     device: Device = "cpu"
@@ -182,6 +198,16 @@ class Case(_Frozen):
     """The case of which this is one device among several; None: it stands for itself."""
     world_size: int = Field(1, ge=1)
     """Number of processes that train one model, each on its share of the rows."""
+
+
+class Perturbation(_Frozen):
+    """How a run is made to differ from its like by rounding alone."""
+
+    draw: int = Field(ge=1)
+    """Seed of what is drawn for it."""
+    rounding: Literal["weights", "bf16"] = "weights"
+    """`weights`: each initial weight is moved by one unit in the last place; `bf16`: forward and
+    backward passes are disturbed as autocast to bf16 rounds them."""
 
 
 class RunSpec(_Frozen):
@@ -206,6 +232,13 @@ class RunSpec(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """The process is killed amid the update after so many, and another one goes on from the last
     checkpoint; None: the run is not interrupted."""
+    arm: str | None = None
+    """Which of the case's arms it follows; None: the case's own recipe."""
+    sketch: bool = False
+    """Whether the record also holds a sketch of each parameter at each step, from which the size
+    of differences is told."""
+    perturbation: Perturbation | None = None
+    """What is done to the model before training; None: nothing."""
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:

@@ -3,6 +3,9 @@
 `matrix` is the width of the recipe, one field or one meeting of fields a case, on few rows so that
 each run takes seconds. `resume` ends each loop's process in every place that matters and lets
 another one go on. A case on which loops are known to differ carries a note that says why.
+
+`noise` are pairs that differ by rounding alone: the first loop by the case's recipe, and by an arm
+that changes who computes and not what.
 """
 
 from __future__ import annotations
@@ -228,6 +231,26 @@ _KNOWN: dict[str, tuple[str, dict[str, Any], dict[str, dict[str, Any]], str]] = 
     ),
 }
 
+_LLAMA = {"model": "llama", "train_rows": 60}
+# Draws, workload, settings, arms.
+_NOISE: dict[str, tuple[int, str, dict[str, Any], dict[str, dict[str, Any]]]] = {
+    "foreach-fused": (8, "paraphrase", {}, {"foreach": {"optimizer_flavour": "foreach"}}),
+    "for-loop-fused": (8, "paraphrase", {}, {"for-loop": {"optimizer_flavour": "for_loop"}}),
+    "threads": (8, "paraphrase", {}, {"two-threads": {"num_threads": 2}}),
+    "attention": (8, "paraphrase", {}, {"eager": {"attention": "eager"}}),
+    # Llama has no dropout, of which a model compiled by Inductor makes draws of its own.
+    "compiled": (8, "causal_lm", _LLAMA, {"inductor": {"compile": "inductor"}}),
+    # bf16 spreads wider, so that it takes more draws to tell how wide.
+    "bf16-fp32": (16, "paraphrase", {}, {"bf16": {"precision": "bf16"}}),
+}
+
+
+def _noise() -> list[Case]:
+    return [
+        _case(name, workload, settings, arms=arms, noise=draws)
+        for name, (draws, workload, settings, arms) in _NOISE.items()
+    ]
+
 
 _PADDED_ACCUMULATED = {"packing": False, "gradient_accumulation_steps": 2}
 _LOSS_TIMES_PROCESSES = (
@@ -342,5 +365,6 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "matrix": _matrix,
     "resume": _resume,
     "two-processes": _two_processes,
+    "noise": _noise,
 }
 """Suites by name, each made when it is asked for."""

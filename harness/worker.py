@@ -33,6 +33,7 @@ from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.devices import absence
 from harness.errors import LoopUnavailable, SpecError
+from harness.perturbation import perturb
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.processes import Place, joined
 from harness.ranks import rank_folder
@@ -169,8 +170,13 @@ def _train_here(
         interruption = _Interruption()
         saving = _Saving(spec, checkpoints, writer, counts, place, seal)
         listener = _Listener(parent, expected, interruption, saving)
-        kind = TraceProbe if spec.observe == "trace" else TimingProbe
-        probe = kind(writer, listener, workload, counts)
+        probe: TraceProbe | TimingProbe
+        if spec.observe == "trace":
+            probe = TraceProbe(writer, listener, workload, counts, spec.sketch)
+        else:
+            probe = TimingProbe(writer, listener, workload, counts)
+        if spec.perturbation is not None:
+            perturb(workload.model, spec.perturbation)
         try:
             with interruption.held():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)

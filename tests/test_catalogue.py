@@ -202,6 +202,18 @@ def test_a_case_may_be_a_file(write: Write) -> None:
     assert catalogue.workload("mrpc").options["model"] == found.options["model"]
 
 
+def test_an_arm_is_the_case_by_other_fields(write: Write) -> None:
+    """What an arm sets stands over the recipe; all else is the case's, and other runs are too."""
+    case = catalogue.case_from_file(
+        write("arms.toml", 'noise = 8\n[arms.slow]\nattention = "eager"\nseed = 7\n')
+    )
+    arm = catalogue.run_spec(case, "plain", arm="slow")
+
+    assert ("slow", "eager", 7) == (arm.arm, arm.recipe.attention, arm.recipe.seed)
+    assert case.recipe == catalogue.run_spec(case, "plain").recipe
+    assert case.recipe.learning_rate == arm.recipe.learning_rate
+
+
 def test_an_empty_case_file_is_the_default_case(write: Write) -> None:
     """Control: what a file does not say is the workload's own."""
     found = catalogue.case_from_file(write("paraphrase.toml", ""))
@@ -220,6 +232,9 @@ def test_an_empty_case_file_is_the_default_case(write: Write) -> None:
         ("[recipe]\nmax_steps = 0", "max_steps: "),
         ("[recipe]\nmax_step = 5", "did you mean 'max_steps'?"),
         ("recipe = 3", "recipe"),
+        ("noise = 0", "noise: "),
+        ("[arms]\neager = 3", "arms"),
+        ('[arms."a/b"]\nattention = "eager"', "arms"),
         ('options = "none"', "options"),
     ],
 )

@@ -306,3 +306,13 @@ def test_a_broken_launcher_configuration_is_refused(
     config.write_text(content, encoding="utf-8")
     options = ("--processes", "2", "--launcher", "accelerate", "--launcher-config", config)
     assert "configuration is" in refused("run", *options).err
+
+
+def test_noise_takes_enough_draws(refused: Ask) -> None:
+    """Of three draws the spread is hardly known; the least number is in the line."""
+    assert "4" in refused("run", "--noise", 3).err
+
+
+def test_compare_takes_noise_from_a_run_with_draws(refused: Ask, tmp_path: Path) -> None:
+    """A folder without draws tells no noise, and the line says how to make one."""
+    assert "--noise 8" in refused("compare", *pair(tmp_path), "--noise", tmp_path).err

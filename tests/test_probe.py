@@ -15,6 +15,7 @@ from harness.errors import RecordError
 from harness.fingerprint import of_tensor
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.sketch import Sketches
 from harness.spec import Case, Recipe, RunSpec
 from harness.workload import Workload
 
@@ -85,7 +86,9 @@ class Told(Listener):
 class Watched:
     """A model, an optimizer, and a trace probe on both."""
 
-    def __init__(self, folder: Path, seed: int = 1, compiled_by: Any = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int = 1, compiled_by: Any = None, sketch: bool = False
+    ) -> None:
         torch.manual_seed(seed)
         self.model: Any = Classifier()
         if compiled_by is not None:
@@ -93,7 +96,7 @@ class Watched:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
         self.writer = RecordWriter(folder)
         self.told = Told()
-        self.probe = TraceProbe(self.writer, self.told, workload(self.model))
+        self.probe = TraceProbe(self.writer, self.told, workload(self.model), sketch=sketch)
         self.probe.watch(self.model, self.optimizer)
 
     def backward(self, *rows: int, **changed: Any) -> None:
@@ -294,3 +297,31 @@ def test_a_compiled_model_is_watched_from_outside(tmp_path: Path) -> None:
     assert one.micro_batches.equals(two.micro_batches)
     assert one.tensors.equals(two.tensors)
     assert 1 == len(seen)
+
+
+def test_sketches_are_those_of_the_weights_at_each_step(tmp_path: Path) -> None:
+    """Where asked for: the initial weights at step 0, then those after each update."""
+    watched = Watched(tmp_path / "asked", sketch=True)
+    weights = [watched.model.head.bias.detach().clone()]
+    for one, two in ((0, 1), (2, 3)):
+        watched.backward(one, two)
+        watched.step()
+        weights.append(watched.model.head.bias.detach().clone())
+    rows = [
+        row
+        for row in watched.record().trace("sketches").to_pylist()
+        if row["tensor"] == "head.bias"
+    ]
+    assert [0, 1, 2] == [row["step"] for row in rows]
+    assert [Sketches().of("head.bias", weight) for weight in weights] == [
+        row["sketch"] for row in rows
+    ]
+    assert rows[0]["sketch"] != rows[2]["sketch"]
+
+
+def test_without_being_asked_there_are_no_sketches(tmp_path: Path) -> None:
+    """Control: a record is as it was."""
+    watched = Watched(tmp_path)
+    watched.backward(0, 1)
+    watched.step()
+    assert "sketches" not in watched.record().header.traces

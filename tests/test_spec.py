@@ -222,6 +222,8 @@ def test_every_field_of_a_recipe_changes_every_key(field: str) -> None:
         {"device": "cuda"},
         {"resume_at": 3},
         {"world_size": 2},
+        {"arms": {"eager": {"attention": "eager"}}},
+        {"noise": 8},
     ],
 )
 def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
@@ -238,6 +240,11 @@ def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
         {"repeat": 2},
         {"resume_at": 3},
         {"launcher": "accelerate"},
+        {"arm": "eager"},
+        {"sketch": True},
+        {"perturbation": {"draw": 1}},
+        {"perturbation": {"draw": 2}},
+        {"perturbation": {"draw": 1, "rounding": "bf16"}},
     ],
 )
 def test_every_field_of_a_run_changes_its_key(changes: dict[str, Any]) -> None:

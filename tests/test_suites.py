@@ -1,7 +1,9 @@
-"""The matrix covers the width of the recipe, and what is known to differ says why."""
+"""The matrix covers the recipe's width and says what is known to differ; noise is rounding."""
 
 from __future__ import annotations
 
+from harness.catalogue import run_spec
+from harness.envelope import LEAST_DRAWS
 from harness.spec import Recipe
 from harness.suites import SUITES
 
@@ -44,3 +46,20 @@ def test_what_sets_loops_apart_is_explained() -> None:
         if case.overrides:
             assert "Measured:" in case.note, case.name
     assert any(case.overrides for case in CASES)
+
+
+def test_the_noise_suite_changes_nothing_but_rounding() -> None:
+    """Each case has one arm of a field by which only roundings change, and draws to judge it by."""
+    rounds = {"optimizer_flavour", "num_threads", "attention", "compile", "precision"}
+    changed = set()
+    for case in SUITES["noise"]():
+        (arm,) = case.arms
+        fields = {
+            name
+            for name in Recipe.model_fields
+            if getattr(run_spec(case, "plain", arm=arm).recipe, name) != getattr(case.recipe, name)
+        }
+        assert 1 == len(fields), case.name
+        assert (case.noise or 0) >= LEAST_DRAWS
+        changed |= fields
+    assert rounds == changed

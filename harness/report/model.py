@@ -16,6 +16,7 @@ from harness.compare import Comparison
 from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
 from harness.report import over_seeds
+from harness.report.noise import words
 from harness.spec import Case
 from harness.units import number
 
@@ -243,6 +244,8 @@ def sentence(comparison: Comparison) -> str:
     if comparison.outcome == "identical":
         return f"{pair}: identical, bit for bit, at all {comparison.steps} steps"
     first = comparison.first_divergence
+    if comparison.noise is not None and comparison.outcome == "within_noise":
+        return f"{pair}: within_noise; {words(comparison.noise)}"
     if first is None:
         why = comparison.doubts[0] if comparison.doubts else "no reason recorded"
         return f"{pair}: {comparison.outcome}; {why}"
@@ -257,4 +260,5 @@ def sentence(comparison: Comparison) -> str:
     if first.tensors_differing and first.tensors_differing > 1:
         place += f" and {first.tensors_differing - 1} more"
     apart = f", {number(first.max_ulp)} ulp apart" if first.max_ulp is not None else ""
-    return f"{pair}: {comparison.outcome}, first at {where} in {place}{apart}"
+    told = f"; {words(comparison.noise)}" if comparison.noise is not None else ""
+    return f"{pair}: {comparison.outcome}, first at {where} in {place}{apart}{told}"

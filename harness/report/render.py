@@ -13,6 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
+from harness.report import noise
 from harness.report.model import Report, resumed, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
@@ -98,6 +99,7 @@ def render(report: Report, template: str) -> str:
         gathered=gathered(report.runs),
         judged=judged,
         seed_lines=seed_lines,
+        noise=noise,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),

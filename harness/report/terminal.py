@@ -9,7 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from harness.compare import Comparison
 from harness.metrics import metric
+from harness.report import noise
 from harness.report.model import Report, RunSummary, resumed, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import HEADLINES, conventions, shown
@@ -18,7 +20,14 @@ from harness.units import quantity
 __all__ = ["print_report"]
 
 _MANY = 12  # runs; of more only the comparisons are printed
-_COLOURS = {"identical": "green", "different": "red", "equivalent": "green", "failed": "red"}
+_FEW = 3  # pairs whose fields are printed; of more only the sentences are
+_COLOURS = {
+    "identical": "green",
+    "within_noise": "green",
+    "different": "red",
+    "equivalent": "green",
+    "failed": "red",
+}
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -34,6 +43,9 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_comparisons(report))
     if any(comparison.test for comparison in report.comparisons):
         console.print(_judged(report))
+    noisy = [comparison for comparison in report.comparisons if comparison.noise is not None]
+    for comparison in noisy if len(noisy) <= _FEW else ():
+        console.print(_noise(comparison))
     for run in report.runs:
         if run.resumed_from:
             console.print(Text(f"{run.case}, {run_name(run)}: {resumed(run)}"))
@@ -119,6 +131,20 @@ def _conventions(report: Report) -> Table:
     for case, name, values in conventions(report):
         asked = shown(report.recipes[case][name])
         table.add_row(name, escape(asked), *(escape(values.get(loop, "")) for loop in loops))
+    return table
+
+
+def _noise(comparison: Comparison) -> Table:
+    """One pair against the noise of its reference, field by field."""
+    assert comparison.noise is not None
+    pair = f"{comparison.case}: {comparison.candidate} against {comparison.reference}"
+    table = Table(title=f"Noise, {escape(pair)}", title_justify="left")
+    for heading in noise.HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for *cells, outcome in noise.rows(comparison.noise):
+        table.add_row(
+            *map(escape, cells), f"[{_COLOURS.get(outcome, 'yellow')}]{escape(outcome)}[/]"
+        )
     return table
 
 

@@ -1,9 +1,10 @@
 """A small fixed report, the same on every machine, with something of each part of a page."""
 
-from typing import Any
+from typing import Any, Literal
 
 from harness.compare import Comparison, Finding, SeedOutcome
 from harness.divergence import Divergence, StageDifference
+from harness.noise import FieldNoise, Noise
 from harness.report.model import Report, RunSummary
 
 AWKWARD = 'a|b <script>alert("x")</script> & *c*\nnext'
@@ -145,5 +146,48 @@ def small_report(**changes: Any) -> Report:
             "environment": {"python": "3.11", "flags": {"deterministic": True}},
             "command": ("harness", "run", "tiny", "--set", "data=a b"),
             **changes,
+        }
+    )
+
+
+def noisy(outcome: Literal["within_noise", "different"]) -> Comparison:
+    """A pair against its noise: the weights near their bound or beyond it, the loss well within."""
+    loss = FieldNoise(
+        field="loss",
+        outcome="within_noise",
+        step=2,
+        largest=2.4e-7,
+        step_of_largest=3,
+        relative=3.5e-7,
+        ulp=4.0,
+        difference=2.2e-7,
+        envelope=1.1e-7,
+        threshold=1.6e-6,
+        smallest_visible=2.3e-6,
+        judged=5,
+        of=6,
+    )
+    weights = loss.model_copy(
+        update={
+            "field": "weights",
+            "outcome": outcome,
+            "step": 6,
+            "largest": 3.1e-5,
+            "relative": 4.5e-4,
+            "ulp": None,
+            "smallest_visible": 3.2e-4,
+        }
+    )
+    return DIFFERENT.model_copy(
+        update={
+            "outcome": outcome,
+            "doubts": (),
+            "noise": Noise(
+                draws=8,
+                rounding="weights",
+                false_alarms=0.001,
+                allowance=2.0,
+                fields=(loss, weights),
+            ),
         }
     )

@@ -1,0 +1,121 @@
+"""A perturbed model differs by rounding alone, by its draw alone, and costs no global draw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.perturbation import perturb
+from harness.spec import Perturbation
+
+
+class Small(nn.Module):
+    """An embedding, which autocast leaves alone, and two linear layers, which it rounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 8)
+        self.first = nn.Linear(8, 16)
+        self.last = nn.Linear(16, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden: Tensor = self.last(torch.tanh(self.first(self.embedding(tokens))))
+        return hidden
+
+
+TOKENS = torch.arange(5)
+
+
+def small(**perturbation: object) -> Small:
+    """The same model each time, perturbed where asked for."""
+    torch.manual_seed(0)
+    model = Small()
+    state = torch.get_rng_state()
+    if perturbation:
+        perturb(model, Perturbation.model_validate(perturbation))
+    assert torch.equal(state, torch.get_rng_state())
+    return model
+
+
+def bits(tensor: Tensor) -> np.ndarray:
+    """Single-precision numbers in their order."""
+    whole = tensor.detach().numpy().view(np.int32).astype(np.int64)
+    return np.where(whole < 0, -(whole & 0x7FFFFFFF), whole)
+
+
+def test_each_weight_moves_by_one_ulp() -> None:
+    """Every one, some up and some down, and by the same draw always alike."""
+    for (name, one), (_, two), (_, three) in zip(
+        small().named_parameters(),
+        small(draw=1).named_parameters(),
+        small(draw=1).named_parameters(),
+        strict=True,
+    ):
+        moved = bits(two) - bits(one)
+        assert (np.abs(moved) == 1).all(), name
+        assert moved.size < 20 or {-1, 1} == set(moved.flatten().tolist()), name
+        assert torch.equal(two, three)
+
+
+def test_another_draw_moves_otherwise() -> None:
+    """Control: the number of the draw decides."""
+    assert not torch.equal(small(draw=1).first.weight, small(draw=2).first.weight)
+
+
+def test_bf16_disturbs_passes_and_leaves_weights() -> None:
+    """Values and gradients are off by about as much as bf16 rounds; the weights are not."""
+    clean, noisy = small(), small(draw=1, rounding="bf16")
+    outputs = [model(TOKENS) for model in (clean, noisy)]
+    for output in outputs:
+        output.sum().backward()
+    apart = float((outputs[1] - outputs[0]).detach().norm() / outputs[0].detach().norm())
+    assert 2**-11 < apart < 2**-6
+    for (name, one), (_, two) in zip(
+        clean.named_parameters(), noisy.named_parameters(), strict=True
+    ):
+        assert torch.equal(one, two), name
+        assert one.grad is not None
+        assert two.grad is not None
+        off = float((two.grad - one.grad).norm() / one.grad.norm())
+        assert 2**-12 < off < 2**-5, name
+
+
+def test_bf16_errors_of_weights_stay_and_those_of_values_do_not() -> None:
+    """The mean of many passes keeps an error, since the weights are rounded alike in each."""
+    clean, noisy = small()(TOKENS).detach(), small(draw=1, rounding="bf16")
+    passes = torch.stack([noisy(TOKENS) for _ in range(200)]).detach()
+    assert not torch.equal(passes[0], passes[1])
+    left = float((passes.mean(dim=0) - clean).norm() / clean.norm())
+    chance = float(passes.std(dim=0).norm() / clean.norm()) / 200**0.5
+    assert left > 4 * chance
+
+
+def test_an_embedding_is_not_disturbed() -> None:
+    """It is looked up, not multiplied, and autocast leaves it in single precision."""
+    clean, noisy = small(), small(draw=1, rounding="bf16")
+    assert torch.equal(clean.embedding(TOKENS), noisy.embedding(TOKENS))
+    assert not torch.equal(clean.first.weight @ torch.ones(8), noisy.first(torch.ones(8)))
+
+
+@pytest.mark.parametrize("rounding", ["weights", "bf16"])
+def test_names_and_gradients_are_those_of_the_model(rounding: str) -> None:
+    """A probe that knows parameters by name and identity sees the same as before."""
+    clean, noisy = small(), small(draw=1, rounding=rounding)
+    before = dict(noisy.named_parameters())
+    noisy(TOKENS).sum().backward()
+    assert list(dict(clean.named_parameters())) == list(before)
+    assert all(before[name] is p for name, p in noisy.named_parameters())
+    assert all(p.grad is not None for p in before.values())
+
+
+def test_values_in_bf16_are_disturbed_without_bias() -> None:
+    """A reference that is itself autocast: its values move up as often as down."""
+    with torch.autocast("cpu", torch.bfloat16):
+        clean = small().first(torch.ones(8)).detach()
+        noisy = small(draw=1, rounding="bf16").first
+        moved = torch.stack([noisy(torch.ones(8)).detach() - clean for _ in range(300)])
+    assert torch.bfloat16 == clean.dtype
+    share = float((moved > 0).float().sum() / (moved != 0).float().sum())
+    assert 0.4 < share < 0.6
