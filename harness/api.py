@@ -18,7 +18,7 @@ from harness.metrics import Margin
 from harness.report.model import Report
 from harness.seeds import margins_from, one_case_a_seed
 from harness.session import run_cases
-from harness.spec import DEVICES, Conventions
+from harness.spec import DEVICES, LAUNCHERS, Case, Conventions, build
 
 __all__ = ["run"]
 
@@ -33,6 +33,9 @@ def run(
     seeds: int | None = None,
     margins: Mapping[str, float | str] | None = None,
     resume_at: int | None = None,
+    processes: int | None = None,
+    launcher: str = LAUNCHERS[0],
+    noise: int | None = None,
     jobs: int | None = None,
     out: Path | str | None = None,
     **settings: Any,
@@ -52,12 +55,16 @@ def run(
         raise unknown_name("conventions", conventions, get_args(Conventions))
     if device not in DEVICES:
         raise unknown_name("device", device, DEVICES)
+    if launcher not in LAUNCHERS:
+        raise unknown_name("launcher", launcher, LAUNCHERS)
     if margins and seeds is None:
         raise SpecError("margins are for several seeds", dict(margins), "pass seeds=5")
     texts = [f"{name}={value}" for name, value in (margins or {}).items()]
     within: dict[str, Margin] = margins_from(texts)
     asked = catalogue.with_settings(catalogue.case(case), settings)
-    asked = asked.model_copy(update={"device": device, "resume_at": resume_at})
+    changed = {"resume_at": resume_at, "world_size": processes, "noise": noise}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    asked = build(Case, {**asked.model_dump(), "device": device, **changed})
     cases = [asked] if devices is None else one_case_a_device(asked, devices)
     if seeds is not None:
         cases = [one for case_of in cases for one in one_case_a_seed(case_of, seeds)]
@@ -71,22 +78,34 @@ def run(
             *("harness", "run", case, "--loops", ",".join(names)),
             *(("--device", device) if devices is None else ("--devices", ",".join(devices))),
             *("--conventions", conventions),
-            *_typed(seeds, texts, resume_at, settings),
+            *_typed(
+                {
+                    "--seeds": seeds,
+                    "--resume-at": resume_at,
+                    "--processes": processes,
+                    "--launcher": None if launcher == LAUNCHERS[0] else launcher,
+                    "--noise": noise,
+                },
+                texts,
+                settings,
+            ),
         ],
         console=Console(quiet=True),
         margins=within,
+        launcher=launcher,
     )
     return report.kept_in(folder)
 
 
 def _typed(
-    seeds: int | None, margins: Sequence[str], resume_at: int | None, settings: Mapping[str, Any]
+    options: Mapping[str, object], margins: Sequence[str], settings: Mapping[str, Any]
 ) -> list[str]:
     """The rest of what to type for the same."""
-    words = ["--seeds", str(seeds)] if seeds is not None else []
+    words: list[str] = []
+    for name, value in options.items():
+        words += [] if value is None else [name, str(value)]
     for margin in margins:
         words += ["--margin", margin]
-    words += ["--resume-at", str(resume_at)] if resume_at is not None else []
     for name, value in settings.items():
         words += ["--set", f"{name}={'none' if value is None else value}"]
     return words

@@ -27,14 +27,13 @@ from harness.report.terminal import print_report
 from harness.runner import TIMEOUT_S
 from harness.seeds import margins_from, one_case_a_seed
 from harness.session import compare_folders, run_cases
-from harness.spec import DEVICES, Conventions, Recipe, RunSpec
+from harness.spec import DEVICES, LAUNCHERS, Conventions, Recipe
 from harness.suites import SUITES
 
 __all__ = ["main"]
 
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
 
-LAUNCHERS = tuple(get_args(RunSpec.model_fields["launcher"].annotation))
 _INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 
 app = typer.Typer(

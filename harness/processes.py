@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed
+from accelerate import notebook_launcher
 from accelerate.commands.config.config_args import load_config_from_file
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import elastic_launch
@@ -18,7 +20,7 @@ from torch.distributed.run import config_from_args, parse_args
 
 from harness.errors import SpecError
 
-__all__ = ["Place", "check_accelerate_arguments", "joined", "torchrun"]
+__all__ = ["Place", "check_accelerate_arguments", "joined", "notebook", "torchrun"]
 
 _PATIENCE = timedelta(hours=24)  # whoever hangs is found by the parent, which ends them all
 
@@ -69,6 +71,16 @@ def torchrun(
     except ChildFailedError as error:
         return {rank: failure.exitcode for rank, failure in error.failures.items()}
     return {}
+
+
+def notebook(count: int, port: str, function: Callable[..., None], *given: Any) -> bool:
+    """Have `notebook_launcher` start `count` processes; whether all of them ended well."""
+    try:
+        notebook_launcher(function, given, num_processes=count, use_port=port)
+    except (RuntimeError, ChildFailedError):
+        traceback.print_exc()
+        return False
+    return True
 
 
 def check_accelerate_arguments(arguments: Sequence[str]) -> None:

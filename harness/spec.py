@@ -24,6 +24,7 @@ from harness.errors import SpecError, unknown_name
 
 __all__ = [
     "DEVICES",
+    "LAUNCHERS",
     "Case",
     "Conventions",
     "Option",
@@ -37,6 +38,8 @@ __all__ = [
 Conventions = Literal["matched", "native"]
 Device = Literal["cpu", "cuda", "mps", "xpu"]
 DEVICES: tuple[str, ...] = get_args(Device)
+Launcher = Literal["torchrun", "accelerate", "notebook"]
+LAUNCHERS: tuple[str, ...] = get_args(Launcher)
 Option = str | int | float | bool | None
 _Beta = Annotated[float, Field(ge=0, lt=1)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # fit for a folder
@@ -221,8 +224,9 @@ class RunSpec(_Frozen):
     """What this loop follows: the case's recipe, with the loop's own habits where `native`."""
     conventions: Conventions = "matched"
     """Whether the loop follows the recipe to the letter, or keeps its framework's habits."""
-    launcher: Literal["torchrun", "accelerate"] = "torchrun"
-    """What starts the processes, where there are several."""
+    launcher: Launcher = "torchrun"
+    """What starts the processes, where there are several: torchrun, `accelerate launch`, or
+    Accelerate's `notebook_launcher`."""
     launcher_config: str | None = None
     """A configuration file for `accelerate launch`; None: as it finds one by itself."""
     observe: Literal["trace", "timing"] = "trace"

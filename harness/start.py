@@ -18,7 +18,7 @@ from typing import Any
 from harness.errors import SpecError
 from harness.ranks import rank_folder
 
-__all__ = ["LOG", "accelerate_launch", "launcher", "worker"]
+__all__ = ["LOG", "accelerate_launch", "launcher", "notebook_launch", "worker"]
 
 LOG = "log.txt"
 _LAST_S = 2.0  # who fails because another one was killed ends after it, so that it is noticed first
@@ -63,6 +63,24 @@ def launcher(
     if codes:
         own.send_bytes(json.dumps({"event": "ranks_failed", "exit_codes": codes}).encode())
     sys.exit(3 if codes else 0)
+
+
+def notebook_launch(
+    spec: str,
+    folder: str,
+    home: str,
+    arguments: Sequence[str],
+    connections: Sequence[Connection],
+    own: Connection,
+) -> None:
+    """As `launcher`, by `notebook_launcher`; `arguments`: the number of processes, and a port."""
+    _settle(Path(folder), home)
+    threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
+    from harness.processes import notebook
+
+    count, port = arguments
+    done = notebook(int(count), port, _rank, spec, folder, home, connections)
+    sys.exit(0 if done else 3)
 
 
 def accelerate_launch(
@@ -145,6 +163,8 @@ def _train(rank: int, spec: str, folder: str, home: str, connection: Connection)
 def _settle(log_folder: Path, home: str, leads: bool = True) -> None:
     # The parent interrupts with SIGINT, which a job in the background inherits as ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The launcher ends its processes with SIGTERM, and these inherit what it does on one itself.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if leads:
         os.setsid()  # so that this process and its children can be signalled together
     os.chdir(home)

@@ -131,8 +131,11 @@ def launch(number: int, run: Run, resumed: bool = False) -> Worker:
         process = context.Process(target=start.worker, args=(*common, *theirs))
     else:
         last = (_arguments(run.spec), theirs[:-1], theirs[-1])
-        by_torchrun = run.spec.launcher == "torchrun"
-        target = start.launcher if by_torchrun else start.accelerate_launch
+        target = {
+            "torchrun": start.launcher,
+            "accelerate": start.accelerate_launch,
+            "notebook": start.notebook_launch,
+        }[run.spec.launcher]
         process = context.Process(target=target, args=(*common, *last))
     with _main_hidden():
         process.start()
@@ -154,6 +157,8 @@ def _arguments(spec: RunSpec) -> list[str]:
         ]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    if spec.launcher == "notebook":
+        return [str(count), str(port)]
     # Also on a CPU: with its --cpu it starts a single process.
     arguments = ["--multi_gpu", f"--num_processes={count}", f"--main_process_port={port}"]
     if spec.launcher_config is not None:

@@ -17,8 +17,10 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "examples" / "a_full_training.ipynb"
-EXPECTED = ["equivalent", "different", "equivalent", "different", "equivalent"]
-"""Matched, native, the chapter's loop by hand, the same with a mistake, accumulation remedied."""
+EXPECTED = ["equivalent", "different", "equivalent", "different", "equivalent", "", "equivalent"]
+"""Matched, native, the chapter's loop by hand, the same with a mistake, accumulation remedied,
+three seeds, two processes. What three seeds say depends on the last bits, and so on the machine."""
+SEEDS = EXPECTED.index("")
 
 
 def execute(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,10 +58,9 @@ def test_the_notebook_answers_as_it_did(monkeypatch: pytest.MonkeyPatch) -> None
         stored = verdicts(notebook)
 
     found = verdicts(notebook)
-    assert EXPECTED == found[:-1]
-    assert EXPECTED == stored[:-1]
-    # What three seeds say depends on the last bits, and so on the machine.
-    assert found[-1] in ("equivalent", "no_verdict")
+    for told in (found, stored):
+        assert told[SEEDS] in ("equivalent", "no_verdict")
+        assert EXPECTED == [*told[:SEEDS], "", *told[SEEDS + 1 :]]
     texts = str([cell.get("outputs") for cell in notebook.cells])
     assert "identical, bit for bit, at all 12 steps" in texts
     assert "forgetful against plain: different, first at step 2 in gradients" in texts
