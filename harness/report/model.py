@@ -26,7 +26,7 @@ __all__ = [
     "Report",
     "RunSummary",
     "Verdict",
-    "resumed",
+    "remarks",
     "sentence",
     "summary",
     "verdict",
@@ -71,6 +71,8 @@ class RunSummary(BaseModel):
     """What the loop did to work around faults of its framework."""
     resumed_from: tuple[int, ...] = ()
     """Steps from whose checkpoints it went on in a new process."""
+    repeated_samples: int = 0
+    """Samples that several processes saw again in an epoch, to fill up its last round."""
     error: str | None = None
 
 
@@ -190,16 +192,26 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
         warnings=header.warnings,
         remedies=header.remedies,
         resumed_from=header.resumed_from,
+        repeated_samples=header.repeated_samples,
         error=header.error,
     )
 
 
-def resumed(run: RunSummary) -> str:
-    """How a run came to its end through several processes."""
-    steps = ", ".join(map(str, run.resumed_from))
-    return (
-        f"ended before its time, and resumed in a new process from its checkpoint at step {steps}"
-    )
+def remarks(run: RunSummary) -> list[str]:
+    """What else is to be told of how a run went, a line each."""
+    lines = []
+    if run.resumed_from:
+        steps = ", ".join(map(str, run.resumed_from))
+        lines.append(
+            "ended before its time, and resumed in a new process from its checkpoint at step "
+            f"{steps}"
+        )
+    if run.repeated_samples:
+        lines.append(
+            f"{run.repeated_samples} of its {run.samples} samples were rows seen before in their "
+            "epoch, which filled up the processes' last round"
+        )
+    return lines
 
 
 def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:

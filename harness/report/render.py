@@ -14,7 +14,7 @@ from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
 from harness.report import noise
-from harness.report.model import Report, resumed, summary
+from harness.report.model import Report, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
 from harness.units import number, quantity
@@ -88,7 +88,7 @@ def render(report: Report, template: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"quantity": quantity, "number": number, "shown": shown, "cell": _cell}
-    environment.filters |= {"resumed": resumed, "run_name": run_name}
+    environment.filters |= {"remarks": remarks, "run_name": run_name}
     metrics = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
     return environment.get_template(f"{template}.j2").render(
         report=report,

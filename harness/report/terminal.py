@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.compare import Comparison
 from harness.metrics import metric
 from harness.report import noise
-from harness.report.model import Report, RunSummary, resumed, summary
+from harness.report.model import Report, RunSummary, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import HEADLINES, conventions, shown
 from harness.units import quantity
@@ -47,8 +47,8 @@ def print_report(report: Report, console: Console) -> None:
     for comparison in noisy if len(noisy) <= _FEW else ():
         console.print(_noise(comparison))
     for run in report.runs:
-        if run.resumed_from:
-            console.print(Text(f"{run.case}, {run_name(run)}: {resumed(run)}"))
+        for remark in remarks(run):
+            console.print(Text(f"{run.case}, {run_name(run)}: {remark}"))
         for warning in run.warnings:
             console.print(Text(f"{run.case}, {run_name(run)}: {warning}", style="yellow"))
         if run.error:

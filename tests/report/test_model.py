@@ -9,7 +9,7 @@ import pytest
 
 from harness.compare import Cause, Comparison
 from harness.errors import RecordError
-from harness.report.model import Report, sentence, verdict
+from harness.report.model import Report, remarks, sentence, verdict
 from tests.records import draft, spec, write_run_folder
 from tests.report.small_report import DIFFERENT, IDENTICAL, run, small_report
 
@@ -163,3 +163,13 @@ def test_a_report_names_what_a_loop_did_otherwise(tmp_path: Path) -> None:
 def test_a_sentence_says_outcome_and_place(found: Any, expected: str) -> None:
     """One line for a reader: the outcome, and where it comes from."""
     assert expected == sentence(found)
+
+
+def test_what_else_a_run_went_through_is_told(tmp_path: Path) -> None:
+    """A resume with its step, and rows that several processes saw twice; else nothing."""
+    made = draft(resumed_from=(2, 4), repeated_samples=3)
+    report = write_run_folder(tmp_path / "run", {"plain": made, "trainer": draft("trainer")})
+    first, second = remarks(report.runs[0])
+    assert "checkpoint at step 2, 4" in first
+    assert f"3 of its {made.header['samples']} samples" in second
+    assert [] == remarks(report.runs[1])
