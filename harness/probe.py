@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -219,26 +219,22 @@ class TraceProbe(_HookedProbe):
         self._forward["loss"] = loss
 
     def _after_backward(self, parameter: Tensor) -> None:
-        reduced_later = self._workload.world_size > 1
+        # Several processes reduce them later, and a device digests them all in few launches.
+        together = self._workload.world_size > 1 or self._workload.device.type != "cpu"
         if self._forward is not None:  # the first gradient of this backward pass
             self._micro_batches.append(self._forward)
             self._forward = None
-            if reduced_later:
-                _at_the_very_end_of_backward(self._read_gradients)
-        if not reduced_later:
-            self._read_gradient(parameter)
+            if together:
+                _at_the_very_end_of_backward(lambda: self._read_gradients(self._names))
+        if not together:
+            self._read_gradients([parameter])
 
-    def _read_gradients(self) -> None:
-        for parameter in self._names:
-            if parameter.grad is not None:
-                self._read_gradient(parameter)
-
-    def _read_gradient(self, parameter: Tensor) -> None:
-        assert parameter.grad is not None
-        name = self._names[parameter]
-        gradient = _whole(parameter.grad)
-        self._gradients[name] = fingerprint.of_tensor(gradient)
-        self._norms[name] = torch.linalg.vector_norm(gradient)
+    def _read_gradients(self, parameters: Iterable[Tensor]) -> None:
+        found = {self._names[p]: _whole(p.grad) for p in parameters if p.grad is not None}
+        digests = fingerprint.of_parameters([(gradient, {}) for gradient in found.values()])
+        for (name, gradient), (digest, _) in zip(found.items(), digests, strict=True):
+            self._gradients[name] = digest
+            self._norms[name] = torch.linalg.vector_norm(gradient)
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         rates = [float(group["lr"]) for group in optimizer.param_groups]

@@ -40,7 +40,7 @@ class Classifier(nn.Module):
         return {"loss": loss, "logits": logits}
 
 
-def workload(model: nn.Module) -> Workload:
+def workload(model: nn.Module, world_size: int = 1) -> Workload:
     """Four rows of three tokens."""
     rows = Dataset.from_dict(
         {"input_ids": ROWS, "attention_mask": [[1, 1, 1]] * 4, "labels": [0, 1, 1, 0]}
@@ -50,7 +50,7 @@ def workload(model: nn.Module) -> Workload:
         train_set=rows,
         loss=nn.functional.cross_entropy,
         device=torch.device("cpu"),
-        world_size=1,
+        world_size=world_size,
     )
     return cast(Workload, part)
 
@@ -87,7 +87,12 @@ class Watched:
     """A model, an optimizer, and a trace probe on both."""
 
     def __init__(
-        self, folder: Path, seed: int = 1, compiled_by: Any = None, sketch: bool = False
+        self,
+        folder: Path,
+        seed: int = 1,
+        compiled_by: Any = None,
+        sketch: bool = False,
+        world_size: int = 1,
     ) -> None:
         torch.manual_seed(seed)
         self.model: Any = Classifier()
@@ -96,7 +101,9 @@ class Watched:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
         self.writer = RecordWriter(folder)
         self.told = Told()
-        self.probe = TraceProbe(self.writer, self.told, workload(self.model), sketch=sketch)
+        self.probe = TraceProbe(
+            self.writer, self.told, workload(self.model, world_size), sketch=sketch
+        )
         self.probe.watch(self.model, self.optimizer)
 
     def backward(self, *rows: int, **changed: Any) -> None:
@@ -325,3 +332,20 @@ def test_without_being_asked_there_are_no_sketches(tmp_path: Path) -> None:
     watched.backward(0, 1)
     watched.step()
     assert "sketches" not in watched.record().header.traces
+
+
+def test_gradients_read_after_the_backward_pass_are_those_of_each_tensor(tmp_path: Path) -> None:
+    """One of several processes reads all at once, when they are reduced: alone it is the same."""
+    each, together = Watched(tmp_path / "each"), Watched(tmp_path / "together", world_size=2)
+    for watched in (each, together):
+        torch.manual_seed(2)
+        watched.backward(2, 0)
+        watched.backward(3, 1)
+        watched.step()
+        watched.backward(1, 1)
+        watched.step()
+    one, two = each.record(), together.record()
+    assert one.steps.equals(two.steps)
+    assert one.tensors.equals(two.tensors)
+    assert one.micro_batches.equals(two.micro_batches)
+    assert 2 == len(set(one.steps["gradients"].to_pylist()))
