@@ -134,7 +134,11 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         norms = [record.steps["grad_norm"][0].as_py() for record, _ in both if len(record.steps)]
     except RecordError as error:
         bars.append(str(error))
-    unseen = [stage for stage in _NEEDED if stage not in {found.stage for found in stages}]
+    needed = set(_NEEDED)
+    if reference.spec.case.world_size != candidate.spec.case.world_size:
+        needed -= {"batch_content", "rng"}  # how a step is cut into batches differs by design
+    seen = {found.stage for found in stages}
+    unseen = [stage for stage in _NEEDED if stage in needed - seen]
     if unseen:
         doubts.append(f"not recorded on both sides: {', '.join(unseen)}; run with the trace probe")
     figures = _figures(reference), _figures(candidate)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.catalogue import cases, with_settings
 from harness.errors import RecordError, SpecError
 from harness.report.model import REPORT_FILE
 from harness.session import compare_folders, run_cases
-from tests.small_runs import small_case, write_pairs
+from tests.small_runs import small_case, train, write_pairs
 
 ARMS = {
     "foreach": {"optimizer_flavour": "foreach"},
@@ -80,3 +81,32 @@ def test_an_arm_sets_fields_of_the_recipe(tmp_path: Path) -> None:
         run_cases(
             [case], ["plain"], "matched", 1, tmp_path / "out", ["harness"], Console(quiet=True)
         )
+
+
+@pytest.mark.slow
+def test_one_process_and_two_differ_by_rounding_alone(tmp_path: Path) -> None:
+    """The same 16 rows a step on one process or two, without dropout; a rate off by 1% is a fault.
+
+    How a step is cut into batches is no difference; which rows it took must be the same.
+    """
+    rows = {"model": "llama", "train_rows": 64, "eval_rows": 16, "num_epochs": 2}
+    one = with_settings(cases()["causal_lm"], {**rows, "per_device_batch_size": 16})
+    one = one.model_copy(update={"noise": 5})
+    _, folder = run_cases(
+        [one], ["plain", "plain"], "matched", 2, tmp_path / "one", ["harness"], Console(quiet=True)
+    )
+    plain = folder / "records" / "causal_lm-plain"
+    for name, settings, outcome in (
+        ("two", {}, "within_noise"),
+        ("faster", {"learning_rate": 2.02e-3}, "different"),
+    ):
+        two = with_settings(one, {"per_device_batch_size": 8, **settings})
+        two = two.model_copy(update={"world_size": 2})
+        record = train(two, ["plain"], tmp_path / name, sketch=True)["plain"]
+        found, _ = compare_folders(
+            plain, record.folder, tmp_path / f"compare-{name}", ["harness"], noise=folder
+        )
+        assert (name, outcome) == (name, found.comparisons[0].outcome)
+        stages = {stage.stage: stage.differing for stage in found.comparisons[0].stages}
+        assert 0 == stages["data_order"]
+        assert not {"batch_content", "rng"} & stages.keys()
