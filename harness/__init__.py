@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["run"]
+from harness.version import __version__
+
+__all__ = ["__version__", "run"]
 
 if TYPE_CHECKING:
     from harness.api import run

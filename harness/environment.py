@@ -14,6 +14,7 @@ import torch
 
 from harness.devices import absence
 from harness.seeding import deterministic_flags
+from harness.version import __version__
 
 __all__ = ["describe"]
 
@@ -25,7 +26,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     """Facts that may change what is computed or how fast, as JSON values."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
-        "harness": metadata.version("trainloop-harness"),
+        "harness": __version__,
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu_model(),

@@ -36,7 +36,7 @@ STARRED = (
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness.columns", "harness.errors", "harness.units"),
+    ("harness.columns", "harness.errors", "harness.units", "harness.version"),
     ("harness.spec",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),

@@ -118,7 +118,9 @@ def test_launches_do_not_grow_with_the_tensors() -> None:
     def launches(count: int) -> int:
         tensors = [torch.ones(8) for _ in range(count)]
         free = {"aten::view", "aten::detach", "detach", "aten::slice", "aten::as_strided"}
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True
+        ) as profile:
             word_sums(tensors)
         return sum(event.count for event in profile.key_averages() if event.key not in free)
 
