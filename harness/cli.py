@@ -93,7 +93,14 @@ def list_command(
     if as_json:
         content = {
             "cases": {name: case.model_dump(mode="json") for name, case in cases.items()},
-            "loops": {n: {"summary": e.summary, "native": e.native} for n, e in loops.items()},
+            "loops": {
+                name: {
+                    "summary": entry.summary,
+                    "native": entry.native,
+                    "native_distributed": entry.native_distributed,
+                }
+                for name, entry in loops.items()
+            },
             "workloads": {
                 n: {"summary": e.summary, "options": e.options} for n, e in workloads.items()
             },
@@ -126,6 +133,12 @@ def list_command(
         departs = [shown(e.native[name]) if name in e.native else "" for e in loops.values()]
         if any(departs):
             third.add_row(name, escape(shown(field.default)), *map(escape, departs))
+    for name, field in Recipe.model_fields.items():
+        tables = [e.native_distributed for e in loops.values()]
+        departs = [shown(table[name]) if name in table else "" for table in tables]
+        if any(departs):
+            several = f"{name}, several processes"
+            third.add_row(several, escape(shown(field.default)), *map(escape, departs))
     fourth = Table(
         "field", "default", "what", title="Recipe: fields for --set", title_justify="left"
     )
