@@ -19,7 +19,7 @@ from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
 from harness.units import number, quantity
 
-__all__ = ["FORMATS", "HEADLINES", "render", "shown", "write"]
+__all__ = ["FORMATS", "HEADLINES", "headline", "render", "shown", "write"]
 
 FORMATS = {"md": "report.md", "html": "report.html", "json": "report.json"}
 
@@ -31,6 +31,20 @@ HEADLINES = {
     "failed": "A run failed",
 }
 """What each verdict says, in a few words."""
+_LESS_THAN_IDENTICAL = {
+    "within_noise": "The loops are the same but for rounding",
+    "equivalent": "The loops end equally well",
+}
+
+
+def headline(report: Report) -> str:
+    """The verdict in a few words; agreement is that of the pair that agrees least."""
+    if report.verdict == "equivalent":
+        outcomes = {comparison.outcome for comparison in report.comparisons}
+        for outcome in ("equivalent", "within_noise"):
+            if outcome in outcomes:
+                return _LESS_THAN_IDENTICAL[outcome]
+    return HEADLINES[report.verdict]
 
 
 def shown(value: Any) -> str:
@@ -92,7 +106,7 @@ def render(report: Report, template: str) -> str:
     metrics = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
     return environment.get_template(f"{template}.j2").render(
         report=report,
-        headline=HEADLINES[report.verdict],
+        headline=headline(report),
         sentences=summary(report.comparisons),
         stages=_stages,
         singles=[run for run in report.runs if run.seed is None],

@@ -14,7 +14,7 @@ from harness.metrics import metric
 from harness.report import noise
 from harness.report.model import Report, RunSummary, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
-from harness.report.render import HEADLINES, conventions, shown
+from harness.report.render import conventions, headline, shown
 from harness.units import quantity
 
 __all__ = ["print_report"]
@@ -64,7 +64,7 @@ def print_report(report: Report, console: Console) -> None:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))
     colour = _COLOURS.get(report.verdict, "yellow")
-    console.print(f"[bold {colour}]{HEADLINES[report.verdict]}[/] ({report.verdict})")
+    console.print(f"[bold {colour}]{headline(report)}[/] ({report.verdict})")
 
 
 def _runs(runs: Sequence[RunSummary]) -> Table:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness.errors import SpecError
 from harness.report.model import Report, sentence
-from harness.report.render import FORMATS, HEADLINES, render, shown, write
+from harness.report.render import FORMATS, HEADLINES, headline, render, shown, write
 from harness.report.terminal import print_report
 from tests.report.small_report import (
     AWKWARD,
@@ -259,3 +259,19 @@ def test_the_terminal_takes_no_markup_from_others() -> None:
     )
 
     assert found.count(text) >= 5
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("identical", "The loops are the same"),
+        ("within_noise", "The loops are the same but for rounding"),
+        ("equivalent", "The loops end equally well"),
+    ],
+)
+def test_the_headline_says_how_far_the_agreement_goes(outcome: str, words: str) -> None:
+    """It is that of the pair that agrees least; a difference is never called an agreement."""
+    pairs = (IDENTICAL, IDENTICAL.model_copy(update={"outcome": outcome}))
+    agreeing = small_report().model_copy(update={"comparisons": pairs, "verdict": "equivalent"})
+    assert words == headline(agreeing)
+    assert HEADLINES["different"] == headline(agreeing.model_copy(update={"verdict": "different"}))
