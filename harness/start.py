@@ -18,7 +18,7 @@ from typing import Any
 from harness.errors import SpecError
 from harness.ranks import rank_folder
 
-__all__ = ["LOG", "accelerate_launch", "launcher", "notebook_launch", "worker"]
+__all__ = ["LOG", "launcher", "worker"]
 
 LOG = "log.txt"
 _LAST_S = 2.0  # who fails because another one was killed ends after it, so that it is noticed first
@@ -46,64 +46,51 @@ def launcher(
     spec: str,
     folder: str,
     home: str,
+    kind: str,
     arguments: Sequence[str],
     connections: Sequence[Connection],
     own: Connection,
 ) -> None:
-    """Do what the command `torchrun` does with `arguments`, here, and have each process train.
+    """Start the processes of a run, and have each of them train as `worker` does.
 
-    `connections`: one for each process, by its rank. It tells the parent by `own` how each process
-    that failed has ended, as far as it knows. Ends with exit code 0 where all of them did.
+    `kind`: torchrun, accelerate (the command `accelerate launch`) or notebook (the function
+    `notebook_launcher`). `arguments`: those of torchrun or of the command, or the number of
+    processes and a port. `connections`: one for each process, by its rank. `own`: by this one the
+    parent is told how processes ended that failed, as far as their launcher knows it.
+
+    Ends with exit code 0 where all processes did.
     """
     _settle(Path(folder), home)
     threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
-    from harness.processes import torchrun
-
-    codes = torchrun(arguments, _rank, spec, folder, home, connections)
-    if codes:
-        own.send_bytes(json.dumps({"event": "ranks_failed", "exit_codes": codes}).encode())
-    sys.exit(3 if codes else 0)
-
-
-def notebook_launch(
-    spec: str,
-    folder: str,
-    home: str,
-    arguments: Sequence[str],
-    connections: Sequence[Connection],
-    own: Connection,
-) -> None:
-    """As `launcher`, by `notebook_launcher`; `arguments`: the number of processes, and a port."""
-    _settle(Path(folder), home)
-    threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
-    from harness.processes import notebook
-
-    count, port = arguments
-    done = notebook(int(count), port, _rank, spec, folder, home, connections)
-    sys.exit(0 if done else 3)
-
-
-def accelerate_launch(
-    spec: str,
-    folder: str,
-    home: str,
-    arguments: Sequence[str],
-    connections: Sequence[Connection],
-    own: Connection,
-) -> None:
-    """As `launcher`, by the command `accelerate launch` with `arguments`.
-
-    It starts each process as a new interpreter, which fetches its connection here.
-    """
-    _settle(Path(folder), home)
-    threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
-    from harness.processes import check_accelerate_arguments
+    common = (spec, folder, home)
+    from harness import processes
 
     try:
-        check_accelerate_arguments(arguments)
+        if kind == "torchrun":
+            codes = processes.torchrun(arguments, _rank, *common, connections)
+            if codes:
+                _tell(own, event="ranks_failed", exit_codes=codes)
+            good = not codes
+        elif kind == "notebook":
+            count, port = arguments
+            good = processes.notebook(int(count), port, _rank, *common, connections)
+        else:
+            processes.check_accelerate_arguments(arguments)
+            good = _accelerate_launch(common, arguments, connections)
     except SpecError as error:
-        own.send_bytes(json.dumps({"event": "refused", "message": str(error)}).encode())
+        _tell(own, event="refused", message=str(error))
         sys.exit(2)
+    sys.exit(0 if good else 3)
+
+
+def _tell(own: Connection, **facts: Any) -> None:
+    own.send_bytes(json.dumps(facts).encode())
+
+
+def _accelerate_launch(
+    common: tuple[str, ...], arguments: Sequence[str], connections: Sequence[Connection]
+) -> bool:
+    """It starts each process as a new interpreter, which fetches its connection here."""
     key = multiprocessing.current_process().authkey
     with Listener(authkey=key) as listener:
         command = [sys.executable, "-m", "accelerate.commands.launch", *arguments]
@@ -111,11 +98,9 @@ def accelerate_launch(
         started = subprocess.Popen(
             [*command, "--module", "harness.start"], env={**os.environ, **variables}
         )
-        threading.Thread(
-            target=_hand_out, args=(listener, (spec, folder, home), connections), daemon=True
-        ).start()
-        code = started.wait()
-    sys.exit(3 if code else 0)
+        given = (listener, common, connections)
+        threading.Thread(target=_hand_out, args=given, daemon=True).start()
+        return started.wait() == 0
 
 
 def _hand_out(

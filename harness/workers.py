@@ -130,13 +130,8 @@ def launch(number: int, run: Run, resumed: bool = False) -> Worker:
     if count == 1:
         process = context.Process(target=start.worker, args=(*common, *theirs))
     else:
-        last = (_arguments(run.spec), theirs[:-1], theirs[-1])
-        target = {
-            "torchrun": start.launcher,
-            "accelerate": start.accelerate_launch,
-            "notebook": start.notebook_launch,
-        }[run.spec.launcher]
-        process = context.Process(target=target, args=(*common, *last))
+        last = (run.spec.launcher, _arguments(run.spec), theirs[:-1], theirs[-1])
+        process = context.Process(target=start.launcher, args=(*common, *last))
     with _main_hidden():
         process.start()
     for end in theirs:
