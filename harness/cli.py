@@ -193,7 +193,11 @@ def run_command(
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(min=1, metavar="SECONDS", help="End a run that takes no step for so long."),
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="End a run that takes no step for so long, be it amid an evaluation.",
+        ),
     ] = TIMEOUT_S,
     conventions: Annotated[
         str,

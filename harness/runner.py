@@ -24,8 +24,8 @@ from harness.workers import Run, Worker, launch, stop
 
 __all__ = ["TIMEOUT_S", "OnEvent", "Run", "label", "run_all"]
 
-TIMEOUT_S = 600.0
-"""A run that tells of no step for so long is taken to hang."""
+TIMEOUT_S = 1800.0
+"""A run that tells of no step for so long, evaluations and compiling included, is taken to hang."""
 _TAIL = 40  # lines of a log that are kept as somebody's last words
 
 OnEvent = Callable[[int, dict[str, Any]], None]
