@@ -126,6 +126,7 @@ def test_loops_on_two_processes_are_identical(tmp_path: Path) -> None:
         tmp_path,
         gradient_accumulation_steps=2,
         max_grad_norm=0.05,
+        compile="eager",
         eval_every=2,
         optimizer="sgd",
         learning_rate=0.05,

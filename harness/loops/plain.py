@@ -45,10 +45,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     if recipe.gradient_checkpointing:
         workload.model.gradient_checkpointing_enable({"use_reentrant": False})
     called: Any = model  # and what else stands around it in training
+    ddp = None
     if workload.world_size > 1 and recipe.parallel == "fsdp2":
         fully_shard(model, mesh=init_device_mesh(workload.device.type, (workload.world_size,)))
     elif workload.world_size > 1:
-        called = DistributedDataParallel(called)
+        called = ddp = DistributedDataParallel(model)
     if recipe.compile:
         called = torch.compile(called, backend=recipe.compile)
     scaler = torch.amp.GradScaler(workload.device.type, enabled=recipe.precision == "fp16")
@@ -74,8 +75,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             for number, batch in enumerate(window, start=1):
                 batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
                 # Several processes average their gradients once an update, in its last backward.
-                wait = isinstance(called, DistributedDataParallel) and number < len(window)
-                with called.no_sync() if wait else contextlib.nullcontext():
+                with ddp.no_sync() if ddp and number < len(window) else contextlib.nullcontext():
                     with autocast(workload, recipe):
                         loss = forward(called, batch, workload, recipe, num_labels)
                     if recipe.loss_average == "window":
