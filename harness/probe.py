@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -225,12 +225,15 @@ class TraceProbe(_HookedProbe):
             self._micro_batches.append(self._forward)
             self._forward = None
             if together:
-                _at_the_very_end_of_backward(lambda: self._read_gradients(self._names))
+                _at_the_very_end_of_backward(self._read_gradients)
         if not together:
-            self._read_gradients([parameter])
+            assert parameter.grad is not None
+            name = self._names[parameter]
+            self._gradients[name] = fingerprint.of_tensor(parameter.grad)
+            self._norms[name] = torch.linalg.vector_norm(parameter.grad)
 
-    def _read_gradients(self, parameters: Iterable[Tensor]) -> None:
-        found = {self._names[p]: _whole(p.grad) for p in parameters if p.grad is not None}
+    def _read_gradients(self) -> None:
+        found = {name: _whole(p.grad) for p, name in self._names.items() if p.grad is not None}
         digests = fingerprint.of_parameters([(gradient, {}) for gradient in found.values()])
         for (name, gradient), (digest, _) in zip(found.items(), digests, strict=True):
             self._gradients[name] = digest

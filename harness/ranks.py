@@ -7,7 +7,7 @@ otherwise than the first at the end of a step is kept as `dissent`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +52,9 @@ def gather(folder: Path, world_size: int) -> None:
         else:
             writer.add_table(name, first.trace(name))
     for rank, record in enumerate(records[1:], start=1):
-        for table in _dissent(first, record, rank):
-            writer.add_table("dissent", table)
+        dissent = _dissent(first, record, rank)
+        if len(dissent):
+            writer.add_table("dissent", dissent)
     writer.close(_header(records))
     shutil.rmtree(folder / FOLDER)
 
@@ -110,19 +111,15 @@ def _micro_batches(records: Sequence[RunRecord]) -> pa.Table:
     return whole.sort_by([("step", "ascending"), ("micro_batch", "ascending")])
 
 
-def _dissent(first: RunRecord, other: RunRecord, rank: int) -> Iterator[pa.Table]:
+def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
     """The tensors that `other` held otherwise than `first`, at each step that both took."""
     steps = min(len(first.steps), len(other.steps))
     left, right = (
         table.filter(pa.array(as_numpy(table["step"]) <= steps))
         for table in (first.tensors, other.tensors)
     )
-    if not len(right):
-        return
     equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in _DIGESTS}
     agreed = np.logical_and.reduce(list(equal.values()))
-    if agreed.all():
-        return
     rows = pa.array(~agreed)
     columns = {
         "step": right["step"].filter(rows),
@@ -132,4 +129,4 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> Iterator[pa.Table
     for name in _DIGESTS:
         values = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
         columns[name] = values
-    yield pa.table(columns, schema=SCHEMAS["dissent"])
+    return pa.table(columns, schema=SCHEMAS["dissent"])

@@ -83,6 +83,8 @@ def make_deterministic(device: torch.device, num_threads: int) -> None:
     """
     torch.set_num_threads(num_threads)
     torch.use_deterministic_algorithms(True)
+    # A help for finding reads of memory that nobody wrote; it costs a pass over all that is made.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     if device.type != "cuda":
         return
     if os.environ.get(_WORKSPACE) not in _WORKSPACES:

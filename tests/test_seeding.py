@@ -110,3 +110,31 @@ def test_the_operation_that_was_refused_is_named() -> None:
     assert None is refused_operation(RuntimeError("out of memory"))
     blas = "this operation is not deterministic because it uses CuBLAS and you have CUDA >= 10.2"
     assert "a cuBLAS call" == refused_operation(RuntimeError(blas))
+
+
+@pytest.mark.slow
+# Inductor's own imports use what torch has deprecated.
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_inductor_adds_embedding_gradients_up_in_one_order(deterministic: bool) -> None:
+    """By itself it compiles them to atomic additions, whose order is the threads'; not after this.
+
+    That is why a compiled loop differed from itself on two threads.
+    """
+    from torch._inductor.utils import run_and_get_code
+
+    threads = torch.get_num_threads()
+    make_deterministic(torch.device("cpu"), 2)
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        table = torch.nn.Embedding(64, 8)
+
+        def step(rows: torch.Tensor) -> None:
+            torch.compile(table, backend="inductor")(rows).square().sum().backward()
+
+        _, codes = run_and_get_code(step, torch.randint(64, (300,)))
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+        torch._dynamo.reset()
+    assert (not deterministic) == ("atomic_add" in "".join(codes))
