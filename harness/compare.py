@@ -119,7 +119,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     cuts = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
         for record, label in both
-        if record.header.status != "completed"
+        if record.header.status not in ("completed", "stopped")
     ]
     doubts: list[str] = []
     stages: list[StageDifference] = []

@@ -155,8 +155,9 @@ class Header(_Stored):
 
     schema_version: int
     spec: RunSpec
-    status: Literal["completed", "failed", "interrupted", "not run"]
-    """Not run: what it needs is not here; `error` says what."""
+    status: Literal["completed", "stopped", "failed", "interrupted", "not run"]
+    """Stopped: it ended after the steps that `spec.stop_after` asks for. Not run: what it needs is
+    not here; `error` says what."""
     environment: dict[str, Any]
     digest_algorithm: str = ""
     steps_expected: int | None = None

@@ -130,7 +130,7 @@ def _is_done(run: Run) -> bool:
         header = RunRecord(run.folder).header
     except RecordError:
         return False
-    if header.status != "completed":
+    if header.status not in ("completed", "stopped"):
         return False
     check_same_run(header.spec, run.spec)
     return True

@@ -236,6 +236,8 @@ class RunSpec(_Frozen):
     resume_at: int | None = Field(None, ge=1)
     """The process is killed amid the update after so many, and another one goes on from the last
     checkpoint; None: the run is not interrupted."""
+    stop_after: int | None = Field(None, ge=1)
+    """The run ends after so many steps of its schedule, unevaluated: a replay of its beginning."""
     arm: str | None = None
     """Which of the case's arms it follows; None: the case's own recipe."""
     sketch: bool = False

@@ -99,7 +99,7 @@ def main(spec_json: str, folder: str, connection: Connection) -> int:
         parent.tell("refused", message=str(error))
         return 2
     parent.tell(header.status)
-    return {"completed": 0, "not run": 4}.get(header.status, 3)
+    return {"completed": 0, "stopped": 0, "not run": 4}.get(header.status, 3)
 
 
 def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
@@ -169,7 +169,7 @@ def _train_here(
             seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
         interruption = _Interruption()
         saving = _Saving(spec, checkpoints, writer, counts, place, seal)
-        listener = _Listener(parent, expected, interruption, saving)
+        listener = _Listener(parent, expected, spec.stop_after, interruption, saving)
         probe: TraceProbe | TimingProbe
         if spec.observe == "trace":
             probe = TraceProbe(writer, listener, workload, counts, spec.sketch)
@@ -186,6 +186,8 @@ def _train_here(
             probe.counts.evaluations.append(
                 Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
             )
+        except _Enough:
+            facts["status"] = "stopped"
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
                 raise  # the loop cannot do what was asked, and no work is lost
@@ -269,13 +271,23 @@ class _Saving:
             self.seal = self._checkpoints.sealed(step)
 
 
+class _Enough(BaseException):
+    """The steps that were asked for are made. No error, so that no loop handles it as one."""
+
+
 class _Listener(Listener):
     """Shows progress, and ends the process between steps where somebody asked for it."""
 
     def __init__(
-        self, parent: _Parent, expected: int, interruption: _Interruption, saving: _Saving
+        self,
+        parent: _Parent,
+        expected: int,
+        stop_after: int | None,
+        interruption: _Interruption,
+        saving: _Saving,
     ) -> None:
-        self._parent, self._expected = parent, expected
+        self._parent, self._stop_after = parent, stop_after
+        self._total = min(expected, stop_after or expected)
         self._interruption, self._saving = interruption, saving
 
     def before_step(self, step: int) -> None:
@@ -285,9 +297,11 @@ class _Listener(Listener):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def after_step(self, step: int) -> None:
-        """Tell the parent, and end here if the user asked for it meanwhile."""
-        self._parent.progress(step, self._expected)
+        """Tell the parent, and end here where the spec or the user asks for it."""
+        self._parent.progress(step, self._total)
         self._interruption.take()
+        if step == self._stop_after:
+            raise _Enough
 
     def saved(self, checkpoint: Path) -> None:
         """See `_Saving.saved`."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.compare import compare
 from harness.errors import SpecError
 from harness.record import RunRecord
 from harness.session import run_cases
@@ -206,3 +207,28 @@ def test_two_loops_of_one_name_are_refused(tmp_path: Path) -> None:
             None,  # type: ignore[arg-type]  # nothing is drawn before the refusal
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_can_be_stopped_after_some_of_its_steps(tmp_path: Path) -> None:
+    """Each loop ends where it is told to, and its steps are those of the whole run."""
+    case = small_case(write_pairs(tmp_path / "data"))
+    loops = ["plain", "accelerated", "trainer"]
+    stopped = train(case, loops, tmp_path / "stopped", stop_after=3)
+    whole = train(case, ["plain"], tmp_path / "whole")["plain"]
+    for record in stopped.values():
+        assert ("stopped", 3) == (record.header.status, record.header.steps)
+        found = compare(whole, record, ("whole", "stopped"))
+        assert found.first_divergence is None
+        assert "inconclusive" == found.outcome  # the rest is not known
+        assert whole.steps["weights"].to_pylist()[:3] == record.steps["weights"].to_pylist()
+
+
+def test_a_stopped_run_that_departs_is_different(tmp_path: Path) -> None:
+    """The control of the test above: with a fault at its second step a stopped run departs."""
+    case = small_case(write_pairs(tmp_path / "data"))
+    fault = str(FAULTY_LOOPS / "forgot_zero_grad.py")
+    records = train(case, ["plain", fault], tmp_path / "records", stop_after=3)
+    found = compare(records["plain"], records["forgot_zero_grad"], ("plain", "fault"))
+    assert "different" == found.outcome
+    assert found.first_divergence is not None
+    assert (2, "gradients") == (found.first_divergence.step, found.first_divergence.stage)

@@ -220,7 +220,7 @@ def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdi
     What was not run is not known.
     """
     outcomes = [comparison.outcome for comparison in comparisons]
-    if any(status not in ("completed", "not run") for status in statuses):
+    if any(status not in ("completed", "stopped", "not run") for status in statuses):
         return "failed"
     if "different" in outcomes:
         return "different"
