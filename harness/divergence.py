@@ -7,6 +7,7 @@ Two numbers are the same when their bits are, so a NaN never hides behind `nan !
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ from harness.record import Evaluation, RunRecord
 from harness.settings import setting_differences, settings_compared
 from harness.units import digest
 
-__all__ = ["STAGES", "Divergence", "StageDifference", "divergences", "ulp_distance"]
+__all__ = ["LOGGED", "STAGES", "Divergence", "StageDifference", "divergences", "ulp_distance"]
 
 STAGES = (
     "config",
@@ -47,6 +48,9 @@ STAGES = (
     "evaluation",
 )
 """Stages of training in causal order."""
+
+LOGGED = "the loss that the loop shows its user, not the one that was computed"
+"""The detail of a difference in what was logged."""
 
 _TENSOR_COLUMN = {
     "gradients": "gradient",
@@ -173,10 +177,10 @@ def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
         detail = order_detail(first.reference, first.candidate)
     elif stage.stage == "learning_rate":
         rates = [
-            [max(each, default=math.nan) for each in side.steps["learning_rate"].to_pylist()]
+            [max(each or [], default=math.nan) for each in side.steps["learning_rate"].to_pylist()]
             for side in (both.reference, both.candidate)
         ]
-        detail = rate_detail(*rates, step)
+        detail = rate_detail(rates[0], rates[1], step)
     elif stage.stage == "gradients":
         ratios = factors(both.reference, both.candidate, step)
         detail = factor_detail(ratios, first.tensors_differing or 0)
@@ -287,7 +291,38 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
                 candidate=_shown(values[1]),
                 max_ulp=ulp_distance(*values) if stage == "loss" else None,
             )
-        yield StageDifference(stage=stage, compared=len(trace), differing=len(rows), first=first)
+        differing = len(rows)
+        shown = _logged(both) if stage == "loss" else None
+        if shown is not None and (first is None or shown.step < first.step):
+            first, differing = shown, differing + 1
+        yield StageDifference(stage=stage, compared=len(trace), differing=differing, first=first)
+
+
+def _logged(both: Alignment) -> Divergence | None:
+    """The first step at which the loops showed their users another loss.
+
+    It is made of a step's losses in single precision, in an order of its own, so each of them may
+    move it by half a unit in the last place.
+    """
+    one, two = (
+        dict(zip(side.logged["step"].to_pylist(), side.logged["loss"].to_pylist(), strict=True))
+        for side in (both.reference, both.candidate)
+    )
+    parts = Counter(both.reference.micro_batches["step"].to_pylist())
+    for step in sorted(one.keys() & two.keys()):
+        slack = max(parts[step], 1) * 2.0**-23
+        if not math.isclose(one[step], two[step], rel_tol=slack) and repr(one[step]) != repr(
+            two[step]
+        ):
+            return Divergence(
+                step=step,
+                stage="loss",
+                reference=one[step],
+                candidate=two[step],
+                max_ulp=ulp_distance(one[step], two[step]),
+                detail=LOGGED,
+            )
+    return None
 
 
 def _data_order(both: Alignment) -> StageDifference:

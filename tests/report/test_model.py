@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Cause, Comparison
+from harness.compare import Comparison
+from harness.diagnose.row import Cause
 from harness.errors import RecordError
 from harness.report.model import Report, remarks, sentence, verdict
 from tests.records import draft, spec, write_run_folder
