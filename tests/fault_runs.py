@@ -13,7 +13,7 @@ from harness.compare import Comparison, compare
 from harness.record import RunRecord
 from harness.runner import OnEvent, Run, label, run_all
 from harness.spec import RunSpec
-from tests.planted_faults import Fault, path_of
+from tests.fault import Fault, path_of
 from tests.small_runs import write_pairs
 
 __all__ = ["find"]

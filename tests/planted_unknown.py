@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.planted_faults import Fault
+from tests.fault import Fault
 from tests.planted_known import COURSE, FOUR_SGD, RESUMED, SGD, TWO, UNCLIPPED_SGD
 
 __all__ = ["UNKNOWN"]

@@ -31,8 +31,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 held = batch
             yield held
 
-    def ahead(*given: Any) -> Any:
-        return Ahead(loader(*given))
+    def ahead(*given: Any, **named: Any) -> Any:
+        return Ahead(loader(*given, **named))
 
     plain.epoch_loader = ahead  # type: ignore[assignment]  # this process is its own
     return plain.train(workload, recipe, probe)
