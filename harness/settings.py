@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.record import Header
 
-__all__ = ["SettingDifference", "setting_differences", "settings_compared"]
+__all__ = ["SettingDifference", "differing_settings", "setting_differences", "settings_compared"]
 
 # What each loop may do in its own way, and what is recorded for the diagnosis alone.
 _NOT_COMPARED = (
@@ -48,8 +48,12 @@ def settings_compared(reference: Header, candidate: Header) -> int:
 
 
 def setting_differences(reference: Header, candidate: Header) -> list[SettingDifference]:
+    """The settings of two records that differ."""
+    return differing_settings(_all(reference), _all(candidate))
+
+
+def differing_settings(one: dict[str, Any], two: dict[str, Any]) -> list[SettingDifference]:
     """The settings that differ. What one side does not tell is not known, and does not differ."""
-    one, two = _all(reference), _all(candidate)
     return [
         SettingDifference(name=name, reference=one.get(name), candidate=two.get(name))
         for name in _common(one, two)
