@@ -137,14 +137,32 @@ def factor_detail(ratios: dict[str, float], differing: int) -> str:
 
 
 def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
-    """Whether the updates at `step` were given other gradients than the backward pass left."""
-    parts = []
-    for label, record in (("reference", reference), ("candidate", candidate)):
+    """Whether the two updates at `step` were given gradients scaled otherwise than each other's."""
+    scales = []
+    for record in (reference, candidate):
         raw, applied = norms_at(record, step, "gradient"), norms_at(record, step, "applied")
-        scale = {name: applied[name] / raw[name] for name in raw if raw[name] and name in applied}
-        factor = one_factor(scale)
-        if factor is None and scale:
-            parts.append(f"the {label} changed its gradients before the update, not all alike")
-        elif factor is not None and abs(factor - 1) > UNIFORM:
-            parts.append(f"the {label} scaled its gradients by {number(factor)} before the update")
-    return "; ".join(parts)
+        ratios = {name: applied[name] / raw[name] for name in raw if raw[name] and name in applied}
+        if not ratios:
+            return ""
+        scales.append((one_factor(ratios), ratios))
+    (one, ones), (two, twos) = scales
+    if one is not None and two is not None:
+        if abs(two - one) <= UNIFORM * one:
+            return ""
+        return (
+            f"before the update the reference scales its gradients by {number(one)}, the "
+            f"candidate by {number(two)}"
+        )
+    apart = [name for name in ones if name in twos and not _close(twos[name], ones[name])]
+    if not apart:
+        return ""
+    name = max(apart, key=lambda tensor: abs(twos[tensor] / ones[tensor] - 1))
+    return (
+        f"the gradients of {len(apart)} of {len(ones)} tensors are changed before the update on "
+        f"one side alone, most that of {name}, by {number(twos[name] / ones[name])}"
+    )
+
+
+def _close(value: float, other: float) -> bool:
+    """Whether two ratios of norms are the same, as far as single precision tells."""
+    return abs(value - other) <= UNIFORM * abs(other)

@@ -31,7 +31,7 @@ def explanation(comparison: Comparison) -> list[str]:
         word = "Cause" if cause.explains_first else "Also"
         where = f", {cause.reference}" if cause.reference else ""
         lines.append(
-            f"{word}: {cause.title} ({cause.id}{where}). {cause.evidence}. Remedy: {cause.remedy}."
+            f"{word}: {cause.title} ({cause.id}{where}): {cause.evidence}. Remedy: {cause.remedy}."
         )
     if not any(cause.explains_first for cause in comparison.causes):
         lines.append(_unexplained(comparison, first))
