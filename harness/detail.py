@@ -30,6 +30,9 @@ UNIFORM = 1e-4
 and gradients of another scale round otherwise, both of which moves a ratio by about 1e-6."""
 
 
+_NOISE = 1e-5  # of the largest norm; single precision leaves about 1e-7 of it
+
+
 def relative_distance(reference: Any, candidate: Any) -> float | None:
     """|candidate - reference| / |reference|; None where that is no number."""
     if not all(isinstance(value, int | float) for value in (reference, candidate)):
@@ -99,9 +102,18 @@ def norms_at(record: RunRecord, step: int, column: str) -> dict[str, float]:
 def factors(
     reference: RunRecord, candidate: RunRecord, step: int, column: str = "gradient"
 ) -> dict[str, float]:
-    """Candidate over reference, by tensor: of the norms of both at one step, where not zero."""
+    """Candidate over reference, by tensor: of the norms of both at one step.
+
+    Without those of tensors whose gradient is nothing but rounding, such as that of a bias before
+    a softmax, which mathematics makes zero.
+    """
     one, two = norms_at(reference, step, column), norms_at(candidate, step, column)
-    return {name: two[name] / one[name] for name in one if name in two and one[name] and two[name]}
+    least = [_NOISE * max(norms.values(), default=0.0) for norms in (one, two)]
+    return {
+        name: two[name] / one[name]
+        for name in one
+        if name in two and one[name] > least[0] and two[name] > least[1]
+    }
 
 
 def one_factor(ratios: dict[str, float]) -> float | None:

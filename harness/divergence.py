@@ -299,17 +299,20 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _logged(both: Alignment) -> Divergence | None:
-    """The first step at which the loops showed their users another loss.
+    """The first step at which the loops showed their users another loss, from equal gradients.
 
     It is made of a step's losses in single precision, in an order of its own, so each of them may
-    move it by half a unit in the last place.
+    move it by half a unit in the last place. Where the gradients differ too, the loss that was
+    trained on is another one, and what is shown follows from it.
     """
+    apart = both.steps.differing("gradients")
+    until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
     one, two = (
         dict(zip(side.logged["step"].to_pylist(), side.logged["loss"].to_pylist(), strict=True))
         for side in (both.reference, both.candidate)
     )
     parts = Counter(both.reference.micro_batches["step"].to_pylist())
-    for step in sorted(one.keys() & two.keys()):
+    for step in sorted(step for step in one.keys() & two.keys() if step < until):
         slack = max(parts[step], 1) * 2.0**-23
         if not math.isclose(one[step], two[step], rel_tol=slack) and repr(one[step]) != repr(
             two[step]

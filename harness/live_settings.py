@@ -29,7 +29,7 @@ from harness.workload import Workload
 __all__ = ["live_settings", "schedule_summary"]
 
 _KNOTS = 16  # places of a schedule that are told one by one
-_DRAWS = 64  # so many numbers after its seed a generator still counts as freshly seeded
+_DRAWS = 64  # so many numbers are counted; a generator that gave more is not freshly seeded
 _NOT_OF_THE_RULE = {"params", "lr", "initial_lr", "fused", "foreach", "weight_decay"}
 
 
@@ -233,18 +233,24 @@ def schedule_summary(rates: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _collator_draws(workload: Workload) -> bool:
-    """Whether making a batch draws from torch's global generator."""
+def _collator_draws(workload: Workload) -> int | None:
+    """How many numbers making a batch draws from torch's global generator; None: many."""
     with generators_restored():
         before = torch.get_rng_state()
         workload.collate([workload.train_set[0]])
-        return not torch.equal(before, torch.get_rng_state())
+        return _draws_since(before)
 
 
 def _draws_since_seed() -> int | None:
     """How many numbers the CPU's generator has given since it was seeded; None: many."""
+    return _draws_since(torch.Generator().manual_seed(torch.initial_seed()).get_state())
+
+
+def _draws_since(state: Tensor) -> int | None:
+    """How many 32-bit numbers lie between `state` and where the CPU's generator stands now."""
     now = torch.get_rng_state()
-    again = torch.Generator().manual_seed(torch.initial_seed())
+    again = torch.Generator()
+    again.set_state(state)
     for count in range(_DRAWS):
         if torch.equal(again.get_state(), now):
             return count

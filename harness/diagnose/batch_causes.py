@@ -31,7 +31,7 @@ def _head_drawn(facts: Facts) -> str | None:
 
 def _padding(facts: Facts) -> str | None:
     place = facts.places.get("batch_content")
-    if place is None or facts.resumed_at is not None or "data_order" in facts.places:
+    if place is None or facts.resumed_at is not None or "batch_content" not in facts.own:
         return None
     shapes = [side.circumstance(place.step, "shape") for side in facts.sides]
     if not all(shapes) or shapes[0] == shapes[1]:
@@ -112,19 +112,23 @@ def _prefetch(facts: Facts) -> str | None:
     if _rng_parts_at(facts) != 1:
         return None
     for side, other in facts.pairs:
-        ahead = side.setting("loader.prefetches"), other.setting("loader.prefetches")
-        draws = side.setting("collator.draws") and other.setting("collator.draws")
-        if ahead == (True, False) and draws and side.setting("loader.num_workers") == 0:
+        given, usual = (s.setting("rng.draws_since_seed") for s in (side, other))
+        draws = side.setting("collator.draws")
+        if None in (given, usual, draws) or side.setting("loader.num_workers") != 0:
+            continue
+        ahead, rest = divmod(given - usual, draws) if draws else (0, 0)
+        if ahead > 0 and not rest:
             return (
-                f"the loader of {side.label} fetches a batch ahead, and the collator draws from "
-                "the generator that dropout draws from"
+                f"before the first forward pass of {side.label} {ahead} more "
+                f"{'batch was' if ahead == 1 else 'batches were'} fetched than in {other.label}, "
+                "by a collator that draws from the generator that dropout draws from"
             )
     return None
 
 
 def _eval_consumes(facts: Facts) -> str | None:
     step = _rng_parts_at(facts)
-    if step is None or step < 2:
+    if step is None or step < 2 or _forgot_eval_mode(facts):
         return None
     passes = []
     for side in facts.sides:
@@ -206,15 +210,12 @@ def _nan_hidden(facts: Facts) -> str | None:
         return None  # there a scaler leaves such updates out, which is as it should be
     for side, other in facts.pairs:
         bad = _not_finite(side)
-        if (
-            bad
-            and not _not_finite(other)
-            and bad[0] == facts.step
-            and len(side.grad_norms) > bad[-1]
-        ):
+        if not bad or bad[0] != facts.step or _not_finite(other):
+            continue
+        if len(side.grad_norms) > bad[0]:
             return (
                 f"loss or gradients of {side.label} are not finite at step {bad[0]}, and it "
-                "trained on as though they were"
+                f"trained on for {len(side.grad_norms) - bad[0]} steps"
             )
     return None
 
@@ -248,13 +249,33 @@ def _mean_of_means(facts: Facts) -> str | None:
     }
     rows = place.reference["rows"]
     size = facts.reference.record.spec.recipe.eval_batch_size
-    if "loss" not in apart or apart & {"rows", "accuracy", "f1"} or rows % size == 0:
+    if not apart or "rows" in apart or rows % size == 0:
         return None
+    if any(side.observed("evaluated_in_training_mode") for side in facts.sides):
+        return None
+    if "accuracy" in apart:
+        scores = place.reference["accuracy"], place.candidate["accuracy"]
+        if not any(_mean_over_batches(*pair, rows, size) for pair in (scores, scores[::-1])):
+            return None
+    elif "loss" not in apart:
+        return None
+    name = "accuracy" if "accuracy" in apart else "loss"
     return (
-        f"from equal weights and equal answers after step {place.step} the mean losses are "
-        f"{place.candidate['loss']:.6g} and {place.reference['loss']:.6g}: {rows} rows make no "
-        f"whole number of batches of {size}"
+        f"from equal weights after step {place.step} the {name} is {place.candidate[name]:.6g} and "
+        f"{place.reference[name]:.6g}: {rows} rows make no whole number of batches of {size}"
     )
+
+
+def _mean_over_batches(whole: float, other: float, rows: int, size: int) -> bool:
+    """Whether `other` may be the mean over batches of what is `whole` over all rows.
+
+    With c right answers in all, of which q in the last batch of r rows, the mean over n batches of
+    `size` rows and that last one is ((c - q) / size + q / r) / (n + 1): q must be a whole number.
+    """
+    right, last = whole * rows, rows % size
+    batches = rows // size + 1
+    in_last = (other * batches - right / size) / (1 / last - 1 / size)
+    return abs(in_last - round(in_last)) < 1e-6 and -1e-6 < in_last <= last + 1e-6
 
 
 ROWS = (

@@ -6,10 +6,13 @@ import math
 
 from harness.detail import UNIFORM
 from harness.diagnose.facts import Facts, Side, close
+from harness.diagnose.order_causes import window_dropped, window_filled_up, window_runs_on
 from harness.diagnose.row import Row
 from harness.units import number
 
 __all__ = ["ROWS"]
+
+_UPDATE = ("weights", "optimizer_state")
 
 
 def _factor(facts: Facts) -> float | None:
@@ -33,6 +36,8 @@ def _unaveraged(facts: Facts) -> Side | None:
     window = facts.reference.window(facts.step)
     if factor is None or window < 2 or window != facts.candidate.window(facts.step):
         return None
+    if window < facts.reference.record.spec.recipe.gradient_accumulation_steps:
+        return None  # an epoch's short window has a row of its own
     size = facts.reference.world_size
     if _is(factor, window) and window != size:
         return _larger(facts, factor)
@@ -97,9 +102,9 @@ def _unshifted_label_count(facts: Facts) -> str | None:
 
 
 def _last_window(facts: Facts) -> str | None:
-    dropped = _window_dropped(facts)
-    if dropped:
-        return dropped
+    regrouped = window_dropped(facts) or window_filled_up(facts)
+    if regrouped:
+        return regrouped
     factor = _factor(facts)
     recipe = facts.reference.record.spec.recipe
     steps, window = recipe.gradient_accumulation_steps, facts.reference.window(facts.step)
@@ -115,47 +120,6 @@ def _last_window(facts: Facts) -> str | None:
                 f"the last window of the epoch, step {facts.step}, holds {window} micro-batches of "
                 f"{steps}: one side's losses are {told}, so its gradients are {number(factor)} "
                 "times the reference's"
-            )
-    return None
-
-
-def _window_runs_on(facts: Facts) -> str | None:
-    """The window goes on with the next epoch's rows where it should have ended short."""
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
-        return None
-    for side, other in facts.pairs:
-        ours, theirs = side.window(place.step), other.window(place.step)
-        per_epoch = other.record.header.steps_per_epoch
-        ends = per_epoch and place.step % per_epoch == 0
-        common = min(len(side.rows), len(other.rows))
-        if ends and ours > theirs and side.rows[:common] == other.rows[:common]:
-            return (
-                f"the window of {theirs} micro-batches at the end of the epoch, step {place.step}, "
-                f"goes on in {side.label} with {ours - theirs} of the next epoch"
-            )
-    return None
-
-
-def _window_dropped(facts: Facts) -> str | None:
-    """An epoch's last, short window makes no update."""
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
-        return None
-    for side, other in facts.pairs:
-        short = other.window(place.step)
-        per_epoch = other.record.header.steps_per_epoch
-        steps = other.record.spec.recipe.gradient_accumulation_steps
-        if not per_epoch or place.step % per_epoch or not short < steps:
-            continue
-        left = {row for _, _, rows in other.batches[place.step] for row in rows}
-        before = [row for step in range(1, place.step) for b in other.batches[step] for row in b[2]]
-        ours = [row for step in range(1, place.step) for b in side.batches[step] for row in b[2]]
-        following = {row for _, _, rows in side.batches.get(place.step, ()) for row in rows}
-        if ours == before and side.window(place.step) == steps and left != following:
-            return (
-                f"{side.label} makes no update from the {short} micro-batches that are left at the "
-                f"end of the epoch, step {place.step}"
             )
     return None
 
@@ -183,7 +147,7 @@ def _forgot_zero_grad(facts: Facts) -> str | None:
 
 
 def _accumulation_leaks(facts: Facts) -> str | None:
-    runs_on = _window_runs_on(facts)
+    runs_on = window_runs_on(facts)
     if runs_on:
         return runs_on
     found = _left_over(facts)
@@ -212,24 +176,26 @@ def _clip_per_micro_batch(facts: Facts) -> str | None:
 
 
 def _clip_before_unscale(facts: Facts) -> str | None:
-    factor = _factor(facts)
-    if factor is None:
+    """Both scale their losses alike; one clips what is still scaled up, and then scales it down."""
+    if facts.parts_first_in != "weights":
         return None
-    scale = max(factor, 1 / factor)
-    side = _larger(facts, factor)
-    other = facts.reference if side is facts.candidate else facts.candidate
-    limit = other.record.spec.recipe.max_grad_norm
-    if limit is None or scale < 2 or not close(math.log2(scale), round(math.log2(scale)), 1e-4):
-        return None
-    if facts.reference.window(facts.step) == round(scale):
-        return None
-    norm = side.applied_norm(facts.step)
-    if norm is None or not close(norm * scale, limit, 0.01):
-        return None
-    return (
-        f"gradients of {side.label} are scaled by {number(scale)} when they are clipped to "
-        f"{number(limit)}, so its updates are given a norm of {number(norm)}"
-    )
+    for side, other in facts.pairs:
+        limit = other.record.spec.recipe.max_grad_norm
+        small, right = side.applied_norm(facts.step), other.applied_norm(facts.step)
+        raw = other.grad_norms[facts.step - 1]
+        if not limit or not small or not right:
+            continue
+        power = math.log2(limit / small)
+        scale = 2.0 ** round(power)
+        if power < 1 or abs(power - round(power)) > 1e-3 or raw < limit * scale * UNIFORM:
+            continue
+        if close(right, min(limit, raw / scale)):
+            return (
+                f"the update at step {facts.step} is given gradients of norm {number(small)} in "
+                f"{side.label} and {number(right)} in {other.label}: clipped to {number(limit)} "
+                f"while they were scaled up by {number(scale)}, and scaled down after"
+            )
+    return None
 
 
 def _clips_alone(facts: Facts) -> tuple[Side, Side, float] | None:
@@ -266,9 +232,6 @@ def _clip_after_step(facts: Facts) -> str | None:
 
 
 def _no_sync_misplaced(facts: Facts) -> str | None:
-    recipe = facts.reference.record.spec.recipe
-    if facts.reference.world_size < 2 or recipe.gradient_accumulation_steps < 2:
-        return None
     for side, other in facts.pairs:
         dissent = side.record.dissent
         if not len(dissent) or len(other.record.dissent):
@@ -276,13 +239,12 @@ def _no_sync_misplaced(facts: Facts) -> str | None:
         step, gradient = dissent["step"][0].as_py(), dissent["gradient"][0].as_py()
         if gradient is not None:
             return (
-                f"the processes of {side.label} hold different gradients at step {step}, as though "
-                "those of the last micro-batch of a window were not averaged"
+                f"the processes of {side.label} make their update at step {step} from different "
+                "gradients: those of the last backward pass before it are not averaged"
             )
     return None
 
 
-_UPDATE = ("weights", "optimizer_state")
 ROWS = (
     Row(
         "accumulation-not-averaged",
@@ -349,7 +311,7 @@ ROWS = (
     Row(
         "clip-before-unscale",
         "gradients are clipped while the loss scaler's factor is in them",
-        ("gradients", "grad_norm"),
+        ("grad_norm", *_UPDATE),
         _clip_before_unscale,
         "call scaler.unscale_(optimizer) before clipping",
         "a#641",
@@ -370,7 +332,7 @@ ROWS = (
     ),
     Row(
         "no-sync-misplaced",
-        "the last backward pass of a window does not average over the processes",
+        "the last backward pass before an update does not average over the processes",
         ("gradients",),
         _no_sync_misplaced,
         "enter no_sync() for all micro-batches of a window but the last",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "window_dropped", "window_filled_up", "window_runs_on"]
 
 
 def _epoch(side: Side, number: int) -> list[int]:
@@ -74,7 +75,8 @@ def _sampler_differs(facts: Facts) -> str | None:
         if setting is None or not distinct or (whole and Counter(one) != Counter(two)):
             return None
     if (
-        _agreement(one, two) > 0.5
+        _same_batches(facts)
+        or _agreement(one, two) > 0.5
         or _agreement(one[1:], two) > 0.5
         or _agreement(one, two[1:]) > 0.5
     ):
@@ -86,6 +88,15 @@ def _sampler_differs(facts: Facts) -> str | None:
             f"{facts.reference.label} from {setting.reference}"
         )
     return told
+
+
+def _same_batches(facts: Facts) -> bool:
+    """Whether each micro-batch holds the same rows on both sides, in whatever order."""
+    one, two = (
+        [sorted(rows) for step in side.batches.values() for _, _, rows in step]
+        for side in facts.sides
+    )
+    return all(a == b for a, b in zip(one, two, strict=False))
 
 
 def _repeats_order(side: Side) -> bool:
@@ -136,22 +147,76 @@ def _sample_repeated(facts: Facts) -> str | None:
     place = facts.places.get("data_order")
     if not _parts_in_order(facts) or place is None or facts.reference.world_size > 1:
         return None
-    per_epoch = facts.reference.record.header.steps_per_epoch or 1
-    epoch = (place.step - 1) // per_epoch
-    one, two = (_epoch(side, epoch) for side in facts.sides)
-    if _agreement(one, two) <= 0.5:
-        return None
-    for (side, rows), (_, right) in (
-        ((facts.candidate, two), (facts.reference, one)),
-        ((facts.reference, one), (facts.candidate, two)),
+    if (
+        _last_batch_dropped(facts)
+        or window_dropped(facts)
+        or facts.reference.batches.keys() != (facts.candidate.batches.keys())
     ):
+        return None
+    epoch = (place.step - 1) // (facts.reference.record.header.steps_per_epoch or 1)
+    for side, other in facts.pairs:
+        rows, right = _epoch(side, epoch), _epoch(other, epoch)
         count = min(len(rows), len(right))
-        more = Counter(rows[:count]) - Counter(right[:count])
-        twice = [row for row in more if Counter(rows[:count])[row] > 1]
-        if twice and len(twice) == len(more):
+        had = Counter(right[:count])
+        twice = [row for row, n in Counter(rows[:count]).items() if n > max(1, had[row])]
+        if twice and -1 not in rows and not Counter(right[:count]) - Counter(set(right)):
+            others = f", and {len(twice) - 1} more rows" if len(twice) > 1 else ""
             return (
-                f"{side.label} trains on row {twice[0]} twice in epoch {epoch + 1}, first at step "
-                f"{place.step}"
+                f"{side.label} trains on row {twice[0]} more than once in epoch {epoch + 1}"
+                f"{others}; {other.label} on each row once"
+            )
+    return None
+
+
+def window_runs_on(facts: Facts) -> str | None:
+    """A whole window more is added to the short one that an epoch leaves."""
+    return _window_grows(facts, lambda ours, theirs, whole: ours >= theirs + whole)
+
+
+def window_filled_up(facts: Facts) -> str | None:
+    """The short window that an epoch leaves is made whole with batches of the next epoch."""
+    return _window_grows(facts, lambda ours, _, whole: ours == whole)
+
+
+def _window_grows(facts: Facts, grows: Callable[[int, int, int], bool]) -> str | None:
+    place = facts.places.get("data_order")
+    if place is None or place.stage != facts.parts_first_in:
+        return None
+    for side, other in facts.pairs:
+        ours, theirs = side.window(place.step), other.window(place.step)
+        per_epoch = other.record.header.steps_per_epoch
+        ends = per_epoch and place.step % per_epoch == 0
+        common = min(len(side.rows), len(other.rows))
+        whole = other.record.spec.recipe.gradient_accumulation_steps
+        if not ends or ours <= theirs or side.rows[:common] != other.rows[:common]:
+            continue
+        if grows(ours, theirs, whole):
+            return (
+                f"the window of {theirs} micro-batches at the end of the epoch, step {place.step}, "
+                f"goes on in {side.label} with {ours - theirs} of the next epoch"
+            )
+    return None
+
+
+def window_dropped(facts: Facts) -> str | None:
+    """An epoch's last, short window makes no update."""
+    place = facts.places.get("data_order")
+    if place is None or place.stage != facts.parts_first_in:
+        return None
+    for side, other in facts.pairs:
+        short = other.window(place.step)
+        per_epoch = other.record.header.steps_per_epoch
+        steps = other.record.spec.recipe.gradient_accumulation_steps
+        if not per_epoch or place.step % per_epoch or not short < steps:
+            continue
+        left = {row for _, _, rows in other.batches[place.step] for row in rows}
+        before = [row for step in range(1, place.step) for b in other.batches[step] for row in b[2]]
+        ours = [row for step in range(1, place.step) for b in side.batches[step] for row in b[2]]
+        following = [rows for _, _, rows in side.batches.get(place.step, ())]
+        if ours == before and len(following) == steps and set(following[0]) - left:
+            return (
+                f"{side.label} makes no update from the {short} micro-batches that are left at the "
+                f"end of the epoch, step {place.step}"
             )
     return None
 

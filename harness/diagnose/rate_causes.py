@@ -63,16 +63,33 @@ def _off_by_one(facts: Facts) -> str | None:
 
 
 def _walks(facts: Facts, stride: int) -> tuple[Side, Side] | None:
-    """The side that moves its schedule on `stride` times as fast, and the other."""
+    """The side that moves its schedule on `stride` times as fast, and the other.
+
+    Schedules that fall to zero stay there, so what is behind the end of one is known.
+    """
     if stride < 2 or not _parts_in_rates(facts) or facts.places["learning_rate"].step != 2:
         return None
+    if len(facts.reference.rates) != len(facts.candidate.rates):
+        return None
+    recipe = facts.reference.record.spec.recipe
     for side, other in facts.pairs:
+        fast, slow = side.rates, other.rates
         if not (_moves(side) and _moves(other)):
             continue
-        ahead = side.rates[: -(-len(other.rates) // stride)]
-        if _follows(ahead, other.rates, lambda n: n * stride):
+        behind = [0.0] * (stride * len(slow)) if recipe.lr_schedule != "constant" else []
+        if _follows(fast, [*slow, *behind], lambda n: n * stride):
+            return side, other
+        if recipe.lr_schedule == "linear" and _falls_faster(fast, slow, stride):
             return side, other
     return None
+
+
+def _falls_faster(fast: Sequence[float], slow: Sequence[float], factor: int) -> bool:
+    """Whether, in lines from one peak, one falls so many times as fast as the other."""
+    falls = [(fast[0] - one, slow[0] - two) for one, two in zip(fast, slow, strict=True)]
+    return fast[0] == slow[0] and all(
+        math.isclose(one, factor * two, rel_tol=1e-6, abs_tol=1e-12) for one, two in falls
+    )
 
 
 def _per_process(facts: Facts) -> str | None:

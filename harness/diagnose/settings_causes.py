@@ -14,8 +14,7 @@ _TORCH_DECAY = 0.01  # what torch.optim.AdamW decays by where nobody says otherw
 
 
 def _decays_all_by_default(side: Side) -> bool:
-    decay = side.setting("optimizer.weight_decay")
-    return side.setting("optimizer.rule") == "AdamW" and bool(decay == _TORCH_DECAY)
+    return bool(side.setting("optimizer.weight_decay") == _TORCH_DECAY)
 
 
 def _weight_decay_default(facts: Facts) -> str | None:
@@ -26,8 +25,8 @@ def _weight_decay_default(facts: Facts) -> str | None:
         if _decays_all_by_default(side) and groups != {_TORCH_DECAY}:
             shown = ", ".join(number(decay) for decay in sorted(groups)) or "nothing"
             return (
-                f"{side.label} decays every parameter by {_TORCH_DECAY}, as torch's AdamW does "
-                f"unasked; {other.label} by {shown}"
+                f"{side.label} decays every parameter by {_TORCH_DECAY}, which is what torch's "
+                f"AdamW does unasked; {other.label} by {shown}"
             )
     return None
 

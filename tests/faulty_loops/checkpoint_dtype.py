@@ -1,6 +1,8 @@
 """The plain loop with one fault: weights keep the dtype of their checkpoint, bf16
 (`dtype="auto"`), and nothing runs under autocast."""
 
+import dataclasses
+
 import torch
 
 from harness.loops import plain
@@ -11,6 +13,8 @@ from harness.workload import Workload
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train as the plain loop does but for that."""
-    model: torch.nn.Module = workload.model
-    model.to(torch.bfloat16)
-    return plain.train(workload, recipe.model_copy(update={"precision": "fp32"}), probe)
+    folder = workload.output_dir / "bf16"
+    workload.model.bfloat16().save_pretrained(folder)
+    model = type(workload.model).from_pretrained(folder, dtype="auto")
+    changed = recipe.model_copy(update={"precision": "fp32"})
+    return plain.train(dataclasses.replace(workload, model=model), changed, probe)
