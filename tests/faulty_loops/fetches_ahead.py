@@ -34,5 +34,5 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     def ahead(*given: Any, **named: Any) -> Any:
         return Ahead(loader(*given, **named))
 
-    plain.epoch_loader = ahead  # type: ignore[assignment]  # this process is its own
+    plain.epoch_loader = ahead
     return plain.train(workload, recipe, probe)
