@@ -12,10 +12,12 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
+    "harness.circumstances",
     "harness.devices",
     "harness.environment",
     "harness.fingerprint",
     "harness.hub",
+    "harness.live_settings",
     "harness.loops",
     "harness.metric_modules",
     "harness.adaptation",
@@ -59,10 +61,18 @@ FLOORS = (
         "harness.synthetic",
         "harness.workload",
     ),
-    ("harness.adaptation", "harness.pair_classification", "harness.probe"),
+    ("harness.adaptation", "harness.circumstances", "harness.live_settings"),
+    ("harness.pair_classification", "harness.probe"),
     ("harness.loops", "harness.workloads"),
-    ("harness.alignment", "harness.course", "harness.soundness"),
+    (
+        "harness.alignment",
+        "harness.course",
+        "harness.detail",
+        "harness.settings",
+        "harness.soundness",
+    ),
     ("harness.divergence",),
+    ("harness.diagnose",),
     ("harness.compare", "harness.drift"),
     ("harness.envelope",),
     ("harness.noise_rung",),
@@ -70,7 +80,6 @@ FLOORS = (
     (
         "harness.across_devices",
         "harness.baseline",
-        "harness.diagnose",
         "harness.progress",
         "harness.publishing",
         "harness.report",
