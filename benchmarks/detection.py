@@ -153,7 +153,9 @@ def markdown(score: dict[str, Any]) -> str:
 
 def table(score: dict[str, Any]) -> Table:
     """What went wrong, row by row, and the totals."""
-    made = Table("fault", "expected", "seen", "cause", "named", caption=str(score["totals"]))
+    made = Table(caption=", ".join(f"{name} {value}" for name, value in score["totals"].items()))
+    for heading in ("fault", "expected", "seen", "cause", "named"):
+        made.add_column(heading, overflow="fold")
     for row in score["faults"]:
         expected, seen = row["expected"], row["seen"]
         colour = "" if row["placed"] and row["named"] else "yellow" if row["found"] else "red"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tests.fault import Fault
+from tests.fault import Fault, Ground
 from tests.planted_known import COURSE, FOUR_SGD, RESUMED, SGD, TWO, UNCLIPPED_SGD
 
 __all__ = ["UNKNOWN"]
+
+WHOLE_BATCHES = Ground("whole-batches", {"drop_last": True, "eval_every": 3, "eval_batch_size": 8})
 
 UNKNOWN = (
     Fault("one_ulp_in_one_weight", COURSE, 5, "gradients", None),
@@ -41,5 +43,11 @@ UNKNOWN = (
     Fault("averaged_weights_used", COURSE, 7, "loss", None),
     Fault("weights_rounded_at_random", COURSE, 1, "weights", None),
     Fault("steps_twice", COURSE, 8, "data_order", None),
+    Fault("draws_a_number", COURSE, 5, "rng", None),
+    Fault("batches_swapped", COURSE, 2, "data_order", None),
+    Fault("rate_times_processes", TWO, 1, "learning_rate", None),
+    Fault("embeddings_decayed", COURSE, 1, "weights", None),
+    Fault("clips_by_largest", SGD, 1, "weights", None),
+    Fault("stock_trainer_drops_evaluation_rows", WHOLE_BATCHES, 3, "evaluation", None),
     Fault("resume_forgets_generators", RESUMED, 5, "rng", None),
 )
