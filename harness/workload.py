@@ -120,9 +120,8 @@ class Examples:
         columns = train_set.with_format("numpy")
         kinds = ("input_ids", "token_type_ids", "pixel_values")
         self._keys = [name for name in kinds if name in columns.features]
-        self._ids: dict[bytes, int] = {}
-        for number, row in enumerate(zip(*(columns[name] for name in self._keys), strict=True)):
-            self._ids.setdefault(_row_key(row), number)
+        self._columns = columns
+        self._ids: dict[tuple[str, ...], dict[bytes, int]] = {}
         labels = [torch.tensor(row) for row in columns["labels"][:]]
         self.labels = (
             pad_sequence(labels, batch_first=True, padding_value=IGNORED)
@@ -133,12 +132,17 @@ class Examples:
 
     def identify(self, batch: Mapping[str, Tensor]) -> list[int]:
         """Row numbers of a batch [batch, ...]; `UNKNOWN` for what is no training row."""
-        columns = [_as_numpy(batch[name]) for name in self._keys]
+        keys = tuple(name for name in self._keys if name in batch)  # a loop may leave some out
+        if keys not in self._ids:
+            known = self._ids[keys] = {}
+            for number, row in enumerate(zip(*(self._columns[name] for name in keys), strict=True)):
+                known.setdefault(_row_key(row), number)
+        columns = [_as_numpy(batch[name]) for name in keys]
         rows: Any = zip(*columns, strict=True)
         if "attention_mask" in batch:
             mask = _as_numpy(batch["attention_mask"]).astype(bool)
             rows = ([column[i][mask[i]] for column in columns] for i in range(len(mask)))
-        return [self._ids.get(_row_key(row), self.UNKNOWN) for row in rows]
+        return [self._ids[keys].get(_row_key(row), self.UNKNOWN) for row in rows]
 
     def labels_of(self, ids: list[int], batch: Mapping[str, Tensor]) -> Tensor:
         """The labels of the rows `ids` that `batch` holds, in the shape that its collator gives.

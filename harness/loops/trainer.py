@@ -118,6 +118,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         optimizer_cls_and_kwargs=optimizer_choice(workload.model, recipe),
     )
     trainer.add_callback(Watch(trainer, probe))
+    if recipe.drop_last:
+        probe.remedied(
+            "args.dataloader_drop_last = False once the training loader is made, since the Trainer "
+            "would also drop the last rows of each evaluation"
+        )
     # It restores weights, optimizer, schedule and generators: in mid-epoch after the first fetch,
     # at an epoch's end before the new iterator. It does not keep where the generators stood at the
     # epoch's start, so an order that was drawn from them is drawn otherwise in mid-epoch.
@@ -152,6 +157,7 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]  # the signature is the library's
         self.probe.watch(self.trainer.model_wrapped, optimizer)
+        args.dataloader_drop_last = False  # it is asked again for each evaluation's loader
 
     def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]  # as above
         self.probe.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}")
