@@ -157,3 +157,21 @@ def test_one_batch_is_checked_against_the_task(tmp_path: Path) -> None:
     assert "logits [2, 4, 3]" in told
     with pytest.raises(SpecError, match="task echo"):
         check_one_batch(echo_task(tmp_path, labels, num_classes=4), Recipe())
+
+
+def test_a_batch_without_a_column_is_known_by_the_others() -> None:
+    """A loop may leave token types out; the tokens alone tell its rows, and a changed one none."""
+    rows = Dataset.from_dict(
+        {
+            "input_ids": TOKENS,
+            "token_type_ids": [[0] * len(row) for row in TOKENS],
+            "labels": [0] * 3,
+        }
+    ).with_format("torch")
+    examples = Examples(rows)
+    mask = torch.tensor(MASKS["right"])
+    batch = {"input_ids": placed(TOKENS, "right", 0), "attention_mask": mask}
+    assert [0, 1, 2] == examples.identify(batch)
+    assert [0, 1, 2] == examples.identify({**batch, "token_type_ids": torch.zeros_like(mask)})
+    batch["input_ids"][2, 0] = 9
+    assert [0, 1, Examples.UNKNOWN] == examples.identify(batch)
