@@ -26,7 +26,10 @@ def gather(run: Run) -> bool:
             ranks.gather(run.folder, run.spec.case.world_size)
         except RecordError:
             return False
-    return (run.folder / HEADER).is_file()
+    if not (run.folder / HEADER).is_file():
+        return False
+    shutil.rmtree(_nodes(run), ignore_errors=True)
+    return True
 
 
 def part_of(worker: Worker) -> Part:
@@ -63,7 +66,10 @@ def conclude(run: Run, parts: Mapping[int, Part | None]) -> None:
     ended = {node: part for node, part in parts.items() if part}
     if any(part.error or part.refusal for part in ended.values()) or not gather(run):
         _write_failure(run, _why(run, parts), _last_words(run, ended))
-    shutil.rmtree(node_folder(run.folder, 0).parent, ignore_errors=True)
+
+
+def _nodes(run: Run) -> Path:
+    return node_folder(run.folder, 0).parent
 
 
 def _why(run: Run, parts: Mapping[int, Part | None]) -> str:
@@ -137,7 +143,8 @@ def _tail(folder: Path) -> str:
 def _write_failure(run: Run, error: str, traceback: str) -> None:
     for trace in run.folder.glob("*.parquet"):  # cut off in the middle of being written
         trace.unlink()
-    shutil.rmtree(run.folder / ranks.FOLDER, ignore_errors=True)
+    for folder in (run.folder / ranks.FOLDER, _nodes(run)):
+        shutil.rmtree(folder, ignore_errors=True)
     RecordWriter(run.folder).close(
         Header(
             schema_version=SCHEMA_VERSION,

@@ -326,7 +326,9 @@ class _Interruption:
             yield
             self.take()
         finally:
-            signal.signal(signal.SIGINT, before)
+            # A launcher passes on what its processes were sent already, and a second one would cut
+            # off the record that is now written.
+            signal.signal(signal.SIGINT, signal.SIG_IGN if self._wanted else before)
 
     def take(self) -> None:
         """Raise KeyboardInterrupt where one was held back."""
