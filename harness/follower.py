@@ -14,6 +14,7 @@ from harness.progress import bars
 from harness.resume import first_difference
 from harness.runner import Run, run_all
 from harness.spec import Case, Conventions
+from harness.workers import import_ahead
 
 __all__ = ["follow"]
 
@@ -41,6 +42,7 @@ def follow(
     if (suite or resume) and all(is_done(run) for run in runs.values()):
         return
     meeting = Meeting(node, out, timeout_s)
+    import_ahead()
     done = None
     while (turn := meeting.next_turn(after=done)) is not None:
         done = turn.run

@@ -18,8 +18,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,7 @@ from harness.nodes import Node, node_folder
 from harness.record import HEADER
 from harness.spec import RunSpec
 
-__all__ = ["Run", "Worker", "launch", "stop"]
+__all__ = ["Run", "Worker", "import_ahead", "launch", "stop"]
 
 _PRELOADED = [
     "harness.worker",
@@ -132,6 +133,19 @@ class Worker:
                 os.kill(pid, number)
 
 
+def import_ahead() -> None:
+    """Have the libraries imported while there is nothing to train yet."""
+    _context()
+    with _main_hidden():
+        forkserver.ensure_running()
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
+
+
 def launch(number: int, run: Run, resumed: bool = False, node: Node | None = None) -> Worker:
     """Start a run, or this node's part of it."""
     log_folder = run.folder
@@ -140,8 +154,7 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
     else:
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier try
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context = _context()
     alone = run.spec.case.world_size == 1
     count = run.spec.processes_per_node
     pipes = [context.Pipe() for _ in range(1 if alone else count + 1)]

@@ -99,6 +99,14 @@ def commands(tmp_path: Path, port: int) -> Iterator[Nodes]:
         command.communicate()
 
 
+def appears(path: Path, within_s: float = 240) -> None:
+    """Importing the libraries takes long where many do it at once."""
+    deadline = time.monotonic() + within_s
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_turns_come_one_after_the_other(tmp_path: Path, two: tuple[Meeting, Meeting]) -> None:
     """Node 1 takes up what node 0 has begun, not what it has done, and ends with it."""
     first, second = two
@@ -169,7 +177,9 @@ def test_a_folder_that_is_not_shared_is_refused(
         second.next_turn(after=None)
 
 
-def test_another_command_is_refused(tmp_path: Path, two: tuple[Meeting, Meeting]) -> None:
+def test_another_command_is_refused(
+    tmp_path: Path, two: tuple[Meeting, Meeting], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Node 1 names the field; node 0 reads the same."""
     first, second = two
     case = small_case(write_pairs(tmp_path / "data"), max_steps=3)
@@ -178,6 +188,7 @@ def test_another_command_is_refused(tmp_path: Path, two: tuple[Meeting, Meeting]
     folder = tmp_path / RECORDS / "paraphrase-plain"
     first.give(folder, asked)
     other = small_case(tmp_path / "data", max_steps=4).model_copy(update={"world_size": 2})
+    monkeypatch.setattr("harness.follower.import_ahead", lambda: None)
     with pytest.raises(SpecError, match="max_steps is 3 on node 0 and 4 here"):
         follow(
             [other], ["plain"], "matched", tmp_path, Console(quiet=True), False, False, 1.0,
@@ -213,7 +224,7 @@ def test_two_nodes_train_what_one_does(tmp_path: Path, commands: Nodes) -> None:
     commands.start(1, *asked)
     time.sleep(3)
     commands.start(0, *asked)
-    ended = commands.ended(within_s=180)
+    ended = commands.ended(within_s=400)
     assert (0, 1) == (ended[1][0], ended[0][0]), ended
     assert 1 == len(ended[1][1].splitlines())
     assert "node 0 writes the report to out" in ended[1][1]
@@ -240,11 +251,12 @@ def test_two_nodes_train_what_one_does(tmp_path: Path, commands: Nodes) -> None:
 
 @pytest.mark.slow
 def test_a_death_on_one_node_ends_both(commands: Nodes) -> None:
-    """In seconds, with exit code 3; node 0 says which rank it was; what else was asked goes on."""
+    """Soon, with exit code 3; node 0 says which rank it was; what else was asked goes on."""
     asked = ("--loops", f"{FAULTY_LOOPS / 'rank_1_killed.py'},plain")
     for rank in (0, 1):
         commands.start(rank, *asked)
-    ended = commands.ended(within_s=90)
+    appears(commands.out / "records" / "paraphrase-rank_1_killed" / "ranks" / "1")
+    ended = commands.ended(within_s=90)  # 4 s where nothing else asks for the cores
     assert (3, 3) == (ended[0][0], ended[1][0]), ended
     assert 1 == len(ended[1][2].splitlines()), ended[1]
     assert "paraphrase-rank_1_killed" in ended[1][2]
@@ -261,11 +273,7 @@ def test_ctrl_c_on_node_0_ends_both(commands: Nodes) -> None:
     """The one that was not interrupted is not left waiting for a turn that never comes."""
     for rank in (0, 1):
         commands.start(rank, "--loops", "plain,plain", "--set", "max_steps=5000")
-    record = commands.out / "records" / "paraphrase-plain" / "ranks" / "1" / "tensors.parquet"
-    deadline = time.monotonic() + 90
-    while not record.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    appears(commands.out / "records" / "paraphrase-plain" / "ranks" / "1" / "tensors.parquet")
     commands.started[0].terminate()
     ended = commands.ended(within_s=60)
     assert (3, 3) == (ended[0][0], ended[1][0]), ended
