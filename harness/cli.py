@@ -20,6 +20,8 @@ from harness import catalogue
 from harness.across_devices import one_case_a_device
 from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
+from harness.follower import follow
+from harness.nodes import PORT, this_node
 from harness.publishing import publish
 from harness.report.model import Report
 from harness.report.render import FORMATS, shown, write
@@ -182,8 +184,30 @@ def run_command(
         ),
     ] = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="How many train one model together, each on its rows.")
+        int,
+        typer.Option(
+            min=1,
+            help="How many train one model together, each on its rows; of several nodes, on each.",
+        ),
     ] = 1,
+    nnodes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train on so many machines. The same command is started on each, in any order, "
+            "but for --node-rank; --out is on a file system that all of them share.",
+        ),
+    ] = 1,
+    node_rank: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which of them this is; 0 gathers the records and reports."),
+    ] = None,
+    master_addr: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Node 0, as the others reach it.")
+    ] = None,
+    master_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="A port that is free on node 0.")
+    ] = PORT,
     launcher: Annotated[
         str, typer.Option(help=f"What starts them: one of {', '.join(LAUNCHERS)}.")
     ] = LAUNCHERS[0],
@@ -285,10 +309,11 @@ def run_command(
         raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
+    node = this_node(nnodes, node_rank, master_addr, master_port, out, jobs)
     named = SUITES[suite]() if suite else [catalogue.case(name) for name in cases or ["paraphrase"]]
     where: dict[str, Any] = {"device": device or "cpu", "digests": digests}
-    if processes > 1:
-        where["world_size"] = processes
+    if processes * nnodes > 1:
+        where["world_size"] = processes * nnodes
     chosen = [
         catalogue.with_settings(case, _settings(settings)).model_copy(update=where)
         for case in named
@@ -302,21 +327,26 @@ def run_command(
         chosen = [one for case in chosen for one in one_case_a_seed(case, seeds)]
     if noise is not None:
         chosen = [case.model_copy(update={"noise": noise}) for case in chosen]
-    report, folder = run_cases(
-        chosen,
-        loops=[name.strip() for name in loops.split(",") if name.strip()],
-        conventions=conventions,  # type: ignore[arg-type]  # just checked against its values
-        jobs=jobs,
-        out=out,
-        command=_command(),
-        console=Console(stderr=True),
-        suite=suite is not None,
-        resume=resume,
-        timeout_s=timeout,
-        launcher=launcher,
-        launcher_config=launcher_config,
-        margins=margins_from(margin or ()),
-    )
+    asked: dict[str, Any] = {
+        "cases": chosen,
+        "loops": [name.strip() for name in loops.split(",") if name.strip()],
+        "conventions": conventions,
+        "out": out,
+        "console": Console(stderr=True),
+        "suite": suite is not None,
+        "resume": resume,
+        "timeout_s": timeout,
+        "launcher": launcher,
+        "launcher_config": launcher_config,
+        "node": node,
+    }
+    margins = margins_from(margin or ())
+    if node and node.rank:
+        follow(**asked)
+        said = f"Node {node.rank} has done its part; node 0 writes the report to {out}"
+        _console().print(said, soft_wrap=True, highlight=False)
+        return 0
+    report, folder = run_cases(**asked, jobs=jobs, command=_command(), margins=margins)
     return _show(report, folder)
 
 

@@ -65,9 +65,11 @@ def _header(records: Sequence[RunRecord]) -> Header:
     samples = sum(header.samples for header in headers)
     rows = round(first.samples / first.epochs) if first.epochs else 0
     failed = [header for header in headers if header.status == "failed"]
-    failed.sort(key=lambda header: is_aftermath(header.error or ""))
+    aftermath = [header for header in failed if is_aftermath(header.error or "")]
     cut = [header for header in headers if header.status == "interrupted"]
-    worst = [*failed, *cut, first][0]
+    # What one node was asked to stop, the others see fail.
+    causes = [header for header in failed if header not in aftermath]
+    worst = [*causes, *cut, *aftermath, first][0]
     rank = headers.index(worst)
     return first.model_copy(
         update={

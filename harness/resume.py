@@ -22,7 +22,7 @@ from harness.errors import SpecError
 from harness.record import Counts, RecordWriter, file_digest, write_atomically
 from harness.spec import RunSpec
 
-__all__ = ["FOLDER", "Checkpoints", "Seal", "check_same_run"]
+__all__ = ["FOLDER", "Checkpoints", "Seal", "check_same_run", "first_difference"]
 
 _COUNTS = "counts.json"
 FOLDER = "checkpoints"
@@ -167,15 +167,23 @@ def _remove(path: Path) -> None:
 
 def check_same_run(before: RunSpec, asked: RunSpec) -> None:
     """Raise `SpecError` where a run that was begun is asked to go on as another one."""
-    one, two = (_flat(spec.model_dump(mode="json")) for spec in (before, asked))
-    for name in dict.fromkeys([*one, *two]):
-        if name != "case.note" and one.get(name) != two.get(name):
-            raise SpecError(
-                f"a run goes on by the recipe that it was begun with, in which {name} is "
-                f"{json.dumps(one.get(name))}",
-                json.dumps(two.get(name)),
-                "set it back, or pass a new folder to --out",
-            )
+    difference = first_difference(before, asked)
+    if difference is not None:
+        name, was, met = difference
+        raise SpecError(
+            f"a run goes on by the recipe that it was begun with, in which {name} is {was}",
+            met,
+            "set it back, or pass a new folder to --out",
+        )
+
+
+def first_difference(one: RunSpec, two: RunSpec) -> tuple[str, str, str] | None:
+    """The field in which two runs are not the same, and its two values, as JSON."""
+    left, right = (_flat(spec.model_dump(mode="json")) for spec in (one, two))
+    for name in dict.fromkeys([*left, *right]):
+        if name != "case.note" and left.get(name) != right.get(name):
+            return name, json.dumps(left.get(name)), json.dumps(right.get(name))
+    return None
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,6 @@ and records that were complete stay.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -15,18 +14,18 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from harness import ranks
-from harness.errors import RecordError, SpecError
-from harness.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.endings import conclude, gather, given_up, part_of
+from harness.errors import RunFailed, SpecError
+from harness.nodes import Meeting, Part
+from harness.record import RunRecord
 from harness.spec import RunSpec
-from harness.start import LOG
 from harness.workers import Run, Worker, launch, stop
 
 __all__ = ["TIMEOUT_S", "OnEvent", "Run", "label", "run_all"]
 
 TIMEOUT_S = 1800.0
 """A run that tells of no step for so long, evaluations and compiling included, is taken to hang."""
-_TAIL = 40  # lines of a log that are kept as somebody's last words
+_LOOK_S = 1.0  # how often one of several nodes looks how the others fare
 
 OnEvent = Callable[[int, dict[str, Any]], None]
 
@@ -50,6 +49,7 @@ def run_all(
     on_event: OnEvent,
     keep_going: bool = False,
     timeout_s: float = TIMEOUT_S,
+    meeting: Meeting | None = None,
 ) -> list[RunRecord]:
     """Make the runs, at most `jobs` at a time; return their records in the same order.
 
@@ -59,14 +59,20 @@ def run_all(
     `timeout_s`, leaves a record that says so. Raises `SpecError` when a worker refuses what it was
     given: then the others are stopped; with `keep_going` that run has failed and the others go on.
     On KeyboardInterrupt the workers are asked to finish their records before it goes on up.
+
+    With a `meeting` this is one of several nodes, and `jobs` is 1. Node 0 gives each run its turn
+    and gathers what all left; the others only do their part, and return no records. Raises
+    `RunFailed` where another node takes no further part in the command.
     """
     waiting = list(enumerate(runs))
     active: list[Worker] = []
     try:
         while waiting or active:
             while waiting and _has_room(active, waiting[0][1], jobs):
-                active.append(launch(*waiting.pop(0)))
+                active.append(_begin(*waiting.pop(0), meeting))
             patience = min(each.heard_at for each in active) + timeout_s - time.monotonic()
+            if meeting:
+                patience = min(patience, _LOOK_S)
             sources: list[Any] = [each.process.sentinel for each in active]
             sources += [connection for each in active for connection in each.connections]
             ready = wait(sources, timeout=max(0.0, patience))
@@ -78,20 +84,42 @@ def run_all(
                     if worker.dying and not worker.resumed:
                         active.append(launch(worker.number, worker.run, resumed=True))
                         continue
-                    _finish(worker)
-                    on_event(worker.number, {"event": "ended"})
+                    own = part_of(worker)
                 elif time.monotonic() > worker.heard_at + timeout_s:
-                    _give_up(worker, timeout_s)
+                    own = given_up(worker, timeout_s)
                     active.remove(worker)
-                    on_event(worker.number, {"event": "ended"})
-    except KeyboardInterrupt:
-        stop(active, signal.SIGINT)
+                elif meeting and meeting.is_over(worker.run.folder):
+                    stop([worker], signal.SIGKILL)
+                    active.remove(worker)
+                    worker.end()
+                    own = part_of(worker)
+                else:
+                    continue
+                _finish(worker, meeting, own)
+                on_event(worker.number, {"event": "ended"})
+    except (KeyboardInterrupt, SpecError) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        stop(active, signal.SIGINT if interrupted else signal.SIGKILL)
         for worker in active:
-            _gather(worker.run)
+            if meeting and meeting.leads:
+                meeting.parts(worker.run.folder)  # nobody writes there any more
+            if interrupted and (not meeting or meeting.leads):
+                gather(worker.run)
         raise
     finally:
         stop(active, signal.SIGKILL)
-    return [RunRecord(run.folder) for run in runs]
+    return [RunRecord(run.folder) for run in runs] if not meeting or meeting.leads else []
+
+
+def _begin(number: int, run: Run, meeting: Meeting | None) -> Worker:
+    if meeting is None:
+        return launch(number, run)
+    if not meeting.leads:
+        meeting.tell(run.folder, Part(ended=False))
+    worker = launch(number, run, node=meeting.node)
+    if meeting.leads:
+        meeting.give(run.folder, run.spec)
+    return worker
 
 
 def _has_room(active: Sequence[Worker], following: Run, jobs: int | None) -> bool:
@@ -107,99 +135,28 @@ def _has_room(active: Sequence[Worker], following: Run, jobs: int | None) -> boo
 def _listen(worker: Worker, on_event: OnEvent, keep_going: bool) -> None:
     """Pass on what a worker has told so far. Raises `SpecError` where it refused its spec."""
     for rank, event in worker.events():
-        if rank and event["event"] != "refused":
+        if rank != worker.ranks.start and event["event"] != "refused":
             continue  # the first process speaks for all
-        if event["event"] == "refused" and keep_going:
-            _write_failure(worker.run, f"refused: {event['message']}", "")
-        elif event["event"] == "refused":
+        if event["event"] == "refused" and not keep_going:
             raise SpecError(event["message"])
         on_event(worker.number, event)
 
 
-def _gather(run: Run) -> bool:
-    """One record out of those of several processes; whether there is a record now."""
-    if run.spec.case.world_size > 1 and not (run.folder / HEADER).is_file():
-        try:
-            ranks.gather(run.folder, run.spec.case.world_size)
-        except RecordError:
-            return False
-    return (run.folder / HEADER).is_file()
-
-
-def _finish(worker: Worker) -> None:
-    """A worker that could not write its own record (killed, out of memory) gets one here."""
-    run = worker.run
-    if _gather(run):
+def _finish(worker: Worker, meeting: Meeting | None, own: Part) -> None:
+    """See that an ended run has its record; of several nodes, the others only tell node 0."""
+    folder = worker.run.folder
+    if meeting and not meeting.leads:
+        meeting.tell(folder, own)
         return
-    if run.spec.case.world_size == 1:
-        ended = _ending(worker.process.exitcode or 0)
-        _write_failure(run, f"the worker ended with {ended}", _last_words(run.folder))
-        return
-    told = [
-        f"rank {rank} of {run.spec.case.world_size} ended with {_ending(code)}"
-        for rank, code in worker.exit_codes.items()
-    ]
-    words = [
-        f"rank {folder.name}:\n{_last_words(folder)}"
-        for folder in sorted((run.folder / ranks.FOLDER).glob("*"))
-    ]
-    words.append(f"launcher:\n{_last_words(run.folder)}")
-    error = _own_error(run) or "; ".join(told) or "its processes did not all end well"
-    _write_failure(run, error, "\n\n".join(words))
-
-
-def _own_error(run: Run) -> str:
-    """What a process said itself before it ended, of several of which others left no record."""
-    for rank in range(run.spec.case.world_size):
-        try:
-            header = RunRecord(ranks.rank_folder(run.folder, rank)).header
-        except RecordError:
-            continue
-        if header.error and not ranks.is_aftermath(header.error):
-            return f"rank {rank}: {header.error}"
-    return ""
-
-
-def _ending(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _give_up(worker: Worker, timeout_s: float) -> None:
-    """End a run that hangs; its record says where each of its processes was."""
-    answers = worker.where()
-    worker.signal(signal.SIGKILL)
-    worker.end()
-    places = []
-    for rank in range(worker.run.spec.case.world_size):
-        place = f"rank {rank} does not answer"
-        if rank in answers:
-            innermost = (answers[rank]["stack"] or ["its end"])[-1]
-            where = innermost.strip().partition("\n")[0]
-            place = f"rank {rank} after step {answers[rank]['step']} at {where}"
-        places.append(place)
-    words = "\n\n".join(
-        f"rank {rank}:\n{''.join(answer['stack'])}" for rank, answer in answers.items()
-    )
-    _write_failure(worker.run, f"no step for {timeout_s:g} s: {'; '.join(places)}", words)
-
-
-def _last_words(folder: Path) -> str:
-    log = folder / LOG
-    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return "\n".join(said.splitlines()[-_TAIL:])
-
-
-def _write_failure(run: Run, error: str, traceback: str) -> None:
-    for trace in run.folder.glob("*.parquet"):  # cut off in the middle of being written
-        trace.unlink()
-    shutil.rmtree(run.folder / ranks.FOLDER, ignore_errors=True)
-    RecordWriter(run.folder).close(
-        Header(
-            schema_version=SCHEMA_VERSION,
-            spec=run.spec,
-            status="failed",
-            environment={},
-            error=error,
-            traceback=traceback,
-        )
-    )
+    parts = {0: own, **(meeting.parts(folder) if meeting else {})}
+    conclude(worker.run, parts)
+    for node, part in parts.items():
+        if part and part.refusal and part.leaves:
+            raise SpecError(f"node {node}: {part.refusal}")
+        # A node that has not come to a run that was given up does not come to the next.
+        if part.leaves if part else own.error:
+            raise RunFailed(
+                "every node takes part until the command ends",
+                f"node {node} has left",
+                "records that were complete are kept",
+            )

@@ -5,32 +5,28 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 
-from harness import catalogue
 from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
-from harness.errors import RecordError, SpecError
+from harness.errors import RecordError, RunFailed, SpecError
 from harness.metrics import Margin
-from harness.noise_runs import Judge, draw_specs
+from harness.nodes import Meeting, Node
+from harness.noise_runs import Judge
+from harness.plan import RECORDS, is_done, plan, runs_in
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
 from harness.report.model import REPORT_FILE, Report
 from harness.report.render import write
-from harness.resume import FOLDER, Checkpoints, check_same_run
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
-from harness.spec import Case, Conventions, RunSpec
+from harness.spec import Case, Conventions
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
-
-RECORDS = "records"
 
 
 def run_cases(
@@ -47,6 +43,7 @@ def run_cases(
     launcher: str = "torchrun",
     launcher_config: Path | None = None,
     margins: Mapping[str, Margin] | None = None,
+    node: Node | None = None,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
@@ -57,83 +54,25 @@ def run_cases(
 
     `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
     `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
-    there stays, and what left a checkpoint goes on.
+    there stays, and what left a checkpoint goes on. `node`: the first of several, if any; then one
+    run is made at a time, and the others `follow`.
 
-    Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt
-    the records stay and a report of them is written.
+    Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt,
+    or where another node has left, the records stay and a report of them is written.
     """
-    if len({case.name for case in cases}) < len(cases):
-        raise SpecError(
-            "each case of a run has its own name", [c.name for c in cases], "rename one"
-        )
-    if not loops:
-        raise SpecError("a run needs a loop", "none", "pass --loops plain,trainer")
-    launched: dict[str, Any] = {"launcher": launcher}
-    if launcher_config is not None:
-        launched["launcher_config"] = str(_checked(launcher_config))
-    planned: list[RunSpec] = []
-    for case in cases:
-        seen: dict[str, int] = {}
-        more = {**launched, "sketch": case.noise is not None}
-        first = len(planned)
-        for name in loops:
-            seen[name] = seen.get(name, 0) + 1
-            planned.append(catalogue.run_spec(case, name, conventions, repeat=seen[name], **more))
-        planned += [
-            catalogue.run_spec(case, loops[0], conventions, arm=arm, **more) for arm in case.arms
-        ]
-        planned += draw_specs(planned[first:])
-        if case.resume_at is not None:
-            planned += [
-                catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, **more)
-                for name in seen
-            ]
+    planned = plan(cases, loops, conventions, launcher, launcher_config, node)
     with _output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
-        runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
-        names = [run.folder for run in runs]
-        if len(set(names)) < len(names):
-            raise SpecError("loops need names of their own", ", ".join(loops), "rename a file")
+        runs = runs_in(folder, planned)
+        meeting = Meeting(node, folder, timeout_s) if node else None
         try:
-            waiting = [run for run in runs if not ((suite or resume) and _is_done(run))]
-            with bars(waiting, console) as on_event:
-                run_all(waiting, jobs, on_event, keep_going=suite, timeout_s=timeout_s)
-        except KeyboardInterrupt:
+            waiting = [run for run in runs if not ((suite or resume) and is_done(run))]
+            with bars(waiting, console) as on_event, meeting.led() if meeting else nullcontext():
+                run_all(waiting, 1 if node else jobs, on_event, suite, timeout_s, meeting)
+        except (KeyboardInterrupt, RunFailed):
             if any((run.folder / HEADER).is_file() for run in runs):
                 _report_runs(runs, folder, command, margins or {})
             raise
         return _report_runs(runs, folder, command, margins or {}), folder
-
-
-def _checked(config: Path) -> Path:
-    """A configuration file of Accelerate's that can be read. Raises `SpecError`."""
-    remedy = "make one with `accelerate config --config_file FILE`"
-    try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except OSError:
-        raise SpecError("--launcher-config takes a file", config, remedy) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError("a launcher's configuration is YAML", error, remedy) from None
-    if not isinstance(content, dict) or "distributed_type" not in content:
-        raise SpecError(
-            "a launcher's configuration is a mapping with distributed_type", config, remedy
-        )
-    return config.resolve()
-
-
-def _is_done(run: Run) -> bool:
-    """Whether the same run was completed here before.
-
-    Raises `SpecError` where another run was, or left a checkpoint there.
-    """
-    Checkpoints(run.folder / FOLDER).newest(run.spec)
-    try:
-        header = RunRecord(run.folder).header
-    except RecordError:
-        return False
-    if header.status not in ("completed", "stopped"):
-        return False
-    check_same_run(header.spec, run.spec)
-    return True
 
 
 def _report_runs(

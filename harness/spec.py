@@ -229,6 +229,8 @@ class RunSpec(_Frozen):
     Accelerate's `notebook_launcher`."""
     launcher_config: str | None = None
     """A configuration file for `accelerate launch`; None: as it finds one by itself."""
+    nnodes: int = Field(1, ge=1)
+    """Machines among which the processes are spread evenly."""
     observe: Literal["trace", "timing"] = "trace"
     """What the probe records. Values and times never come from the same run."""
     repeat: int = Field(1, ge=1)
@@ -245,6 +247,11 @@ class RunSpec(_Frozen):
     of differences is told."""
     perturbation: Perturbation | None = None
     """What is done to the model before training; None: nothing."""
+
+    @property
+    def processes_per_node(self) -> int:
+        """How many of its processes one machine starts."""
+        return self.case.world_size // self.nnodes
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:

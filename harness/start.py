@@ -50,17 +50,22 @@ def launcher(
     arguments: Sequence[str],
     connections: Sequence[Connection],
     own: Connection,
+    log_folder: str,
 ) -> None:
-    """Start the processes of a run, and have each of them train as `worker` does.
+    """Start this machine's processes of a run, and have each of them train as `worker` does.
 
     `kind`: torchrun, accelerate (the command `accelerate launch`) or notebook (the function
     `notebook_launcher`). `arguments`: those of torchrun or of the command, or the number of
-    processes and a port. `connections`: one for each process, by its rank. `own`: by this one the
-    parent is told how processes ended that failed, as far as their launcher knows it.
+    processes and a port. `connections`: one for each process, by its local rank. `own`: by this one
+    the parent is told how processes ended that failed, as far as their launcher knows it.
+    `log_folder`: for what is printed here; each process has a log of its own.
 
     Ends with exit code 0 where all processes did.
     """
-    _settle(Path(folder), home)
+    _settle(Path(log_folder), home)
+    # As torchrun has it for several processes on a machine; for a single one it leaves it open, and
+    # Accelerate then gives that process all cores, whatever the recipe says.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     threading.Thread(target=_end_with_parent, args=(own,), daemon=True).start()
     common = (spec, folder, home)
     from harness import processes
@@ -109,8 +114,8 @@ def _hand_out(
     """Give each process that asks what it needs."""
     for _ in connections:
         with listener.accept() as asking:
-            rank = asking.recv()
-            asking.send((*common, connections[rank]))
+            local_rank = asking.recv()
+            asking.send((*common, connections[local_rank]))
             asking.recv()  # until it has them
 
 
@@ -118,25 +123,25 @@ def fetch_and_train() -> None:
     """What each process does that `accelerate launch` started."""
     key = bytes.fromhex(os.environ[_KEY])
     multiprocessing.current_process().authkey = key
-    rank = int(os.environ["RANK"])
     with Client(os.environ[_ADDRESS], authkey=key) as asking:
-        asking.send(rank)
+        asking.send(int(os.environ["LOCAL_RANK"]))
         spec, folder, home, connection = asking.recv()
         asking.send("thanks")
-    _train(rank, spec, folder, home, connection)
+    _train(spec, folder, home, connection)
 
 
 def _rank(spec: str, folder: str, home: str, connections: Sequence[Connection]) -> None:
     """One process of several: as `worker`, with a log of its own."""
-    rank = int(os.environ["RANK"])
+    local_rank = int(os.environ["LOCAL_RANK"])
     for number, connection in enumerate(connections):
-        if number != rank:
+        if number != local_rank:
             connection.close()
-    _train(rank, spec, folder, home, connections[rank])
+    _train(spec, folder, home, connections[local_rank])
 
 
-def _train(rank: int, spec: str, folder: str, home: str, connection: Connection) -> None:
-    _settle(rank_folder(Path(folder), rank), home, leads=False)
+def _train(spec: str, folder: str, home: str, connection: Connection) -> None:
+    # Connections lead to a parent on this machine; folders are shared with the others.
+    _settle(rank_folder(Path(folder), int(os.environ["RANK"])), home, leads=False)
     from harness.worker import main
 
     code = main(spec, folder, connection)

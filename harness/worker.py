@@ -114,7 +114,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
     absent = absence(spec.case.device)
     if absent:
         return _not_run(spec, folder, absent)
-    device = _device(spec.case.device, spec.recipe, spec.case.world_size)
+    device = _device(spec.case.device, spec.recipe, spec.processes_per_node)
     with joined(spec.case.world_size, device) as place:
         return _train_here(spec, folder, parent, device, place)
 
@@ -326,7 +326,9 @@ class _Interruption:
             yield
             self.take()
         finally:
-            signal.signal(signal.SIGINT, before)
+            # A launcher passes on what its processes were sent already, and a second one would cut
+            # off the record that is now written.
+            signal.signal(signal.SIGINT, signal.SIG_IGN if self._wanted else before)
 
     def take(self) -> None:
         """Raise KeyboardInterrupt where one was held back."""
@@ -358,17 +360,17 @@ def _collapse(scores: Scores) -> list[str]:
     ]
 
 
-def _device(name: str, recipe: Recipe, world_size: int) -> torch.device:
+def _device(name: str, recipe: Recipe, processes: int) -> torch.device:
     if name == "cpu" and recipe.precision == "fp16":
         raise SpecError(
             "precision fp16 needs a GPU", "device cpu", "pass --device cuda, or set precision=bf16"
         )
     if name != "cuda":
         return torch.device(name)
-    if world_size > torch.cuda.device_count():
+    if processes > torch.cuda.device_count():
         raise SpecError(
             "each process needs a CUDA device of its own",
-            f"{world_size} processes and {torch.cuda.device_count()} devices",
+            f"{processes} processes and {torch.cuda.device_count()} devices",
             "lower --processes",
         )
     device = torch.device(name, int(os.environ.get("LOCAL_RANK", "0")))

@@ -18,17 +18,19 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harness import catalogue, start
+from harness.nodes import Node, node_folder
 from harness.record import HEADER
 from harness.spec import RunSpec
 
-__all__ = ["Run", "Worker", "launch", "stop"]
+__all__ = ["Run", "Worker", "import_ahead", "launch", "stop"]
 
 _PRELOADED = [
     "harness.worker",
@@ -36,6 +38,7 @@ _PRELOADED = [
     *(f"harness.loops.{name}" for name in catalogue.loops()),
 ]
 _GRACE_S = 10.0  # what an interrupted worker is given to write its record
+_RENDEZVOUS_S = 24 * 3600  # nodes that do not come are found by the parent
 _ANSWER_S = 2.0  # what a hanging one is given to say where it is
 
 
@@ -56,19 +59,30 @@ class Worker:
     process: ForkServerProcess
     """The one that trains, or the launcher of several."""
     connections: list[Connection]
-    """To each process that trains, by its rank; the last one to their launcher, if any."""
+    """To each process that trains here, by its rank; the last one to their launcher, if any."""
     resumed: bool
     """Whether it goes on from where another one was ended as its run's spec asks."""
+    node: Node | None = None
+    """Which of several machines this is."""
     dying: bool = False
     """Whether it has told that it ends itself, as its run's spec asks."""
     heard_at: float = field(default_factory=time.monotonic)
     """When it last told of progress, by the monotonic clock, in seconds."""
-    exit_codes: dict[str, int] = field(default_factory=dict)
+    exit_codes: dict[int, int] = field(default_factory=dict)
     """How ranks ended that failed, as their launcher tells it."""
+    refusal: str = ""
+    """Why one of its processes refused what it was given."""
+
+    @property
+    def ranks(self) -> range:
+        """Of the processes that train on this machine."""
+        count = self.run.spec.processes_per_node
+        first = count * self.node.rank if self.node else 0
+        return range(first, first + count)
 
     def events(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What it has told so far: rank and event. A launcher's rank is the number of processes."""
-        for rank, connection in enumerate(self.connections):
+        """What it has told so far: rank and event. A launcher's rank follows the last."""
+        for rank, connection in enumerate(self.connections, start=self.ranks.start):
             with suppress(EOFError, OSError):  # it ended
                 while connection.poll():
                     yield rank, self._note(json.loads(connection.recv_bytes()))
@@ -77,7 +91,9 @@ class Worker:
         self.heard_at = time.monotonic()
         self.dying = self.dying or event["event"] == "dying"
         if event["event"] == "ranks_failed":
-            self.exit_codes = event["exit_codes"]
+            self.exit_codes = {int(rank): code for rank, code in event["exit_codes"].items()}
+        if event["event"] == "refused":
+            self.refusal = event["message"]
         return event
 
     def where(self) -> dict[int, dict[str, Any]]:
@@ -85,7 +101,7 @@ class Worker:
 
         Who hangs outside of Python does not answer.
         """
-        asked = self.connections[: self.run.spec.case.world_size]
+        asked = self.connections[: len(self.ranks)]
         for connection in asked:
             with suppress(OSError):
                 connection.send_bytes(b"where")
@@ -117,26 +133,44 @@ class Worker:
                 os.kill(pid, number)
 
 
-def launch(number: int, run: Run, resumed: bool = False) -> Worker:
-    """Start a run."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier try
+def import_ahead() -> None:
+    """Have the libraries imported while there is nothing to train yet."""
+    _context()
+    with _main_hidden():
+        forkserver.ensure_running()
+
+
+def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    count = run.spec.case.world_size
-    pipes = [context.Pipe() for _ in range(count if count == 1 else count + 1)]
+    return context
+
+
+def launch(number: int, run: Run, resumed: bool = False, node: Node | None = None) -> Worker:
+    """Start a run, or this node's part of it."""
+    log_folder = run.folder
+    if node and node.rank:
+        log_folder = node_folder(run.folder, node.rank)
+    else:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier try
+    context = _context()
+    alone = run.spec.case.world_size == 1
+    count = run.spec.processes_per_node
+    pipes = [context.Pipe() for _ in range(1 if alone else count + 1)]
     ours, theirs = zip(*pipes, strict=True)
     common = (run.spec.model_dump_json(), str(run.folder), os.getcwd())
-    if count == 1:
+    if alone:
         process = context.Process(target=start.worker, args=(*common, *theirs))
     else:
-        last = (run.spec.launcher, _arguments(run.spec), theirs[:-1], theirs[-1])
+        arguments = _arguments(run.spec) if node is None else _node_arguments(run, node)
+        last = (run.spec.launcher, arguments, theirs[:-1], theirs[-1], str(log_folder))
         process = context.Process(target=start.launcher, args=(*common, *last))
     with _main_hidden():
         process.start()
     for end in theirs:
         end.close()
-    return Worker(number, run, process, list(ours), resumed)
+    return Worker(number, run, process, list(ours), resumed, node)
 
 
 def _arguments(spec: RunSpec) -> list[str]:
@@ -159,6 +193,35 @@ def _arguments(spec: RunSpec) -> list[str]:
     if spec.launcher_config is not None:
         return [f"--config_file={spec.launcher_config}", *arguments]
     return [*arguments, "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+
+
+def _node_arguments(run: Run, node: Node) -> list[str]:
+    """Of the launcher on one of several machines."""
+    spec = run.spec
+    if spec.launcher == "torchrun":
+        return [
+            f"--nproc-per-node={spec.processes_per_node}",
+            f"--nnodes={node.count}",
+            f"--node-rank={node.rank}",
+            "--rdzv-backend=static",  # the one that leaves each node its number
+            f"--rdzv-endpoint={node.address}:{node.port}",
+            # Runs follow each other at one port: none is to take up what another left there.
+            f"--rdzv-id={run.folder.name}-{spec.key}",
+            f"--rdzv-conf=timeout={_RENDEZVOUS_S}",
+        ]
+    config = [] if spec.launcher_config is None else [f"--config_file={spec.launcher_config}"]
+    return [
+        *config,
+        "--multi_gpu",
+        f"--num_processes={spec.case.world_size}",
+        f"--num_machines={node.count}",
+        f"--machine_rank={node.rank}",
+        f"--main_process_ip={node.address}",
+        f"--main_process_port={node.port}",
+        "--rdzv_backend=static",
+        f"--rdzv_conf=timeout={_RENDEZVOUS_S}",
+        *([] if config else ["--mixed_precision=no", "--dynamo_backend=no"]),
+    ]
 
 
 @contextmanager

@@ -24,6 +24,10 @@ class Answer(NamedTuple):
 
 
 Ask = Callable[..., Answer]
+NODE_1 = (
+    *("--nnodes", "2", "--node-rank", "1", "--master-addr", "localhost"),
+    *("--out", "shared"),
+)
 
 
 @pytest.fixture
@@ -184,6 +188,16 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
         (["run", "--jobs", "0"], "jobs"),
         (["run", "--launcher", "torchrn"], "did you mean 'torchrun'?"),
         (["run", "--launcher-config", "x.yaml"], "add --launcher accelerate"),
+        (["run", "--node-rank", "1"], "numbered from 0 to --nnodes - 1 (met 1)"),
+        (["run", "--nnodes", "2"], "pass --node-rank 0, 1, ..."),
+        (["run", "--nnodes", "2", "--node-rank", "2"], "met 2"),
+        (["run", "--nnodes", "2", "--node-rank", "0"], "pass the same --master-addr on each"),
+        (["run", *NODE_1[:-2]], "pass the same --out on each"),
+        (["run", *NODE_1, "--jobs", "2"], "one run at a time (met 2)"),
+        (["run", *NODE_1, "--launcher", "notebook"], "is used on one node"),
+        (["run", *NODE_1, "--resume-at", "2"], "tried on one node (met resume at 2)"),
+        (["run", *NODE_1, "--master-addr", "no such host"], "a host that can be looked up"),
+        (["run", *NODE_1, "--master-port", "0"], "master-port"),
         (
             ["run", "--launcher", "accelerate", "--launcher-config", "x.yaml"],
             "--launcher-config takes a file (met x.yaml)",

@@ -52,6 +52,7 @@ FLOORS = (
         "harness.metric_modules",
         "harness.metrics",
         "harness.noise",
+        "harness.nodes",
         "harness.perturbation",
         "harness.processes",
         "harness.ranks",
@@ -80,6 +81,9 @@ FLOORS = (
     (
         "harness.across_devices",
         "harness.baseline",
+        "harness.endings",
+        "harness.follower",
+        "harness.plan",
         "harness.progress",
         "harness.publishing",
         "harness.report",

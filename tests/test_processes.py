@@ -57,6 +57,23 @@ def test_what_both_processes_saw_counts_as_repeated(tmp_path: Path) -> None:
     assert header.samples // 2 == header.repeated_samples
 
 
+def test_who_was_stopped_stands_before_who_lost_it(tmp_path: Path) -> None:
+    """An error of its own comes first, then a stop, then what others saw of either."""
+    asked = spec()
+    asked = asked.model_copy(update={"case": asked.case.model_copy(update={"world_size": 3})})
+    ends = [
+        ("failed", "RuntimeError: Connection closed by peer"),
+        ("interrupted", "stopped by the user"),
+        ("failed", "ValueError: no"),
+    ]
+    for ranks, expected in ((2, "rank 1: stopped by the user"), (3, "rank 2: ValueError: no")):
+        for rank, (status, error) in enumerate(ends[:ranks]):
+            made = draft(spec=asked, status=status, error=error)
+            made.write(rank_folder(tmp_path / str(ranks), rank))
+        gather(tmp_path / str(ranks), ranks)
+        assert expected == RunRecord(tmp_path / str(ranks)).header.error
+
+
 def test_a_process_that_parts_is_named_with_step_and_tensor(tmp_path: Path) -> None:
     """One bit of one weight on rank 1 at step 4: found there, and the record is doubted."""
     clean = together(tmp_path / "clean")
