@@ -28,7 +28,16 @@ from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
 from harness.spec import Case, Conventions, RunSpec
 
-__all__ = ["compare_folders", "compare_pairs", "run_cases"]
+__all__ = [
+    "RECORDS",
+    "compare_folders",
+    "compare_pairs",
+    "is_done",
+    "output_folder",
+    "records_in",
+    "run_cases",
+    "short_names",
+]
 
 RECORDS = "records"
 
@@ -88,13 +97,13 @@ def run_cases(
                 catalogue.run_spec(case, name, conventions, resume_at=case.resume_at, **more)
                 for name in seen
             ]
-    with _output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
+    with output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
         runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
         names = [run.folder for run in runs]
         if len(set(names)) < len(names):
             raise SpecError("loops need names of their own", ", ".join(loops), "rename a file")
         try:
-            waiting = [run for run in runs if not ((suite or resume) and _is_done(run))]
+            waiting = [run for run in runs if not ((suite or resume) and is_done(run))]
             with bars(waiting, console) as on_event:
                 run_all(waiting, jobs, on_event, keep_going=suite, timeout_s=timeout_s)
         except KeyboardInterrupt:
@@ -120,7 +129,7 @@ def _checked(config: Path) -> Path:
     return config.resolve()
 
 
-def _is_done(run: Run) -> bool:
+def is_done(run: Run) -> bool:
     """Whether the same run was completed here before.
 
     Raises `SpecError` where another run was, or left a checkpoint there.
@@ -206,10 +215,10 @@ def compare_folders(
     `noise`: the output folder of a run with draws, against which pairs of its cases are judged.
     Raises `SpecError` or `RecordError` where a path holds neither.
     """
-    left, right = _records(reference), _records(candidate)
+    left, right = records_in(reference), records_in(candidate)
     judges = _judges(noise) if noise is not None else {}
-    with _output_folder(out, "compare") as folder:
-        names = _short_names(reference, candidate)
+    with output_folder(out, "compare") as folder:
+        names = short_names(reference, candidate)
         comparisons = compare_pairs(left, right, names, margins or {}, judges)
         records = [
             (f"{side}: {name}", record)
@@ -221,7 +230,7 @@ def compare_folders(
     return report, folder
 
 
-def _short_names(one: Path, two: Path) -> tuple[str, str]:
+def short_names(one: Path, two: Path) -> tuple[str, str]:
     """What tells the two folders apart for a reader."""
     if one.name != two.name:
         return one.name, two.name
@@ -326,7 +335,7 @@ def _seeds(
     return compare_seeds(case, labels, left, right, margins)
 
 
-def _records(path: Path) -> Found:
+def records_in(path: Path) -> Found:
     """The records at `path`: itself one, or the output folder of a run."""
     if (path / HEADER).is_file():
         record = RunRecord(path)
@@ -345,7 +354,7 @@ def _records(path: Path) -> Found:
 
 
 @contextmanager
-def _output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
+def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
     """A new folder; when what is done inside is refused or cannot be done, it is gone again.
 
     With `again` it may be one that a stopped run left, and stays whatever happens.
