@@ -80,7 +80,7 @@ class Explanation(_Found):
     rest: Divergence | None = None
     """Where the two part though every field is as the reference has it."""
     refused: dict[str, str] = {}
-    """Fields that the candidate's loop cannot follow as the reference has them, and what it says."""
+    """Fields that the candidate's loop cannot follow as the reference has them, and its words."""
     notes: tuple[str, ...] = ()
     """What else was met on the way."""
     cost: Cost = Cost()
