@@ -123,6 +123,7 @@ def _check_comparable(one: RunRecord, two: RunRecord) -> None:
 
 
 Side = tuple[str, RunRecord]
+_SPENT = ("replays", "steps", "reused")  # of a cost, what adds up
 Make = Callable[..., list[RunRecord]]
 
 
@@ -175,10 +176,38 @@ class _Desk:
         compared: list[Comparison],
         explanations: list[Explanation],
     ) -> None:
+        """Where the second cannot be made the first, perhaps the first can be made the second.
+
+        A loop may not be able to do by its fields what another does by its own code.
+        """
+        found = self._inquire(one, two, runs, compared, explanations, 0)
+        if found.outcome != "code" or not found.differing:
+            return
+        again = self._inquire(two, one, runs, compared, explanations, found.cost.steps)
+        spent = [getattr(found.cost, name) + getattr(again.cost, name) for name in _SPENT]
+        cost = again.cost.model_copy(update=dict(zip(_SPENT, spent, strict=True)))
+        best = found
+        if again.outcome == "explained":
+            assert found.rest is not None  # that is what `code` says
+            other = (
+                f"the other way round, {two[0]} with every field that it can take as {one[0]} has "
+                f"it still parts at step {found.rest.step} in {found.rest.stage}"
+            )
+            best = again.model_copy(update={"notes": (other, *again.notes)})
+        explanations[-2:] = [best.model_copy(update={"cost": cost})]
+
+    def _inquire(
+        self,
+        one: Side,
+        two: Side,
+        runs: list[Side],
+        compared: list[Comparison],
+        explanations: list[Explanation],
+        spent: int,
+    ) -> Explanation:
         values = {name: both[0] for name, both in differing(one[1].spec, two[1].spec).items()}
-        replays = Replays(
-            one[1], two[1].spec, values, self._folder / REPLAYS, self._make, self._budget
-        )
+        left = None if self._budget is None else self._budget - spent
+        replays = Replays(one[1], two[1].spec, values, self._folder / REPLAYS, self._make, left)
         if two[1].header.traces.keys() >= {"sketches"}:
             replays.know(frozenset(), two[1])
         inquiry = Inquiry((one[0], two[0]), one[1], two[1], replays, self._tell)
@@ -195,6 +224,7 @@ class _Desk:
                 compared.append(compare(one[1], inquiry.proof, (one[0], switched)))
             if inquiry.failed is not None:
                 runs.append((switched, inquiry.failed))
+        return explanations[-1]
 
     def _tell(self, line: str) -> None:
         if self._console.is_terminal:
@@ -250,7 +280,11 @@ def majority(sides: Sequence[Side]) -> str:
     places = {pair: first.place for pair, first in firsts.items() if first is not None}
     last = max(places, key=lambda pair: places[pair])
     step, stage, _ = places[last]
-    return (
+    told = (
         f"no two of the three are the same; {names[last[0]]} and {names[last[1]]} part last, at "
         f"step {step} in {STAGES[stage]}"
     )
+    if any(place == places[last] for pair, place in places.items() if pair != last):
+        return told
+    (odd,) = {0, 1, 2} - set(last)
+    return f"{told}, so {names[odd]} is the odd one out"

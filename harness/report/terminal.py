@@ -159,8 +159,8 @@ def _explained(found: Explanation) -> Table:
     """What each field does, alone and after the ones before it."""
     pair = f"{found.case}: {found.candidate} against {found.reference}"
     table = Table(title=f"Explained, {escape(pair)}", title_justify="left")
-    for heading in explained.HEADINGS:
-        table.add_column(heading, overflow="fold")
+    for number, heading in enumerate(explained.HEADINGS):
+        table.add_column(heading, overflow="fold", no_wrap=not number)
     for row in explained.rows(found):
         table.add_row(*map(escape, row))
     return table
