@@ -14,12 +14,13 @@ from harness.diagnose.explanation import Explanation
 from harness.diagnose.gap import first_of_values
 from harness.divergence import STAGES, Divergence
 from harness.errors import RecordError, SpecError
-from harness.inquiry import Inquiry, differing
+from harness.inquiry import Inquiry
 from harness.progress import bars
 from harness.record import RunRecord
 from harness.replays import BudgetSpent, Replays
 from harness.report.model import Report
 from harness.report.render import write
+from harness.rounds import differing
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.session import RECORDS, is_done, output_folder, records_in, short_names
 from harness.spec import Case, Conventions

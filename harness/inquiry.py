@@ -9,10 +9,7 @@ said in the end rests on that whole run, made from its first step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from harness.diagnose.attribution import Search, Subset
 from harness.diagnose.explanation import Contribution, Cost, Explanation, Gap
@@ -20,37 +17,10 @@ from harness.diagnose.gap import first_of_values, gap
 from harness.divergence import STAGES, Divergence
 from harness.errors import SpecError
 from harness.record import RunRecord
-from harness.replays import SWITCHABLE, BudgetSpent, Replay, Replays, Stretch
-from harness.spec import Recipe, RunSpec
+from harness.replays import BudgetSpent, Replay, Replays, Stretch
+from harness.rounds import Round, differing, promised, stretch_from
 
-__all__ = ["WINDOW", "Inquiry", "differing"]
-
-WINDOW = 10
-"""Steps, from a divergence on, over which fields are told apart."""
-_FAR = 10  # steps that are worth a checkpoint
-
-
-def differing(reference: RunSpec, candidate: RunSpec) -> dict[str, tuple[Any, Any]]:
-    """Recipe fields and workload options in which two runs differ, with both values.
-
-    Those that shape what a checkpoint holds come first, so that they are settled first.
-    """
-    sides: list[dict[str, Any]] = [
-        {**spec.recipe.model_dump(), **spec.case.options} for spec in (reference, candidate)
-    ]
-    names = [name for name in {**sides[0], **sides[1]} if sides[0].get(name) != sides[1].get(name)]
-    names.sort(key=lambda name: (name in SWITCHABLE, name not in Recipe.model_fields))
-    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
-
-
-@dataclass
-class _Round:
-    """Fields that were found to act within one stretch."""
-
-    first: Divergence
-    stretch: Stretch
-    last: int
-    fields: Subset
+__all__ = ["Inquiry"]
 
 
 class Inquiry:
@@ -75,7 +45,7 @@ class Inquiry:
         self._fields = list(self._values)
         self._steps = max(reference.header.steps, candidate.header.steps)
         self._outcome = "unfinished"
-        self._rounds: list[_Round] = []
+        self._rounds: list[Round] = []
         self._search: Search | None = None
         self._minimal = False
         self._rest: Divergence | None = None
@@ -95,6 +65,8 @@ class Inquiry:
             return
         if not self._fields:
             self._outcome, self._rest = "code", first
+            if self._reference.spec.loop == self._candidate.spec.loop:
+                self._notes.append(self._where_they_ran())
             return
         while first is not None and self._rest is None:
             self._told(f"parts at step {first.step} in {first.stage}: looking for fields")
@@ -111,6 +83,13 @@ class Inquiry:
             self._measure()
         except BudgetSpent:
             self._notes.append("the budget is used up, so not everything was measured")
+
+    def _where_they_ran(self) -> str:
+        """Of two runs of one loop with one recipe: in what their environments differ."""
+        one, two = (side.header.environment for side in (self._reference, self._candidate))
+        names = [name for name in {**one, **two} if one.get(name) != two.get(name)]
+        told = ", ".join(names) or "nothing that is recorded"
+        return f"both are runs of one loop; the places where they ran differ in {told}"
 
     def _go_round(self, first: Divergence) -> None:
         """Find what acts in the stretch from `first` on."""
@@ -137,12 +116,12 @@ class Inquiry:
         if not unsure:
             self._give_up("what was the same in one replay is not in another: run it again")
             return
-        self._limit += self._promise(len(unsure), stretch, last)
+        self._limit += promised(unsure, stretch, last) + self._steps
         self._search = Search(
             unsure,
             lambda subsets: [r.same for r in self._ask([known | s for s in subsets], stretch)],
         )
-        self._rounds.append(_Round(first, stretch, last, self._search.run()))
+        self._rounds.append(Round(first, stretch, last, self._search.run()))
         self._search = None
 
     def _give_up(self, why: str) -> None:
@@ -155,15 +134,7 @@ class Inquiry:
         return frozenset(name for each in self._rounds for name in each.fields)
 
     def _stretch(self, first: Divergence) -> tuple[Stretch, int]:
-        """The steps from `first` on that are looked at, and the last of them."""
-        last = min(first.step + WINDOW - 1, self._steps)
-        if self._steps - last < WINDOW:
-            last = self._steps
-        # At the end only the whole run has what is compared there.
-        whole = first.step >= self._steps and first.stage in ("evaluation", "step_count")
-        # The rate of a step may stand in the checkpoint before it, as the old schedule has it.
-        start = first.step - 2 if self._may_start_late and first.step - 2 >= _FAR else 0
-        return Stretch(None if whole else last, start), last
+        return stretch_from(first, self._steps, self._may_start_late)
 
     def _all_switched(self, stretch: Stretch) -> Replay:
         """All fields as the reference has them, less those that the loop refuses."""
@@ -262,14 +233,6 @@ class Inquiry:
         end = "the end" if stretch.last is None else f"step {stretch.last}"
         self._told(f"{sizes} of {len(self._values)} fields switched, up to {end}")
         return self._replays.of(subsets, stretch)
-
-    def _promise(self, fields: int, stretch: Stretch, last: int) -> int:
-        """The most steps of a round: as many short replays as fields times the logarithm of their
-        number and two more each; those that write checkpoints; and the whole run as proof."""
-        replays = math.ceil(fields * (2 + math.log2(fields)))
-        held = len(set(self._fields) - SWITCHABLE)
-        legs = (stretch.start + 1) * (1 + 3 * held) if stretch.start else 0
-        return replays * (last - stretch.start) + legs + self._steps
 
     @property
     def explanation(self) -> Explanation:

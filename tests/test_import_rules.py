@@ -76,6 +76,7 @@ FLOORS = (
         "harness.progress",
         "harness.publishing",
         "harness.replays",
+        "harness.rounds",
         "harness.report",
         "harness.runner",
         "harness.seeds",

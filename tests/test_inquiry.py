@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from harness.diagnose.explanation import Explanation
-from harness.inquiry import WINDOW, Inquiry, differing
+from harness.inquiry import Inquiry
 from harness.record import RunRecord
 from harness.replays import BudgetSpent, Replays, Stretch
+from harness.rounds import WINDOW, differing
 from harness.spec import Recipe
 from tests.fake_training import World
 from tests.records import spec

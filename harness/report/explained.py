@@ -60,7 +60,7 @@ def _all(found: Explanation) -> str:
     count = len(found.differing) - len(found.refused)
     if count == 1:
         return "the one field in which they differ"
-    return f"all {count} fields in which they differ"
+    return f"{'both' if count == 2 else f'all {count}'} fields in which they differ"
 
 
 def _others(found: Explanation) -> str:
