@@ -188,7 +188,7 @@ class _Desk:
         spent = [getattr(found.cost, name) + getattr(again.cost, name) for name in _SPENT]
         cost = again.cost.model_copy(update=dict(zip(_SPENT, spent, strict=True)))
         best = found
-        if again.outcome == "explained":
+        if again.outcome != "code":
             assert found.rest is not None  # that is what `code` says
             other = (
                 f"the other way round, {two[0]} with every field that it can take as {one[0]} has "
