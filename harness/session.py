@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
-from harness.errors import RecordError, RunFailed, SpecError
+from harness.errors import RecordError, RunFailed
+from harness.folders import Found, output_folder, records_in, short_names
 from harness.metrics import Margin
 from harness.nodes import Meeting, Node
 from harness.noise_runs import Judge
 from harness.plan import RECORDS, is_done, plan, runs_in
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
-from harness.report.model import REPORT_FILE, Report
+from harness.report.model import Report
 from harness.report.render import write
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
@@ -61,7 +60,7 @@ def run_cases(
     or where another node has left, the records stay and a report of them is written.
     """
     planned = plan(cases, loops, conventions, launcher, launcher_config, node)
-    with _output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
+    with output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
         runs = runs_in(folder, planned)
         meeting = Meeting(node, folder, timeout_s) if node else None
         try:
@@ -145,10 +144,10 @@ def compare_folders(
     `noise`: the output folder of a run with draws, against which pairs of its cases are judged.
     Raises `SpecError` or `RecordError` where a path holds neither.
     """
-    left, right = _records(reference), _records(candidate)
+    left, right = records_in(reference), records_in(candidate)
     judges = _judges(noise) if noise is not None else {}
-    with _output_folder(out, "compare") as folder:
-        names = _short_names(reference, candidate)
+    with output_folder(out, "compare") as folder:
+        names = short_names(reference, candidate)
         comparisons = compare_pairs(left, right, names, margins or {}, judges)
         records = [
             (f"{side}: {name}", record)
@@ -158,16 +157,6 @@ def compare_folders(
         report = Report.of(records, comparisons, folder, command)
         write(report, folder)
     return report, folder
-
-
-def _short_names(one: Path, two: Path) -> tuple[str, str]:
-    """What tells the two folders apart for a reader."""
-    if one.name != two.name:
-        return one.name, two.name
-    return str(one), str(two)
-
-
-Found = dict[tuple[str, str], RunRecord]
 
 
 def compare_pairs(
@@ -263,54 +252,3 @@ def _seeds(
                 return missing(case, *labels, why)
             side[seed] = record
     return compare_seeds(case, labels, left, right, margins)
-
-
-def _records(path: Path) -> Found:
-    """The records at `path`: itself one, or the output folder of a run."""
-    if (path / HEADER).is_file():
-        record = RunRecord(path)
-        return {(record.spec.case.name, label(record.spec)): record}
-    if not path.is_dir():
-        raise SpecError("a record or run folder must exist", path, "check the path")
-    if not (path / REPORT_FILE).is_file():
-        raise RecordError(
-            f"a run folder holds a {REPORT_FILE}, a record a {HEADER}", path, "pass one of those"
-        )
-    found = {}
-    for run in Report.read(path).runs:
-        record = RunRecord(path / run.record)
-        found[record.spec.case.name, run.loop] = record
-    return found
-
-
-@contextmanager
-def _output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
-    """A new folder; when what is done inside is refused or cannot be done, it is gone again.
-
-    With `again` it may be one that a stopped run left, and stays whatever happens.
-    """
-    folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    number = 1
-    while out is None and folder.exists():
-        number += 1
-        folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
-    if again and (folder / RECORDS).is_dir():
-        yield folder
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError("--out takes a folder that can be made", error, "name another") from None
-    try:
-        yield folder
-    except (SpecError, RecordError):
-        for content in folder.iterdir():
-            shutil.rmtree(content) if content.is_dir() else content.unlink()
-        for made in (folder, *folder.absolute().parents):
-            if made.absolute() == existing.absolute():
-                break
-            made.rmdir()
-        raise

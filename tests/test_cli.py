@@ -158,6 +158,22 @@ def test_compare_takes_output_folders_run_by_run(ask: Ask, tmp_path: Path) -> No
     assert 4 == ask("compare", tmp_path / "none", tmp_path / "none").code
 
 
+def test_explain_says_it_in_a_sentence(ask: Ask, tmp_path: Path) -> None:
+    """Two loops with one recipe: no field explains it, with the place; the same ones: nothing to
+    explain. No run is needed for either."""
+    found = ask("explain", *pair(tmp_path, differ), "--out", "out")
+    assert (1, "") == (found.code, found.err)
+    assert "no field of the recipe explains it" in found.out
+    assert "step 3 in weights" in " ".join(found.out.split())
+    content = json.loads(Path("out/report.json").read_text(encoding="utf-8"))
+    assert ["code"] == [one["outcome"] for one in content["explanations"]]
+    assert found.out == ask("report", "out").out
+
+    found = ask("explain", *pair(tmp_path))
+    assert (0, "") == (found.code, found.err)
+    assert "nothing to explain" in found.out
+
+
 def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
     """It has the verdict and exit code of the first time, and writes the formats asked for."""
     ask("compare", *pair(tmp_path, differ), "--out", "out")
@@ -218,6 +234,17 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
         (["run", "--no-such-option"], "no-such-option"),
         (["compare", "nowhere", "nowhere"], "must exist (met nowhere)"),
         (["compare", "one"], "CANDIDATE"),
+        (["explain", "paraphrse"], "did you mean 'paraphrase'?"),
+        (["explain"], "CASE"),
+        (["explain", "a", "b", "c"], "a case, or two folders"),
+        (["explain", "nowhere", "nowhere"], "must exist (met nowhere)"),
+        (["explain", "nowhere", "nowhere", "--loops", "plain"], "--loops is for a case"),
+        (["explain", "paraphrase", "--loops", "plain"], "two loops can differ"),
+        (["explain", "paraphrase", "--loops", "plain,plain"], "two loops can differ"),
+        (["explain", "paraphrase", "--conventions", "nativ"], "did you mean 'native'?"),
+        (["explain", "paraphrase", "--device", "cdua"], "did you mean 'cuda'?"),
+        (["explain", "paraphrase", "--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
+        (["explain", "paraphrase", "--budget", "0"], "budget"),
         (["report", "nowhere"], "report.json (met nowhere)"),
         (["lst"], "lst"),
     ],
