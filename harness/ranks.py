@@ -47,8 +47,8 @@ def gather(folder: Path, world_size: int) -> None:
     writer = RecordWriter(folder)
     first = records[0]
     for name in first.header.traces:
-        if name == "micro_batches":
-            writer.add_table(name, _micro_batches(records))
+        if name in ("micro_batches", "modules"):
+            writer.add_table(name, _numbered_through(name, records))
         else:
             writer.add_table(name, first.trace(name))
     for rank, record in enumerate(records[1:], start=1):
@@ -98,17 +98,18 @@ def _repeated(records: Sequence[RunRecord]) -> int:
     return int(seen.shape[1] - np.unique(seen, axis=1).shape[1])
 
 
-def _micro_batches(records: Sequence[RunRecord]) -> pa.Table:
-    """Those of all processes, numbered through by micro-batch, then rank."""
+def _numbered_through(name: str, records: Sequence[RunRecord]) -> pa.Table:
+    """A trace by micro-batches of all processes, numbered through by micro-batch, then rank."""
     count, tables = len(records), []
     for rank, record in enumerate(records):
-        table = record.micro_batches
+        table = record.trace(name)
         own = as_numpy(table["micro_batch"]).astype(np.int32)
         through = pa.array((own - 1) * count + rank + 1, pa.int32())
         place = table.column_names.index("micro_batch")
         tables.append(table.set_column(place, "micro_batch", through))
     whole = pa.concat_tables(tables)
-    return whole.sort_by([("step", "ascending"), ("micro_batch", "ascending")])
+    keys = [key for key in ("step", "micro_batch", "number") if key in whole.column_names]
+    return whole.sort_by([(key, "ascending") for key in keys])
 
 
 def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:

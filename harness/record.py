@@ -16,6 +16,11 @@ Traces, one row each:
 - `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
   sums of its elements with random signs, see `sketch.py`.
 - `timings`: seconds of each step, in a timing run only.
+- `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
+  as another row; `number` counts them in the order in which they ended. What it took and gave
+  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type;
+  2-norms over the floats of both, and a sketch of what it gave. Forward also: digests of the random
+  generators before it and of the parameters that are its own.
 - `dissent`: where several processes trained together, what one of them held otherwise than the
   first at the end of a step, with a null for what it held alike; empty where they agree.
 
@@ -103,6 +108,27 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
+    "modules": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("micro_batch", pa.int32()),
+            ("number", pa.int32()),
+            ("direction", pa.string()),
+            ("module", pa.string()),
+            ("kind", pa.string()),
+            ("call", pa.int32()),
+            ("training", pa.bool_()),
+            ("rng", pa.uint64()),
+            ("parameters", pa.uint64()),
+            ("taken_names", pa.list_(pa.string())),
+            ("taken", pa.list_(pa.uint64())),
+            ("taken_norm", pa.float64()),
+            ("given_names", pa.list_(pa.string())),
+            ("given", pa.list_(pa.uint64())),
+            ("given_norm", pa.float64()),
+            ("sketch", pa.list_(pa.float64())),
+        ]
+    ),
     "dissent": pa.schema(
         [
             ("step", pa.int32()),

@@ -238,6 +238,8 @@ class RunSpec(_Frozen):
     checkpoint; None: the run is not interrupted."""
     stop_after: int | None = Field(None, ge=1)
     """The run ends after so many steps of its schedule, unevaluated: a replay of its beginning."""
+    dig_at: int | None = Field(None, ge=1)
+    """The step at which the record also holds what each module takes and gives; None: at none."""
     arm: str | None = None
     """Which of the case's arms it follows; None: the case's own recipe."""
     sketch: bool = False
