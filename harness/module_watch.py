@@ -9,7 +9,6 @@ nodes of the module for its input. What is recomputed in a backward pass is not 
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,47 +16,17 @@ from functools import partial
 from typing import Any
 
 import torch
-import xxhash
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from harness import fingerprint
-from harness.sketch import BUCKETS, Sketches
+from harness.module_values import Values, by_name, leaves
+from harness.sketch import Sketches
 
 __all__ = ["ModuleWatch", "visible_modules"]
 
 Edge = tuple[Any, int]  # a node of the autograd graph, and which of its outputs
 Row = dict[str, Any]
-
-
-@dataclass
-class _Values:
-    """What went in or out at one place, by name and type, in order."""
-
-    digests: dict[str, int] = field(default_factory=dict)
-    squares: float = 0.0
-    """Of the 2-norm over all tensors of floats."""
-    sketch: list[float] = field(default_factory=lambda: [0.0] * BUCKETS)
-
-    def add(self, name: str, value: object, sketches: Sketches) -> None:
-        """One tensor, or one plain value."""
-        if not isinstance(value, Tensor):
-            digest = xxhash.xxh3_64_intdigest(repr(value).encode())
-            self.digests[f"{name} {type(value).__name__}"] = digest
-            return
-        local = value.to_local() if isinstance(value, DTensor) else value
-        self.digests[f"{name} {str(local.dtype).removeprefix('torch.')}"] = fingerprint.of_batch(
-            {"": local}
-        )
-        if local.is_floating_point():
-            self.squares += float(torch.linalg.vector_norm(local.detach().float())) ** 2
-            sums = sketches.of(f"{name} {local.numel()}", local)
-            self.sketch = [one + other for one, other in zip(self.sketch, sums, strict=True)]
-
-    @property
-    def norm(self) -> float:
-        """The 2-norm over all tensors of floats."""
-        return float(self.squares**0.5)
 
 
 @dataclass
@@ -69,13 +38,13 @@ class _Call:
     call: int
     training: bool
     rng: int
-    taken: _Values
+    taken: Values
     edges: dict[Edge, str]
     """Where its inputs come from in the graph; let go when the call is over."""
     parameters: int = 0
-    given: _Values = field(default_factory=_Values)
-    gradients_taken: _Values = field(default_factory=_Values)
-    gradients_given: _Values = field(default_factory=_Values)
+    given: Values = field(default_factory=Values)
+    gradients_taken: Values = field(default_factory=Values)
+    gradients_given: Values = field(default_factory=Values)
     sums: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     """Of an input that is used several times: the gradient so far, and how many are to come."""
     left_at: int = -1
@@ -160,8 +129,9 @@ class ModuleWatch:
             return  # recomputed in a backward pass, or not the training's
         name = self._names[module]
         number = self._pass.times[name] = self._pass.times.get(name, 0) + 1
-        taken, edges = _Values(), {}
-        for place, value in _leaves(_by_name(module, args, kwargs)):
+        taken = Values()
+        edges: dict[Edge, str] = {}
+        for place, value in leaves(by_name(module, args, kwargs)):
             taken.add(place, value, self._sketches)
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 edges.setdefault((value.grad_fn, value.output_nr), place)
@@ -187,14 +157,12 @@ class ModuleWatch:
         self._pass.calls.append(call)
         parameters = module.parameters(recurse=self._whole(module))
         call.parameters = fingerprint.of_batch(
-            {
-                str(number): each.to_local() if isinstance(each, DTensor) else each
-                for number, each in enumerate(parameters)
-            }
+            # Copies, since NumPy ties the memory that it looks at, which FSDP2 is to let go.
+            {str(number): _own(each).clone() for number, each in enumerate(parameters)}
         )
-        for place, value in _leaves(output):
+        for place, value in leaves(output):
             call.given.add(place, value, self._sketches)
-        self._watch_backward(self._pass, call, dict(_leaves(output)))
+        self._watch_backward(self._pass, call, dict(leaves(output)))
         call.edges = {}
         if module is self._root:
             self._pass = None
@@ -269,7 +237,12 @@ def visible_modules(model: nn.Module) -> dict[nn.Module, str]:
     return found
 
 
-def _row(direction: str, call: _Call, taken: _Values, given: _Values) -> Row:
+def _own(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _row(direction: str, call: _Call, taken: Values, given: Values) -> Row:
     forward = direction == "forward"
     return {
         "direction": direction,
@@ -281,37 +254,12 @@ def _row(direction: str, call: _Call, taken: _Values, given: _Values) -> Row:
         "parameters": call.parameters if forward else 0,
         "taken_names": list(taken.digests),
         "taken": list(taken.digests.values()),
-        "taken_norm": taken.norm,
+        "taken_norms": taken.norms,
         "given_names": list(given.digests),
         "given": list(given.digests.values()),
-        "given_norm": given.norm,
-        "sketch": given.sketch,
+        "given_norms": given.norms,
+        "sketches": given.sketches,
     }
-
-
-def _by_name(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a module is called with, by the names of its parameters."""
-    named = {
-        name
-        for name, each in inspect.signature(module.forward).parameters.items()
-        if each.kind is each.POSITIONAL_OR_KEYWORD
-    }
-    names = [name for name in inspect.signature(module.forward).parameters if name in named]
-    names += [str(number) for number in range(len(names), len(args))]
-    return {**dict(zip(names, args, strict=False)), **kwargs}
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, object]]:
-    """Tensors and plain values within nested containers, with the way to each."""
-    inside: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, (Tensor, bool, int, float, str)):
-        yield name, value
-    elif isinstance(value, Mapping):
-        inside = value.items()
-    elif isinstance(value, (list, tuple)):
-        inside = enumerate(value)
-    for key, part in inside:
-        yield from _leaves(part, f"{name}.{key}" if name else str(key))
 
 
 def _uses(ends: Iterable[Any], inputs: Mapping[Edge, str]) -> Iterator[tuple[Any, int, str]]:

@@ -18,8 +18,8 @@ Traces, one row each:
 - `timings`: seconds of each step, in a timing run only.
 - `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
   as another row; `number` counts them in the order in which they ended. What it took and gave
-  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type;
-  2-norms over the floats of both, and a sketch of what it gave. Forward also: digests of the random
+  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
+  with the 2-norm of each and a sketch of what it gave. Forward also: digests of the random
   generators before it and of the parameters that are its own.
 - `dissent`: where several processes trained together, what one of them held otherwise than the
   first at the end of a step, with a null for what it held alike; empty where they agree.
@@ -122,11 +122,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("parameters", pa.uint64()),
             ("taken_names", pa.list_(pa.string())),
             ("taken", pa.list_(pa.uint64())),
-            ("taken_norm", pa.float64()),
+            ("taken_norms", pa.list_(pa.float64())),
             ("given_names", pa.list_(pa.string())),
             ("given", pa.list_(pa.uint64())),
-            ("given_norm", pa.float64()),
-            ("sketch", pa.list_(pa.float64())),
+            ("given_norms", pa.list_(pa.float64())),
+            ("sketches", pa.list_(pa.list_(pa.float64()))),
         ]
     ),
     "dissent": pa.schema(

@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report import noise
+from harness.report import dig, noise
 from harness.report.model import Report, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
@@ -114,6 +114,7 @@ def render(report: Report, template: str) -> str:
         judged=judged,
         seed_lines=seed_lines,
         noise=noise,
+        dig=dig,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),

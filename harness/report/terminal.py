@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.compare import Comparison
 from harness.metrics import metric
-from harness.report import noise
+from harness.report import dig, noise
 from harness.report.model import Report, RunSummary, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import conventions, headline, shown
@@ -60,6 +60,9 @@ def print_report(report: Report, console: Console) -> None:
         for line in seed_lines(comparison):
             text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
             console.print(Text(text + line))
+        if comparison.dig is not None:
+            pair = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
+            console.print(Text(pair + dig.sentence(comparison.dig)))
         for doubt in comparison.doubts:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))
