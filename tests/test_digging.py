@@ -121,6 +121,19 @@ def test_what_modules_cannot_tell_is_said_without_a_replay(digs: dict[str, Dig])
     assert (2, 96) == (digs["forgot_zero_grad"].step, digs["forgot_zero_grad"].calls)
 
 
+def test_a_generator_that_stood_elsewhere_is_told(tmp_path: Path) -> None:
+    """Where one loop fetches ahead with a collator that draws, dropout draws another mask."""
+    case = small_case(write_pairs(tmp_path / "data"), extra_padding=5)
+    records = train(case, ["plain", "trainer"], tmp_path / "records")
+    place = dug_against_plain(records, tmp_path / "dug")["trainer"].place
+    assert place is not None
+    assert ("bert.embeddings.dropout", True, False) == (
+        place.module,
+        place.inputs_equal,
+        place.generators_equal,
+    )
+
+
 RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
     "checkpoints": (
         1,
