@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--steps", type=int, default=60, help="steps of each run; 0: the whole recipe (default: 60)"
     )
+    group.addoption("--detection-out", help="folder for the score of test_detection.py")
 
 
 def chosen_case(config: pytest.Config, name: str) -> Case:

@@ -15,11 +15,12 @@ import torch
 from scipy import stats
 
 from benchmarks.conftest import chosen_case
+from harness import catalogue
 from harness.loops import plain
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import RecordWriter
 from harness.seeding import make_deterministic, seed_everything
-from harness.spec import Recipe
+from harness.spec import RunSpec
 from harness.worker import build_workload
 from harness.workload import Workload
 
@@ -38,11 +39,15 @@ class StepEnds(Listener):
         self.ends.append(time.perf_counter())
 
 
-def block_s(workload: Workload, recipe: Recipe, traced: bool, folder: Path) -> float:
+def block_s(workload: Workload, spec: RunSpec, traced: bool, folder: Path) -> float:
     """Seconds of `STEPS` - 1 steps of the plain loop. The rows are the same in every block."""
     writer, listener = RecordWriter(folder), StepEnds()
-    probe = (TraceProbe if traced else TimingProbe)(writer, listener, workload)
-    plain.train(workload, recipe, probe)
+    probe: TraceProbe | TimingProbe
+    if traced:
+        probe = TraceProbe(writer, listener, workload, spec, STEPS)
+    else:
+        probe = TimingProbe(writer, listener, workload)
+    plain.train(workload, spec.recipe, probe)
     probe.close()
     return listener.ends[-1] - listener.ends[0]
 
@@ -53,7 +58,9 @@ def test_a_trace_at_full_detail_costs_at_most_a_tenth(
 ) -> None:
     """Gradients, weights and optimizer state digested at each step take 10% of a step or less."""
     chosen = chosen_case(pytestconfig, case)
-    recipe = chosen.recipe.model_copy(update={"max_steps": STEPS})
+    chosen = catalogue.with_settings(chosen, {"max_steps": STEPS})
+    spec = catalogue.run_spec(chosen, "plain")
+    recipe = spec.recipe
     device = torch.device("cpu")
     make_deterministic(device, recipe.num_threads)
     seed_everything(recipe.seed)
@@ -62,7 +69,7 @@ def test_a_trace_at_full_detail_costs_at_most_a_tenth(
     for pair in range(PAIRS + 1):
         order = (False, True) if pair % 2 else (True, False)
         took = {
-            traced: block_s(workload, recipe, traced, tmp_path / f"{pair}-{traced}")
+            traced: block_s(workload, spec, traced, tmp_path / f"{pair}-{traced}")
             for traced in order
         }
         if pair:  # the first pair warms up

@@ -7,20 +7,23 @@ that stands in the way of that is written down as a doubt; unknown is never gree
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.diagnose.row import Cause
+from harness.diagnose.table import causes_of
 from harness.dig import Dig
 from harness.divergence import STAGES, Divergence, StageDifference, divergences
 from harness.errors import RecordError
 from harness.metrics import metric
 from harness.noise import Noise
 from harness.record import RunRecord
+from harness.settings import SettingDifference, setting_differences
 from harness.soundness import disorder, doubts_about
 
-__all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
+__all__ = ["Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
 
 Outcome = Literal[
     "identical",
@@ -37,15 +40,6 @@ _NEEDED = [stage for stage in STAGES if stage != "config"]
 
 class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class Cause(_Result):
-    """Why two runs differ, where it is known."""
-
-    id: str
-    title: str
-    evidence: str
-    remedy: str
 
 
 class Finding(_Result):
@@ -89,6 +83,8 @@ class Comparison(_Result):
     """Steps that both took."""
     first_divergence: Divergence | None = None
     stages: tuple[StageDifference, ...] = ()
+    settings: tuple[SettingDifference, ...] = ()
+    """In what the two were set up otherwise, before their first step."""
     causes: tuple[Cause, ...] = ()
     findings: tuple[Finding, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -128,12 +124,18 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     stages: list[StageDifference] = []
     steps = 0
     norms: list[float] = []
+    settings: tuple[SettingDifference, ...] = ()
+    first: Divergence | None = None
+    causes: tuple[Cause, ...] = ()
     try:
         bars += [f"{label}: {word}" for record, label in both for word in disorder(record)]
         doubts += [f"{label}: {word}" for record, label in both for word in doubts_about(record)]
         if not bars:
             stages = divergences(reference, candidate)
             steps = min(len(reference.steps), len(candidate.steps))
+            settings = tuple(setting_differences(reference.header, candidate.header))
+            first = _first(stages, settings)
+            causes = causes_of(reference, candidate, labels, stages, first)
         norms = [record.steps["grad_norm"][0].as_py() for record, _ in both if len(record.steps)]
     except RecordError as error:
         bars.append(str(error))
@@ -148,8 +150,6 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     if len(norms) == 2:
         figures[0]["first_grad_norm"], figures[1]["first_grad_norm"] = norms
     findings = tuple(_findings(*figures))
-    firsts = [found.first for found in stages if found.first is not None]
-    first = min(firsts, key=lambda divergence: divergence.place, default=None)
     if first is None:
         doubts += [
             f"{found.metric} differs ({found.reference} and {found.candidate}) though no stage does"
@@ -171,6 +171,8 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         steps=steps,
         first_divergence=first,
         stages=tuple(stages),
+        settings=settings,
+        causes=causes,
         findings=findings,
         doubts=tuple(bars + cuts + doubts),
         note=candidate.spec.case.note if outcome == "different" else "",
@@ -187,6 +189,19 @@ def missing(case: str, reference: str, candidate: str, why: str) -> Comparison:
         steps=0,
         doubts=(why,),
     )
+
+
+def _first(
+    stages: Sequence[StageDifference], settings: Sequence[SettingDifference]
+) -> Divergence | None:
+    """The earliest value that differs; a setting only where it comes before all values."""
+    overruled = any(setting.decisive for setting in settings)
+    firsts = [
+        found.first
+        for found in stages
+        if found.first is not None and (found.stage != "config" or overruled)
+    ]
+    return min(firsts, key=lambda divergence: divergence.place, default=None)
 
 
 def _bars(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from rich.console import Console
 from harness import catalogue
 from harness.compare import Comparison, compare
 from harness.dig import Dig, dig, nothing_to_dig
+from harness.divergence import Divergence
 from harness.errors import RecordError, SpecError
 from harness.progress import bars
 from harness.record import RunRecord
@@ -48,10 +49,11 @@ def dug(
         pair = find(comparison)
         why = _why_not(comparison, pair)
         answers.append(Dig(note=why) if why else None)
-        if why or pair is None or comparison.first_divergence is None:
+        first = _first(comparison)
+        if why or pair is None or first is None:
             continue
         for record in pair:
-            place = (record.folder, comparison.first_divergence.step)
+            place = (record.folder, first.step)
             if place not in runs:
                 runs[place] = _replay(record, place[1], folder, {r.folder for r in runs.values()})
     for run in runs.values():
@@ -64,12 +66,18 @@ def dug(
     found = []
     for comparison, answer in zip(comparisons, answers, strict=True):
         pair = find(comparison)
-        if answer is None and pair is not None and comparison.first_divergence is not None:
-            step = comparison.first_divergence.step
-            again = replays[pair[0].folder, step], replays[pair[1].folder, step]
-            answer = _answer(comparison, pair, again, step)
+        first = _first(comparison)
+        if answer is None and pair is not None and first is not None:
+            again = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
+            answer = _answer(comparison, pair, again, first.step)
         found.append(comparison.model_copy(update={"dig": answer}))
     return found
+
+
+def _first(comparison: Comparison) -> Divergence | None:
+    """The first value that differs, where any does: settings are computed by no module."""
+    firsts = [each.first for each in comparison.stages if each.first and each.stage != "config"]
+    return min(firsts, key=lambda first: first.place, default=comparison.first_divergence)
 
 
 def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run:
@@ -86,7 +94,7 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
     """Why there is nothing to replay for a pair; empty where there is."""
     if comparison.test:
         return "nothing to dig: several seeds were compared as one; compare the runs of one seed"
-    why = nothing_to_dig(comparison.first_divergence, comparison.outcome)
+    why = nothing_to_dig(_first(comparison), comparison.outcome)
     if why:
         return why
     if pair is None:

@@ -7,6 +7,7 @@ Two numbers are the same when their bits are, so a NaN never hides behind `nan !
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +17,20 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.alignment import AlignedTrace, Alignment
 from harness.columns import as_numpy
+from harness.detail import (
+    factor_detail,
+    factors,
+    order_detail,
+    rate_detail,
+    relative_distance,
+    update_detail,
+)
 from harness.ranks import rank_of
 from harness.record import Evaluation, RunRecord
+from harness.settings import setting_differences, settings_compared
 from harness.units import digest
 
-__all__ = ["STAGES", "Divergence", "StageDifference", "divergences", "ulp_distance"]
+__all__ = ["LOGGED", "STAGES", "Divergence", "StageDifference", "divergences", "ulp_distance"]
 
 STAGES = (
     "config",
@@ -38,6 +48,9 @@ STAGES = (
     "evaluation",
 )
 """Stages of training in causal order."""
+
+LOGGED = "the loss that the loop shows its user, not the one that was computed"
+"""The detail of a difference in what was logged."""
 
 _TENSOR_COLUMN = {
     "gradients": "gradient",
@@ -64,6 +77,10 @@ class Divergence(BaseModel):
     candidate: Any = None
     max_ulp: float | None = None
     """Distance in units of the last place of single precision, for a scalar."""
+    relative: float | None = None
+    """|candidate - reference| over |reference|, for a scalar."""
+    detail: str = ""
+    """What exactly differs: which rows, what factor, from which step on."""
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -82,6 +99,9 @@ class StageDifference(BaseModel):
     differing: int
     """Values that differ, and those that only one side has."""
     first: Divergence | None = None
+    follows: str | None = None
+    """An earlier stage whose difference may have made this one; None: nothing earlier explains it,
+    so that it is one of its own."""
 
 
 def ulp_distance(reference: float | None, candidate: float | None) -> float | None:
@@ -104,6 +124,7 @@ def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDiffere
     both = Alignment(reference, candidate)
     sizes = [side.spec.case.world_size for side in (reference, candidate)]
     found = [
+        *_config(both),
         *_initial_weights(both),
         *(_micro_batches(both, sizes[0]) if sizes[0] == sizes[1] else _whole_steps(both)),
         *_digests(both),
@@ -111,7 +132,83 @@ def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDiffere
         *_step_count(both),
         *_evaluation(reference, candidate),
     ]
-    return sorted(found, key=lambda stage: STAGES.index(stage.stage))
+    found = [_told_exactly(both, stage) for stage in found]
+    return _told_apart(sorted(found, key=lambda stage: STAGES.index(stage.stage)))
+
+
+# Where a difference in a stage may come from, besides its own causes.
+_COMES_FROM = {
+    "batch_content": ("data_order", "rng"),
+    "rng": ("data_order", "batch_content", "evaluation"),
+    "loss": ("initial_weights", "data_order", "batch_content", "rng", "weights"),
+    "gradients": ("initial_weights", "data_order", "batch_content", "rng", "loss", "weights"),
+    "grad_norm": ("gradients",),
+    "weights": ("initial_weights", "gradients", "learning_rate"),
+    "optimizer_state": ("gradients", "weights", "learning_rate"),
+    "step_count": ("data_order",),
+    "evaluation": ("initial_weights", "weights", "step_count"),
+}
+
+
+def _told_apart(stages: list[StageDifference]) -> list[StageDifference]:
+    """Each difference with the earliest one that it may follow from."""
+    firsts = {stage.stage: stage.first for stage in stages if stage.first is not None}
+    told = []
+    for stage in stages:
+        earlier = [
+            firsts[name]
+            for name in _COMES_FROM.get(stage.stage, ())
+            if stage.first is not None and name in firsts and firsts[name].place < stage.first.place
+        ]
+        if earlier:
+            source = min(earlier, key=lambda divergence: divergence.place)
+            stage = stage.model_copy(update={"follows": source.stage})
+        told.append(stage)
+    return told
+
+
+def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
+    """With words on what differs, where the traces can tell."""
+    first = stage.first
+    if first is None:
+        return stage
+    step, detail = first.step, first.detail
+    if stage.stage == "data_order":
+        detail = order_detail(first.reference, first.candidate)
+    elif stage.stage == "learning_rate":
+        rates = [
+            [max(each or [], default=math.nan) for each in side.steps["learning_rate"].to_pylist()]
+            for side in (both.reference, both.candidate)
+        ]
+        detail = rate_detail(rates[0], rates[1], step)
+    elif stage.stage == "gradients":
+        ratios = factors(both.reference, both.candidate, step)
+        detail = factor_detail(ratios, first.tensors_differing or 0)
+    elif stage.stage == "weights":
+        detail = update_detail(both.reference, both.candidate, step)
+    relative = relative_distance(first.reference, first.candidate)
+    exact = first.model_copy(update={"detail": detail, "relative": relative})
+    return stage.model_copy(update={"first": exact})
+
+
+def _config(both: Alignment) -> Iterator[StageDifference]:
+    """Settings that both sides told of before their first step."""
+    headers = both.reference.header, both.candidate.header
+    compared = settings_compared(*headers)
+    if not compared:
+        return
+    different = setting_differences(*headers)
+    first = None
+    if different:
+        leading = min(different, key=lambda setting: not setting.decisive)
+        first = Divergence(
+            step=0,
+            stage="config",
+            reference={leading.name: leading.reference},
+            candidate={leading.name: leading.candidate},
+            detail=", ".join(setting.name for setting in different),
+        )
+    yield StageDifference(stage="config", compared=compared, differing=len(different), first=first)
 
 
 def _initial_weights(both: Alignment) -> Iterator[StageDifference]:
@@ -194,7 +291,41 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
                 candidate=_shown(values[1]),
                 max_ulp=ulp_distance(*values) if stage == "loss" else None,
             )
-        yield StageDifference(stage=stage, compared=len(trace), differing=len(rows), first=first)
+        differing = len(rows)
+        shown = _logged(both) if stage == "loss" else None
+        if shown is not None and (first is None or shown.step < first.step):
+            first, differing = shown, differing + 1
+        yield StageDifference(stage=stage, compared=len(trace), differing=differing, first=first)
+
+
+def _logged(both: Alignment) -> Divergence | None:
+    """The first step at which the loops showed their users another loss, from equal gradients.
+
+    It is made of a step's losses in single precision, in an order of its own, so each of them may
+    move it by half a unit in the last place. Where the gradients differ too, the loss that was
+    trained on is another one, and what is shown follows from it.
+    """
+    apart = both.steps.differing("gradients")
+    until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
+    one, two = (
+        dict(zip(side.logged["step"].to_pylist(), side.logged["loss"].to_pylist(), strict=True))
+        for side in (both.reference, both.candidate)
+    )
+    parts = Counter(both.reference.micro_batches["step"].to_pylist())
+    for step in sorted(step for step in one.keys() & two.keys() if step < until):
+        slack = max(parts[step], 1) * 2.0**-23
+        if not math.isclose(one[step], two[step], rel_tol=slack) and repr(one[step]) != repr(
+            two[step]
+        ):
+            return Divergence(
+                step=step,
+                stage="loss",
+                reference=one[step],
+                candidate=two[step],
+                max_ulp=ulp_distance(one[step], two[step]),
+                detail=LOGGED,
+            )
+    return None
 
 
 def _data_order(both: Alignment) -> StageDifference:
@@ -351,11 +482,11 @@ def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDif
         Divergence(
             step=step,
             stage="evaluation",
-            reference=one and {"rows": one.rows, **one.metrics},
-            candidate=two and {"rows": two.rows, **two.metrics},
+            reference=one and {"rows": one.rows, **one.metrics, **one.loss_metrics},
+            candidate=two and {"rows": two.rows, **two.metrics, **two.loss_metrics},
         )
         for step, (one, two) in sorted(before.items())
-        if _content(one) != _content(two)
+        if _content(one) != _content(two) or _other_losses(one, two)
     ]
     yield StageDifference(
         stage="evaluation",
@@ -363,6 +494,14 @@ def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDif
         differing=len(found),
         first=found[0] if found else None,
     )
+
+
+def _other_losses(one: Evaluation | None, two: Evaluation | None) -> bool:
+    """Whether a loss that both tell differs; not every loop tells it."""
+    if one is None or two is None:
+        return False
+    common = one.loss_metrics.keys() & two.loss_metrics.keys()
+    return any(repr(one.loss_metrics[name]) != repr(two.loss_metrics[name]) for name in common)
 
 
 def _content(evaluation: Evaluation | None) -> str:

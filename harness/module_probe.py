@@ -11,6 +11,7 @@ from torch import nn
 from harness.module_watch import ModuleWatch, visible_modules
 from harness.probe import Listener, TraceProbe
 from harness.record import Counts, RecordWriter
+from harness.spec import RunSpec
 from harness.workload import Workload
 
 __all__ = ["ModuleProbe"]
@@ -24,13 +25,13 @@ class ModuleProbe(TraceProbe):
         writer: RecordWriter,
         listener: Listener,
         workload: Workload,
-        counts: Counts | None,
-        sketch: bool,
-        dig_at: int,
+        spec: RunSpec,
+        steps_expected: int,
+        counts: Counts | None = None,
     ) -> None:
-        """`dig_at`: the step. The others as for `TraceProbe`."""
-        super().__init__(writer, listener, workload, counts, sketch)
-        self._dig_at = dig_at
+        """As for `TraceProbe`; the step is `spec.dig_at`."""
+        super().__init__(writer, listener, workload, spec, steps_expected, counts)
+        self._dig_at = spec.dig_at
         self._watch: ModuleWatch | None = None
 
     def _attach(
@@ -49,10 +50,11 @@ class ModuleProbe(TraceProbe):
             self._watch.begin(len(self._micro_batches) + 1, args, kwargs)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if self.counts.steps + 1 == self._dig_at:
+        step = self.counts.steps + 1
+        if step == self._dig_at:
             assert self._watch is not None  # as above
             for row in self._watch.rows():
                 if row["micro_batch"] <= len(self._micro_batches):
-                    self._writer.add("modules", step=self._dig_at, **row)
+                    self._writer.add("modules", step=step, **row)
             self._watch.remove()
         super()._after_step(optimizer, args, kwargs)

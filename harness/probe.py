@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,8 +20,11 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from harness import fingerprint
+from harness.circumstances import Circumstances
+from harness.live_settings import live_settings
 from harness.record import Counts, Evaluation, RecordWriter
 from harness.sketch import Sketches
+from harness.spec import RunSpec
 from harness.workload import Examples, Scores, Workload
 
 __all__ = ["Listener", "Probe", "TimingProbe", "TraceProbe"]
@@ -30,8 +33,19 @@ __all__ = ["Listener", "Probe", "TimingProbe", "TraceProbe"]
 class Probe(Protocol):
     """What a loop knows of its observer."""
 
-    def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """To be called once, after the optimizer is made and before the first step."""
+    def watch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rates: Sequence[float] | None = None,
+    ) -> None:
+        """To be called once, after the optimizer is made and before the first step.
+
+        `rates`: the learning rate of each step, where no scheduler of torch's sets it.
+        """
+
+    def logged(self, loss: float | Tensor) -> None:
+        """To be called after each update with the loss that the loop shows its user."""
 
     def evaluated(self, scores: Scores) -> None:
         """To be called after each evaluation amid the training."""
@@ -51,6 +65,9 @@ class Listener:
 
     def after_step(self, step: int) -> None:
         """Update `step` is made and recorded."""
+
+    def settled(self, settings: dict[str, Any]) -> None:
+        """The first step is about to begin with these settings; see `live_settings.py`."""
 
     def saved(self, checkpoint: Path) -> None:
         """See `Probe.saved`."""
@@ -73,10 +90,16 @@ class _HookedProbe:
         self._listener = listener
         self._handles: list[Any] = []
 
-    def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def watch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rates: Sequence[float] | None = None,
+    ) -> None:
         """See `Probe.watch`. Wrappers around either are looked through."""
         if self._handles:
             raise RuntimeError("a probe watches one training; make a new one for another")
+        self._rates = rates
         inner = _unwrapped_model(model)
         # Hooks on a compiled model's inside would be compiled along; on its outside they are not.
         compiled = _compiled(model)
@@ -89,13 +112,14 @@ class _HookedProbe:
         )
 
     def evaluated(self, scores: Scores) -> None:
-        """See `Probe.evaluated`.
-
-        The loss, and what follows from it, is left out: libraries average it in their own ways.
-        """
-        left_out = {"loss", *self._workload.loss_metrics}
-        metrics = {name: value for name, value in scores.metrics.items() if name not in left_out}
-        found = Evaluation(step=self.counts.steps, rows=scores.rows, metrics=metrics)
+        """See `Probe.evaluated`. Not every loop tells the loss, so it is kept apart."""
+        of_loss = {"loss", *self._workload.loss_metrics}
+        found = Evaluation(
+            step=self.counts.steps,
+            rows=scores.rows,
+            metrics={k: v for k, v in scores.metrics.items() if k not in of_loss},
+            loss_metrics={k: v for k, v in scores.metrics.items() if k in of_loss},
+        )
         self.counts.evaluations.append(found)
 
     def remedied(self, what: str) -> None:
@@ -106,6 +130,9 @@ class _HookedProbe:
     def saved(self, checkpoint: Path) -> None:
         """See `Probe.saved`."""
         self._listener.saved(checkpoint)
+
+    def logged(self, loss: float | Tensor) -> None:
+        """See `Probe.logged`. Ignored, unless values are recorded."""
 
     def close(self) -> None:
         """Take the hooks off again."""
@@ -163,12 +190,16 @@ class TraceProbe(_HookedProbe):
         writer: RecordWriter,
         listener: Listener,
         workload: Workload,
+        spec: RunSpec,
+        steps_expected: int,
         counts: Counts | None = None,
-        sketch: bool = False,
     ) -> None:
-        """`sketch`: also record a sketch of each parameter at each step."""
+        """`steps_expected`: updates that the recipe of `spec` asks for."""
         super().__init__(writer, listener, workload, counts)
-        self._sketches = Sketches() if sketch else None
+        self._sketches = Sketches() if spec.sketch else None
+        self._recipe, self._steps_expected = spec.recipe, steps_expected
+        self._circumstances = Circumstances(writer, self.counts, workload)
+        self._settled = False
         self._examples = Examples(workload.train_set)
         self._names: dict[Tensor, str] = {}
         self._parameters_of_forward: list[str] = []
@@ -183,7 +214,10 @@ class TraceProbe(_HookedProbe):
         self._names = {tensor: name for name, tensor in model.named_parameters()}
         self._buffers = dict(model.named_buffers())
         self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
+        self._model, self._optimizer = model, optimizer
+        self._handles += self._circumstances.attach(model, called is not model, self._names)
         if not self.counts.steps:  # else the record of the run that is resumed has them
+            self._circumstances.record_initial_weights()
             weights = self._record_tensors(0, optimizer)["weights"]
             self.counts.initial_weights = f"{weights:016x}"
         add = self._handles.append
@@ -197,19 +231,36 @@ class TraceProbe(_HookedProbe):
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
         if not torch.is_grad_enabled():
+            self._circumstances.pass_without_gradient(self._model.training)
             return
+        if not self._settled:
+            self._settle()
         given = {**dict(zip(self._parameters_of_forward, args, strict=False)), **kwargs}
         columns = self._workload.train_set.column_names
         batch = {name: given[name] for name in columns if isinstance(given.get(name), Tensor)}
         ids = self._examples.identify(batch)
         if "labels" not in batch:  # the loop keeps them, to compute the loss outside the model
             batch["labels"] = self._examples.labels_of(ids, batch).to(self._workload.device)
+        self._circumstances.before_forward(self._model, batch, first=not self._micro_batches)
         self._forward = {
             "sample_ids": ids,
             "batch_content": fingerprint.of_batch(batch),
             "rng": fingerprint.of_generators(self._workload.device),
             "labels": batch["labels"],
         }
+
+    def _settle(self) -> None:
+        """Read the settings while the loader of the first batch is alive."""
+        self._settled = True
+        self.counts.settings = live_settings(
+            self._model,
+            self._optimizer,
+            self._workload,
+            self._recipe,
+            self._steps_expected,
+            self._rates,
+        )
+        self._listener.settled(self.counts.settings)
 
     def _after_forward(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if self._forward is None or not torch.is_grad_enabled():
@@ -231,6 +282,7 @@ class TraceProbe(_HookedProbe):
             name = self._names[parameter]
             self._gradients[name] = fingerprint.of_tensor(parameter.grad)
             self._norms[name] = torch.linalg.vector_norm(parameter.grad)
+            self._circumstances.after_backward(parameter)
 
     def _read_gradients(self) -> None:
         found = {name: _whole(p.grad) for p, name in self._names.items() if p.grad is not None}
@@ -242,6 +294,9 @@ class TraceProbe(_HookedProbe):
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         self._learning_rates = list(dict.fromkeys(rates))
+        self._circumstances.before_step(
+            {n: _whole(p.grad) for p, n in self._names.items() if p.grad is not None}
+        )
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self.counts.steps += 1
@@ -263,8 +318,13 @@ class TraceProbe(_HookedProbe):
             grad_norm=norm,
             **self._record_tensors(step, optimizer),
         )
+        self._circumstances.after_step(step, self._norms)
         self._micro_batches, self._gradients, self._norms = [], {}, {}
         self._listener.after_step(step)
+
+    def logged(self, loss: float | Tensor) -> None:
+        """See `Probe.logged`."""
+        self._writer.add("logged", step=self.counts.steps, loss=float(loss))
 
     def _record_tensors(self, step: int, optimizer: torch.optim.Optimizer) -> dict[str, int]:
         """Write one row a parameter or buffer; return the digest of each column."""

@@ -15,8 +15,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from harness.runner import OnEvent, Run, label
+from harness.settings import differing_settings
 
 __all__ = ["bars"]
 
@@ -25,9 +27,29 @@ _MANY = 12  # runs; of more, only those under way have a bar, under one for all
 
 @contextmanager
 def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
-    """A listener for `run_all` that draws one bar a run on `console`."""
+    """A listener for `run_all` that draws one bar a run on `console`.
+
+    It also tells at once in what a run is set up otherwise than the first of its case, before time
+    is spent on either; a script that keeps its output gets that line too.
+    """
+    settings: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def compare_settings(number: int, event: dict[str, Any]) -> None:
+        spec = runs[number].spec
+        told = label(spec), event["settings"]
+        name, before = settings.setdefault(spec.case.name, told)
+        names = [each.name for each in differing_settings(before, told[1])]
+        if names:
+            text = f"{spec.case.name}: {told[0]} is set up otherwise than {name}: "
+            console.print(Text(text + ", ".join(names), style="yellow"))
+
     if not console.is_terminal:
-        yield lambda _number, _event: None
+
+        def quietly(number: int, event: dict[str, Any]) -> None:
+            if event["event"] == "settled":
+                compare_settings(number, event)
+
+        yield quietly
         return
     with Progress(
         TextColumn("{task.fields[case]} {task.description}"),
@@ -55,7 +77,9 @@ def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
         def on_event(number: int, event: dict[str, Any]) -> None:
             task = tasks[number]
             name = event["event"]
-            if name == "building":
+            if name == "settled":
+                compare_settings(number, event)
+            elif name == "building":
                 progress.start_task(task)
                 progress.update(task, state="building", visible=True)
             elif name == "step":

@@ -47,8 +47,8 @@ def gather(folder: Path, world_size: int) -> None:
     writer = RecordWriter(folder)
     first = records[0]
     for name in first.header.traces:
-        if name in ("micro_batches", "modules"):
-            writer.add_table(name, _numbered_through(name, records))
+        if name in ("micro_batches", "circumstances", "modules"):
+            writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
         else:
             writer.add_table(name, first.trace(name))
     for rank, record in enumerate(records[1:], start=1):
@@ -98,11 +98,10 @@ def _repeated(records: Sequence[RunRecord]) -> int:
     return int(seen.shape[1] - np.unique(seen, axis=1).shape[1])
 
 
-def _numbered_through(name: str, records: Sequence[RunRecord]) -> pa.Table:
-    """A trace by micro-batches of all processes, numbered through by micro-batch, then rank."""
-    count, tables = len(records), []
-    for rank, record in enumerate(records):
-        table = record.trace(name)
+def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
+    """Those of all processes, numbered through by micro-batch, then rank."""
+    count, tables = len(own_tables), []
+    for rank, table in enumerate(own_tables):
         own = as_numpy(table["micro_batch"]).astype(np.int32)
         through = pa.array((own - 1) * count + rank + 1, pa.int32())
         place = table.column_names.index("micro_batch")

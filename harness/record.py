@@ -16,6 +16,10 @@ Traces, one row each:
 - `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
   sums of its elements with random signs, see `sketch.py`.
 - `timings`: seconds of each step, in a timing run only.
+- `circumstances`, `norms`, `logged`: evidence for why two runs differ, never compared bit for bit:
+  of each micro-batch how it was made and run; of each parameter and step the 2-norms of the raw
+  gradient and of the one that the update was given, at step 0 of the weight; and of each step the
+  loss that the loop showed its user, where it told.
 - `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
   as another row; `number` counts them in the order in which they ended. What it took and gave
   (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
@@ -55,6 +59,7 @@ __all__ = [
     "Counts",
     "Evaluation",
     "Header",
+    "Observation",
     "RecordWriter",
     "RunRecord",
     "TraceFile",
@@ -107,6 +112,28 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("sketch", pa.list_(pa.float64())),
         ]
     ),
+    "circumstances": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("micro_batch", pa.int32()),
+            ("training", pa.bool_()),
+            ("shape", pa.list_(pa.int32())),
+            ("labels", pa.int64()),
+            ("targets", pa.int64()),
+            ("passes_before", pa.int32()),
+            ("compute_dtype", pa.dictionary(pa.int8(), pa.string())),
+        ]
+    ),
+    "norms": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("tensor", pa.dictionary(pa.int16(), pa.string())),
+            ("weight", pa.float32()),
+            ("gradient", pa.float32()),
+            ("applied", pa.float32()),
+        ]
+    ),
+    "logged": pa.schema([("step", pa.int32()), ("loss", pa.float64())]),
     "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
     "modules": pa.schema(
         [
@@ -159,6 +186,15 @@ class Evaluation(_Stored):
     step: int
     rows: int
     metrics: dict[str, float]
+    loss_metrics: dict[str, float] = {}
+    """The mean loss, and what follows from it, where the loop told them."""
+
+
+class Observation(_Stored):
+    """Something that was seen at a step, and a number that belongs to it."""
+
+    step: int
+    value: float | None = None
 
 
 class Counts(BaseModel):
@@ -174,6 +210,11 @@ class Counts(BaseModel):
     evaluations: list[Evaluation] = []
     remedies: list[str] = []
     """What the loop did to work around faults of its framework."""
+    observed: dict[str, list[Observation]] = {}
+    """Doings outside backward pass and update that explain a difference, each at its first steps;
+    see `circumstances.py`."""
+    settings: dict[str, Any] = {}
+    """How the training was set up, before its first step; see `live_settings.py`."""
 
 
 class Header(_Stored):
@@ -213,6 +254,10 @@ class Header(_Stored):
     warnings: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     """What the loop did to work around faults of its framework."""
+    observed: dict[str, tuple[Observation, ...]] = {}
+    """As in `Counts`."""
+    settings: dict[str, Any] = {}
+    """As in `Counts`."""
     error: str | None = None
     """Why it failed, in a line."""
     traceback: str | None = None
@@ -366,6 +411,21 @@ class RunRecord:
     def tensors(self) -> pa.Table:
         """The `tensors` trace."""
         return self.trace("tensors")
+
+    @cached_property
+    def circumstances(self) -> pa.Table:
+        """The `circumstances` trace."""
+        return self.trace("circumstances")
+
+    @cached_property
+    def norms(self) -> pa.Table:
+        """The `norms` trace."""
+        return self.trace("norms")
+
+    @cached_property
+    def logged(self) -> pa.Table:
+        """The `logged` trace."""
+        return self.trace("logged")
 
     @cached_property
     def dissent(self) -> pa.Table:

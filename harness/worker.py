@@ -173,9 +173,9 @@ def _train_here(
         listener = _Listener(parent, expected, spec.stop_after, interruption, saving)
         probe: TraceProbe | TimingProbe
         if spec.dig_at is not None:
-            probe = ModuleProbe(writer, listener, workload, counts, spec.sketch, spec.dig_at)
+            probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
         elif spec.observe == "trace":
-            probe = TraceProbe(writer, listener, workload, counts, spec.sketch)
+            probe = TraceProbe(writer, listener, workload, spec, expected, counts)
         else:
             probe = TimingProbe(writer, listener, workload, counts)
         if spec.perturbation is not None:
@@ -305,6 +305,10 @@ class _Listener(Listener):
         self._interruption.take()
         if step == self._stop_after:
             raise _Enough
+
+    def settled(self, settings: dict[str, Any]) -> None:
+        """Tell the parent, which may have another run to hold this one against."""
+        self._parent.tell("settled", settings=settings)
 
     def saved(self, checkpoint: Path) -> None:
         """See `_Saving.saved`."""

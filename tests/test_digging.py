@@ -278,7 +278,10 @@ def test_another_number_of_processes_has_nothing_to_dig(tmp_path: Path) -> None:
     first = pair.first_divergence
     assert first is not None
     pair = pair.model_copy(
-        update={"first_divergence": first.model_copy(update={"stage": "loss", "step": 1})}
+        update={
+            "first_divergence": first.model_copy(update={"stage": "loss", "step": 1}),
+            "stages": (),
+        }
     )
     (found,) = dug([pair], lambda _pair: (one, two), tmp_path / "dug", 2, QUIET)
     assert found.dig is not None

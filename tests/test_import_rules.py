@@ -12,10 +12,12 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
+    "harness.circumstances",
     "harness.devices",
     "harness.environment",
     "harness.fingerprint",
     "harness.hub",
+    "harness.live_settings",
     "harness.loops",
     "harness.metric_modules",
     "harness.adaptation",
@@ -62,8 +64,8 @@ FLOORS = (
         "harness.synthetic",
         "harness.workload",
     ),
+    ("harness.adaptation", "harness.circumstances", "harness.live_settings"),
     (
-        "harness.adaptation",
         "harness.module_probe",
         "harness.module_values",
         "harness.module_watch",
@@ -71,9 +73,15 @@ FLOORS = (
         "harness.probe",
     ),
     ("harness.loops", "harness.workloads"),
-    ("harness.alignment", "harness.course", "harness.soundness"),
+    (
+        "harness.alignment",
+        "harness.course",
+        "harness.detail",
+        "harness.settings",
+        "harness.soundness",
+    ),
     ("harness.divergence",),
-    ("harness.dig",),
+    ("harness.diagnose", "harness.dig"),
     ("harness.compare", "harness.drift"),
     ("harness.envelope",),
     ("harness.noise_rung",),
@@ -81,7 +89,6 @@ FLOORS = (
     (
         "harness.across_devices",
         "harness.baseline",
-        "harness.diagnose",
         "harness.digging",
         "harness.progress",
         "harness.publishing",

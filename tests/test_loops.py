@@ -92,6 +92,7 @@ def test_matched_loops_are_identical(steps: int, recipe: dict[str, Any], tmp_pat
     for candidate in LOOPS[1:]:
         found = comparison(records, "plain", candidate)
         assert ("identical", steps, ()) == (found.outcome, found.steps, found.doubts), found
+        assert () == found.settings  # nor does preflight see what does not differ
 
 
 def test_a_collator_that_draws_parts_who_fetches_ahead(tmp_path: Path) -> None:

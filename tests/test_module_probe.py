@@ -49,10 +49,10 @@ def trained(folder: Path, dig_at: int | None, model: nn.Module) -> RunRecord:
     """Three steps of two micro-batches each; with an evaluation and a lost forward pass amid."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(folder)
-    arguments = (writer, Listener(), workload(model))
-    probe: TraceProbe = TraceProbe(*arguments)
-    if dig_at is not None:
-        probe = ModuleProbe(*arguments, counts=None, sketch=False, dig_at=dig_at)
+    case = Case(name="probe", workload="paraphrase")
+    spec = RunSpec(case=case, loop="plain", recipe=Recipe(), dig_at=dig_at)
+    kind = TraceProbe if dig_at is None else ModuleProbe
+    probe = kind(writer, Listener(), workload(model), spec, steps_expected=3)
     torch.manual_seed(5)
     probe.watch(model, optimizer)
     for step in range(3):
@@ -65,7 +65,6 @@ def trained(folder: Path, dig_at: int | None, model: nn.Module) -> RunRecord:
         optimizer.zero_grad()
     probe.close()
     assert not model._forward_hooks
-    spec = RunSpec(case=Case(name="probe", workload="paraphrase"), loop="plain", recipe=Recipe())
     writer.close(
         Header(schema_version=SCHEMA_VERSION, spec=spec, status="completed", environment={})
     )

@@ -51,6 +51,8 @@ def workload(model: nn.Module, world_size: int = 1) -> Workload:
         loss=nn.functional.cross_entropy,
         device=torch.device("cpu"),
         world_size=world_size,
+        collate=torch.utils.data.default_collate,
+        targets=lambda labels: labels,
     )
     return cast(Workload, part)
 
@@ -101,9 +103,10 @@ class Watched:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
         self.writer = RecordWriter(folder)
         self.told = Told()
-        self.probe = TraceProbe(
-            self.writer, self.told, workload(self.model, world_size), sketch=sketch
-        )
+        case = Case(name="probe", workload="paraphrase")
+        self.spec = RunSpec(case=case, loop="plain", recipe=Recipe(), sketch=sketch)
+        given = workload(self.model, world_size)
+        self.probe = TraceProbe(self.writer, self.told, given, self.spec, steps_expected=8)
         self.probe.watch(self.model, self.optimizer)
 
     def backward(self, *rows: int, **changed: Any) -> None:
@@ -117,11 +120,16 @@ class Watched:
 
     def record(self) -> RunRecord:
         """What was recorded."""
-        case = Case(name="probe", workload="paraphrase")
-        spec = RunSpec(case=case, loop="plain", recipe=Recipe())
         self.probe.close()
         self.writer.close(
-            Header(schema_version=SCHEMA_VERSION, spec=spec, status="completed", environment={})
+            Header(
+                schema_version=SCHEMA_VERSION,
+                spec=self.spec,
+                status="completed",
+                environment={},
+                settings=self.probe.counts.settings,
+                observed=self.probe.counts.observed,
+            )
         )
         return RunRecord(self.writer.folder)
 

@@ -1,6 +1,7 @@
 """The Accelerate loop, in the manner of its documentation and of the course."""
 
 import math
+from typing import Any
 
 import torch
 from accelerate import Accelerator, skip_first_batches
@@ -99,6 +100,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         lr_scheduler.load_state_dict(resumed["lr_scheduler"])
         step = resumed["step"]
     model.train()
+    shown: Any = 0.0
     for epoch in range(step // steps_per_epoch, num_epochs):
         batches, done = train_loader, 0
         epoch_start = generator_states()
@@ -127,6 +129,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                     left = len(train_loader) - number + number % accumulation
                     accelerator.gradient_accumulation_steps = min(accumulation, left)
                 accelerator.backward(loss)
+                shown += loss.detach() / accelerator.gradient_accumulation_steps
                 accelerator.gradient_accumulation_steps = accumulation
                 if accelerator.sync_gradients and recipe.max_grad_norm is not None:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
@@ -137,7 +140,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             if not accelerator.sync_gradients:
                 continue
 
-            step += 1
+            probe.logged(shown)
+            step, shown = step + 1, 0.0
             if recipe.eval_every == "epoch":
                 due = step % steps_per_epoch == 0 or step == num_steps
             else:

@@ -58,10 +58,14 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     steps_per_epoch = math.ceil(batches_per_epoch / recipe.gradient_accumulation_steps)
     num_steps = recipe.max_steps or recipe.num_epochs * steps_per_epoch
     num_epochs = math.ceil(num_steps / steps_per_epoch)
-    schedule_stride = workload.world_size if recipe.schedule_per_process else 1
+    stride = workload.world_size if recipe.schedule_per_process else 1
+    rates = [
+        recipe.learning_rate * schedule(recipe, step * stride, num_steps)
+        for step in range(num_steps)
+    ]
     saved = load_checkpoint(workload, model, optimizer, scaler)
     step, skipped = (saved["step"], saved["skipped"]) if saved else (0, 0)
-    probe.watch(called, optimizer)
+    probe.watch(called, optimizer, rates)
 
     model.train()
     for epoch in range(step // steps_per_epoch, num_epochs):
@@ -72,6 +76,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             saved = None
         for window in updates:
             num_labels = count_labels(window, workload) if recipe.loss_average == "model" else 0
+            shown: Any = 0.0
             for number, batch in enumerate(window, start=1):
                 batch = {name: tensor.to(workload.device) for name, tensor in batch.items()}
                 # Several processes average their gradients once an update, in its last backward.
@@ -85,13 +90,13 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                     elif recipe.loss_average == "model":  # a sum, which they are not to average
                         loss = loss * workload.world_size
                     scaler.scale(loss).backward()
+                shown += loss.detach()
 
             if recipe.max_grad_norm is not None:
                 scaler.unscale_(optimizer)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
             for group in optimizer.param_groups:
-                moved = (step - skipped) * schedule_stride
-                group["lr"] = recipe.learning_rate * schedule(recipe, moved, num_steps)
+                group["lr"] = rates[step - skipped]
             scale_before = scaler.get_scale()
             scaler.step(optimizer)
             scaler.update()
@@ -100,6 +105,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 # out by itself: Accelerate does not notice that, nor does the schedule here.
                 skipped += 1
             optimizer.zero_grad()
+            probe.logged(shown)
 
             step += 1
             if evaluation_is_due(recipe, step, steps_per_epoch, num_steps):

@@ -16,6 +16,7 @@ from harness.compare import Comparison
 from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
 from harness.report import over_seeds
+from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
 from harness.units import number
@@ -273,4 +274,6 @@ def sentence(comparison: Comparison) -> str:
         place += f" and {first.tensors_differing - 1} more"
     apart = f", {number(first.max_ulp)} ulp apart" if first.max_ulp is not None else ""
     told = f"; {words(comparison.noise)}" if comparison.noise is not None else ""
-    return f"{pair}: {comparison.outcome}, first at {where} in {place}{apart}{told}"
+    why = because(comparison) if comparison.outcome == "different" else ""
+    why = f"; {why}" if why else ""
+    return f"{pair}: {comparison.outcome}, first at {where} in {place}{apart}{told}{why}"

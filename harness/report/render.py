@@ -14,6 +14,7 @@ from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
 from harness.report import dig, noise
+from harness.report.causes import explanation, settings_rows
 from harness.report.model import Report, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
@@ -85,6 +86,8 @@ def _stages(comparison: Comparison) -> list[tuple[str, str]]:
         text = f"equal in all {stage.compared}"
         if stage.first is not None:
             text = f"differs in {stage.differing} of {stage.compared}, from step {stage.first.step}"
+            if stage.follows:
+                text += f"; may follow from {stage.follows}"
         rows.append((stage.stage, text))
     return rows
 
@@ -114,6 +117,8 @@ def render(report: Report, template: str) -> str:
         judged=judged,
         seed_lines=seed_lines,
         noise=noise,
+        settings_rows=settings_rows,
+        explanation=explanation,
         dig=dig,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],

@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.compare import Comparison
 from harness.metrics import metric
 from harness.report import dig, noise
+from harness.report.causes import explanation, settings_rows
 from harness.report.model import Report, RunSummary, remarks, summary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import conventions, headline, shown
@@ -56,6 +57,9 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(text, style="red"))
     for line in summary(report.comparisons):
         console.print(Text(line))
+    apart = [c for c in report.comparisons if c.outcome == "different" and not c.test]
+    for comparison in apart if len(apart) <= _FEW else ():
+        _print_causes(comparison, console)
     for comparison in report.comparisons:
         for line in seed_lines(comparison):
             text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
@@ -68,6 +72,15 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(text, style="yellow"))
     colour = _COLOURS.get(report.verdict, "yellow")
     console.print(f"[bold {colour}]{headline(report)}[/] ({report.verdict})")
+
+
+def _print_causes(comparison: Comparison, console: Console) -> None:
+    """What exactly differs first, each cause with its evidence and remedy, and the settings."""
+    pair = f"{comparison.candidate} against {comparison.reference}"
+    for line in explanation(comparison):
+        console.print(Text(f"{pair}. {line}", style="cyan"))
+    for name, one, two in settings_rows(comparison):
+        console.print(Text(f"{pair}. Setting {name}: {two} against {one}", style="dim"))
 
 
 def _runs(runs: Sequence[RunSummary]) -> Table:

@@ -1,5 +1,6 @@
 """The plain loop with one fault: at step 3 one weight of the second process moves by one ulp."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +17,12 @@ class Nudging:
     def __init__(self, probe: Probe, rank: int) -> None:
         self.probe, self.rank, self.steps = probe, rank, 0
 
-    def watch(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def watch(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rates: Sequence[float] | None = None,
+    ) -> None:
         """Watch what is watched."""
         weight = next(p for name, p in model.named_parameters() if name.endswith("classifier.bias"))
 
@@ -27,7 +33,11 @@ class Nudging:
                     weight[0] = torch.nextafter(weight[0], weight[0] + 1)
 
         optimizer.register_step_post_hook(nudge)
-        self.probe.watch(model, optimizer)
+        self.probe.watch(model, optimizer, rates)
+
+    def logged(self, loss: float | torch.Tensor) -> None:
+        """Pass it on."""
+        self.probe.logged(loss)
 
     def evaluated(self, scores: Scores) -> None:
         """Pass it on."""

@@ -78,7 +78,7 @@ def trained(folder: Path, **settings: object) -> RunRecord:
     with generators_restored():
         workload = build_workload(case, spec.recipe, torch.device("cpu"), folder)
         writer = RecordWriter(folder)
-        probe = TraceProbe(writer, Listener(), workload)
+        probe = TraceProbe(writer, Listener(), workload, spec, steps_expected=4)
         plain.train(workload, spec.recipe, probe)
         probe.close()
     writer.close(

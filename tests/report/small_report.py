@@ -3,9 +3,11 @@
 from typing import Any, Literal
 
 from harness.compare import Comparison, Finding, SeedOutcome
+from harness.diagnose.row import Cause
 from harness.divergence import Divergence, StageDifference
 from harness.noise import FieldNoise, Noise
 from harness.report.model import Report, RunSummary
+from harness.settings import SettingDifference
 
 AWKWARD = 'a|b <script>alert("x")</script> & *c*\nnext'
 """Text that must be escaped in a page, and must stay within one cell of a table."""
@@ -61,6 +63,15 @@ FIRST = Divergence(
     reference=0.5,
     candidate=0.5000001,
     max_ulp=2.0,
+    relative=2e-7,
+    detail="one factor, 3, explains the gradients of all 3 tensors",
+)
+CONFIG = Divergence(
+    step=0,
+    stage="config",
+    reference={"optimizer.weight_decay": 0.0},
+    candidate={"optimizer.weight_decay": 0.01},
+    detail="optimizer.weight_decay",
 )
 DIFFERENT = Comparison(
     case="tiny",
@@ -69,7 +80,40 @@ DIFFERENT = Comparison(
     outcome="different",
     steps=6,
     first_divergence=FIRST,
-    stages=(StageDifference(stage="gradients", compared=6, differing=4, first=FIRST),),
+    stages=(
+        StageDifference(stage="config", compared=30, differing=1, first=CONFIG),
+        StageDifference(stage="gradients", compared=6, differing=4, first=FIRST),
+        StageDifference(
+            stage="weights",
+            compared=6,
+            differing=3,
+            first=FIRST.model_copy(update={"stage": "weights"}),
+            follows="gradients",
+        ),
+    ),
+    settings=(
+        SettingDifference(
+            name="optimizer.weight_decay",
+            reference=0.0,
+            candidate={"0.0": ["a.bias", "b.bias", "c.bias"], "0.01": ["a.weight", AWKWARD]},
+        ),
+    ),
+    causes=(
+        Cause(
+            id="loss-not-divided",
+            title="the losses of a window are added up, not averaged",
+            evidence=f"gradients of {AWKWARD} differ by the factor 3",
+            remedy="divide each loss by the number of micro-batches in its window",
+            reference="t#1",
+        ),
+        Cause(
+            id="weight-decay-default",
+            title="torch's AdamW decays all weights by 0.01 unless told otherwise",
+            evidence="trainer decays two",
+            remedy="pass weight_decay explicitly",
+            explains_first=False,
+        ),
+    ),
     doubts=("trainer: loss is nan at step 5",),
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Cause, Comparison
+from harness.compare import Comparison
+from harness.diagnose.row import Cause
 from harness.errors import RecordError
 from harness.report.model import Report, remarks, sentence, verdict
 from tests.records import draft, spec, write_run_folder
@@ -152,7 +153,13 @@ def test_a_report_names_what_a_loop_did_otherwise(tmp_path: Path) -> None:
         (
             DIFFERENT,
             "trainer against plain: different, first at step 3, micro-batch 2"
-            " in gradients of classifier.bias and 2 more, 2 ulp apart",
+            " in gradients of classifier.bias and 2 more, 2 ulp apart"
+            "; cause: the losses of a window are added up, not averaged",
+        ),
+        (
+            DIFFERENT.model_copy(update={"causes": DIFFERENT.causes[1:]}),
+            "trainer against plain: different, first at step 3, micro-batch 2"
+            " in gradients of classifier.bias and 2 more, 2 ulp apart; cause unknown",
         ),
         (
             IDENTICAL.model_copy(update={"outcome": "inconclusive", "doubts": ("x is nan", "y")}),

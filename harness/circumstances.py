@@ -1,0 +1,153 @@
+"""Observes what surrounds a training's values: evidence for why two runs differ, not that they do.
+
+Nothing here is compared bit for bit. Norms tell a factor from a mere other value; the shape of a
+batch tells padding from other rows; what was done to gradients or weights outside backward pass and
+update tells who did it. As the probe that it helps, it changes nothing and draws no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from harness.record import Counts, Observation, RecordWriter
+from harness.workload import IGNORED, Workload
+
+__all__ = ["Circumstances"]
+
+_KEPT = 4  # observations of one kind that are kept; the first ones say where it began
+
+
+class Circumstances:
+    """Writes the traces `circumstances` and `norms`, and notes what no loop should do."""
+
+    def __init__(self, writer: RecordWriter, counts: Counts, workload: Workload) -> None:
+        self._writer, self._counts, self._workload = writer, counts, workload
+        self._passes_without_gradient = 0
+        self._compute_dtype = ""
+        self._rows: list[dict[str, Any]] = []
+        self._after_update: tuple[Tensor, int] | None = None
+        self._after_backward: int | None = None
+        self._weight_versions: int | None = None
+        self._applied: dict[str, Tensor] = {}
+
+    def attach(self, model: nn.Module, compiled: bool, names: Mapping[Tensor, str]) -> list[Any]:
+        """Begin; return the handles of hooks. Inside a compiled model there are none."""
+        self._names = names
+        trained = [p for p in names if p.requires_grad and not isinstance(p, DTensor)]
+        self._sentinel = min(trained, key=Tensor.numel) if trained else None
+        linear = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+        if compiled or linear is None:
+            return []
+        return [linear.register_forward_hook(self._note_dtype)]
+
+    def record_initial_weights(self) -> None:
+        """One row a parameter, at step 0."""
+        for parameter, name in self._names.items():
+            weight = parameter.detach()
+            weight = weight.full_tensor() if isinstance(weight, DTensor) else weight
+            norm = float(torch.linalg.vector_norm(weight.float()))
+            self._writer.add("norms", step=0, tensor=name, weight=norm, gradient=None, applied=None)
+
+    def pass_without_gradient(self, training: bool) -> None:
+        """A forward pass of an evaluation begins."""
+        self._passes_without_gradient += 1
+        if training:
+            self._observe("evaluated_in_training_mode", self._counts.steps)
+
+    def before_forward(self, model: nn.Module, batch: Mapping[str, Tensor], first: bool) -> None:
+        """A forward pass of the training begins; `first`: the first one of its update."""
+        labels = batch["labels"]
+        shape = next(value.shape for name, value in batch.items() if name != "labels")
+        self._rows.append(
+            {
+                "training": model.training,
+                "shape": list(shape),
+                "labels": (labels != IGNORED).sum(),
+                "targets": (self._workload.targets(labels) != IGNORED).sum(),
+                "passes_before": self._passes_without_gradient,
+            }
+        )
+        self._passes_without_gradient = 0
+        step = self._counts.steps + 1
+        if not model.training:
+            self._observe("trained_in_evaluation_mode", step)
+        gradient = None if self._sentinel is None else self._sentinel.grad
+        if first:
+            self._look_back(step)
+            if gradient is not None and bool(gradient.any()):
+                self._observe("gradients_left_over", step, self._gradient_norm())
+        elif (
+            gradient is not None
+            and self._workload.world_size == 1
+            and self._after_backward not in (None, gradient._version)
+        ):
+            self._observe("gradients_changed_between_backwards", step, self._gradient_norm())
+
+    def after_backward(self, parameter: Tensor) -> None:
+        """A gradient was accumulated."""
+        if parameter is self._sentinel and parameter.grad is not None:
+            self._after_backward = parameter.grad._version
+
+    def before_step(self, gradients: Mapping[str, Tensor]) -> None:
+        """An update is about to be made with these gradients."""
+        self._applied = {name: torch.linalg.vector_norm(g) for name, g in gradients.items()}
+
+    def after_step(self, step: int, norms: Mapping[str, Tensor]) -> None:
+        """The update is made; `norms`: of the raw gradients."""
+        for number, row in enumerate(self._rows, start=1):
+            counts = {name: int(row.pop(name)) for name in ("labels", "targets")}
+            dtype = self._compute_dtype
+            self._writer.add(
+                "circumstances",
+                step=step,
+                micro_batch=number,
+                compute_dtype=dtype,
+                **counts,
+                **row,
+            )
+        for name in dict.fromkeys([*norms, *self._applied]):
+            raw, applied = norms.get(name), self._applied.get(name)
+            self._writer.add(
+                "norms",
+                step=step,
+                tensor=name,
+                weight=None,
+                gradient=None if raw is None else float(raw),
+                applied=None if applied is None else float(applied),
+            )
+        self._rows, self._applied, self._after_backward = [], {}, None
+        gradient = None if self._sentinel is None else self._sentinel.grad
+        self._after_update = None if gradient is None else (gradient, gradient._version)
+        if self._workload.world_size == 1:
+            self._weight_versions = sum(parameter._version for parameter in self._names)
+
+    def _look_back(self, step: int) -> None:
+        """Whether somebody changed gradients or weights since the last update."""
+        if self._after_update is not None:
+            gradient, version = self._after_update
+            if gradient._version != version and bool(gradient.any()):
+                self._observe("gradients_changed_after_update", step - 1)
+            self._after_update = None
+        versions = sum(parameter._version for parameter in self._names)
+        if self._weight_versions not in (None, versions):
+            self._observe("weights_changed_outside_update", step - 1)
+        self._weight_versions = None
+
+    def _gradient_norm(self) -> float:
+        found = [p.grad for p in self._names if p.grad is not None]
+        norms = [torch.linalg.vector_norm(gradient) for gradient in found]
+        return float(torch.linalg.vector_norm(torch.stack(norms)))
+
+    def _observe(self, what: str, step: int, value: float | None = None) -> None:
+        kept = self._counts.observed.setdefault(what, [])
+        if len(kept) < _KEPT and (not kept or kept[-1].step != step):
+            kept.append(Observation(step=step, value=value))
+
+    def _note_dtype(self, module: nn.Module, args: Any, output: Any) -> None:
+        if torch.is_grad_enabled() and isinstance(output, Tensor):
+            self._compute_dtype = str(output.dtype).removeprefix("torch.")

@@ -1,0 +1,245 @@
+"""What the signatures of causes are asked about: two records, where they part, and how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from harness.detail import UNIFORM, factors, norms_at, one_factor
+from harness.divergence import Divergence, StageDifference
+from harness.ranks import rank_of
+from harness.record import RunRecord
+from harness.settings import SettingDifference, setting_differences
+
+__all__ = ["Facts", "Side"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs."""
+
+    record: RunRecord
+    label: str
+
+    def setting(self, name: str) -> Any:
+        """A setting before the first step; None where it is not known."""
+        return self.record.header.settings.get(name)
+
+    def observed(self, what: str) -> list[int]:
+        """The first steps at which something was seen; see `harness.circumstances`."""
+        return [seen.step for seen in self.record.header.observed.get(what, ())]
+
+    def values_observed(self, what: str) -> list[float]:
+        """The numbers that belong to those."""
+        seen = self.record.header.observed.get(what, ())
+        return [each.value for each in seen if each.value is not None]
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes that trained together."""
+        return self.record.spec.case.world_size
+
+    @cached_property
+    def batches(self) -> dict[int, list[tuple[int, int, list[int]]]]:
+        """By step, of each micro-batch in order: its rank, its number in it (from 1), its rows."""
+        table = self.record.micro_batches
+        found: dict[int, list[tuple[int, int, list[int]]]] = {}
+        columns = (table[name].to_pylist() for name in ("step", "micro_batch", "sample_ids"))
+        for step, through, rows in zip(*columns, strict=True):
+            rank, number = rank_of(through, self.world_size)
+            found.setdefault(step, []).append((rank, number, rows or []))
+        return found
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """All rows in the order of their training; with several processes round by round."""
+        return [row for step in self.batches.values() for _, _, ids in step for row in ids]
+
+    @cached_property
+    def rngs(self) -> dict[tuple[int, int, int], int]:
+        """Digest of the generators by step, rank and number of the micro-batch."""
+        table = self.record.micro_batches
+        columns = (table[name].to_pylist() for name in ("step", "micro_batch", "rng"))
+        return {
+            (step, *rank_of(through, self.world_size)): rng
+            for step, through, rng in zip(*columns, strict=True)
+        }
+
+    @cached_property
+    def rates(self) -> list[float]:
+        """The highest learning rate of each step."""
+        return [max(each or [], default=math.nan) for each in self._column("learning_rate")]
+
+    @cached_property
+    def grad_norms(self) -> list[float]:
+        """Total norm of the raw gradients at each step."""
+        return [math.nan if norm is None else norm for norm in self._column("grad_norm")]
+
+    def _column(self, name: str) -> list[Any]:
+        values: list[Any] = self.record.steps[name].to_pylist()
+        return values
+
+    def circumstance(self, step: int, column: str) -> list[Any]:
+        """A column of the circumstances of the micro-batches of one step."""
+        table = self.record.circumstances
+        pairs = zip(table["step"].to_pylist(), table[column].to_pylist(), strict=True)
+        return [value for at, value in pairs if at == step]
+
+    @property
+    def rows_in_set(self) -> int:
+        """Rows of the training set."""
+        header = self.record.header
+        return round(header.samples / header.epochs) if header.epochs else 0
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Micro-batches that make an epoch, of all processes together."""
+        recipe = self.record.spec.recipe
+        size = recipe.per_device_batch_size * self.world_size
+        rounds = self.rows_in_set // size if recipe.drop_last else -(-self.rows_in_set // size)
+        return rounds * self.world_size
+
+    def window(self, step: int) -> int:
+        """Micro-batches of one process in one step."""
+        return sum(rank == 0 for rank, _, _ in self.batches.get(step, ()))
+
+    @cached_property
+    def clip(self) -> float | None:
+        """The norm that this side's updates never exceed though raw gradients do, if any.
+
+        Told by the gradients that the updates were given: scaled alike in all tensors, to one norm
+        wherever the raw norm was above it, and left alone elsewhere.
+        """
+        limit, untouched = None, 0.0
+        for step in range(1, min(len(self.grad_norms), _ENOUGH) + 1):
+            raw = norms_at(self.record, step, "gradient")
+            applied = norms_at(self.record, step, "applied")
+            ratios = {name: applied.get(name, math.nan) / raw[name] for name in raw if raw[name]}
+            factor = one_factor(ratios)
+            if factor is None or factor > 1 + UNIFORM:
+                return None
+            if factor > 1 - 1e-5:
+                untouched = max(untouched, math.hypot(*raw.values()))
+                continue
+            total = math.hypot(*applied.values())
+            if limit is not None and not close(total, limit):
+                return None
+            limit = total
+        return None if limit is None or untouched > 1.001 * limit else limit
+
+    @cached_property
+    def initial_digests(self) -> dict[str, int]:
+        """Digests of the initial weights, by name."""
+        table = self.record.tensors
+        rows = table.filter(pc.equal(table["step"], 0))
+        return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
+
+    @property
+    def parameters_named(self) -> int:
+        """How many parameters and buffers the model has."""
+        return len(self.initial_digests)
+
+    def initial_norm(self, tensor: str) -> float | None:
+        """2-norm of an initial weight."""
+        return norms_at(self.record, 0, "weight").get(tensor)
+
+    def applied_norm(self, step: int) -> float | None:
+        """Total norm of the gradients that an update was given; None where it is not known."""
+        norms = norms_at(self.record, step, "applied")
+        return math.hypot(*norms.values()) if norms else None
+
+    @cached_property
+    def scales_gradients(self) -> bool:
+        """Whether an update was given other gradients than the backward pass left."""
+        for step in range(1, min(len(self.grad_norms), _ENOUGH) + 1):
+            raw = norms_at(self.record, step, "gradient")
+            applied = norms_at(self.record, step, "applied")
+            if any(abs(applied.get(n, 0.0) - norm) > 1e-5 * norm for n, norm in raw.items()):
+                return True
+        return False
+
+
+_ENOUGH = 32  # steps that show how a loop treats its gradients
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Both sides, and the stages at which they differ."""
+
+    reference: Side
+    candidate: Side
+    stages: Sequence[StageDifference]
+    first: Divergence | None
+    """The first divergence."""
+
+    @cached_property
+    def places(self) -> dict[str, Divergence]:
+        """Where each stage that differs first does."""
+        return {stage.stage: stage.first for stage in self.stages if stage.first is not None}
+
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """Stages whose difference follows from none before."""
+        return frozenset(s.stage for s in self.stages if s.first is not None and s.follows is None)
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Reference, candidate."""
+        return self.reference, self.candidate
+
+    @property
+    def pairs(self) -> Iterator[tuple[Side, Side]]:
+        """Each side with the other one: a fault may be on either."""
+        yield self.candidate, self.reference
+        yield self.reference, self.candidate
+
+    @cached_property
+    def settings(self) -> dict[str, SettingDifference]:
+        """Settings that differ, by name."""
+        headers = (side.record.header for side in self.sides)
+        return {setting.name: setting for setting in setting_differences(*headers)}
+
+    @cached_property
+    def initial_weights_apart(self) -> list[str]:
+        """Names of the parameters whose initial weights differ."""
+        one, two = (side.initial_digests for side in self.sides)
+        return [name for name in one if one[name] != two.get(name)]
+
+    @property
+    def parts_first_in(self) -> str:
+        """The stage of the first divergence; empty where there is none."""
+        return self.first.stage if self.first else ""
+
+    @property
+    def step(self) -> int:
+        """The step of the first divergence."""
+        return self.first.step if self.first else 0
+
+    @cached_property
+    def gradient_factor(self) -> float | None:
+        """Candidate over reference of all raw gradients at the first step where these differ."""
+        place = self.places.get("gradients")
+        if place is None:
+            return None
+        return one_factor(factors(self.reference.record, self.candidate.record, place.step))
+
+    @cached_property
+    def resumed_at(self) -> int | None:
+        """The checkpoint's step from which exactly one side last went on, before they parted."""
+        resumed = [side.record.header.resumed_from for side in self.sides]
+        if bool(resumed[0]) == bool(resumed[1]):
+            return None
+        return max((step for step in (*resumed[0], *resumed[1]) if step < self.step), default=None)
+
+
+def close(value: float, other: float, within: float = 1e-3) -> bool:
+    """Whether two numbers are the same but for what norms in single precision leave open."""
+    return bool(np.isfinite(value) and np.isfinite(other)) and abs(value - other) <= within * abs(
+        other
+    )

@@ -1,0 +1,48 @@
+"""An Accelerate loop with one fault: the scheduler is prepared, so each step moves it on by the
+number of processes, though its length was not computed for that."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
+from torch.utils.data import DataLoader
+from transformers import get_scheduler
+
+from harness.loops.plain import build_optimizer
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as Accelerate's documentation shows it."""
+    accelerator = Accelerator(
+        cpu=True,
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.seed),
+    )
+    loader = DataLoader(
+        workload.train_set,
+        batch_size=recipe.per_device_batch_size,
+        shuffle=True,
+        collate_fn=workload.collate,
+    )
+    model: torch.nn.Module = workload.model
+    optimizer = build_optimizer(model, recipe)
+    loader, model, optimizer = accelerator.prepare(loader, model, optimizer)
+    num_steps = recipe.num_epochs * len(loader) // recipe.gradient_accumulation_steps
+    scheduler = accelerator.prepare(
+        get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
+    )
+    probe.watch(model, optimizer)
+    model.train()
+    for epoch in range(recipe.num_epochs):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            with accelerator.accumulate(model):
+                accelerator.backward(model(**batch).loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+    return workload.model

@@ -1,0 +1,14 @@
+"""The stock Trainer with one fault: `max_grad_norm` is left at its default of 1."""
+
+import torch
+
+from harness.loops import trainer
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the trainer loop does but for that."""
+    changed = recipe.model_copy(update={"max_grad_norm": 1.0})
+    return trainer.train(workload, changed, probe)

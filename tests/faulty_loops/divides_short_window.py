@@ -1,0 +1,15 @@
+"""The plain loop with one fault: each loss is divided by the configured number of
+micro-batches, also where the epoch's last window has fewer."""
+
+import torch
+
+from harness.loops import plain
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does but for that."""
+    changed = recipe.model_copy(update={"loss_average": "configured"})
+    return plain.train(workload, changed, probe)

@@ -1,0 +1,14 @@
+"""The plain loop with one fault: an epoch's last, incomplete batch is left out."""
+
+import torch
+
+from harness.loops import plain
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does but for that."""
+    changed = recipe.model_copy(update={"drop_last": True})
+    return plain.train(workload, changed, probe)

@@ -1,0 +1,37 @@
+"""A loop on several processes with one fault: gradients are reduced in the first micro-batch of a
+window and not in the last."""
+
+import contextlib
+import math
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from harness.loops.plain import build_optimizer, epoch_loader, schedule, windows
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train on several processes, for two epochs."""
+    model = DistributedDataParallel(workload.model)
+    optimizer = build_optimizer(model, recipe)
+    k = recipe.gradient_accumulation_steps
+    num_steps = 2 * math.ceil(len(epoch_loader(workload, recipe, epoch=0)) / k)
+    probe.watch(model, optimizer)
+    step = 0
+    model.train()
+    for epoch in range(2):
+        for window in windows(epoch_loader(workload, recipe, epoch), recipe):
+            for number, batch in enumerate(window, start=1):
+                with model.no_sync() if number > 1 else contextlib.nullcontext():
+                    loss = model(**batch).loss / len(window)
+                    loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * schedule(recipe, step, num_steps)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+    return workload.model

@@ -1,0 +1,35 @@
+"""A plain loop with one fault: what is left of an epoch makes no update, and its gradients stay
+and are added to the first window of the next."""
+
+import math
+
+import torch
+
+from harness.loops.plain import build_optimizer, epoch_loader, schedule
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train by the recipe, for two epochs."""
+    model: torch.nn.Module = workload.model
+    optimizer = build_optimizer(model, recipe)
+    k = recipe.gradient_accumulation_steps
+    num_steps = 2 * math.ceil(len(epoch_loader(workload, recipe, epoch=0)) / k)
+    probe.watch(model, optimizer)
+    step = 0
+    model.train()
+    for epoch in range(2):
+        for number, batch in enumerate(epoch_loader(workload, recipe, epoch), start=1):
+            (model(**batch).loss / k).backward()
+            if number % k:
+                continue
+
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm or math.inf)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * schedule(recipe, step, num_steps)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+    return model

@@ -1,0 +1,14 @@
+"""The Accelerate loop with one fault: `use_seedable_sampler` is left at its default."""
+
+import torch
+
+from harness.loops import accelerated
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the accelerated loop does but for that."""
+    changed = recipe.model_copy(update={"sampler": "global"})
+    return accelerated.train(workload, changed, probe)
