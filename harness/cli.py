@@ -55,6 +55,14 @@ MarginOption = Annotated[
         "accuracy=0.02 or perplexity=5%; repeat.",
     ),
 ]
+DigOption = Annotated[
+    bool,
+    typer.Option(
+        "--dig",
+        help="Replay each pair that parts up to there, and name the first module that takes the "
+        "same and gives something else.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the results; default: a new one in reports/."),
@@ -281,6 +289,7 @@ def run_command(
             "completed stays, and what wrote a checkpoint (--set save_every=N) goes on from it.",
         ),
     ] = False,
+    dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
     """Train each case by each loop and compare all pairs, value by value, step by step.
@@ -308,6 +317,12 @@ def run_command(
         raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
     if margin and seeds is None:
         raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
+    if dig and nnodes > 1:
+        rule = "--dig replays on one node"
+        raise SpecError(rule, f"--nnodes {nnodes}", "compare the folder afterwards with --dig")
+    if dig and (seeds is not None or devices is not None):
+        rule = "--dig looks into pairs of runs, not of seeds or devices"
+        raise SpecError(rule, f"--{'seeds' if seeds else 'devices'}", "leave that out")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     node = this_node(nnodes, node_rank, master_addr, master_port, out, jobs)
@@ -347,7 +362,7 @@ def run_command(
         said = f"Node {node.rank} has done its part; node 0 writes the report to {out}"
         _console().print(said, soft_wrap=True, highlight=False)
         return 0
-    report, folder = run_cases(**asked, jobs=jobs, command=_command(), margins=margins)
+    report, folder = run_cases(**asked, jobs=jobs, command=_command(), margins=margins, dig=dig)
     return _show(report, folder)
 
 
@@ -364,11 +379,18 @@ def compare_command(
         ),
     ] = None,
     margin: MarginOption = None,
+    dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
-    """Compare two records, or two output folders pair by pair. Needs no torch."""
+    """Compare two records, or two output folders pair by pair. Needs no torch but to dig."""
     report, folder = compare_folders(
-        reference, candidate, out, _command(), margins_from(margin or ()), noise
+        reference,
+        candidate,
+        out,
+        _command(),
+        margins_from(margin or ()),
+        noise,
+        dig=Console(stderr=True) if dig else None,
     )
     return _show(report, folder)
 

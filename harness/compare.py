@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.diagnose.row import Cause
 from harness.diagnose.table import causes_of
+from harness.dig import Dig
 from harness.divergence import STAGES, Divergence, StageDifference, divergences
 from harness.errors import RecordError
 from harness.metrics import metric
@@ -96,6 +97,8 @@ class Comparison(_Result):
     """Of a comparison over several seeds, how the metrics are judged."""
     noise: Noise | None = None
     """The two against the noise of the reference, where that was asked for."""
+    dig: Dig | None = None
+    """What looking into the modules at the first divergence gave, where that was asked for."""
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
+from harness.digging import FindPair, dug
 from harness.errors import RecordError, RunFailed
 from harness.folders import Found, output_folder, records_in, short_names
 from harness.metrics import Margin
@@ -43,6 +45,7 @@ def run_cases(
     launcher_config: Path | None = None,
     margins: Mapping[str, Margin] | None = None,
     node: Node | None = None,
+    dig: bool = False,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
@@ -50,6 +53,8 @@ def run_cases(
     asks for noise, the first loop also runs perturbed, and pairs are judged against that. Where a
     case is to be resumed, each loop also runs so, and is compared with itself uninterrupted. Cases
     that are seeds of one are compared as one, within `margins` where those are given.
+
+    With `dig`, pairs that part are replayed up to there and compared module by module.
 
     `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
     `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
@@ -71,7 +76,38 @@ def run_cases(
             if any((run.folder / HEADER).is_file() for run in runs):
                 _report_runs(runs, folder, command, margins or {})
             raise
-        return _report_runs(runs, folder, command, margins or {}), folder
+        report = _report_runs(runs, folder, command, margins or {})
+        if dig:
+            records = {(r.case, r.loop): RunRecord(folder / r.record) for r in report.runs}
+            find = partial(_both, records)
+            report = _with_dig(report, find, folder, jobs, console, timeout_s)
+        return report, folder
+
+
+def _both(
+    records: Mapping[tuple[str, str], RunRecord], pair: Comparison
+) -> tuple[RunRecord, RunRecord] | None:
+    """The records of a pair, out of those by case and label; None where one is not there."""
+    found = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
+    return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+
+def _with_dig(
+    report: Report,
+    find: FindPair,
+    folder: Path,
+    jobs: int | None,
+    console: Console,
+    timeout_s: float = TIMEOUT_S,
+) -> Report:
+    """The report, written anew, with what looking into modules gave for each pair.
+
+    On KeyboardInterrupt the report stays as it was, as do the replays that were complete.
+    """
+    pairs = dug(report.comparisons, find, folder / RECORDS, jobs, console, timeout_s)
+    whole = report.model_copy(update={"comparisons": tuple(pairs)})
+    write(whole, folder)
+    return whole
 
 
 def _report_runs(
@@ -138,8 +174,11 @@ def compare_folders(
     command: Sequence[str],
     margins: Mapping[str, Margin] | None = None,
     noise: Path | None = None,
+    dig: Console | None = None,
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
+
+    `dig`: replay pairs that part up to there, with progress on it, and compare their modules.
 
     `noise`: the output folder of a run with draws, against which pairs of its cases are judged.
     Raises `SpecError` or `RecordError` where a path holds neither.
@@ -156,6 +195,13 @@ def compare_folders(
         ]
         report = Report.of(records, comparisons, folder, command)
         write(report, folder)
+        if dig is not None:
+            found = {(r.spec.case.name, name): r for name, r in records}
+            find: FindPair = partial(_both, found)
+            if len(left) == len(right) == 1:  # which are called by other names
+                (one,), (two,) = left.values(), right.values()
+                find = lambda _pair: (one, two)  # noqa: E731  # a name would say no more
+            report = _with_dig(report, find, folder, None, dig)
     return report, folder
 
 

@@ -33,6 +33,7 @@ from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.devices import absence
 from harness.errors import LoopUnavailable, SpecError
+from harness.module_probe import ModuleProbe
 from harness.perturbation import perturb
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.processes import Place, joined
@@ -176,7 +177,9 @@ def _train_here(
         saving = _Saving(spec, checkpoints, writer, counts, place, seal)
         listener = _Listener(parent, expected, spec.stop_after, interruption, saving)
         probe: TraceProbe | TimingProbe
-        if spec.observe == "trace":
+        if spec.dig_at is not None:
+            probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
+        elif spec.observe == "trace":
             probe = TraceProbe(writer, listener, workload, spec, expected, counts)
         else:
             probe = TimingProbe(writer, listener, workload, counts)

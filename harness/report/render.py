@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report import explained, noise
+from harness.report import dig, explained, noise
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -120,6 +120,7 @@ def render(report: Report, template: str) -> str:
         settings_rows=settings_rows,
         reasons=reasons,
         explained=explained,
+        dig=dig,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),

@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
 from harness.metrics import metric
-from harness.report import explained, noise
+from harness.report import dig, explained, noise
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, RunSummary, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -71,6 +71,9 @@ def print_report(report: Report, console: Console) -> None:
         for line in seed_lines(comparison):
             text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
             console.print(Text(text + line))
+        if comparison.dig is not None:
+            pair = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
+            console.print(Text(pair + dig.sentence(comparison.dig)))
         for doubt in comparison.doubts:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))
