@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict
 from harness.diagnose.row import Cause
 from harness.diagnose.table import causes_of
 from harness.dig import Dig
-from harness.divergence import STAGES, Divergence, StageDifference, divergences
+from harness.divergence import divergences
 from harness.errors import RecordError
 from harness.metrics import metric
 from harness.noise import Noise
 from harness.record import RunRecord
 from harness.settings import SettingDifference, setting_differences
 from harness.soundness import disorder, doubts_about
+from harness.stages import STAGES, Divergence, StageDifference
 
 __all__ = ["Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.divergence import Divergence
 from harness.ranks import rank_of
 from harness.record import RunRecord
+from harness.stages import Divergence
 
 __all__ = ["Dig", "ModuleDifference", "dig", "nothing_to_dig"]
 

@@ -18,12 +18,12 @@ from rich.console import Console
 from harness import catalogue
 from harness.compare import Comparison, compare
 from harness.dig import Dig, dig, nothing_to_dig
-from harness.divergence import Divergence
 from harness.errors import RecordError, SpecError
 from harness.progress import bars
 from harness.record import RunRecord
 from harness.resume import FOLDER
 from harness.runner import TIMEOUT_S, Run, label, run_all
+from harness.stages import Divergence
 
 __all__ = ["FindPair", "dug"]
 

@@ -12,7 +12,6 @@ from harness import catalogue
 from harness.compare import Comparison, compare
 from harness.diagnose.explanation import Explanation
 from harness.diagnose.gap import first_of_values
-from harness.divergence import STAGES, Divergence
 from harness.errors import RecordError, SpecError
 from harness.folders import output_folder, records_in, short_names
 from harness.inquiry import Inquiry
@@ -25,6 +24,7 @@ from harness.report.render import write
 from harness.rounds import differing
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.spec import Case, Conventions
+from harness.stages import STAGES, Divergence
 
 __all__ = ["explain_case", "explain_folders", "majority"]
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from harness.diagnose.attribution import Search, Subset
 from harness.diagnose.explanation import Contribution, Cost, Explanation, Gap
 from harness.diagnose.gap import first_of_values, gap
-from harness.divergence import STAGES, Divergence
 from harness.errors import SpecError
 from harness.record import RunRecord
 from harness.replays import BudgetSpent, Replay, Replays, Stretch
 from harness.rounds import Round, differing, promised, stretch_from
+from harness.stages import STAGES, Divergence
 
 __all__ = ["Inquiry"]
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from harness.diagnose.attribution import Subset
 from harness.diagnose.gap import first_of_values
-from harness.divergence import Divergence
 from harness.errors import RecordError
 from harness.record import RunRecord
 from harness.resume import FOLDER, Checkpoints
 from harness.runner import Run
 from harness.spec import Recipe, RunSpec, build
+from harness.stages import Divergence
 
 __all__ = ["SWITCHABLE", "BudgetSpent", "Replay", "Replays", "Stretch"]
 

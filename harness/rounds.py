@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.diagnose.attribution import Subset
-from harness.divergence import Divergence
 from harness.replays import SWITCHABLE, Stretch
 from harness.spec import Recipe, RunSpec
+from harness.stages import Divergence
 
 __all__ = ["WINDOW", "Round", "differing", "promised", "stretch_from"]
 

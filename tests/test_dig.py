@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.dig import Dig, ModuleDifference, dig, nothing_to_dig
-from harness.divergence import STAGES, Divergence
+from harness.stages import STAGES, Divergence
 from tests.records import Row, draft, fake_digest
 
 # The calls of a model of two layers in the order in which they end: module, what it is.

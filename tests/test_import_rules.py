@@ -42,6 +42,7 @@ STARRED = (
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
     ("harness.columns", "harness.errors", "harness.units", "harness.version"),
+    ("harness.stages",),
     ("harness.spec",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
@@ -81,6 +82,7 @@ FLOORS = (
         "harness.settings",
         "harness.soundness",
     ),
+    ("harness.batch_divergence", "harness.tensor_divergence"),
     ("harness.divergence",),
     ("harness.diagnose", "harness.dig"),
     ("harness.compare", "harness.drift"),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.divergence import Divergence
+from harness.stages import Divergence
 
 __all__ = ["Contribution", "Cost", "Explanation", "Gap"]
 

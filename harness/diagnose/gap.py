@@ -6,9 +6,10 @@ import numpy as np
 
 from harness.course import Course
 from harness.diagnose.explanation import Gap
-from harness.divergence import Divergence, divergences
+from harness.divergence import divergences
 from harness.errors import RecordError
 from harness.record import RunRecord
+from harness.stages import Divergence
 
 __all__ = ["first_of_values", "gap"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.compare import Comparison
-from harness.divergence import Divergence
+from harness.stages import Divergence
 from harness.units import number
 
 __all__ = ["because", "reasons", "setting_text", "settings_rows"]

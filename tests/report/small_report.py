@@ -5,10 +5,10 @@ from typing import Any, Literal
 from harness.compare import Comparison, Finding, SeedOutcome
 from harness.diagnose.explanation import Contribution, Cost, Explanation, Gap
 from harness.diagnose.row import Cause
-from harness.divergence import Divergence, StageDifference
 from harness.noise import FieldNoise, Noise
 from harness.report.model import Report, RunSummary
 from harness.settings import SettingDifference
+from harness.stages import Divergence, StageDifference
 
 AWKWARD = 'a|b <script>alert("x")</script> & *c*\nnext'
 """Text that must be escaped in a page, and must stay within one cell of a table."""

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.diagnose.explanation import Explanation, Gap
-from harness.divergence import Divergence
 from harness.report.explained import HEADINGS, lines, rows, sentence
 from harness.report.model import verdict
+from harness.stages import Divergence
 from tests.report.small_report import CODE, EXPLAINED
 
 ONE = EXPLAINED.contributions[:1]
