@@ -58,7 +58,7 @@ def dug(
                 runs[place] = _replay(record, place[1], folder, {r.folder for r in runs.values()})
     for run in runs.values():
         shutil.rmtree(run.folder, ignore_errors=True)  # of a dig that was stopped
-    with bars(list(runs.values()), console) as on_event:
+    with bars(list(runs.values()), console, experiments=True) as on_event:
         records = run_all(list(runs.values()), jobs, on_event, True, timeout_s)
     for run in runs.values():  # a run that is stopped keeps its checkpoints; nobody resumes this
         shutil.rmtree(run.folder / FOLDER, ignore_errors=True)

@@ -131,7 +131,7 @@ Make = Callable[..., list[RunRecord]]
 
 def _maker(jobs: int | None, console: Console, timeout_s: float) -> Make:
     def make(runs: Sequence[Run], keep_going: bool = True) -> list[RunRecord]:
-        with bars(runs, console) as on_event:
+        with bars(runs, console, experiments=True) as on_event:
             return run_all(runs, jobs, on_event, keep_going=keep_going, timeout_s=timeout_s)
 
     return make
