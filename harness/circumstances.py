@@ -110,8 +110,10 @@ class Circumstances:
                 **counts,
                 **row,
             )
-        for name in dict.fromkeys([*norms, *self._applied]):
+        for name in self._names.values():  # in the model's order
             raw, applied = norms.get(name), self._applied.get(name)
+            if raw is None and applied is None:
+                continue
             self._writer.add(
                 "norms",
                 step=step,
