@@ -97,12 +97,13 @@ def test_a_setting_is_no_value_unless_it_comes_before_all(
     setting: str, outcome: str, envelope: Envelope, tmp_path: Path
 ) -> None:
     """Another kernel is set up otherwise and may be rounding; weights of another type are not."""
-    records = []
+    records: list[RunRecord] = []
     for name, draw in (("one", None), ("two", 7)):
         run = noisy_draft(values(draw), name)
         run.header["settings"] = {setting: name}
         records.append(run.write(tmp_path / name))
-    after = with_noise(bitwise(*records), *records, envelope)
+    one, two = records
+    after = with_noise(bitwise(one, two), one, two, envelope)
     assert outcome == after.outcome
 
 
