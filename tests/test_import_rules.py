@@ -29,8 +29,10 @@ STARRED = (
     "harness.processes",
     "harness.seeding",
     "harness.sketch",
+    "harness.tensor_trace",
     "harness.synthetic.pair_reader",
     "harness.synthetic.pretrain",
+    "harness.watching",
     "harness.word_sums",
     "harness.worker",
     "harness.workload",
@@ -38,7 +40,7 @@ STARRED = (
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness.columns", "harness.errors", "harness.units", "harness.version"),
+    ("harness.columns", "harness.errors", "harness.reader", "harness.units", "harness.version"),
     ("harness.spec",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
@@ -49,6 +51,7 @@ FLOORS = (
         "harness.environment",
         "harness.fingerprint",
         "harness.hub",
+        "harness.levels",
         "harness.metric_modules",
         "harness.metrics",
         "harness.noise",
@@ -62,7 +65,13 @@ FLOORS = (
         "harness.synthetic",
         "harness.workload",
     ),
-    ("harness.adaptation", "harness.circumstances", "harness.live_settings"),
+    (
+        "harness.adaptation",
+        "harness.circumstances",
+        "harness.live_settings",
+        "harness.tensor_trace",
+        "harness.watching",
+    ),
     ("harness.pair_classification", "harness.probe"),
     ("harness.loops", "harness.workloads"),
     (
