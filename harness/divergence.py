@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from harness.alignment import AlignedTrace, Alignment
+from harness.alignment import Alignment
 from harness.columns import as_numpy
 from harness.detail import (
     factor_detail,
@@ -25,6 +25,7 @@ from harness.detail import (
     relative_distance,
     update_detail,
 )
+from harness.levels import not_recorded
 from harness.ranks import rank_of
 from harness.record import Evaluation, RunRecord
 from harness.settings import setting_differences, settings_compared
@@ -128,7 +129,7 @@ def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDiffere
         *_initial_weights(both),
         *(_micro_batches(both, sizes[0]) if sizes[0] == sizes[1] else _whole_steps(both)),
         *_digests(both),
-        *_scalars(both.steps),
+        *_scalars(both),
         *_step_count(both),
         *_evaluation(reference, candidate),
     ]
@@ -305,7 +306,8 @@ def _logged(both: Alignment) -> Divergence | None:
     move it by half a unit in the last place. Where the gradients differ too, the loss that was
     trained on is another one, and what is shown follows from it.
     """
-    apart = both.steps.differing("gradients")
+    known = "gradients" not in not_recorded(both.reference, both.candidate)
+    apart = both.steps.differing("gradients") if known else ()
     until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
     one, two = (
         dict(zip(side.logged["step"].to_pylist(), side.logged["loss"].to_pylist(), strict=True))
@@ -359,7 +361,10 @@ def _digests(both: Alignment) -> Iterator[StageDifference]:
     trace = both.steps
     if not len(trace):
         return
+    absent = not_recorded(both.reference, both.candidate)
     for stage, column in _TENSOR_COLUMN.items():
+        if stage in absent:
+            continue
         rows = {int(trace.steps[row]): int(row) for row in trace.differing(stage)}
         # A step's digest covers its tensors' digests, but a record may have been edited.
         tensors = _differing_tensors(both, column)
@@ -425,10 +430,14 @@ def _tensor_divergence(
     )
 
 
-def _scalars(trace: AlignedTrace) -> Iterator[StageDifference]:
+def _scalars(both: Alignment) -> Iterator[StageDifference]:
+    trace = both.steps
     if not len(trace):
         return
+    absent = not_recorded(both.reference, both.candidate)
     for stage in ("grad_norm", "learning_rate"):
+        if stage in absent:
+            continue
         rows = trace.differing(stage)
         first = None
         if len(rows):
