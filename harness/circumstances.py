@@ -135,8 +135,8 @@ class Circumstances:
                 self._applied.pop(name)
                 self._update_changes_gradients = True
         self._given = {}
-        names = list(dict.fromkeys([*norms, *self._applied]))
         raw, applied = _as_numbers(norms), _as_numbers(self._applied)
+        names = [name for name in self._names.values() if name in raw or name in applied]
         self._writer.add_rows(
             "norms",
             len(names),

@@ -18,8 +18,8 @@ from harness.diagnose.row import Cause
 from harness.diagnose.table import causes_of
 from harness.divergence import STAGES, Divergence, StageDifference, divergences
 from harness.errors import RecordError
-from harness.metrics import metric
 from harness.levels import not_recorded
+from harness.metrics import metric
 from harness.noise import Noise
 from harness.record import RunRecord
 from harness.settings import SettingDifference, setting_differences

@@ -29,7 +29,7 @@ class _Work:
     def do(self) -> None:
         try:
             self._do()
-        except BaseException as error:  # it is raised again where the work is waited for
+        except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
             self.error = error
         finally:
             self._over.release()
