@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.diagnose.row import Cause
 from harness.diagnose.table import causes_of
-from harness.divergence import STAGES, Divergence, StageDifference, divergences
+from harness.dig import Dig
+from harness.divergence import divergences
 from harness.errors import RecordError
 from harness.levels import not_recorded
 from harness.metrics import metric
@@ -25,6 +26,7 @@ from harness.record import RunRecord
 from harness.settings import SettingDifference, setting_differences
 from harness.soundness import disorder, doubts_about
 from harness.spec import DETAILS, Detail
+from harness.stages import STAGES, Divergence, StageDifference
 
 __all__ = ["Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
 
@@ -100,6 +102,8 @@ class Comparison(_Result):
     """Of a comparison over several seeds, how the metrics are judged."""
     noise: Noise | None = None
     """The two against the noise of the reference, where that was asked for."""
+    dig: Dig | None = None
+    """What looking into the modules at the first divergence gave, where that was asked for."""
     detail: Detail = "full"
     """How much was compared: the lower detail of the two records."""
     left_out: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ def gather(folder: Path, world_size: int) -> None:
     writer = RecordWriter(folder)
     first = records[0]
     for name in first.header.traces:
-        if name in ("micro_batches", "circumstances"):
+        if name in ("micro_batches", "circumstances", "modules"):
             writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
         else:
             writer.add_table(name, first.trace(name))
@@ -109,7 +109,8 @@ def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
         place = table.column_names.index("micro_batch")
         tables.append(table.set_column(place, "micro_batch", through))
     whole = pa.concat_tables(tables)
-    return whole.sort_by([("step", "ascending"), ("micro_batch", "ascending")])
+    keys = [key for key in ("step", "micro_batch", "number") if key in whole.column_names]
+    return whole.sort_by([(key, "ascending") for key in keys])
 
 
 def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:

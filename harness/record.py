@@ -21,6 +21,11 @@ Traces, one row each:
   of each micro-batch how it was made and run; of each parameter and step the 2-norms of the raw
   gradient and of the one that the update was given, at step 0 of the weight; and of each step the
   loss that the loop showed its user, where it told.
+- `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
+  as another row; `number` counts them in the order in which they ended. What it took and gave
+  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
+  with the 2-norm of each and a sketch of what it gave. Forward also: digests of the random
+  generators before it and of the parameters that are its own.
 - `dissent`: where several processes trained together, what one of them held otherwise than the
   first at the end of a step, with a null for what it held alike; empty where they agree.
 
@@ -131,6 +136,27 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "logged": pa.schema([("step", pa.int32()), ("loss", pa.float64())]),
     "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
+    "modules": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("micro_batch", pa.int32()),
+            ("number", pa.int32()),
+            ("direction", pa.string()),
+            ("module", pa.string()),
+            ("kind", pa.string()),
+            ("call", pa.int32()),
+            ("training", pa.bool_()),
+            ("rng", pa.uint64()),
+            ("parameters", pa.uint64()),
+            ("taken_names", pa.list_(pa.string())),
+            ("taken", pa.list_(pa.uint64())),
+            ("taken_norms", pa.list_(pa.float64())),
+            ("given_names", pa.list_(pa.string())),
+            ("given", pa.list_(pa.uint64())),
+            ("given_norms", pa.list_(pa.float64())),
+            ("sketches", pa.list_(pa.list_(pa.float64()))),
+        ]
+    ),
     "dissent": pa.schema(
         [
             ("step", pa.int32()),

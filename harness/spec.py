@@ -247,6 +247,12 @@ class RunSpec(_Frozen):
     checkpoint; None: the run is not interrupted."""
     stop_after: int | None = Field(None, ge=1)
     """The run ends after so many steps of its schedule, unevaluated: a replay of its beginning."""
+    start_from: str | None = None
+    """Folder of another run's checkpoints, from whose newest whole one this run goes on: a run of
+    the same loop, whose recipe may differ in what had not mattered until then. None: it starts at
+    its beginning."""
+    dig_at: int | None = Field(None, ge=1)
+    """The step at which the record also holds what each module takes and gives; None: at none."""
     arm: str | None = None
     """Which of the case's arms it follows; None: the case's own recipe."""
     sketch: bool = False

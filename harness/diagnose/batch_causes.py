@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from harness.batch_divergence import LOGGED
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
-from harness.divergence import LOGGED
 
 __all__ = ["ROWS"]
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from harness.detail import UNIFORM, factors, norms_at, one_factor
-from harness.divergence import Divergence, StageDifference
 from harness.ranks import rank_of
 from harness.record import RunRecord
 from harness.settings import SettingDifference, setting_differences
+from harness.stages import Divergence, StageDifference
 
 __all__ = ["Facts", "Side"]
 

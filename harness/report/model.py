@@ -13,9 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from harness.compare import Comparison
+from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
-from harness.report import over_seeds
+from harness.report import explained, over_seeds
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
@@ -27,6 +28,7 @@ __all__ = [
     "Report",
     "RunSummary",
     "Verdict",
+    "first_lines",
     "remarks",
     "sentence",
     "summary",
@@ -91,6 +93,10 @@ class Report(BaseModel):
     environment: dict[str, Any]
     """Of the first run; where others differ, their own records say so."""
     command: tuple[str, ...]
+    explanations: tuple[Explanation, ...] = ()
+    """Which fields make the difference of a pair, where that was asked for."""
+    odd_one_out: str = ""
+    """What a majority of three loops says, where that was asked for."""
     _folder: Path | None = PrivateAttr(None)
 
     @property
@@ -106,7 +112,8 @@ class Report(BaseModel):
 
     def __repr__(self) -> str:
         """What a reader wants to see first, in a few lines."""
-        return "\n".join([*summary(self.comparisons), f"verdict: {self.verdict}"])
+        lines = [*first_lines(self), f"verdict: {self.verdict}"]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """A cell of a notebook."""
@@ -144,11 +151,15 @@ class Report(BaseModel):
         comparisons: Sequence[Comparison],
         folder: Path,
         command: Sequence[str],
+        explanations: Sequence[Explanation] = (),
+        odd_one_out: str = "",
     ) -> Report:
         """A report for labelled records; their paths are kept relative to `folder`."""
         runs = tuple(_summary(label, record, folder) for label, record in records)
         return cls(
-            verdict=verdict([run.status for run in runs], comparisons),
+            verdict=verdict([run.status for run in runs], comparisons, explanations),
+            explanations=tuple(explanations),
+            odd_one_out=odd_one_out,
             comparisons=tuple(comparisons),
             runs=runs,
             recipes=_recipes(record.spec.case for _, record in records),
@@ -215,14 +226,20 @@ def remarks(run: RunSummary) -> list[str]:
     return lines
 
 
-def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
+def verdict(
+    statuses: Sequence[str],
+    comparisons: Sequence[Comparison],
+    explanations: Sequence[Explanation] = (),
+) -> Verdict:
     """The worst of all: a failure, then a difference, then not knowing; else equivalent.
 
-    What was not run is not known.
+    What was not run is not known. Where an explanation was asked for, it is what was to be known.
     """
     outcomes = [comparison.outcome for comparison in comparisons]
     if any(status not in ("completed", "stopped", "not run") for status in statuses):
         return "failed"
+    if any(found.outcome == "unfinished" for found in explanations):
+        return "no_verdict"
     if "different" in outcomes:
         return "different"
     if (
@@ -232,6 +249,13 @@ def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdi
     ):
         return "no_verdict"
     return "equivalent"
+
+
+def first_lines(report: Report) -> list[str]:
+    """What a report says first: why, where that was found out; else whether."""
+    found = [explained.sentence(one) for one in report.explanations]
+    odd = [report.odd_one_out] if report.odd_one_out else []
+    return [*odd, *(found or summary(report.comparisons))]
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
