@@ -19,10 +19,11 @@ import json
 import math
 import os
 import random
+import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,11 @@ class Bench:
         self._blocks += 1
         times, recipe = Times(), self.spec.recipe
         if name.startswith("bare"):
-            plain.train(self.workload, recipe, times)  # type: ignore[arg-type]  # saves nothing
+            plain.train(self.workload, recipe, times)
         elif name.startswith("Trainer"):
             with _logging(name.endswith("=1")):
                 workload = replace(self.workload, output_dir=self._folder())
-                trainer.train(workload, recipe, times)  # type: ignore[arg-type]  # saves nothing
+                trainer.train(workload, recipe, times)
         else:
             writer = RecordWriter(self._folder())
             probe: TimingProbe | TraceProbe
@@ -132,23 +133,20 @@ class Bench:
 
 
 @contextlib.contextmanager
-def _logging(each_step: bool) -> Any:
-    """The Trainer's arguments as it has them by itself, but for the logging."""
-    original = transformers.TrainingArguments.__post_init__
+def _logging(each_step: bool) -> Iterator[None]:
+    """The Trainer's arguments as the loop sets them, but for the logging."""
+    original = trainer.TrainingArguments
 
-    def post_init(arguments: Any) -> None:
-        original(arguments)
-        arguments.logging_strategy = transformers.trainer_utils.IntervalStrategy(
-            "steps" if each_step else "no"
-        )
-        arguments.logging_steps = 1
+    def arguments(**asked: Any) -> transformers.TrainingArguments:
+        strategy = "steps" if each_step else "no"
+        return original(**{**asked, "logging_strategy": strategy, "logging_steps": 1})
 
-    transformers.TrainingArguments.__post_init__ = post_init
+    trainer.TrainingArguments = arguments  # type: ignore[assignment, misc]  # for a block
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
     finally:
-        transformers.TrainingArguments.__post_init__ = original
+        trainer.TrainingArguments = original  # type: ignore[misc]  # as it was
 
 
 def ratio(blocks: list[float], bare: list[float]) -> tuple[float, float, float]:
@@ -159,10 +157,12 @@ def ratio(blocks: list[float], bare: list[float]) -> tuple[float, float, float]:
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
-def measure(bench: Bench, rounds: int, told: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    bench: Bench, arms: Sequence[Arm], rounds: int, told: Callable[[str], None]
+) -> dict[str, Any]:
     """What each arm took and its ratios, after a round that warms up."""
-    found: dict[str, list[tuple[float, float]]] = {arm.name: [] for arm in ARMS}
-    shuffled, draw = [arm.name for arm in ARMS], random.Random(0)
+    found: dict[str, list[tuple[float, float]]] = {arm.name: [] for arm in arms}
+    shuffled, draw = [arm.name for arm in arms], random.Random(0)
     for number in range(rounds + 1):
         draw.shuffle(shuffled)
         for name in shuffled:
@@ -171,7 +171,7 @@ def measure(bench: Bench, rounds: int, told: Callable[[str], None]) -> dict[str,
                 found[name].append(times)
         told(f"round {number} of {rounds}, load {os.getloadavg()[0]:.1f}")
     result = {}
-    for arm in ARMS:
+    for arm in arms:
         row: dict[str, Any] = {"against": arm.against, "limit": arm.limit}
         for place, clock in enumerate(("wall", "cpu")):
             own = [times[place] for times in found[arm.name]]
@@ -189,10 +189,13 @@ def _tell(line: str) -> None:
 
 def main() -> int:
     """Measure, tell and write; the exit code is 1 where a limit is passed for sure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]  # there is one
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mrpc-data", type=Path, required=True)
     parser.add_argument("--mrpc-model", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument(
+        "--arms", type=re.compile, default=re.compile(""), help="those whose names begin so"
+    )
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     folders = {"data": str(asked.mrpc_data.resolve()), "model": str(asked.mrpc_model.resolve())}
@@ -204,7 +207,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         workload = build_workload(case, spec.recipe, device, Path(scratch))
         bench = Bench(workload, spec, Path(scratch))
-        arms = measure(bench, asked.rounds, _tell)
+        chosen = [arm for arm in ARMS if asked.arms.match(arm.name)]
+        arms = measure(bench, chosen, asked.rounds, _tell)
     for name, row in arms.items():
         ratios = "  ".join(
             "{} {:.4f} [{:.4f}, {:.4f}]".format(clock, *row[f"{clock}_ratio"])

@@ -130,8 +130,8 @@ class Circumstances:
                 **counts,
                 **row,
             )
-        for name, (gradient, version) in self._given.items():
-            if gradient._version != version:  # what was read is neither the old nor the new one
+        for name, (given, version) in self._given.items():
+            if given._version != version:  # what was read is neither the old nor the new one
                 self._applied.pop(name)
                 self._update_changes_gradients = True
         self._given = {}

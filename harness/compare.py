@@ -158,8 +158,8 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     needed = set(_NEEDED)
     if reference.spec.case.world_size != candidate.spec.case.world_size:
         needed -= {"batch_content", "rng"}  # how a step is cut into batches differs by design
-    absent = not_recorded(reference, candidate)
-    needed -= set(absent)
+    left_out = not_recorded(reference, candidate)
+    needed -= set(left_out)
     lower, higher = sorted(
         (record.spec.detail for record, _ in both), key=lambda detail: DETAILS.index(detail)
     )
@@ -167,7 +167,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         only = next(label for record, label in both if record.spec.detail == lower)
         doubts.append(
             f"{only} was recorded at detail {lower}, the other side at {higher}, so not compared: "
-            f"{', '.join(absent)}; run both with --detail {higher}"
+            f"{', '.join(left_out)}; run both with --detail {higher}"
         )
     seen = {found.stage for found in stages}
     unseen = [stage for stage in _NEEDED if stage in needed - seen]
@@ -204,7 +204,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         doubts=tuple(bars + cuts + doubts),
         note=candidate.spec.case.note if outcome == "different" else "",
         detail=lower,
-        left_out=absent,
+        left_out=left_out,
     )
 
 

@@ -331,6 +331,8 @@ class RecordWriter:
 
     def add_rows(self, trace: str, count: int, **columns: Any) -> None:
         """Append `count` rows; each column of the schema is a list, or one value for all rows."""
+        if not count:
+            return
         held = self._held.get(trace) or self._begun(trace)
         for name, column in held.items():
             values = columns[name]

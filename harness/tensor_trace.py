@@ -66,7 +66,7 @@ class TensorTrace:
     def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Begin to watch the parameters and buffers of `model`."""
         self._optimizer = optimizer
-        self._names = {tensor: name for name, tensor in model.named_parameters()}
+        self._names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
         self._named = dict(model.named_parameters()) | dict(model.named_buffers())
 
     def record_initial(self) -> int:
@@ -105,7 +105,7 @@ class TensorTrace:
         assert gradient is not None
         read = partial(self._read_gradient, self._names[parameter], gradient)
         # Another hook of this kind, not ours, may change it as soon as this one returns.
-        hooks: Mapping[int, Any] = parameter._post_accumulate_grad_hooks  # type: ignore[attr-defined]  # untyped
+        hooks: Mapping[int, Any] = parameter._post_accumulate_grad_hooks
         if gradient.numel() < _LARGE or len(hooks) > 1:
             read()
         else:

@@ -410,13 +410,16 @@ def test_a_gradient_that_another_hook_changes_is_read_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two hooks on a gradient the probe's was first, and saw what autograd left."""
+
+    def zero(parameter: Tensor) -> None:
+        cast(Tensor, parameter.grad).zero_()
+
     monkeypatch.setattr(tensor_trace, "_LARGE", 0)
     digests = []
     for changed in (False, True):
         watched = Watched(tmp_path / str(changed))
-        if changed:
-            for parameter in watched.model.parameters():
-                parameter.register_post_accumulate_grad_hook(lambda p: p.grad.zero_())
+        for parameter in watched.model.parameters() if changed else ():
+            parameter.register_post_accumulate_grad_hook(zero)
         torch.manual_seed(2)
         watched.backward(2, 0)
         watched.step()
