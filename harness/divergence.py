@@ -6,7 +6,6 @@ Two numbers are the same when their bits are, so a NaN never hides behind `nan !
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from harness.alignment import Alignment
@@ -14,6 +13,7 @@ from harness.batch_divergence import micro_batches, whole_steps
 from harness.detail import (
     factor_detail,
     factors,
+    highest_rates,
     order_detail,
     rate_detail,
     relative_distance,
@@ -88,11 +88,8 @@ def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
     if stage.stage == "data_order":
         detail = order_detail(first.reference, first.candidate)
     elif stage.stage == "learning_rate":
-        rates = [
-            [max(each or [], default=math.nan) for each in side.steps["learning_rate"].to_pylist()]
-            for side in (both.reference, both.candidate)
-        ]
-        detail = rate_detail(rates[0], rates[1], step)
+        rates = highest_rates(both.reference), highest_rates(both.candidate)
+        detail = rate_detail(*rates, step)
     elif stage.stage == "gradients":
         ratios = factors(both.reference, both.candidate, step)
         detail = factor_detail(ratios, first.tensors_differing or 0)
