@@ -135,18 +135,22 @@ class Bench:
 @contextlib.contextmanager
 def _logging(each_step: bool) -> Iterator[None]:
     """The Trainer's arguments as the loop sets them, but for the logging."""
-    original = trainer.TrainingArguments
+    module: Any = trainer
+    original = module.TrainingArguments
 
     def arguments(**asked: Any) -> transformers.TrainingArguments:
         strategy = "steps" if each_step else "no"
-        return original(**{**asked, "logging_strategy": strategy, "logging_steps": 1})
+        made: transformers.TrainingArguments = original(
+            **{**asked, "logging_strategy": strategy, "logging_steps": 1}
+        )
+        return made
 
-    trainer.TrainingArguments = arguments  # type: ignore[assignment, misc]  # for a block
+    module.TrainingArguments = arguments
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
     finally:
-        trainer.TrainingArguments = original  # type: ignore[misc]  # as it was
+        module.TrainingArguments = original
 
 
 def ratio(blocks: list[float], bare: list[float]) -> tuple[float, float, float]:

@@ -109,14 +109,11 @@ def _logged(both: Alignment) -> Divergence | None:
     apart = both.steps.differing("gradients") if known else ()
     until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
     # What was told last of a step counts.
-    (steps, one), (others, two) = (
-        (as_numpy(side["step"])[::-1], as_numpy(side["loss"])[::-1]) for side in sides
-    )
-    steps, rows, other_rows = np.intersect1d(steps, others, return_indices=True)
-    one, two = one[rows], two[other_rows]
-    parts = np.bincount(
-        as_numpy(both.reference.micro_batches["step"]), minlength=steps.max(initial=0) + 1
-    )
+    told = [(as_numpy(side["step"])[::-1], as_numpy(side["loss"])[::-1]) for side in sides]
+    steps, *rows = np.intersect1d(told[0][0], told[1][0], return_indices=True)
+    one, two = (losses[of] for (_, losses), of in zip(told, rows, strict=True))
+    trained = as_numpy(both.reference.micro_batches["step"])
+    parts = np.bincount(trained, minlength=int(steps.max(initial=0)) + 1)
     slack = np.maximum(parts[steps], 1) * 2.0**-23
     with np.errstate(invalid="ignore"):
         near = np.abs(one - two) <= slack * np.maximum(np.abs(one), np.abs(two))
