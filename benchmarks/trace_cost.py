@@ -44,7 +44,7 @@ from harness.workload import Workload
 
 __all__ = ["ARMS", "Arm", "Bench", "ratio"]
 
-STEPS = 8  # in a block; the first of them is not counted
+STEPS = 6  # in a block; the first of them is not counted
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def ratio(blocks: list[float], bare: list[float]) -> tuple[float, float, float]:
 
 def measure(
     bench: Bench, arms: Sequence[Arm], rounds: int, told: Callable[[str], None]
-) -> dict[str, Any]:
-    """What each arm took and its ratios, after a round that warms up."""
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """What each arm took and its ratios so far: after a round that warms up, at least two more."""
     found: dict[str, list[tuple[float, float]]] = {arm.name: [] for arm in arms}
     shuffled, draw = [arm.name for arm in arms], random.Random(0)
     for number in range(rounds + 1):
@@ -174,6 +174,14 @@ def measure(
             if number:
                 found[name].append(times)
         told(f"round {number} of {rounds}, load {os.getloadavg()[0]:.1f}")
+        if number > 1:
+            yield _summary(arms, found)
+
+
+def _summary(
+    arms: Sequence[Arm], found: dict[str, list[tuple[float, float]]]
+) -> dict[str, dict[str, Any]]:
+    """Of each arm its limit, seconds of a step, and ratios, by wall and by CPU time."""
     result = {}
     for arm in arms:
         row: dict[str, Any] = {"against": arm.against, "limit": arm.limit}
@@ -191,12 +199,25 @@ def _tell(line: str) -> None:
     print(line, flush=True)  # noqa: T201  # a benchmark talks
 
 
+def _write(folder: Path, rounds: int, arms: dict[str, dict[str, Any]], device: Any) -> None:
+    """The result so far, so that a run that is stopped has one too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {
+        "steps": STEPS,
+        "rounds": rounds,
+        "cores": os.cpu_count(),
+        "environment": describe(device),
+        "arms": arms,
+    }
+    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main() -> int:
     """Measure, tell and write; the exit code is 1 where a limit is passed for sure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mrpc-data", type=Path, required=True)
     parser.add_argument("--mrpc-model", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=30, help="2 or more")
     parser.add_argument(
         "--arms", type=re.compile, default=re.compile(""), help="those whose names begin so"
     )
@@ -212,7 +233,9 @@ def main() -> int:
         workload = build_workload(case, spec.recipe, device, Path(scratch))
         bench = Bench(workload, spec, Path(scratch))
         chosen = [arm for arm in ARMS if asked.arms.match(arm.name)]
-        arms = measure(bench, chosen, asked.rounds, _tell)
+        for number, arms in enumerate(measure(bench, chosen, asked.rounds, _tell), start=2):
+            if asked.out is not None:
+                _write(asked.out, number, arms, device)
     for name, row in arms.items():
         ratios = "  ".join(
             "{} {:.4f} [{:.4f}, {:.4f}]".format(clock, *row[f"{clock}_ratio"])
@@ -220,16 +243,6 @@ def main() -> int:
             if f"{clock}_ratio" in row
         )
         _tell(f"{name:26s} {1000 * row['wall_step_s']:6.1f} ms  {ratios}")
-    if asked.out is not None:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        result = {
-            "steps": STEPS,
-            "rounds": asked.rounds,
-            "cores": os.cpu_count(),
-            "environment": describe(device),
-            "arms": arms,
-        }
-        (asked.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     passed = [
         row["limit"] is not None and row["wall_ratio"][1] > row["limit"] for row in arms.values()
     ]

@@ -105,9 +105,10 @@ def _logged(both: Alignment) -> Divergence | None:
     sides = both.reference.logged, both.candidate.logged
     if not all(len(side) for side in sides):
         return None
-    known = "gradients" not in not_recorded(both.reference, both.candidate)
-    apart = both.steps.differing("gradients") if known else ()
-    until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
+    until = math.inf
+    if "gradients" not in not_recorded(both.reference, both.candidate):
+        apart = both.steps.differing("gradients")
+        until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
     # What was told last of a step counts.
     told = [(as_numpy(side["step"])[::-1], as_numpy(side["loss"])[::-1]) for side in sides]
     steps, *rows = np.intersect1d(told[0][0], told[1][0], return_indices=True)
