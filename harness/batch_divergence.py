@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from harness.alignment import Alignment
 from harness.columns import as_numpy
+from harness.levels import not_recorded
 from harness.ranks import rank_of
 from harness.stages import Divergence, StageDifference, shown_value, ulp_distance
 
@@ -102,47 +102,55 @@ def _logged(both: Alignment) -> Divergence | None:
     move it by half a unit in the last place. Where the gradients differ too, the loss that was
     trained on is another one, and what is shown follows from it.
     """
-    apart = both.steps.differing("gradients")
-    until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
-    one, two = (
-        dict(zip(side.logged["step"].to_pylist(), side.logged["loss"].to_pylist(), strict=True))
-        for side in (both.reference, both.candidate)
+    sides = both.reference.logged, both.candidate.logged
+    if not all(len(side) for side in sides):
+        return None
+    until = math.inf
+    if "gradients" not in not_recorded(both.reference, both.candidate):
+        apart = both.steps.differing("gradients")
+        until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
+    # What was told last of a step counts.
+    told = [(as_numpy(side["step"])[::-1], as_numpy(side["loss"])[::-1]) for side in sides]
+    steps, *rows = np.intersect1d(told[0][0], told[1][0], return_indices=True)
+    one, two = (losses[of] for (_, losses), of in zip(told, rows, strict=True))
+    trained = as_numpy(both.reference.micro_batches["step"])
+    parts = np.bincount(trained, minlength=int(steps.max(initial=0)) + 1)
+    slack = np.maximum(parts[steps], 1) * 2.0**-23
+    with np.errstate(invalid="ignore"):
+        near = np.abs(one - two) <= slack * np.maximum(np.abs(one), np.abs(two))
+        near &= np.isfinite(one) & np.isfinite(two)
+    nan = np.isnan(one) & np.isnan(two)
+    found = np.flatnonzero(~(near | nan | (one == two)) & (steps < until))
+    if not len(found):
+        return None
+    step, pair = int(steps[found[0]]), (float(one[found[0]]), float(two[found[0]]))
+    return Divergence(
+        step=step,
+        stage="loss",
+        reference=pair[0],
+        candidate=pair[1],
+        max_ulp=ulp_distance(*pair),
+        detail=LOGGED,
     )
-    parts = Counter(both.reference.micro_batches["step"].to_pylist())
-    for step in sorted(step for step in one.keys() & two.keys() if step < until):
-        slack = max(parts[step], 1) * 2.0**-23
-        if not math.isclose(one[step], two[step], rel_tol=slack) and repr(one[step]) != repr(
-            two[step]
-        ):
-            return Divergence(
-                step=step,
-                stage="loss",
-                reference=one[step],
-                candidate=two[step],
-                max_ulp=ulp_distance(one[step], two[step]),
-                detail=LOGGED,
-            )
-    return None
 
 
 def _data_order(both: Alignment) -> StageDifference:
     """Row ids of each micro-batch; one that only one side has in a step that both took counts."""
     trace = both.micro_batches
-    places = [
-        (int(trace.steps[row]), int(trace.parts[row])) for row in trace.differing("sample_ids")
-    ]
+    rows = trace.differing("sample_ids")
+    places = [(int(trace.steps[row]), int(trace.parts[row])) for row in rows[:1]]  # in order
     common = int(both.steps.steps[-1]) if len(both.steps) else 0
-    places += [key for key in (*trace.reference_only, *trace.candidate_only) if key[0] <= common]
+    alone = [key for key in (*trace.reference_only, *trace.candidate_only) if key[0] <= common]
     first = None
-    if places:
-        step, part = min(places)
+    if places or alone:
+        step, part = min(places + alone)
         sides = (both.reference.micro_batches, both.candidate.micro_batches)
         ids = [_sample_ids(side, step, part) for side in sides]
         first = Divergence(
             step=step, micro_batch=part, stage="data_order", reference=ids[0], candidate=ids[1]
         )
     return StageDifference(
-        stage="data_order", compared=len(trace), differing=len(places), first=first
+        stage="data_order", compared=len(trace), differing=len(rows) + len(alone), first=first
     )
 
 

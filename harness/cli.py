@@ -30,7 +30,7 @@ from harness.report.terminal import print_report
 from harness.runner import TIMEOUT_S
 from harness.seeds import margins_from, one_case_a_seed
 from harness.session import compare_folders, run_cases
-from harness.spec import DEVICES, LAUNCHERS, Conventions, Recipe
+from harness.spec import DETAILS, DEVICES, LAUNCHERS, Conventions, Recipe
 from harness.suites import SUITES
 
 __all__ = ["main"]
@@ -192,6 +192,13 @@ def run_command(
             "Only records with the same ones can be compared."
         ),
     ] = None,
+    detail: Annotated[
+        str,
+        typer.Option(
+            help="How much a trace holds. steps: batches, generators, losses and learning rates; "
+            "weights: gradients and weights too; full: the optimizer's state too."
+        ),
+    ] = "full",
     processes: Annotated[
         int,
         typer.Option(
@@ -308,6 +315,8 @@ def run_command(
         raise unknown_name("device", str(device), DEVICES)
     if digests not in (None, "host", "device"):
         raise unknown_name("place for --digests", str(digests), ("host", "device"))
+    if detail not in DETAILS:
+        raise unknown_name("detail", detail, DETAILS)
     if devices is not None and (device or digests):
         rule = "--devices chooses devices and digests by itself"
         raise SpecError(rule, device or digests, "leave --device and --digests out")
@@ -355,6 +364,7 @@ def run_command(
         "launcher": launcher,
         "launcher_config": launcher_config,
         "node": node,
+        "detail": detail,
     }
     margins = margins_from(margin or ())
     if node and node.rank:

@@ -6,19 +6,20 @@ Two numbers are the same when their bits are, so a NaN never hides behind `nan !
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
-from harness.alignment import AlignedTrace, Alignment
+from harness.alignment import Alignment
 from harness.batch_divergence import micro_batches, whole_steps
 from harness.detail import (
     factor_detail,
     factors,
+    highest_rates,
     order_detail,
     rate_detail,
     relative_distance,
     update_detail,
 )
+from harness.levels import not_recorded
 from harness.record import Evaluation, RunRecord
 from harness.settings import setting_differences, settings_compared
 from harness.stages import STAGES, Divergence, StageDifference, ulp_distance
@@ -39,7 +40,7 @@ def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDiffere
         *initial_weights(both),
         *(micro_batches(both, sizes[0]) if sizes[0] == sizes[1] else whole_steps(both)),
         *digests(both),
-        *_scalars(both.steps),
+        *_scalars(both),
         *_step_count(both),
         *_evaluation(reference, candidate),
     ]
@@ -87,11 +88,8 @@ def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
     if stage.stage == "data_order":
         detail = order_detail(first.reference, first.candidate)
     elif stage.stage == "learning_rate":
-        rates = [
-            [max(each or [], default=math.nan) for each in side.steps["learning_rate"].to_pylist()]
-            for side in (both.reference, both.candidate)
-        ]
-        detail = rate_detail(rates[0], rates[1], step)
+        rates = highest_rates(both.reference), highest_rates(both.candidate)
+        detail = rate_detail(*rates, step)
     elif stage.stage == "gradients":
         ratios = factors(both.reference, both.candidate, step)
         detail = factor_detail(ratios, first.tensors_differing or 0)
@@ -122,10 +120,14 @@ def _config(both: Alignment) -> Iterator[StageDifference]:
     yield StageDifference(stage="config", compared=compared, differing=len(different), first=first)
 
 
-def _scalars(trace: AlignedTrace) -> Iterator[StageDifference]:
+def _scalars(both: Alignment) -> Iterator[StageDifference]:
+    trace = both.steps
     if not len(trace):
         return
+    absent = not_recorded(both.reference, both.candidate)
     for stage in ("grad_norm", "learning_rate"):
+        if stage in absent:
+            continue
         rows = trace.differing(stage)
         first = None
         if len(rows):

@@ -120,7 +120,8 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
         table.filter(pa.array(as_numpy(table["step"]) <= steps))
         for table in (first.tensors, other.tensors)
     )
-    equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in _DIGESTS}
+    recorded = [name for name in _DIGESTS if not left[name].null_count]
+    equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in recorded}
     agreed = np.logical_and.reduce(list(equal.values()))
     rows = pa.array(~agreed)
     columns = {
@@ -129,6 +130,7 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
         "tensor": right["tensor"].filter(rows).cast(pa.string()),
     }
     for name in _DIGESTS:
-        values = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
-        columns[name] = values
+        columns[name] = pa.nulls(int((~agreed).sum()), pa.uint64())
+    for name in recorded:
+        columns[name] = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
     return pa.table(columns, schema=SCHEMAS["dissent"])

@@ -9,10 +9,11 @@ Traces, one row each:
 
 - `steps`: an optimizer update, counted from 1. Learning rates used by it (one for each distinct
   value among the parameter groups), the total 2-norm of the raw gradients, and digests of the raw
-  gradients, of the weights after it, and of the optimizer's state after it.
+  gradients, of the weights after it, and of the optimizer's state after it; null where the run's
+  `detail` leaves them out.
 - `micro_batches`: a forward and backward pass. Row ids, digest of the batch's tensors, digest of
   the random generators just before the forward pass, and the loss as the workload defines it.
-- `tensors`: one parameter at one step; step 0 holds the initial weights.
+- `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`.
 - `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
   sums of its elements with random signs, see `sketch.py`.
 - `timings`: seconds of each step, in a timing run only.
@@ -322,11 +323,27 @@ class RecordWriter:
 
     def add(self, trace: str, **row: Any) -> None:
         """Append one row; `row` names every column of the trace's schema."""
-        held = self._held.setdefault(trace, {name: [] for name in SCHEMAS[trace].names})
+        held = self._held.get(trace) or self._begun(trace)
         for name, column in held.items():
             column.append(row[name])
-        if len(next(iter(held.values()))) >= _ROWS_HELD:
+        if len(column) >= _ROWS_HELD:
             self._flush(trace)
+
+    def add_rows(self, trace: str, count: int, **columns: Any) -> None:
+        """Append `count` rows; each column of the schema is a list, or one value for all rows."""
+        if not count:
+            return
+        held = self._held.get(trace) or self._begun(trace)
+        for name, column in held.items():
+            values = columns[name]
+            column.extend(values if isinstance(values, list) else [values] * count)
+        if len(column) >= _ROWS_HELD:
+            self._flush(trace)
+
+    def _begun(self, trace: str) -> dict[str, list[Any]]:
+        held: dict[str, list[Any]] = {name: [] for name in SCHEMAS[trace].names}
+        self._held[trace] = held
+        return held
 
     def _flush(self, trace: str) -> None:
         held = self._held.pop(trace, None)

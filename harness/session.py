@@ -25,7 +25,7 @@ from harness.report.model import Report
 from harness.report.render import write
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
-from harness.spec import Case, Conventions
+from harness.spec import Case, Conventions, Detail
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
 
@@ -46,6 +46,7 @@ def run_cases(
     margins: Mapping[str, Margin] | None = None,
     node: Node | None = None,
     dig: bool = False,
+    detail: Detail = "full",
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
@@ -59,12 +60,12 @@ def run_cases(
     `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
     `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
     there stays, and what left a checkpoint goes on. `node`: the first of several, if any; then one
-    run is made at a time, and the others `follow`.
+    run is made at a time, and the others `follow`. `detail`: how much each trace holds.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt,
     or where another node has left, the records stay and a report of them is written.
     """
-    planned = plan(cases, loops, conventions, launcher, launcher_config, node)
+    planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
     with output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
         runs = runs_in(folder, planned)
         meeting = Meeting(node, folder, timeout_s) if node else None

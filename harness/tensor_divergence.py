@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.alignment import Alignment
+from harness.levels import not_recorded
 from harness.stages import Divergence, StageDifference, shown_value
 
 __all__ = ["digests", "initial_weights"]
@@ -34,7 +35,10 @@ def digests(both: Alignment) -> Iterator[StageDifference]:
     trace = both.steps
     if not len(trace):
         return
+    absent = not_recorded(both.reference, both.candidate)
     for stage, column in _TENSOR_COLUMN.items():
+        if stage in absent:
+            continue
         rows = {int(trace.steps[row]): int(row) for row in trace.differing(stage)}
         # A step's digest covers its tensors' digests, but a record may have been edited.
         tensors = _differing_tensors(both, column)

@@ -32,8 +32,10 @@ STARRED = (
     "harness.processes",
     "harness.seeding",
     "harness.sketch",
+    "harness.tensor_trace",
     "harness.synthetic.pair_reader",
     "harness.synthetic.pretrain",
+    "harness.watching",
     "harness.word_sums",
     "harness.worker",
     "harness.workload",
@@ -41,7 +43,7 @@ STARRED = (
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness.columns", "harness.errors", "harness.units", "harness.version"),
+    ("harness.columns", "harness.errors", "harness.reader", "harness.units", "harness.version"),
     ("harness.stages",),
     ("harness.spec",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
@@ -53,6 +55,7 @@ FLOORS = (
         "harness.environment",
         "harness.fingerprint",
         "harness.hub",
+        "harness.levels",
         "harness.metric_modules",
         "harness.metrics",
         "harness.noise",
@@ -66,7 +69,13 @@ FLOORS = (
         "harness.synthetic",
         "harness.workload",
     ),
-    ("harness.adaptation", "harness.circumstances", "harness.live_settings"),
+    (
+        "harness.adaptation",
+        "harness.circumstances",
+        "harness.live_settings",
+        "harness.tensor_trace",
+        "harness.watching",
+    ),
     (
         "harness.module_probe",
         "harness.module_values",

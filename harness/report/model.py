@@ -266,9 +266,11 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     cases = len({comparison.case for comparison in comparisons})
     count = len(comparisons) - len(apart)
     known = sum(bool(comparison.note) for comparison in apart)
+    levels = dict.fromkeys(c.restriction for c in comparisons if c.restriction)
+    restriction = "".join(f", {level}" for level in levels)
     return [
-        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit; "
-        f"{len(apart)} are not, {known} of them for a reason known before",
+        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit"
+        f"{restriction}; {len(apart)} are not, {known} of them for a reason known before",
         *(f"{comparison.case}: {sentence(comparison)}" for comparison in apart),
     ]
 
@@ -279,7 +281,8 @@ def sentence(comparison: Comparison) -> str:
         return over_seeds.sentence(comparison)
     pair = f"{comparison.candidate} against {comparison.reference}"
     if comparison.outcome == "identical":
-        return f"{pair}: identical, bit for bit, at all {comparison.steps} steps"
+        restriction = f", {comparison.restriction}" if comparison.restriction else ""
+        return f"{pair}: identical, bit for bit, at all {comparison.steps} steps{restriction}"
     first = comparison.first_divergence
     if comparison.noise is not None and comparison.outcome == "within_noise":
         return f"{pair}: within_noise; {words(comparison.noise)}"
