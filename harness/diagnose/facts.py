@@ -104,7 +104,7 @@ class Side:
     @cached_property
     def grad_norms(self) -> list[float]:
         """Total norm of the raw gradients at each step; NaN where it was not recorded."""
-        column = pc.fill_null(self.record.steps["grad_norm"], math.nan)
+        column = self.record.steps["grad_norm"]
         norms: list[float] = as_numpy(column).tolist()
         return norms
 
