@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from harness import fingerprint
 from harness.circumstances import Circumstances
-from harness.live_settings import live_settings
+from harness.live_settings import draws_since_seed, live_settings
 from harness.record import Counts, Evaluation, RecordWriter
 from harness.sketch import Sketches
 from harness.spec import RunSpec
@@ -215,6 +215,7 @@ class TraceProbe(_HookedProbe):
         self._buffers = dict(model.named_buffers())
         self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
         self._model, self._optimizer = model, optimizer
+        self._draws_at_watch = draws_since_seed()
         self._handles += self._circumstances.attach(model, called is not model, self._names)
         if not self.counts.steps:  # else the record of the run that is resumed has them
             self._circumstances.record_initial_weights()
@@ -249,6 +250,11 @@ class TraceProbe(_HookedProbe):
             "labels": batch["labels"],
         }
 
+    def evaluated(self, scores: Scores) -> None:
+        """See `Probe.evaluated`."""
+        super().evaluated(scores)
+        self._circumstances.evaluated(scores.metrics.get("loss"))
+
     def _settle(self) -> None:
         """Read the settings while the loader of the first batch is alive."""
         self._settled = True
@@ -260,14 +266,20 @@ class TraceProbe(_HookedProbe):
             self._steps_expected,
             self._rates,
         )
+        self.counts.settings["rng.draws_at_watch"] = self._draws_at_watch
         self._listener.settled(self.counts.settings)
 
     def _after_forward(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if self._forward is None or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            self._circumstances.after_pass_without_gradient(output["logits"], kwargs.get("labels"))
             return
+        if self._forward is None:
+            return
+        labels = self._forward.pop("labels")
         with torch.no_grad():
-            loss = self._workload.loss(output["logits"].float(), self._forward.pop("labels"))
+            loss = self._workload.loss(output["logits"].float(), labels)
         self._forward["loss"] = loss
+        self._circumstances.after_forward(output["logits"], labels)
 
     def _after_backward(self, parameter: Tensor) -> None:
         # Several processes reduce them later, and a device digests them all in few launches.
@@ -282,7 +294,7 @@ class TraceProbe(_HookedProbe):
             name = self._names[parameter]
             self._gradients[name] = fingerprint.of_tensor(parameter.grad)
             self._norms[name] = torch.linalg.vector_norm(parameter.grad)
-            self._circumstances.after_backward(parameter)
+        self._circumstances.after_backward(parameter)
 
     def _read_gradients(self) -> None:
         found = {name: _whole(p.grad) for p, name in self._names.items() if p.grad is not None}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
+from harness.diagnose.window_causes import window_dropped
 
-__all__ = ["ROWS", "window_dropped", "window_filled_up", "window_runs_on"]
+__all__ = ["ROWS"]
 
 
 def _epoch(side: Side, number: int) -> list[int]:
     """The rows of an epoch, counted from 0; shorter where the run ended in it."""
-    size = side.rows_in_set
+    size = side.rows_per_epoch
     return side.rows[number * size : (number + 1) * size]
 
 
@@ -62,14 +62,18 @@ def _sampler_differs(facts: Facts) -> str | None:
         return None
     if epoch and any(_repeats_order(side) for side in facts.sides):
         return None
+    if epoch and "rng" in facts.places and facts.places["rng"].step < place.step:
+        return None  # the generator that both may draw from stood elsewhere
     one, two = (_epoch(side, epoch) for side in facts.sides)
-    size = facts.reference.rows_in_set
+    size = facts.reference.rows_per_epoch
     whole = len(one) == len(two) == size and facts.reference.world_size == 1
     if facts.reference.world_size > 1:  # rows that fill up the last round stand twice
         same_rows = set(one) == set(two) and len(one) >= size
     else:
         same_rows = whole and Counter(one) == Counter(two)
     setting = facts.settings.get("loader.sampler")
+    if setting is None and any(_is_no_draw(side, other) for side, other in facts.pairs):
+        return None
     if not same_rows:
         distinct = max(max(Counter(rows).values(), default=2) for rows in (one, two)) == 1
         if setting is None or not distinct or (whole and Counter(one) != Counter(two)):
@@ -88,6 +92,15 @@ def _sampler_differs(facts: Facts) -> str | None:
             f"{facts.reference.label} from {setting.reference}"
         )
     return told
+
+
+def _is_no_draw(side: Side, other: Side) -> bool:
+    """Whether this side's order is known not to come from another draw than the other side's."""
+    sampler = side.setting("loader.sampler")
+    if sampler is not None and sampler == other.setting("loader.sampler"):
+        return True  # the same source: what differs is what was drawn from it before
+    first, theirs = _epoch(side, 0), _epoch(other, 0)
+    return first == theirs[::-1] or (sampler is None and _repeats_order(side))
 
 
 def _same_batches(facts: Facts) -> bool:
@@ -129,6 +142,8 @@ def _last_batch_dropped(facts: Facts) -> str | None:
         return f"{who.label} leaves out the incomplete batch at the end of each epoch"
     if "data_order" not in facts.places or facts.reference.world_size > 1:
         return None
+    if any(side.record.spec.recipe.drop_last for side in facts.sides):
+        return None  # nobody takes it
     for side, other in facts.pairs:
         tail = _last_batch(other)
         full = other.rows_in_set - len(tail)
@@ -159,6 +174,8 @@ def _sample_repeated(facts: Facts) -> str | None:
         count = min(len(rows), len(right))
         had = Counter(right[:count])
         twice = [row for row, n in Counter(rows[:count]).items() if n > max(1, had[row])]
+        if _skips(side.rows, other.rows):
+            continue
         if twice and -1 not in rows and not Counter(right[:count]) - Counter(set(right)):
             others = f", and {len(twice) - 1} more rows" if len(twice) > 1 else ""
             return (
@@ -168,57 +185,17 @@ def _sample_repeated(facts: Facts) -> str | None:
     return None
 
 
-def window_runs_on(facts: Facts) -> str | None:
-    """A whole window more is added to the short one that an epoch leaves."""
-    return _window_grows(facts, lambda ours, theirs, whole: ours >= theirs + whole)
+def _skips(rows: list[int], whole: list[int]) -> bool:
+    """Whether `rows` are those of `whole` less some, in the same order, as far as `whole` goes.
 
-
-def window_filled_up(facts: Facts) -> str | None:
-    """The short window that an epoch leaves is made whole with batches of the next epoch."""
-    return _window_grows(facts, lambda ours, _, whole: ours == whole)
-
-
-def _window_grows(facts: Facts, grows: Callable[[int, int, int], bool]) -> str | None:
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
-        return None
-    for side, other in facts.pairs:
-        ours, theirs = side.window(place.step), other.window(place.step)
-        per_epoch = other.record.header.steps_per_epoch
-        ends = per_epoch and place.step % per_epoch == 0
-        common = min(len(side.rows), len(other.rows))
-        whole = other.record.spec.recipe.gradient_accumulation_steps
-        if not ends or ours <= theirs or side.rows[:common] != other.rows[:common]:
-            continue
-        if grows(ours, theirs, whole):
-            return (
-                f"the window of {theirs} micro-batches at the end of the epoch, step {place.step}, "
-                f"goes on in {side.label} with {ours - theirs} of the next epoch"
-            )
-    return None
-
-
-def window_dropped(facts: Facts) -> str | None:
-    """An epoch's last, short window makes no update."""
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
-        return None
-    for side, other in facts.pairs:
-        short = other.window(place.step)
-        per_epoch = other.record.header.steps_per_epoch
-        steps = other.record.spec.recipe.gradient_accumulation_steps
-        if not per_epoch or place.step % per_epoch or not short < steps:
-            continue
-        left = {row for _, _, rows in other.batches[place.step] for row in rows}
-        before = [row for step in range(1, place.step) for b in other.batches[step] for row in b[2]]
-        ours = [row for step in range(1, place.step) for b in side.batches[step] for row in b[2]]
-        following = [rows for _, _, rows in side.batches.get(place.step, ())]
-        if ours == before and len(following) == steps and set(following[0]) - left:
-            return (
-                f"{side.label} makes no update from the {short} micro-batches that are left at the "
-                f"end of the epoch, step {place.step}"
-            )
-    return None
+    No more than a third is ever passed over at once, since each row returns in every epoch.
+    """
+    at, furthest = 0, len(whole) // 3
+    for number, row in enumerate(rows):
+        if row not in whole[at : at + furthest]:
+            return at > number and at + furthest > len(whole)
+        at = whole.index(row, at) + 1
+    return True
 
 
 def _resume_reorders(facts: Facts) -> str | None:

@@ -1,5 +1,7 @@
 """Accelerate with one fault: nobody told it of mixed precision."""
 
+import math
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
@@ -27,7 +29,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         batch_size=recipe.per_device_batch_size,
         collate_fn=workload.collate,
     )
-    updates = len(loader) // accelerator.num_processes // recipe.gradient_accumulation_steps
+    batches = math.ceil(len(loader) / accelerator.num_processes)
+    updates = batches // recipe.gradient_accumulation_steps
     schedule = get_scheduler(recipe.lr_schedule, optimizer, 0, updates * recipe.num_epochs)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     probe.watch(model, optimizer)
@@ -44,4 +47,4 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 if accelerator.sync_gradients:
                     schedule.step()
                 optimizer.zero_grad()
-    return accelerator.unwrap_model(model)
+    return workload.model

@@ -1,6 +1,8 @@
 """Accelerate with one fault: the loop divides the loss by the window, and Accelerate does so
 again."""
 
+import math
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
@@ -28,7 +30,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         batch_size=recipe.per_device_batch_size,
         collate_fn=workload.collate,
     )
-    updates = len(loader) // accelerator.num_processes // recipe.gradient_accumulation_steps
+    batches = math.ceil(len(loader) / accelerator.num_processes)
+    updates = batches // recipe.gradient_accumulation_steps
     schedule = get_scheduler(recipe.lr_schedule, optimizer, 0, updates * recipe.num_epochs)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     probe.watch(model, optimizer)
@@ -40,9 +43,9 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 loss = model(**batch).loss / recipe.gradient_accumulation_steps
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
+                    accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm or 1e9)
                 optimizer.step()
                 if accelerator.sync_gradients:
                     schedule.step()
                 optimizer.zero_grad()
-    return accelerator.unwrap_model(model)
+    return workload.model

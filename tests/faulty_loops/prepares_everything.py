@@ -1,6 +1,8 @@
 """Accelerate with one fault: all is prepared, the schedule too, whose length counts the steps of
 all processes together."""
 
+import math
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
@@ -28,7 +30,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         batch_size=recipe.per_device_batch_size,
         collate_fn=workload.collate,
     )
-    updates = len(loader) // accelerator.num_processes // recipe.gradient_accumulation_steps
+    batches = math.ceil(len(loader) / accelerator.num_processes)
+    updates = batches // recipe.gradient_accumulation_steps
     schedule = get_scheduler(recipe.lr_schedule, optimizer, 0, updates * recipe.num_epochs)
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
     probe.watch(model, optimizer)
@@ -44,4 +47,4 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
-    return accelerator.unwrap_model(model)
+    return workload.model

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from tests.fault import Fault, Ground
 from tests.planted_known import COURSE, DRAWING, EVALUATED, LANGUAGE, SGD, STEPS, TWO_SGD
-from tests.stranger_known import COSINE_SGD, FOUR_SMALL, GLOBAL, SMALL_SGD, THREE_SGD
+from tests.planted_known_later import COSINE_SGD, FOUR_SMALL, GLOBAL, SMALL_SGD, THREE_SGD
 
-__all__ = ["STRANGER_UNKNOWN"]
+__all__ = ["UNKNOWN_LATER"]
 
-FOUR_OF_FOUR = Ground(
-    "4-of-4",
+SUMMED = Ground(
+    "2-of-8",
     {
         "optimizer": "sgd",
         "learning_rate": 0.01,
-        "per_device_batch_size": 4,
-        "gradient_accumulation_steps": 4,
+        "gradient_accumulation_steps": 2,
         "max_grad_norm": None,
     },
 )
 ALL_DECAYED = Ground("all-decayed", {"weight_decay": 0.01, "decay_exclusions": "none"})
 
-STRANGER_UNKNOWN = (
+UNKNOWN_LATER = (
     Fault("divided_twice", THREE_SGD, 1, "gradients", None),
     Fault("loss_shared_among_ranks", TWO_SGD, 1, "gradients", None),
-    Fault("sums_over_rows", FOUR_OF_FOUR, 1, "gradients", None),
+    Fault("sums_over_rows", SUMMED, 1, "gradients", None),
     Fault("clips_at_half", SGD, 1, "weights", None),
     Fault("zeroes_before_step", SGD, 1, "weights", None),
     Fault("cosine_with_a_floor", COSINE_SGD, 2, "learning_rate", None),

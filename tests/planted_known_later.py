@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.fault import Fault, Ground
 from tests.planted_known import BF16, COURSE, SGD, STEPS
 
-__all__ = ["STRANGER_KNOWN"]
+__all__ = ["KNOWN_LATER", "TWO_AT_ONCE"]
 
 _SGD = {"optimizer": "sgd", "learning_rate": 0.05}
 
@@ -97,8 +97,8 @@ UNCLIPPED_SMALL = Ground(
 )
 TRAINED = Ground("trained", reference="trainer")
 
-_FIRST = "the same, where the reference is at fault"
-STRANGER_KNOWN = (
+_FIRST = "the fault is the reference's"
+KNOWN_LATER = (
     Fault("shuffled_by_own_generator", LARGE, 1, "data_order", "sampler-differs"),
     Fault("sampled_by_subset", SMALL, 1, "data_order", "sampler-differs"),
     Fault("accelerated", BY_NUMPY, 1, "data_order", "sampler-differs", "the reference asks NumPy"),
@@ -110,6 +110,7 @@ STRANGER_KNOWN = (
     Fault("trainer", UNDIVIDED, 1, "gradients", "loss-not-divided", _FIRST),
     Fault("short_window_over_k", FOUR_FIVES, 3, "gradients", "last-window"),
     Fault("short_window_lost", FOUR_SMALL, 2, "learning_rate", "last-window"),
+    Fault("short_window_lost", FOUR_FIVE_STEPS, 3, "data_order", "last-window"),
     Fault("rest_left_in_gradients", FOUR_FIVE_STEPS, 3, "data_order", "accumulation-leaks"),
     Fault("zeroes_once_an_epoch", PAIRS_SGD, 2, "gradients", "forgot-zero-grad"),
     Fault("stays_in_eval_mode", LARGE, 1, "loss", "forgot-train-mode"),
@@ -149,7 +150,7 @@ STRANGER_KNOWN = (
     Fault("loss_times_ranks", TWO_THREES, 1, "gradients", "loss-times-world-size"),
 )  # fmt: skip
 
-TWICE = (
+TWO_AT_ONCE = (
     Fault(
         "decay_and_no_clip", COURSE, 1, "weights", "weight-decay-default", also=("hidden-clip",)
     ),
