@@ -95,6 +95,7 @@ UNCLIPPED_SMALL = Ground(
     {**_SGD, "max_grad_norm": None, "per_device_batch_size": 4},
     reference="accelerated",
 )
+BF16_PAIRS = Ground("bf16-2", {"precision": "bf16", "gradient_accumulation_steps": 2})
 TRAINED = Ground("trained", reference="trainer")
 
 _FIRST = "the fault is the reference's"
@@ -108,11 +109,13 @@ KNOWN_LATER = (
     Fault("plain", STOCK_PAIRS, 1, "gradients", "accumulation-not-averaged", _FIRST),
     Fault("forgot_to_divide", THREE_SGD, 1, "gradients", "loss-not-divided"),
     Fault("trainer", UNDIVIDED, 1, "gradients", "loss-not-divided", _FIRST),
+    Fault("forgot_to_divide", BF16_PAIRS, 1, "gradients", "loss-not-divided"),
     Fault("short_window_over_k", FOUR_FIVES, 3, "gradients", "last-window"),
     Fault("short_window_lost", FOUR_SMALL, 2, "learning_rate", "last-window"),
     Fault("short_window_lost", FOUR_FIVE_STEPS, 3, "data_order", "last-window"),
     Fault("rest_left_in_gradients", FOUR_FIVE_STEPS, 3, "data_order", "accumulation-leaks"),
     Fault("zeroes_once_an_epoch", PAIRS_SGD, 2, "gradients", "forgot-zero-grad"),
+    Fault("accelerate_never_zeroes", SMALL, 2, "gradients", "forgot-zero-grad"),
     Fault("stays_in_eval_mode", LARGE, 1, "loss", "forgot-train-mode"),
     Fault("accelerated", MODE_LOST, 3, "loss", "forgot-train-mode", _FIRST),
     Fault("scheduler_before_optimizer", COSINE_SGD, 1, "learning_rate", "schedule-off-by-one"),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from tests.fault import Fault, Ground
 from tests.planted_known import COURSE, DRAWING, EVALUATED, LANGUAGE, SGD, STEPS, TWO_SGD
-from tests.planted_known_later import COSINE_SGD, FOUR_SMALL, GLOBAL, SMALL_SGD, THREE_SGD
+from tests.planted_known_later import (
+    COSINE_SGD,
+    FOUR_SMALL,
+    GLOBAL,
+    SMALL_SGD,
+    THREE_SGD,
+    WARM_PAIRS,
+)
 
 __all__ = ["UNKNOWN_LATER"]
 
@@ -46,5 +53,11 @@ UNKNOWN_LATER = (
     Fault("head_drawn_wider", COURSE, 0, "initial_weights", None),
     Fault("schedule_once_an_epoch", COURSE, 2, "learning_rate", None),
     Fault("without_a_loader", COURSE, 1, "rng", None),
+    Fault("order_rotated", COURSE, 1, "data_order", None),
+    Fault("blocks_shuffled", COURSE, 1, "data_order", None),
+    Fault("gradients_doubled_by_hook", SUMMED, 1, "gradients", None),
+    Fault("warms_up_longer", WARM_PAIRS, 2, "learning_rate", None),
+    Fault("schedule_of_three_runs", SUMMED, 2, "learning_rate", None),
+    Fault("loses_gradients_of_first_half", FOUR_SMALL, 1, "gradients", None),
     Fault("pads_left", SMALL_SGD, 1, "batch_content", None),
 )

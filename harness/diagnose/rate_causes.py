@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ def _walks(facts: Facts, stride: int) -> _Walk | None:
             continue
         for start in (0, stride - 1):
             for behind in (_behind(slow, recipe.lr_schedule, stride), []):
+                if not behind and fast[0] < max(fast):
+                    continue  # of a warm-up too little is known
                 known = [*slow, *behind]
                 if _follows(fast, known, lambda n, start=start: n * stride + start):  # type: ignore[misc]  # bound at once
                     return _Walk(side, other, bool(behind))
@@ -116,14 +119,16 @@ def _too_long(facts: Facts, steps: int) -> _Walk | None:
     if facts.reference.world_size > 1 or not _parts_in_rates(facts):
         return None
     for side, other in facts.pairs:
-        for length in lengths:
-            if _is_line(other.rates, warm, count) and _is_line(side.rates, warm, length):
+        for length, rise in itertools.product(lengths, (warm, steps * warm)):
+            if _is_line(other.rates, warm, count) and _is_line(side.rates, rise, length):
                 return _Walk(other, side, slow_ends=False)
     return None
 
 
 def _is_line(rates: Sequence[float], warm: int, length: int) -> bool:
     """Whether rates rise to their peak in `warm` steps, and then fall to 0 at `length`."""
+    if warm >= min(length, len(rates)):
+        return False
     peak = max(rates)
     made = [n / warm if n < warm else (length - n) / (length - warm) for n in range(len(rates))]
     return _follows(rates, [peak * share for share in made], lambda n: n)

@@ -17,7 +17,7 @@ from transformers import get_scheduler
 
 from harness.probe import Probe
 from harness.spec import Recipe
-from harness.workload import Workload, evaluate_model
+from harness.workload import Workload, autocast, evaluate_model
 
 __all__ = ["ByHand", "train"]
 
@@ -98,7 +98,8 @@ class ByHand:
 
     def loss(self, batch: Batch) -> Tensor:
         """The model's own."""
-        found: Tensor = self.called(**batch).loss
+        with autocast(self.workload, self.recipe):
+            found: Tensor = self.called(**batch).loss
         return found
 
     def share(self, i: int) -> float:
