@@ -30,7 +30,7 @@ from tests.fault import Fault
 from tests.fault_runs import find
 from tests.planted_faults import FAULTS
 
-__all__ = ["SCORE", "detect", "shortfalls"]
+__all__ = ["SCORE", "detect", "expected_of", "shortfalls"]
 
 SCORE = "score.json"
 CAUSES_RIGHT = 0.9  # of the faults whose cause the table has
@@ -80,6 +80,12 @@ def shortfalls(score: dict[str, Any]) -> list[str]:
     return [rule for rule, holds in rules.items() if not holds]
 
 
+def expected_of(fault: Fault) -> dict[str, Any]:
+    """What is to be seen of it; `also` only where it has several causes."""
+    expected = {"step": fault.step, "stage": fault.stage, "cause": fault.cause}
+    return {**expected, "also": list(fault.also)} if fault.also else expected
+
+
 def _row(fault: Fault, seen: Comparison) -> dict[str, Any]:
     first = seen.first_divergence
     causes = [cause.id for cause in seen.causes]
@@ -87,13 +93,13 @@ def _row(fault: Fault, seen: Comparison) -> dict[str, Any]:
     return {
         "name": fault.name,
         "what": fault.what,
-        "expected": {"step": fault.step, "stage": fault.stage, "cause": fault.cause},
+        "expected": expected_of(fault),
         "seen": {"outcome": seen.outcome, "place": place, "causes": causes},
         "doubts": list(seen.doubts) if first is None else [],
         "found": seen.outcome == "different",
         "placed": place == [fault.step, fault.stage],
-        "named": causes == ([] if fault.cause is None else [fault.cause]),
-        "false_names": [cause for cause in causes if cause != fault.cause],
+        "named": sorted(causes) == sorted(fault.causes),
+        "false_names": [cause for cause in causes if cause not in fault.causes],
     }
 
 
@@ -145,7 +151,8 @@ def markdown(score: dict[str, Any]) -> str:
         marks = ["yes" if row[key] else "**no**" for key in ("found", "placed", "named")]
         others = ", ".join(row["false_names"])
         cells = [row["name"], row["what"], expected["step"], expected["stage"]]
-        cells += [expected["cause"] or "none", *marks, others]
+        cause = ", ".join([expected["cause"] or "none", *expected.get("also", ())])
+        cells += [cause, *marks, others]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "## False alarms", "", *(score["clean"]["false_alarms"] or ["None."])]
     return "\n".join(lines) + "\n"
@@ -163,7 +170,7 @@ def table(score: dict[str, Any]) -> Table:
             row["name"],
             f"{expected['step']} {expected['stage']}",
             "same" if row["placed"] else str(seen["place"]),
-            expected["cause"] or "none",
+            ", ".join([expected["cause"] or "none", *expected.get("also", ())]),
             "same" if row["named"] else ", ".join(seen["causes"]) or "none",
             style=colour,
         )

@@ -7,6 +7,7 @@ update tells who did it. As the probe that it helps, it changes nothing and draw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,13 +17,14 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from harness.reader import Reader
-from harness.record import Counts, Observation, RecordWriter
+from harness.record import KEPT, Counts, Observation, RecordWriter
 from harness.workload import IGNORED, Workload
 
 __all__ = ["Circumstances"]
 
 _NORMS_AT_ONCE = 16
-_KEPT = 4  # observations of one kind that are kept; the first ones say where it began
+_LOGITS = 2**22  # no gradient is computed twice of more numbers than these
+_EXACT = {torch.float32: 1e-4, torch.float64: 1e-4}  # relative; others round to three digits
 
 
 class Circumstances:
@@ -39,6 +41,9 @@ class Circumstances:
         self._applied: dict[str, Tensor] = {}
         self._given: dict[str, tuple[Tensor, int]] = {}
         self._update_changes_gradients = False
+        self._loss_factors: list[Tensor] = []
+        self._generator: Tensor | None = None
+        self._evaluated: list[tuple[int, float]] = []
 
     def attach(self, model: nn.Module, compiled: bool, names: Mapping[Tensor, str]) -> list[Any]:
         """Begin; return the handles of hooks. Inside a compiled model there are none."""
@@ -64,6 +69,27 @@ class Circumstances:
         if training:
             self._observe("evaluated_in_training_mode", self._counts.steps)
 
+    def after_pass_without_gradient(self, logits: Tensor, labels: Any) -> None:
+        """A forward pass of an evaluation is over."""
+        if isinstance(labels, Tensor):
+            asked = int((self._workload.targets(labels) != IGNORED).sum())
+            with torch.no_grad():
+                loss = float(self._workload.loss(logits.float(), labels))
+            self._evaluated.append((asked, loss))
+
+    def evaluated(self, loss: float | None) -> None:
+        """An evaluation is over, of which the loop tells this mean loss."""
+        passes, self._evaluated = self._evaluated, []
+        answers = sum(asked for asked, _ in passes)
+        if loss is None or not answers:
+            return
+        over_batches = sum(each for _, each in passes) / len(passes)
+        over_rows = sum(asked * each for asked, each in passes) / answers
+        if math.isclose(loss, over_batches, rel_tol=1e-6) and not math.isclose(
+            over_rows, over_batches, rel_tol=1e-5
+        ):
+            self._observe("evaluation_loss_over_batches", self._counts.steps, over_rows)
+
     def before_forward(self, model: nn.Module, batch: Mapping[str, Tensor], first: bool) -> None:
         """A forward pass of the training begins; `first`: the first one of its update."""
         labels = batch["labels"]
@@ -77,8 +103,14 @@ class Circumstances:
                 "passes_before": self._passes_without_gradient,
             }
         )
-        self._passes_without_gradient = 0
         step = self._counts.steps + 1
+        if (
+            self._passes_without_gradient
+            and self._generator is not None
+            and torch.equal(self._generator, torch.get_rng_state())
+        ):
+            self._observe("generator_kept_over_evaluation", step)
+        self._passes_without_gradient, self._generator, self._evaluated = 0, None, []
         if not model.training:
             self._observe("trained_in_evaluation_mode", step)
         gradient = None if self._sentinel is None else self._sentinel.grad
@@ -86,12 +118,35 @@ class Circumstances:
             self._look_back(step)
             if gradient is not None and bool(gradient.any()):
                 self._observe("gradients_left_over", step, self._gradient_norm())
+        elif self._after_backward is not None and (gradient is None or not bool(gradient.any())):
+            self._observe("gradients_zeroed_between_backwards", step)
         elif (
             gradient is not None
             and self._workload.world_size == 1
             and self._after_backward not in (None, gradient._version)
         ):
             self._observe("gradients_changed_between_backwards", step, self._gradient_norm())
+
+    def after_forward(self, logits: Tensor, labels: Tensor) -> None:
+        """Logits and labels of a forward pass of the training; its backward pass is to come.
+
+        The gradient that the logits will be given tells what the loop makes of the task's loss.
+        """
+        if not logits.requires_grad or logits.numel() > _LOGITS:
+            return
+        with torch.enable_grad():
+            own = logits.detach().float().requires_grad_()
+            (expected,) = torch.autograd.grad(self._workload.loss(own, labels), own)
+
+        def note(given: Tensor) -> None:
+            given = given.detach().float()
+            factor = (given * expected).sum() / (expected * expected).sum()
+            apart = torch.linalg.vector_norm(given - factor * expected)
+            exact = apart <= tolerance * torch.linalg.vector_norm(given)
+            self._loss_factors.append(torch.where(exact, factor, math.nan))
+
+        tolerance = _EXACT.get(logits.dtype, 2e-2)
+        logits.register_hook(note)
 
     def after_backward(self, parameter: Tensor) -> None:
         """A gradient was accumulated."""
@@ -146,7 +201,9 @@ class Circumstances:
             gradient=[raw.get(name) for name in names],
             applied=[applied.get(name) for name in names],
         )
+        self._note_loss_factor(step)
         self._rows, self._applied, self._after_backward = [], {}, None
+        self._generator = torch.get_rng_state()
         gradient = None if self._sentinel is None else self._sentinel.grad
         self._after_update = None if gradient is None else (gradient, gradient._version)
         if self._workload.world_size == 1:
@@ -158,11 +215,25 @@ class Circumstances:
             gradient, version = self._after_update
             if gradient._version != version and bool(gradient.any()):
                 self._observe("gradients_changed_after_update", step - 1)
+            elif gradient._version > version + 1:
+                self._observe("gradients_changed_before_zeroing", step - 1)
             self._after_update = None
         versions = sum(parameter._version for parameter in self._names)
         if self._weight_versions not in (None, versions):
             self._observe("weights_changed_outside_update", step - 1)
         self._weight_versions = None
+
+    def _note_loss_factor(self, step: int) -> None:
+        """What the losses of the update were multiplied by, where that is not their mean.
+
+        Nothing where they are no multiples of the task's loss, or not all the same.
+        """
+        factors = [float(factor) for factor in self._loss_factors]
+        self._loss_factors = []
+        whole = factors[0] * len(factors) if factors else math.nan
+        same = all(math.isclose(one, factors[0], rel_tol=1e-3) for one in factors)
+        if same and math.isfinite(whole) and not math.isclose(whole, 1, rel_tol=1e-3):
+            self._observe("loss_scaled", step, whole)
 
     def _gradient_norm(self) -> float:
         found = [p.grad for p in self._names if p.grad is not None]
@@ -171,7 +242,7 @@ class Circumstances:
 
     def _observe(self, what: str, step: int, value: float | None = None) -> None:
         kept = self._counts.observed.setdefault(what, [])
-        if len(kept) < _KEPT and (not kept or kept[-1].step != step):
+        if len(kept) < KEPT and (not kept or kept[-1].step != step):
             kept.append(Observation(step=step, value=value))
 
     def _note_dtype(self, module: nn.Module, args: Any, output: Any) -> None:

@@ -26,7 +26,7 @@ from harness.seeding import generators_restored
 from harness.spec import Recipe
 from harness.workload import Workload
 
-__all__ = ["live_settings", "schedule_summary"]
+__all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
 
 _KNOTS = 16  # places of a schedule that are told one by one
 _DRAWS = 64  # so many numbers are counted; a generator that gave more is not freshly seeded
@@ -53,7 +53,7 @@ def live_settings(
         **_frameworks(),
         "collator.draws": _collator_draws(workload),
         "rng.seed": torch.initial_seed(),
-        "rng.draws_since_seed": _draws_since_seed(),
+        "rng.draws_since_seed": draws_since_seed(),
         "flags.threads": torch.get_num_threads(),
         "flags.deterministic": torch.are_deterministic_algorithms_enabled(),
         "flags.float32_matmul_precision": torch.get_float32_matmul_precision(),
@@ -83,7 +83,11 @@ def _model(model: nn.Module) -> dict[str, Any]:
         "weights.dtype": dtypes,
         "weights.declared_dtype": str(getattr(config, "dtype", None)).removeprefix("torch."),
         "weights.frozen": [n for n, p in model.named_parameters() if not p.requires_grad],
-        "model.head": [n for n, _ in model.named_parameters() if not n.startswith(f"{body}.")],
+        "model.head": {
+            name: parameter.numel()
+            for name, parameter in model.named_parameters()
+            if not name.startswith(f"{body}.")
+        },
         "model.attention": getattr(config, "_attn_implementation", None),
         "model.dropout": dropouts,
         "model.training": model.training,
@@ -162,6 +166,7 @@ def _loader(workload: Workload) -> dict[str, Any]:
             "loader.num_workers": iterator._num_workers,
             "loader.sampler": _sampler(batches),
             "loader.prefetches": _prefetches(),
+            "loader.fetched": iterator._num_yielded,
             "loader.collator": "the workload's" if collator is workload.collate else name,
         }
     return {}
@@ -243,7 +248,7 @@ def _collator_draws(workload: Workload) -> int | None:
         return _draws_since(before)
 
 
-def _draws_since_seed() -> int | None:
+def draws_since_seed() -> int | None:
     """How many numbers the CPU's generator has given since it was seeded; None: many."""
     return _draws_since(torch.Generator().manual_seed(torch.initial_seed()).get_state())
 

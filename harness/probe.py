@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from harness import fingerprint
 from harness.circumstances import Circumstances
-from harness.live_settings import live_settings
+from harness.live_settings import draws_since_seed, live_settings
 from harness.record import Counts, RecordWriter
 from harness.spec import RunSpec
 from harness.tensor_trace import TensorTrace, whole
 from harness.watching import HookedProbe, Listener, Probe
-from harness.workload import Examples, Workload
+from harness.workload import Examples, Scores, Workload
 
 __all__ = ["Listener", "Probe", "TimingProbe", "TraceProbe"]
 
@@ -90,6 +90,7 @@ class TraceProbe(HookedProbe):
         self._names = {tensor: name for name, tensor in model.named_parameters()}
         self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
         self._model, self._optimizer = model, optimizer
+        self._draws_at_watch = draws_since_seed()
         self._handles += self._circumstances.attach(model, called is not model, self._names)
         self._tensors.attach(model, optimizer)
         if not self.counts.steps:  # else the record of the run that is resumed has them
@@ -126,6 +127,11 @@ class TraceProbe(HookedProbe):
             "labels": batch["labels"],
         }
 
+    def evaluated(self, scores: Scores) -> None:
+        """See `Probe.evaluated`."""
+        super().evaluated(scores)
+        self._circumstances.evaluated(scores.metrics.get("loss"))
+
     def _settle(self) -> None:
         """Read the settings while the loader of the first batch is alive."""
         self._settled = True
@@ -137,14 +143,20 @@ class TraceProbe(HookedProbe):
             self._steps_expected,
             self._rates,
         )
+        self.counts.settings["rng.draws_at_watch"] = self._draws_at_watch
         self._listener.settled(self.counts.settings)
 
     def _after_forward(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if self._forward is None or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            self._circumstances.after_pass_without_gradient(output["logits"], kwargs.get("labels"))
             return
+        if self._forward is None:
+            return
+        labels = self._forward.pop("labels")
         with torch.no_grad():
-            loss = self._workload.loss(output["logits"].float(), self._forward.pop("labels"))
+            loss = self._workload.loss(output["logits"].float(), labels)
         self._forward["loss"] = loss
+        self._circumstances.after_forward(output["logits"], labels)
 
     def _after_backward(self, parameter: Tensor) -> None:
         first = self._forward is not None

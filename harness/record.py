@@ -55,6 +55,7 @@ from harness.spec import RunSpec
 __all__ = [
     "COLLAPSE",
     "HEADER",
+    "KEPT",
     "SCHEMAS",
     "SCHEMA_VERSION",
     "Counts",
@@ -189,6 +190,10 @@ class Evaluation(_Stored):
     metrics: dict[str, float]
     loss_metrics: dict[str, float] = {}
     """The mean loss, and what follows from it, where the loop told them."""
+
+
+KEPT = 4
+"""Observations of one kind that are kept; the first ones say where it began."""
 
 
 class Observation(_Stored):

@@ -18,8 +18,10 @@ __all__ = ["SettingDifference", "differing_settings", "setting_differences", "se
 
 # What each loop may do in its own way, and what is recorded for the diagnosis alone.
 _NOT_COMPARED = (
+    "loader.fetched",
     "loader.prefetches",
     "model.head",
+    "rng.draws_at_watch",
     "rng.draws_since_seed",
     "weights.declared_dtype",
     "trainer.leaves_average_to_model",
@@ -57,7 +59,7 @@ def differing_settings(one: dict[str, Any], two: dict[str, Any]) -> list[Setting
     return [
         SettingDifference(name=name, reference=one.get(name), candidate=two.get(name))
         for name in _common(one, two)
-        if not _same(one.get(name), two.get(name))
+        if not _same(_kinds(name, one.get(name)), _kinds(name, two.get(name)))
     ]
 
 
@@ -80,6 +82,11 @@ def _common(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
         if name not in _NOT_COMPARED
         and (name.startswith(_OVERRULING) or None not in (one.get(name), two.get(name)))
     ]
+
+
+def _kinds(name: str, value: Any) -> Any:
+    """How many tensors are of the one type that all have is nothing of that type."""
+    return list(value) if name == "weights.dtype" and len(value) == 1 else value
 
 
 def _same(one: Any, two: Any) -> bool:

@@ -13,7 +13,7 @@ SETTINGS: dict[str, Any] = {
     "weights.dtype": {"float32": 3},
     "weights.declared_dtype": "float32",
     "weights.frozen": [],
-    "model.head": ["classifier.weight", "classifier.bias"],
+    "model.head": {"classifier.weight": 128, "classifier.bias": 2},
     "model.attention": "sdpa",
     "model.training": True,
     "optimizer.rule": "AdamW",
@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "loader.prefetches": False,
     "collator.draws": False,
     "rng.seed": 42,
+    "rng.draws_at_watch": 0,
     "rng.draws_since_seed": 2,
     "flags.threads": 1,
 }

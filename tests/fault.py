@@ -56,11 +56,18 @@ class Fault:
     """What is wrong, where the loop's file is not wrong by itself."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables that are set when it runs, and not when the reference does."""
+    also: tuple[str, ...] = ()
+    """Further causes, of a loop with several faults."""
 
     @property
     def name(self) -> str:
         """No two faults share it."""
         return "-".join([self.loop, self.ground.name, *map(str.lower, self.environment)])
+
+    @property
+    def causes(self) -> list[str]:
+        """All that are to be named."""
+        return [each for each in (self.cause, *self.also) if each is not None]
 
     @property
     def what(self) -> str:

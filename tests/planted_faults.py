@@ -1,10 +1,12 @@
-"""All planted faults: those with a row in the catalogue of causes, and those without."""
+"""All planted faults, of known causes and of others."""
 
 from __future__ import annotations
 
 from tests.planted_known import KNOWN
+from tests.planted_known_later import KNOWN_LATER, TWO_AT_ONCE
 from tests.planted_unknown import UNKNOWN
+from tests.planted_unknown_later import UNKNOWN_LATER
 
 __all__ = ["FAULTS"]
 
-FAULTS = KNOWN + UNKNOWN
+FAULTS = KNOWN + UNKNOWN + KNOWN_LATER + TWO_AT_ONCE + UNKNOWN_LATER

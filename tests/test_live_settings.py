@@ -72,7 +72,7 @@ def test_groups_are_told_by_value_and_name(model: Net) -> None:
     )
     assert "for_loop" == found["optimizer.flavour"]
     assert {"0.25": 1} == found["model.dropout"]
-    assert ["head.weight", "head.bias"] == found["model.head"]
+    assert ["head.weight", "head.bias"] == list(found["model.head"])
 
 
 def test_parameters_that_no_optimizer_holds_are_told(model: Net) -> None:

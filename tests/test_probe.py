@@ -56,6 +56,7 @@ def workload(model: nn.Module, world_size: int = 1) -> Workload:
         world_size=world_size,
         collate=torch.utils.data.default_collate,
         targets=lambda labels: labels,
+        loss_metrics={},
     )
     return cast(Workload, part)
 

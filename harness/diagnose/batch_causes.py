@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from harness.batch_divergence import LOGGED
@@ -17,13 +19,15 @@ def _head_drawn(facts: Facts) -> str | None:
     place = facts.places.get("initial_weights")
     if place is None or "weights.dtype" in facts.settings:
         return None
-    head = facts.reference.setting("model.head") or []
+    head = facts.reference.setting("model.head") or {}
     apart = facts.initial_weights_apart
     if not apart or not set(apart) <= set(head) or len(head) == facts.reference.parameters_named:
         return None
-    one, two = (side.initial_norm(apart[0]) for side in facts.sides)
-    if not one or not two or not 0.5 < two / one < 2:
-        return None
+    for name in apart:
+        one, two = (side.initial_norm(name) for side in facts.sides)
+        # The norm of n normal numbers spreads by 1 / sqrt(2 n), the ratio of two by 1 / sqrt(n).
+        if not one or not two or abs(math.log(two / one)) > 4 / math.sqrt(head[name]):
+            return None
     others = f" and {len(apart) - 1} more" if len(apart) > 1 else ""
     return (
         f"of the initial weights only the head's differ ({apart[0]}{others}), and both sides drew "
@@ -69,14 +73,6 @@ def _labels_shifted(facts: Facts) -> str | None:
     return None
 
 
-def _rng_parts_at(facts: Facts) -> int | None:
-    """The step at which the generators part, and nothing but an evaluation did before."""
-    place = facts.places.get("rng")
-    if place is None or facts.parts_first_in not in ("rng", "evaluation"):
-        return None
-    return place.step
-
-
 def _reseeded(facts: Facts) -> str | None:
     if facts.reference.world_size != facts.candidate.world_size or "rng" not in facts.places:
         return None
@@ -87,7 +83,10 @@ def _reseeded(facts: Facts) -> str | None:
     for side, other in facts.pairs:
         fresh, used = (s.setting("rng.draws_since_seed") for s in (side, other))
         seeds = side.setting("rng.seed"), other.setting("rng.seed")
-        if fresh is not None and used is None and seeds[0] == seeds[1] and seeds[0] is not None:
+        # What is fresh before its first batch is fetched, and not after, was used by the loader.
+        used_before = other.setting("rng.draws_at_watch") is None
+        same_seed = seeds[0] == seeds[1] and seeds[0] is not None
+        if fresh is not None and used is None and used_before and same_seed:
             return (
                 f"at the first forward pass the generator of {side.label} has given {fresh} "
                 f"numbers since it was seeded with {seeds[0]}, that of {other.label} all that "
@@ -113,7 +112,7 @@ def _same_dropout(facts: Facts) -> str | None:
 
 
 def _prefetch(facts: Facts) -> str | None:
-    if _rng_parts_at(facts) != 1:
+    if facts.parts_first_in != "rng" or facts.step != 1:
         return None
     for side, other in facts.pairs:
         given, usual = (s.setting("rng.draws_since_seed") for s in (side, other))
@@ -121,32 +120,14 @@ def _prefetch(facts: Facts) -> str | None:
         if None in (given, usual, draws) or side.setting("loader.num_workers") != 0:
             continue
         ahead, rest = divmod(given - usual, draws) if draws else (0, 0)
-        if ahead > 0 and not rest:
+        fetched = [s.setting("loader.fetched") for s in (side, other)]
+        if ahead > 0 and not rest and None not in fetched and fetched[0] - fetched[1] == ahead:
             return (
                 f"before the first forward pass of {side.label} {ahead} more "
                 f"{'batch was' if ahead == 1 else 'batches were'} fetched than in {other.label}, "
                 "by a collator that draws from the generator that dropout draws from"
             )
     return None
-
-
-def _eval_consumes(facts: Facts) -> str | None:
-    step = _rng_parts_at(facts)
-    if step is None or step < 2 or _forgot_eval_mode(facts):
-        return None
-    passes = []
-    for side in facts.sides:
-        before = side.circumstance(step, "passes_before")
-        passes.append(before[0] if before else 0)
-    if not any(passes):
-        return None
-    if passes[0] != passes[1]:
-        more, fewer = (1, 0) if passes[1] > passes[0] else (0, 1)
-        told = f"{facts.sides[more].label} evaluates {passes[more]} batches"
-        told += f", {facts.sides[fewer].label} {passes[fewer] or 'none'}"
-    else:
-        told = f"both evaluate {passes[0]} batches"
-    return f"before step {step} {told}, and the generators part there"
 
 
 def _resume_at_epoch_end(facts: Facts) -> str | None:
@@ -167,14 +148,6 @@ def _forgot_train_mode(facts: Facts) -> str | None:
         seen = side.observed("trained_in_evaluation_mode")
         if seen and not other.observed("trained_in_evaluation_mode"):
             return f"{side.label} trains step {seen[0]} in evaluation mode, without dropout"
-    return None
-
-
-def _forgot_eval_mode(facts: Facts) -> str | None:
-    for side, other in facts.pairs:
-        seen = side.observed("evaluated_in_training_mode")
-        if seen and not other.observed("evaluated_in_training_mode"):
-            return f"{side.label} evaluates after step {seen[0]} in training mode, with dropout"
     return None
 
 
@@ -223,65 +196,6 @@ def _nan_hidden(facts: Facts) -> str | None:
                 f"trained on for {len(side.grad_norms) - bad[0]} steps"
             )
     return None
-
-
-def _eval_duplicates(facts: Facts) -> str | None:
-    place = facts.places.get("evaluation")
-    if place is None or not (place.reference and place.candidate):
-        return None
-    one, two = place.reference["rows"], place.candidate["rows"]
-    whole = facts.reference.record.header.evaluations[-1].rows  # the harness counts each row once
-    if one == two or max(one, two) <= whole:
-        return None
-    more, fewer = (
-        (facts.candidate, facts.reference) if two > one else (facts.reference, facts.candidate)
-    )
-    return (
-        f"the evaluation after step {place.step} counts {max(one, two)} rows in {more.label} and "
-        f"{min(one, two)} in {fewer.label}"
-    )
-
-
-def _mean_of_means(facts: Facts) -> str | None:
-    place = facts.places.get("evaluation")
-    if place is None or facts.parts_first_in != "evaluation":
-        return None
-    if not (place.reference and place.candidate):
-        return None
-    apart = {
-        name
-        for name in place.reference.keys() & place.candidate.keys()
-        if place.reference[name] != place.candidate[name]
-    }
-    rows = place.reference["rows"]
-    size = facts.reference.record.spec.recipe.eval_batch_size
-    if not apart or "rows" in apart or rows % size == 0:
-        return None
-    if any(side.observed("evaluated_in_training_mode") for side in facts.sides):
-        return None
-    if "accuracy" in apart:
-        scores = place.reference["accuracy"], place.candidate["accuracy"]
-        if not any(_mean_over_batches(*pair, rows, size) for pair in (scores, scores[::-1])):
-            return None
-    elif "loss" not in apart:
-        return None
-    name = "accuracy" if "accuracy" in apart else "loss"
-    return (
-        f"from equal weights after step {place.step} the {name} is {place.candidate[name]:.6g} and "
-        f"{place.reference[name]:.6g}: {rows} rows make no whole number of batches of {size}"
-    )
-
-
-def _mean_over_batches(whole: float, other: float, rows: int, size: int) -> bool:
-    """Whether `other` may be the mean over batches of what is `whole` over all rows.
-
-    With c right answers in all, of which q in the last batch of r rows, the mean over n batches of
-    `size` rows and that last one is ((c - q) / size + q / r) / (n + 1): q must be a whole number.
-    """
-    right, last = whole * rows, rows % size
-    batches = rows // size + 1
-    in_last = (other * batches - right / size) / (1 / last - 1 / size)
-    return abs(in_last - round(in_last)) < 1e-6 and -1e-6 < in_last <= last + 1e-6
 
 
 ROWS = (
@@ -335,25 +249,11 @@ ROWS = (
         "set the seed on both sides once the model exists, as the Trainer does",
     ),
     Row(
-        "eval-consumes-rng",
-        "an evaluation draws from the global generator",
-        ("rng", "evaluation"),
-        _eval_consumes,
-        "evaluate at the same steps, or put the generators back after each evaluation",
-    ),
-    Row(
         "forgot-train-mode",
         "the model is not in training mode",
         ("config", "loss", "rng"),
         _forgot_train_mode,
         "call model.train() before training, and again after each evaluation",
-    ),
-    Row(
-        "forgot-eval-mode",
-        "the model is evaluated in training mode",
-        ("evaluation", "rng"),
-        _forgot_eval_mode,
-        "call model.eval() before each evaluation",
     ),
     Row(
         "autocast-without-effect",
@@ -376,21 +276,5 @@ ROWS = (
         ("loss", "gradients"),
         _nan_hidden,
         "stop at the first loss that is not finite; logging_nan_inf_filter=False shows it",
-    ),
-    Row(
-        "eval-duplicates",
-        "rows that fill up the last batch of an evaluation are counted",
-        ("evaluation",),
-        _eval_duplicates,
-        "use gather_for_metrics, or cut the answers to the length of the set",
-        "a#226, a#1674",
-    ),
-    Row(
-        "mean-of-batch-means",
-        "the evaluation loss is averaged over batches, not over rows",
-        ("evaluation",),
-        _mean_of_means,
-        "weigh each batch's loss by its rows",
-        "t#39241",
     ),
 )

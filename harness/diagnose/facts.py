@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from harness.columns import as_numpy
 from harness.detail import UNIFORM, factors, highest_rates, norms_at, one_factor
 from harness.ranks import rank_of
-from harness.record import RunRecord
+from harness.record import KEPT, RunRecord
 from harness.settings import SettingDifference, setting_differences
 from harness.stages import Divergence, StageDifference
 
@@ -114,11 +114,25 @@ class Side:
         values: list[Any] = table[column].filter(pc.equal(table["step"], step)).to_pylist()
         return values
 
+    def loss_factor(self, step: int) -> float:
+        """What the mean of a step's losses was multiplied by; see `harness.circumstances`."""
+        seen = self.record.header.observed.get("loss_scaled", ())
+        if len(seen) >= KEPT and step > seen[-1].step:
+            return math.nan  # not known
+        return next((each.value for each in seen if each.step == step and each.value), 1.0)
+
     @property
     def rows_in_set(self) -> int:
         """Rows of the training set."""
         header = self.record.header
         return round(header.samples / header.epochs) if header.epochs else 0
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Rows that an epoch takes, less those of a last batch that is left out."""
+        recipe = self.record.spec.recipe
+        size = recipe.per_device_batch_size * self.world_size
+        return self.rows_in_set // size * size if recipe.drop_last else self.rows_in_set
 
     @property
     def batches_per_epoch(self) -> int:
@@ -251,6 +265,29 @@ class Facts:
         if place is None:
             return None
         return one_factor(factors(self.reference.record, self.candidate.record, place.step))
+
+    @property
+    def first_factor(self) -> float | None:
+        """The factor of all gradients where these part first, and nothing before did."""
+        factor = self.gradient_factor if self.parts_first_in == "gradients" else None
+        return None if factor is None or abs(factor - 1) <= UNIFORM else factor
+
+    @cached_property
+    def tells_loss_factors(self) -> bool:
+        """Whether `Side.loss_factor` is known: the loss is the task's own, and no scaler's."""
+        recipes = [side.record.spec.recipe for side in self.sides]
+        return not any(r.label_smoothing or r.precision == "fp16" for r in recipes)
+
+    def scaled_side(self, factor: float) -> Side | None:
+        """The side whose losses are multiplied so that gradients differ by `factor`.
+
+        `factor`: candidate over reference. None where neither side's loss alone accounts for it:
+        then who is right is not known.
+        """
+        one, two = (side.loss_factor(self.step) for side in self.sides)
+        if one == 1 and close(two, factor):
+            return self.candidate
+        return self.reference if two == 1 and close(one, 1 / factor) else None
 
     @cached_property
     def resumed_at(self) -> int | None:

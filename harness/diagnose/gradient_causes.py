@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.detail import UNIFORM
 from harness.diagnose.facts import Facts, Side, close
-from harness.diagnose.order_causes import window_dropped, window_filled_up, window_runs_on
 from harness.diagnose.row import Row
 from harness.units import number
 
@@ -15,24 +13,20 @@ __all__ = ["ROWS"]
 _UPDATE = ("weights", "optimizer_state")
 
 
-def _factor(facts: Facts) -> float | None:
-    """The factor of all gradients where these part first, and nothing before did."""
-    factor = facts.gradient_factor if facts.parts_first_in == "gradients" else None
-    return None if factor is None or abs(factor - 1) <= UNIFORM else factor
-
-
 def _is(factor: float, expected: float) -> bool:
     """Whether it is that factor, whichever side it stands on."""
     return close(factor, expected) or close(factor, 1 / expected)
 
 
-def _larger(facts: Facts, factor: float) -> Side:
-    return facts.candidate if factor > 1 else facts.reference
+def _larger(facts: Facts, factor: float) -> Side | None:
+    """The side with the larger gradients, where its loss is what is larger than it should be."""
+    side = facts.candidate if factor > 1 else facts.reference
+    return None if facts.tells_loss_factors and facts.scaled_side(factor) is not side else side
 
 
 def _unaveraged(facts: Facts) -> Side | None:
     """The side whose loss is the sum of the window's, where the other's is their mean."""
-    factor = _factor(facts)
+    factor = facts.first_factor
     window = facts.reference.window(facts.step)
     if factor is None or window < 2 or window != facts.candidate.window(facts.step):
         return None
@@ -68,7 +62,7 @@ def _loss_not_divided(facts: Facts) -> str | None:
 
 
 def _loss_times_world_size(facts: Facts) -> str | None:
-    factor, size = _factor(facts), facts.reference.world_size
+    factor, size = facts.first_factor, facts.reference.world_size
     if factor is None or size < 2 or size != facts.candidate.world_size:
         return None
     window = facts.reference.window(facts.step)
@@ -77,6 +71,8 @@ def _loss_times_world_size(facts: Facts) -> str | None:
     ):
         return None
     side = _larger(facts, factor)
+    if side is None:
+        return None
     return (
         f"gradients differ by the factor {number(factor)}: {side.label} multiplies its loss by the "
         f"{size} processes"
@@ -84,7 +80,7 @@ def _loss_times_world_size(facts: Facts) -> str | None:
 
 
 def _unshifted_label_count(facts: Facts) -> str | None:
-    factor = _factor(facts)
+    factor = facts.first_factor
     if factor is None:
         return None
     labels, targets = (
@@ -95,67 +91,11 @@ def _unshifted_label_count(facts: Facts) -> str | None:
     if not close(max(factor, 1 / factor) - 1, labels / targets - 1, 0.02):
         return None
     side = facts.candidate if factor < 1 else facts.reference
+    if facts.tells_loss_factors and facts.scaled_side(factor) is not side:
+        return None
     return (
         f"gradients differ by the factor {number(factor, 6)}: {side.label} divides its loss by all "
         f"{labels} labels, of which {targets} are predicted"
-    )
-
-
-def _last_window(facts: Facts) -> str | None:
-    regrouped = window_dropped(facts) or window_filled_up(facts)
-    if regrouped:
-        return regrouped
-    factor = _factor(facts)
-    recipe = facts.reference.record.spec.recipe
-    steps, window = recipe.gradient_accumulation_steps, facts.reference.window(facts.step)
-    per_epoch = facts.reference.record.header.steps_per_epoch
-    if factor is None or not per_epoch or facts.step % per_epoch or not 0 < window < steps:
-        return None
-    for expected, told in (
-        (window / steps, f"divided by {steps}, not by its own length"),
-        (window, "not divided at all"),
-    ):
-        if _is(factor, expected) and expected != 1:
-            return (
-                f"the last window of the epoch, step {facts.step}, holds {window} micro-batches of "
-                f"{steps}: one side's losses are {told}, so its gradients are {number(factor)} "
-                "times the reference's"
-            )
-    return None
-
-
-def _left_over(facts: Facts) -> tuple[Side, Side] | None:
-    """The side whose update began with gradients of the one before, just where they part."""
-    if facts.parts_first_in != "gradients":
-        return None
-    for side, other in facts.pairs:
-        seen = side.observed("gradients_left_over")
-        if facts.step in seen and not other.observed("gradients_left_over"):
-            return side, other
-    return None
-
-
-def _forgot_zero_grad(facts: Facts) -> str | None:
-    found = _left_over(facts)
-    if found is None or facts.step != 2:
-        return None
-    side, other = found
-    return (
-        f"{side.label} begins step 2 with the gradients of step 1; {other.label} begins each with "
-        "none"
-    )
-
-
-def _accumulation_leaks(facts: Facts) -> str | None:
-    runs_on = window_runs_on(facts)
-    if runs_on:
-        return runs_on
-    found = _left_over(facts)
-    per_epoch = facts.reference.record.header.steps_per_epoch
-    if found is None or not per_epoch or facts.step == 2 or (facts.step - 1) % per_epoch:
-        return None
-    return (
-        f"{found[0].label} begins the epoch at step {facts.step} with gradients of the one before"
     )
 
 
@@ -187,8 +127,10 @@ def _clip_before_unscale(facts: Facts) -> str | None:
             continue
         power = math.log2(limit / small)
         scale = 2.0 ** round(power)
-        if power < 1 or abs(power - round(power)) > 1e-3 or raw < limit * scale * UNIFORM:
+        if power < 1 or abs(power - round(power)) > 1e-3:
             continue
+        if not all(close(each.loss_factor(facts.step), scale) for each in (side, other)):
+            continue  # nothing was scaled up by that
         if close(right, min(limit, raw / scale)):
             return (
                 f"the update at step {facts.step} is given gradients of norm {number(small)} in "
@@ -211,9 +153,12 @@ def _clips_alone(facts: Facts) -> tuple[Side, Side, float] | None:
 
 def _hidden_clip(facts: Facts) -> str | None:
     found = _clips_alone(facts)
-    if found is None or found[1].observed("gradients_changed_after_update"):
+    if found is None:
         return None
     side, other, limit = found
+    for late in ("gradients_changed_after_update", "gradients_changed_before_zeroing"):
+        if other.observed(late):  # maybe it clips, though too late
+            return None
     return (
         f"{side.label} scales gradients down to a norm of {number(limit)}, {other.label} takes "
         f"them as they are, up to {number(max(other.grad_norms))}"
@@ -276,29 +221,6 @@ ROWS = (
         _unshifted_label_count,
         "count the labels after they are shifted",
         "t#46204",
-    ),
-    Row(
-        "last-window",
-        "the short window at the end of an epoch is treated otherwise",
-        ("gradients", "data_order", "step_count"),
-        _last_window,
-        "make an update from it, divided by its own length",
-        "t#38837",
-    ),
-    Row(
-        "accumulation-leaks",
-        "an epoch's short window runs on into the next epoch",
-        ("data_order", "gradients"),
-        _accumulation_leaks,
-        "make an update at the end of each epoch, also from a short window, and zero the gradients",
-        "t#38837",
-    ),
-    Row(
-        "forgot-zero-grad",
-        "gradients are not zeroed between updates",
-        ("gradients",),
-        _forgot_zero_grad,
-        "call optimizer.zero_grad() after each update",
     ),
     Row(
         "clip-per-micro-batch",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
+from harness.diagnose.window_causes import window_dropped
 
-__all__ = ["ROWS", "window_dropped", "window_filled_up", "window_runs_on"]
+__all__ = ["ROWS"]
 
 
 def _epoch(side: Side, number: int) -> list[int]:
     """The rows of an epoch, counted from 0; shorter where the run ended in it."""
-    size = side.rows_in_set
+    size = side.rows_per_epoch
     rows: list[int] = side.rows[number * size : (number + 1) * size].tolist()
     return rows
 
@@ -28,11 +29,14 @@ def _starts_epoch(side: Side, step: int) -> int | None:
     return (step - 1) // per_epoch
 
 
-def _agreement(one: list[int], two: list[int]) -> float:
-    """Share of places at which the two hold the same row."""
-    places = min(len(one), len(two))
-    same = sum(a == b for a, b in zip(one, two, strict=False))
-    return same / places if places else 0.0
+def _kept_neighbours(one: list[int], two: list[int]) -> float:
+    """Share of the rows next to each other in one order that are so in the other as well.
+
+    Whichever of the two comes first. Two draws of n rows have about 2 / n of them in common.
+    """
+    pairs = [{frozenset(pair) for pair in itertools.pairwise(rows)} for rows in (one, two)]
+    fewer = min(map(len, pairs))
+    return len(pairs[0] & pairs[1]) / fewer if fewer else 0.0
 
 
 def _parts_in_order(facts: Facts) -> bool:
@@ -65,25 +69,24 @@ def _sampler_differs(facts: Facts) -> str | None:
         return None
     if epoch and any(_repeats_order(side) for side in facts.sides):
         return None
+    if epoch and "rng" in facts.places and facts.places["rng"].step < place.step:
+        return None  # the generator that both may draw from stood elsewhere
     one, two = (_epoch(side, epoch) for side in facts.sides)
-    size = facts.reference.rows_in_set
+    size = facts.reference.rows_per_epoch
     whole = len(one) == len(two) == size and facts.reference.world_size == 1
     if facts.reference.world_size > 1:  # rows that fill up the last round stand twice
         same_rows = set(one) == set(two) and len(one) >= size
     else:
         same_rows = whole and Counter(one) == Counter(two)
     setting = facts.settings.get("loader.sampler")
+    if setting is None and any(_is_no_draw(side, other) for side, other in facts.pairs):
+        return None
     if not same_rows:
         distinct = max(max(Counter(rows).values(), default=2) for rows in (one, two)) == 1
         if setting is None or not distinct or (whole and Counter(one) != Counter(two)):
             return None
-    if (
-        _same_batches(facts)
-        or _agreement(one, two) > 0.5
-        or _agreement(one[1:], two) > 0.5
-        or _agreement(one, two[1:]) > 0.5
-    ):
-        return None  # the same order with a slip in it
+    if _same_batches(facts) or _kept_neighbours(one, two) > 0.5:
+        return None  # the same order with slips in it, turned over, or moved by stretches
     told = "the same rows in another order" if same_rows else "other rows from the first step on"
     if setting is not None:
         told += (
@@ -91,6 +94,14 @@ def _sampler_differs(facts: Facts) -> str | None:
             f"{facts.reference.label} from {setting.reference}"
         )
     return told
+
+
+def _is_no_draw(side: Side, other: Side) -> bool:
+    """Whether this side's order is known not to come from another draw than the other side's."""
+    sampler = side.setting("loader.sampler")
+    if sampler is not None and sampler == other.setting("loader.sampler"):
+        return True  # the same source: what differs is what was drawn from it before
+    return sampler is None and _repeats_order(side)
 
 
 def _same_batches(facts: Facts) -> bool:
@@ -129,6 +140,8 @@ def _last_batch_dropped(facts: Facts) -> str | None:
         return f"{who.label} leaves out the incomplete batch at the end of each epoch"
     if "data_order" not in facts.places or facts.reference.world_size > 1:
         return None
+    if any(side.record.spec.recipe.drop_last for side in facts.sides):
+        return None  # nobody takes it
     for side, other in facts.pairs:
         tail = _last_batch(other)
         full = other.rows_in_set - len(tail)
@@ -161,6 +174,9 @@ def _sample_repeated(facts: Facts) -> str | None:
         count = min(len(rows), len(right))
         had = Counter(right[:count])
         twice = [row for row, n in Counter(rows[:count]).items() if n > max(1, had[row])]
+        epochs = 2 * other.rows_per_epoch
+        if _skips(side.rows[:epochs].tolist(), other.rows[:epochs].tolist()):
+            continue
         if twice and -1 not in rows and not Counter(right[:count]) - Counter(set(right)):
             others = f", and {len(twice) - 1} more rows" if len(twice) > 1 else ""
             return (
@@ -170,58 +186,17 @@ def _sample_repeated(facts: Facts) -> str | None:
     return None
 
 
-def window_runs_on(facts: Facts) -> str | None:
-    """A whole window more is added to the short one that an epoch leaves."""
-    return _window_grows(facts, lambda ours, theirs, whole: ours >= theirs + whole)
+def _skips(rows: list[int], whole: list[int]) -> bool:
+    """Whether `rows` are those of `whole` less some, in the same order, as far as `whole` goes.
 
-
-def window_filled_up(facts: Facts) -> str | None:
-    """The short window that an epoch leaves is made whole with batches of the next epoch."""
-    return _window_grows(facts, lambda ours, _, whole: ours == whole)
-
-
-def _window_grows(facts: Facts, grows: Callable[[int, int, int], bool]) -> str | None:
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
-        return None
-    for side, other in facts.pairs:
-        ours, theirs = side.window(place.step), other.window(place.step)
-        per_epoch = other.record.header.steps_per_epoch
-        ends = per_epoch and place.step % per_epoch == 0
-        common = min(len(side.rows), len(other.rows))
-        whole = other.record.spec.recipe.gradient_accumulation_steps
-        if not ends or ours <= theirs:
-            continue
-        if not np.array_equal(side.rows[:common], other.rows[:common]):
-            continue
-        if grows(ours, theirs, whole):
-            return (
-                f"the window of {theirs} micro-batches at the end of the epoch, step {place.step}, "
-                f"goes on in {side.label} with {ours - theirs} of the next epoch"
-            )
-    return None
-
-
-def window_dropped(facts: Facts) -> str | None:
-    """An epoch's last, short window makes no update."""
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
-        return None
-    for side, other in facts.pairs:
-        short = other.window(place.step)
-        per_epoch = other.record.header.steps_per_epoch
-        steps = other.record.spec.recipe.gradient_accumulation_steps
-        if not per_epoch or place.step % per_epoch or not short < steps:
-            continue
-        left = {row for _, _, rows in other.batches_at(place.step) for row in rows}
-        same_before = np.array_equal(side.rows_before(place.step), other.rows_before(place.step))
-        following = [rows for _, _, rows in side.batches_at(place.step)]
-        if same_before and len(following) == steps and set(following[0]) - left:
-            return (
-                f"{side.label} makes no update from the {short} micro-batches that are left at the "
-                f"end of the epoch, step {place.step}"
-            )
-    return None
+    No more than a third is ever passed over at once, since each row returns in every epoch.
+    """
+    at, furthest = 0, len(whole) // 3
+    for number, row in enumerate(rows):
+        if row not in whole[at : at + furthest]:
+            return at > number and at + furthest > len(whole)
+        at = whole.index(row, at) + 1
+    return True
 
 
 def _resume_reorders(facts: Facts) -> str | None:

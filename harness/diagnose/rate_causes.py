@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
@@ -62,12 +64,22 @@ def _off_by_one(facts: Facts) -> str | None:
     return None
 
 
-def _walks(facts: Facts, stride: int) -> tuple[Side, Side] | None:
-    """The side that moves its schedule on `stride` times as fast, and the other.
+@dataclass(frozen=True)
+class _Walk:
+    """Two sides of which one goes through the same schedule so many times as fast."""
 
-    Schedules that fall to zero stay there, so what is behind the end of one is known.
+    fast: Side
+    slow: Side
+    slow_ends: bool
+    """Whether the slower schedule ends with the run, as it should; else it is too long."""
+
+
+def _walks(facts: Facts, stride: int) -> _Walk | None:
+    """Which side moves its schedule on `stride` times as fast, if one does.
+
+    It may have moved on before the first update by all but one of the times that belong to it.
     """
-    if stride < 2 or not _parts_in_rates(facts) or facts.places["learning_rate"].step != 2:
+    if stride < 2 or not _parts_in_rates(facts):
         return None
     if len(facts.reference.rates) != len(facts.candidate.rates):
         return None
@@ -76,12 +88,50 @@ def _walks(facts: Facts, stride: int) -> tuple[Side, Side] | None:
         fast, slow = side.rates, other.rates
         if not (_moves(side) and _moves(other)):
             continue
-        behind = [0.0] * (stride * len(slow)) if recipe.lr_schedule != "constant" else []
-        if _follows(fast, [*slow, *behind], lambda n: n * stride):
-            return side, other
+        for start in (0, stride - 1):
+            for behind in (_behind(slow, recipe.lr_schedule, stride), []):
+                if not behind and fast[0] < max(fast):
+                    continue  # of a warm-up too little is known
+                known = [*slow, *behind]
+                if _follows(fast, known, lambda n, start=start: n * stride + start):  # type: ignore[misc]  # bound at once
+                    return _Walk(side, other, bool(behind))
         if recipe.lr_schedule == "linear" and _falls_faster(fast, slow, stride):
-            return side, other
+            return _Walk(side, other, _is_line(slow, 0, len(slow)))
     return None
+
+
+def _behind(rates: Sequence[float], shape: str, times: int) -> list[float]:
+    """How a schedule goes on that ends with these rates: a line stays at 0, a cosine rises."""
+    if shape == "constant":
+        return []
+    back = [0.0, *reversed(rates[1:])] if shape == "cosine" else [0.0] * len(rates)
+    return (back + [*rates, *back] * times)[: times * len(rates)]
+
+
+def _too_long(facts: Facts, steps: int) -> _Walk | None:
+    """One side's line after a warm-up may be as long as there are micro-batches."""
+    recipe = facts.reference.record.spec.recipe
+    count, peak = len(facts.reference.rates), max(facts.reference.rates, default=0.0)
+    warm = facts.reference.rates.index(peak) if peak else 0
+    lengths = {count * steps, facts.reference.record.header.micro_batches}
+    if steps < 2 or recipe.lr_schedule != "linear" or not 0 < warm < count - _LEAST:
+        return None
+    if facts.reference.world_size > 1 or not _parts_in_rates(facts):
+        return None
+    for side, other in facts.pairs:
+        for length, rise in itertools.product(lengths, (warm, steps * warm)):
+            if _is_line(other.rates, warm, count) and _is_line(side.rates, rise, length):
+                return _Walk(other, side, slow_ends=False)
+    return None
+
+
+def _is_line(rates: Sequence[float], warm: int, length: int) -> bool:
+    """Whether rates rise to their peak in `warm` steps, and then fall to 0 at `length`."""
+    if warm >= min(length, len(rates)):
+        return False
+    peak = max(rates)
+    made = [n / warm if n < warm else (length - n) / (length - warm) for n in range(len(rates))]
+    return _follows(rates, [peak * share for share in made], lambda n: n)
 
 
 def _falls_faster(fast: Sequence[float], slow: Sequence[float], factor: int) -> bool:
@@ -95,12 +145,12 @@ def _falls_faster(fast: Sequence[float], slow: Sequence[float], factor: int) -> 
 def _per_process(facts: Facts) -> str | None:
     size = facts.reference.world_size
     found = _walks(facts, size)
-    if found is None or _accumulation(facts) == size:
+    if found is None or not found.slow_ends or _accumulation(facts) == size:
         return None
     return (
-        f"the schedule of {found[0].label} moves on {size} times a step, once for each process: at "
-        f"step 2 its learning rate is {number(found[0].rates[1], 6)}, that of {found[1].label} "
-        f"{number(found[1].rates[1], 6)}"
+        f"the schedule of {found.fast.label} moves on {size} times a step, once for each process: "
+        f"at step 2 its learning rate is {number(found.fast.rates[1], 6)}, that of "
+        f"{found.slow.label} {number(found.slow.rates[1], 6)}"
     )
 
 
@@ -110,18 +160,18 @@ def _accumulation(facts: Facts) -> int:
 
 def _in_micro_steps(facts: Facts) -> str | None:
     steps = _accumulation(facts)
-    found = _walks(facts, steps)
+    found = _walks(facts, steps) or _too_long(facts, steps)
     if found is None or facts.reference.world_size == steps:
         return None
-    fast, slow = found
-    if fast is facts.candidate:
-        told = f"{fast.label} moves its schedule on at each micro-batch"
+    if found.slow_ends:
+        told = f"{found.fast.label} moves its schedule on at each micro-batch"
     else:
-        told = f"{slow.label} makes its schedule as long as there are micro-batches"
+        told = f"{found.slow.label} makes its schedule as long as there are micro-batches"
+    at = facts.places["learning_rate"].step
     return (
-        f"{told}, {steps} a step: at step 2 its learning rate is "
-        f"{number(facts.candidate.rates[1], 6)}, that of {facts.reference.label} "
-        f"{number(facts.reference.rates[1], 6)}"
+        f"{told}, {steps} a step: at step {at} its learning rate is "
+        f"{number(facts.candidate.rates[at - 1], 6)}, that of {facts.reference.label} "
+        f"{number(facts.reference.rates[at - 1], 6)}"
     )
 
 

@@ -14,6 +14,10 @@ _TORCH_DECAY = 0.01  # what torch.optim.AdamW decays by where nobody says otherw
 
 
 def _decays_all_by_default(side: Side) -> bool:
+    """By torch's own decay, which nobody asked it for."""
+    asked = side.record.spec.case.recipe
+    if asked.weight_decay == _TORCH_DECAY and asked.decay_exclusions == "none":
+        return False
     return bool(side.setting("optimizer.weight_decay") == _TORCH_DECAY)
 
 
@@ -43,20 +47,32 @@ def _bias_and_norm_decayed(facts: Facts) -> str | None:
     if "optimizer.weight_decay" not in facts.settings:
         return None
     for side, other in facts.pairs:
-        every, some = (
+        ours, theirs = (
             side.setting("optimizer.weight_decay"),
             other.setting("optimizer.weight_decay"),
         )
-        if not isinstance(every, float) or not isinstance(some, dict) or not every:
+        if not isinstance(theirs, dict):
             continue
-        spared = some.get("0.0", [])
-        vectors = [name for name in spared if name.endswith("bias") or "norm" in name.lower()]
-        if set(some) == {"0.0", str(every)} and vectors and len(vectors) == len(spared):
+        spared = theirs.get("0.0", [])
+        # Where one value stands for all, it is that of each parameter.
+        every = [name for names in theirs.values() for name in names]
+        groups = ours if isinstance(ours, dict) else {str(ours): every}
+        decayed = {name: decay for decay, names in groups.items() for name in names}
+        more = [name for name in spared if decayed.get(name, "0.0") != "0.0"]
+        rest = {name: decay for decay, names in theirs.items() for name in names}
+        rest |= {name: decayed[name] for name in more}
+        decays = {decayed[name] for name in more}
+        if more and decayed == rest and decays <= theirs.keys() and all(map(_is_vector, more)):
             return (
-                f"{side.label} also decays the {len(spared)} biases and norms by {number(every)}, "
-                f"which {other.label} spares, first {spared[0]}"
+                f"{side.label} also decays {len(more)} biases and norms by {min(decays)}, which "
+                f"{other.label} spares, first {more[0]}"
             )
     return None
+
+
+def _is_vector(name: str) -> bool:
+    """Whether a parameter is a bias, or of a norm, as libraries call them."""
+    return name.endswith("bias") or "norm" in name.lower() or ".ln_" in name
 
 
 def _optimizer_flavour(facts: Facts) -> str | None:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from harness.diagnose import (
     batch_causes,
+    evaluation_causes,
     gradient_causes,
     order_causes,
     rate_causes,
     settings_causes,
+    window_causes,
 )
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Cause, Row
@@ -26,7 +28,9 @@ TABLE: tuple[Row, ...] = (
     *settings_causes.ROWS,
     *order_causes.ROWS,
     *batch_causes.ROWS,
+    *evaluation_causes.ROWS,
     *gradient_causes.ROWS,
+    *window_causes.ROWS,
     *rate_causes.ROWS,
 )
 

@@ -27,10 +27,11 @@ def other_weights(made: Draft, step: int = 1) -> None:
 
 def not_divided(made: Draft) -> None:
     scale_gradients(made, 2.0)
+    made.header["observed"] = {"loss_scaled": [Observation(step=1, value=2.0)]}
 
 
 def left_to_the_model(made: Draft) -> None:
-    scale_gradients(made, 2.0)
+    not_divided(made)
     made.header["settings"]["trainer.leaves_average_to_model"] = True
 
 
@@ -186,6 +187,19 @@ def test_another_factor_than_the_windows_is_called_by_no_name(
     assert [] == [cause.id for cause in found.causes]
     assert found.first_divergence is not None
     assert f"one factor, {factor:g}, explains" in found.first_divergence.detail
+
+
+@pytest.mark.parametrize("observed", [{}, {"loss_scaled": [Observation(step=1, value=4.0)]}])
+def test_the_windows_factor_needs_a_loss_to_match(
+    observed: dict[str, list[Observation]], tmp_path: Path
+) -> None:
+    """The control: gradients twice as large, but no loss that was twice its mean."""
+
+    def doubled(made: Draft) -> None:
+        scale_gradients(made, 2.0)
+        made.header["observed"] = observed
+
+    assert () == explained(tmp_path, doubled).causes
 
 
 def test_every_step_of_the_draft_is_clipped_alike() -> None:
