@@ -12,6 +12,9 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
+    "harness.bench.child",
+    "harness.bench.gate",
+    "harness.bench.meters",
     "harness.circumstances",
     "harness.devices",
     "harness.environment",
@@ -38,7 +41,14 @@ STARRED = (
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness.columns", "harness.errors", "harness.units", "harness.version"),
+    (
+        "harness.bench.result",
+        "harness.bench.schedule",
+        "harness.columns",
+        "harness.errors",
+        "harness.units",
+        "harness.version",
+    ),
     ("harness.spec",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
@@ -75,11 +85,14 @@ FLOORS = (
     ("harness.divergence",),
     ("harness.diagnose",),
     ("harness.compare", "harness.drift"),
+    ("harness.bench.blocks", "harness.bench.intervals"),
+    ("harness.bench.verdicts",),
     ("harness.envelope",),
     ("harness.noise_rung",),
     ("harness.noise_runs",),
     (
         "harness.across_devices",
+        "harness.bench",
         "harness.baseline",
         "harness.endings",
         "harness.follower",
