@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, NoReturn, cast, get_args
 
 import typer
 from rich.console import Console
@@ -444,7 +444,8 @@ def bench_command(
     for name in cases or ["paraphrase"]:
         case = catalogue.with_settings(catalogue.case(name), _settings(settings))
         case = case.model_copy(update={"device": device})
-        planned[case.name] = arms_of(case, named, conventions, arms or (), python)
+        found = arms_of(case, named, cast(Conventions, conventions), arms or (), python)
+        planned[case.name] = found
     asked = Asked(budget, sessions, Margin.parse(margin).value, timeout, beside)
     console = Console(stderr=True)
     report, folder = bench_cases(planned, asked, out, _command(), console, resume)

@@ -75,8 +75,7 @@ def arms_of(
         found.append(Arm(name=name, spec=_spec(case, loop, conventions)))
     for name, fields in case.arms.items():
         found.append(Arm(name=name, spec=_changed(case, loops[0], conventions, name, fields)))
-    for text in extra:
-        found.append(_parsed(text, case, conventions))
+    found += [_parsed(text, case, conventions) for text in extra]
     if python is not None:
         for loop in dict.fromkeys(loops):
             spec = _spec(case, loop, conventions)

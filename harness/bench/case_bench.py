@@ -28,7 +28,7 @@ __all__ = ["Asked", "Benched", "bench_case"]
 _EQUALITY_STEPS = 8
 _LEAST = 5
 """Sessions before the width of intervals may end a bench."""
-_PLANNED = 10
+_PLANNED = 8
 """Sessions that a budget is cut into, where nobody says how many."""
 _LONGEST_S = 40.0
 """Of a session: more of them tell more than longer ones do."""

@@ -20,7 +20,7 @@ from harness.bench.verdicts import Control, Speed, control_of, judge
 from harness.compare import Comparison, Finding, Outcome
 from harness.metrics import metric
 
-__all__ = ["Conclusions", "REASONS", "conclude", "narrow_enough", "statistic_of"]
+__all__ = ["REASONS", "Conclusions", "conclude", "narrow_enough", "statistic_of"]
 
 _VALUES: dict[str, Value] = {
     "own_step_s": lambda block: block.own_s,

@@ -1,4 +1,4 @@
-"""The output folder of a bench: one bench at a time works in it, and a full disk is told plainly."""
+"""The output folder of a bench: one bench at a time works in it, and a full disk is told of."""
 
 from __future__ import annotations
 

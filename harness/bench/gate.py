@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from harness.probe import Probe
 from harness.workload import Scores
 
-__all__ = ["Enough", "Gate", "Meter", "Together", "inner_optimizer", "synchronize"]
+__all__ = ["Enough", "Gate", "Meter", "Together", "inner_optimizer", "own_clock_s", "synchronize"]
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
@@ -36,6 +36,11 @@ class Meter(Protocol):
 
     def read(self, steps: int) -> dict[str, Any]:
         """What it found over so many steps, as JSON values."""
+
+
+def own_clock_s() -> float:
+    """Seconds that pass but while this thread is ready and the machine runs somebody else."""
+    return time.perf_counter() - (_run_delay_s() or 0.0)
 
 
 class Edge:

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import dataloader
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.bench.gate import inner_optimizer, synchronize
+from harness.bench.gate import inner_optimizer, own_clock_s, synchronize
 
 __all__ = ["Flops", "Memory", "Profile", "peak_flops_per_s"]
 
@@ -48,7 +48,7 @@ class Memory:
 
 
 class Profile:
-    """Seconds of a step in its parts. Also a probe, for its hooks; every part ends synchronised.
+    """Own seconds of a step in its parts. Also a probe, for its hooks; each part is synchronised.
 
     `data`: fetching and collating a batch; `forward`: the call of the model; `backward`: the call
     of `Tensor.backward`; `optimizer`: the update. What is left of a step is the loop's own work and
@@ -67,7 +67,7 @@ class Profile:
 
         def start(*_: Any) -> None:
             synchronize(self._device)
-            self._since = time.perf_counter()
+            self._since = own_clock_s()
 
         def forward_over(*_: Any) -> None:
             if torch.is_grad_enabled():
@@ -91,7 +91,7 @@ class Profile:
         def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
             def inside(*args: Any, **kwargs: Any) -> Any:
                 synchronize(self._device)
-                since = time.perf_counter()
+                since = own_clock_s()
                 try:
                     return call(*args, **kwargs)
                 finally:
@@ -117,7 +117,7 @@ class Profile:
 
     def _add(self, part: str, since: float) -> None:
         synchronize(self._device)
-        self._spent[part] += time.perf_counter() - since
+        self._spent[part] += own_clock_s() - since
 
     def logged(self, loss: Any) -> None:
         """See `Probe.logged`. Ignored."""

@@ -58,7 +58,8 @@ def run_passes(
         on_pass(f"profile of {arm.name}")
         _, turn, _ = _alone(arm, "profile", logs, timeout_s)
         parts = turn["meter"]
-        rest = turn["wall_s"] / turn["steps"] - sum(parts.values())
+        own_s = turn["wall_s"] - (turn["delay_s"] or 0.0)
+        rest = own_s / turn["steps"] - sum(parts.values())
         found.parts[arm.name] = {**parts, "rest": max(0.0, rest)}
         same = counted.setdefault(arm.spec.recipe.key, arm.name)
         if same == arm.name:

@@ -66,7 +66,9 @@ def run_session(
             wall_s += turn["wall_s"] / turn["steps"]
         if pace is None:
             steps = steps_per_turn(steady)
-            left_s = session_s - (time.monotonic() - began)
+            start_s = time.monotonic() - began
+            # Else most of a bench goes into starting processes.
+            left_s = max(session_s - start_s, 2 * start_s)
             rounds = rounds_that_fit(len(names), wall_s * steps, left_s)
             pace = Pace(steps, rounds)
         affordable = (STEPS_AHEAD - 1 - _WARM_UP_STEPS) // pace.steps

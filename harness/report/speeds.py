@@ -95,7 +95,7 @@ def how(result: BenchResult) -> list[str]:
 
 def judged(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
     """A row for each pair and metric, under `HEADINGS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for comparison in comparisons:
         if comparison.equality is None:
             continue
