@@ -103,7 +103,8 @@ def main(
     ),
 ) -> None:
     """Count how often each planted slowdown is called, and write result.json and visible.svg."""
-    console, found = Console(stderr=True), []
+    console = Console(stderr=True)
+    found: list[dict[str, Any]] = []
     asked = Asked(budget_s=budget, margin=margin, beside=False)
     loops = ["plain", *(str(LOOPS / f"{name}.py") for name in SLOWED)]
 

@@ -25,7 +25,7 @@ _SIZE = 48  # a product of some microseconds, far less than a thousandth of a st
 
 
 class Slowed:
-    """A probe that passes everything on, and works after each update before anyone is told of it."""
+    """Passes everything on to a probe, and works after each update before anyone is told of it."""
 
     def __init__(self, probe: Probe, share: float) -> None:
         """`share`: of the CPU time that the thread spent on the step so far."""

@@ -120,7 +120,7 @@ def _changed(
 def _parsed(text: str, case: Case, conventions: Conventions) -> Arm:
     name, equals, rest = text.partition("=")
     loop, *pairs = (part.strip() for part in rest.split(","))
-    if not equals or not loop:
+    if not equals or not loop or "," in name:
         raise SpecError(
             "--arm takes NAME=LOOP,FIELD=VALUE,...",
             repr(text),
