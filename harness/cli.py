@@ -400,6 +400,10 @@ def bench_command(
             "narrow.",
         ),
     ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each arm in a session; default: by the budget."),
+    ] = None,
     budget: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Wall time of everything.")
     ] = Asked.budget_s,
@@ -446,7 +450,7 @@ def bench_command(
         case = case.model_copy(update={"device": device})
         found = arms_of(case, named, cast(Conventions, conventions), arms or (), python)
         planned[case.name] = found
-    asked = Asked(budget, sessions, Margin.parse(margin).value, timeout, beside)
+    asked = Asked(budget, sessions, rounds, Margin.parse(margin).value, timeout, beside)
     console = Console(stderr=True)
     report, folder = bench_cases(planned, asked, out, _command(), console, resume)
     return _show(report, folder)

@@ -24,11 +24,9 @@ def test_arms_are_the_loops_with_a_control_of_the_first() -> None:
 
 def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
     """Its fields are its own; the others keep theirs."""
-    extra = [
-        "two-threads=plain,num_threads=2",
-        f"seen=trainer,observe=trace,python={sys.executable}",
-    ]
-    arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra, sys.executable)}
+    python = sys.executable
+    extra = ["two-threads=plain,num_threads=2", f"seen=trainer,observe=trace,python={python}"]
+    arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra, python)}
 
     assert 2 == arms["two-threads"].spec.recipe.num_threads
     assert 1 == arms["plain"].spec.recipe.num_threads

@@ -79,13 +79,16 @@ def test_a_full_disk_is_one_line_and_no_half_file(
         Path(path).write_bytes(b"PAR1")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with (
-        pytest.raises(RunFailed, match=r"results need room on the disk .*No space left") as caught,
-        output_folder(tmp_path / "out", "a-case", resume=False) as folder,
-    ):
-        one.write(folder / FOLDER)
-        monkeypatch.setattr(pq, "write_table", full)
-        two.write(folder / FOLDER)
+    folder = tmp_path / "out"
+
+    def bench() -> None:
+        with output_folder(folder, "a-case", resume=False):
+            one.write(folder / FOLDER)
+            monkeypatch.setattr(pq, "write_table", full)
+            two.write(folder / FOLDER)
+
+    with pytest.raises(RunFailed, match=r"results need room on the disk .*No space") as caught:
+        bench()
 
     assert 1 == len(str(caught.value).splitlines())
     assert ["001.parquet"] == [path.name for path in (folder / FOLDER).iterdir()]
@@ -128,10 +131,12 @@ def test_results_are_gone_on_with_only_where_that_was_asked(tmp_path: Path) -> N
 
 def test_what_a_refused_bench_made_is_gone(tmp_path: Path) -> None:
     """A folder that was made for it, with all that is in it."""
-    with (
-        pytest.raises(SpecError, match="no such field"),
-        output_folder(tmp_path / "out", "a-case", resume=False) as folder,
-    ):
-        (folder / "logs").mkdir()
-        raise SpecError("no such field")
+
+    def bench() -> None:
+        with output_folder(tmp_path / "out", "a-case", resume=False) as folder:
+            (folder / "logs").mkdir()
+            raise SpecError("no such field")
+
+    with pytest.raises(SpecError, match="no such field"):
+        bench()
     assert not (tmp_path / "out").exists()

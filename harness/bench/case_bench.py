@@ -46,6 +46,8 @@ class Asked:
     """Wall seconds of everything, kept to within a tenth where one session fits into it."""
     sessions: int | None = None
     """Exactly so many, as far as the budget goes; None: until the intervals are narrow."""
+    rounds: int | None = None
+    """Of each session; None: as many as make good use of the budget."""
     margin: float = 0.02
     """The relative difference that does not matter."""
     timeout_s: float = 300.0
@@ -121,6 +123,7 @@ def bench_case(
             plan=plan,
             seed=1000 * case.recipe.seed + number,
             pace=Pace.of(sessions[0]) if sessions else None,
+            rounds=asked.rounds,
             session_s=min(left_s / several, _LONGEST_S),
             deadline=deadline,
             logs=folder / "logs",

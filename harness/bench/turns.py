@@ -41,6 +41,7 @@ def run_session(
     plan: str,
     seed: int,
     pace: Pace | None,
+    rounds: int | None,
     session_s: float,
     deadline: float,
     logs: Path,
@@ -49,7 +50,8 @@ def run_session(
 ) -> Session | None:
     """Make a session; None where not each arm had each position once before the `deadline`.
 
-    `pace` None: chosen here, so that the session takes about `session_s` seconds. `deadline`: by
+    `pace` None: chosen here, so that the session takes about `session_s` seconds, or has as many
+    `rounds` as asked. `deadline`: by
     the monotonic clock; the session ends with the last balanced set of rounds before it. Raises
     `RunFailed` where an arm ends or hangs, and `SpecError` where one refuses its recipe.
     """
@@ -69,7 +71,8 @@ def run_session(
             start_s = time.monotonic() - began
             # Else most of a bench goes into starting processes.
             left_s = max(session_s - start_s, 2 * start_s)
-            rounds = rounds_that_fit(len(names), wall_s * steps, left_s)
+            if rounds is None:
+                rounds = rounds_that_fit(len(names), wall_s * steps, left_s)
             pace = Pace(steps, rounds)
         affordable = (STEPS_AHEAD - 1 - _WARM_UP_STEPS) // pace.steps
         for index, order in enumerate(orders(len(names), min(pace.rounds, affordable), seed)):
