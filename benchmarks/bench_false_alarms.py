@@ -30,7 +30,7 @@ def main(
     """Count false alarms and write result.json, with the rate that the count rules out."""
     console = Console(stderr=True)
     found: list[dict[str, Any]] = []
-    asked = Asked(budget_s=budget, margin=margin, beside=False)
+    asked = Asked(budget_s=budget, margin=margin, beside="nothing")
 
     def summary() -> dict[str, Any]:
         alarms = sum(run["outcome"] in ("faster", "slower") for run in found)

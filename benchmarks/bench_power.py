@@ -105,7 +105,7 @@ def main(
     """Count how often each planted slowdown is called, and write result.json and visible.svg."""
     console = Console(stderr=True)
     found: list[dict[str, Any]] = []
-    asked = Asked(budget_s=budget, margin=margin, beside=False)
+    asked = Asked(budget_s=budget, margin=margin, beside="nothing")
     loops = ["plain", *(str(LOOPS / f"{name}.py") for name in SLOWED)]
 
     def summary() -> dict[str, Any]:

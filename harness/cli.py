@@ -19,7 +19,7 @@ from rich.table import Table
 from harness import catalogue
 from harness.across_devices import one_case_a_device
 from harness.bench.arms import arms_of
-from harness.bench.case_bench import Asked
+from harness.bench.case_bench import Asked, Beside
 from harness.bench.command import bench_cases
 from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
@@ -418,13 +418,12 @@ def bench_command(
         ),
     ] = Asked.timeout_s,
     beside: Annotated[
-        bool,
+        str,
         typer.Option(
-            "--beside/--no-beside",
-            help="Also look whether arms compute the same, and at their memory, profile and "
-            "operations.",
+            help="all: also look whether arms compute the same, and at their memory, profile and "
+            "operations; equality: only at the first; nothing."
         ),
-    ] = True,
+    ] = Asked.beside,
     resume: Annotated[
         bool,
         typer.Option(
@@ -444,13 +443,16 @@ def bench_command(
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     named = [name.strip() for name in loops.split(",") if name.strip()]
+    if beside not in get_args(Beside):
+        raise unknown_name("value for --beside", beside, get_args(Beside))
     planned = {}
     for name in cases or ["paraphrase"]:
         case = catalogue.with_settings(catalogue.case(name), _settings(settings))
         case = case.model_copy(update={"device": device})
         found = arms_of(case, named, cast(Conventions, conventions), arms or (), python)
         planned[case.name] = found
-    asked = Asked(budget, sessions, rounds, Margin.parse(margin).value, timeout, beside)
+    tolerated = Margin.parse(margin).value
+    asked = Asked(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
     console = Console(stderr=True)
     report, folder = bench_cases(planned, asked, out, _command(), console, resume)
     return _show(report, folder)

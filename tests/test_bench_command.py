@@ -58,9 +58,9 @@ def left(mark: str) -> list[int]:
 def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
     """SIGKILL of the parent costs the session under way; no process stays; --resume ends well."""
     data = write_pairs(tmp_path / "data")
-    more = ("--sessions", "3", "--rounds", "3")
+    more = ("--sessions", "2", "--rounds", "3")
     started = subprocess.Popen(
-        [*command(data, "plain,trainer", *more), "--no-beside"],
+        [*command(data, "plain,trainer", *more), "--beside", "nothing"],
         cwd=tmp_path,
         env=environment(str(data)),
         stderr=subprocess.DEVNULL,
@@ -90,7 +90,7 @@ def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
 
     assert done.returncode in (0, 1, 4), done.stderr
     assert before == first.read_bytes()
-    assert 3 == len(read_sessions(tmp_path / "out"))
+    assert 2 == len(read_sessions(tmp_path / "out"))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     (comparison,) = report["comparisons"]
     assert ("plain", "trainer") == (comparison["reference"], comparison["candidate"])
@@ -123,7 +123,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path
     data = write_pairs(tmp_path / "data")
     loops = f"plain,{FAULTY_LOOPS / loop}.py"
 
-    done = bench(data, loops, "--no-beside", "--timeout", "15")
+    done = bench(data, loops, "--beside", "nothing", "--timeout", "15")
 
     assert 3 == done.returncode
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("harness: "))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.bench.arms import CONTROL, Arm
 from harness.bench.blocks import FOLDER, Session, read_sessions
@@ -23,7 +24,7 @@ from harness.record import RunRecord, write_atomically
 from harness.report.speeds import conclusion
 from harness.runner import Run, run_all
 
-__all__ = ["Asked", "Benched", "bench_case"]
+__all__ = ["Asked", "Benched", "Beside", "Say", "bench_case"]
 
 _EQUALITY_STEPS = 8
 _LEAST = 5
@@ -32,9 +33,12 @@ _PLANNED = 8
 """Sessions that a budget is cut into, where nobody says how many."""
 _LONGEST_S = 40.0
 """Of a session: more of them tell more than longer ones do."""
+_PASSES_SHARE = 3
+"""What the passes have not done after this part of a budget is left undone."""
 _REPORT_S = 1.5
 """What is kept of a budget for the report."""
 
+Beside = Literal["all", "equality", "nothing"]
 Say = Callable[[str], None]
 
 
@@ -52,8 +56,8 @@ class Asked:
     """The relative difference that does not matter."""
     timeout_s: float = 300.0
     """A turn or a start that takes longer is taken to hang."""
-    beside: bool = True
-    """Whether equality, memory, profile and operations are looked at too."""
+    beside: Beside = "all"
+    """What else is looked at: equality, memory, profile and operations; equality; or nothing."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def bench_case(
     kept: dict[str, RunRecord] = {}
     equality: dict[str, Comparison] = {}
     passes = Passes()
-    if asked.beside:
+    if asked.beside != "nothing":
         say(f"{case.name}: {_EQUALITY_STEPS} traced steps of each arm")
         kept = _traced(arms, records, asked.timeout_s)
         equality = {
@@ -96,7 +100,9 @@ def bench_case(
             for name, record in kept.items()
             if name != reference.name
         }
-        passes = _passes(arms, folder, asked.timeout_s, lambda what: say(f"{case.name}: {what}"))
+    if asked.beside == "all":
+        until = time.monotonic() + asked.budget_s / _PASSES_SHARE
+        passes = _passes(arms, folder, asked, until, lambda what: say(f"{case.name}: {what}"))
     stopped_by = ""
     while not stopped_by:
         stopped_by = _enough(sessions, arms, asked)
@@ -213,12 +219,12 @@ def _traced(arms: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, Ru
     return {name: RunRecord(run.folder) for name, run in runs.items()}
 
 
-def _passes(arms: Sequence[Arm], folder: Path, timeout_s: float, say: Say) -> Passes:
+def _passes(arms: Sequence[Arm], folder: Path, asked: Asked, until: float, say: Say) -> Passes:
     """As an earlier bench of this folder made them, or made now and kept."""
     path = folder / "passes.json"
     if path.is_file():
         return Passes(**json.loads(path.read_text(encoding="utf-8")))
-    found = run_passes(arms, folder / "logs", timeout_s, say)
+    found = run_passes(arms, folder / "logs", asked.timeout_s, until, say)
     folder.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as temporary:
         temporary.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,16 +38,21 @@ class Passes:
 
 
 def run_passes(
-    arms: Sequence[Arm], logs: Path, timeout_s: float, on_pass: Callable[[str], None]
+    arms: Sequence[Arm],
+    logs: Path,
+    timeout_s: float,
+    until: float,
+    on_pass: Callable[[str], None],
 ) -> Passes:
     """Each arm alone, one pass after the other. The control has none: it is the reference.
 
+    After `until`, by the monotonic clock, no further arm is begun with, and its figures are missing.
     Operations are counted once for each recipe, since loops that follow one compute the same.
     """
     found = Passes()
     counted: dict[str, str] = {}
     for arm in arms:
-        if arm.name == CONTROL:
+        if arm.name == CONTROL or time.monotonic() > until:
             continue
         on_pass(f"memory of {arm.name}")
         told, turn, startup_s = _alone(arm, "memory", logs, timeout_s)
