@@ -37,7 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=320.0,
         help="seconds for all timed cases together, shared out evenly (default: 320)",
     )
+    group.addoption("--long", action="store_true", help="also what takes many minutes")
     group.addoption("--detection-out", help="folder for the score of test_detection.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes many minutes is run where that was asked for."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="not run: takes many minutes; pass --long"))
 
 
 def chosen_case(config: pytest.Config, name: str) -> Case:

@@ -46,7 +46,7 @@ def run_passes(
 ) -> Passes:
     """Each arm alone, one pass after the other. The control has none: it is the reference.
 
-    After `until`, by the monotonic clock, no further arm is begun with, and its figures are missing.
+    After `until`, by the monotonic clock, no further arm is begun with; its figures are missing.
     Operations are counted once for each recipe, since loops that follow one compute the same.
     """
     found = Passes()

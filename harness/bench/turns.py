@@ -51,9 +51,9 @@ def run_session(
     """Make a session; None where not each arm had each position once before the `deadline`.
 
     `pace` None: chosen here, so that the session takes about `session_s` seconds, or has as many
-    `rounds` as asked. `deadline`: by
-    the monotonic clock; the session ends with the last balanced set of rounds before it. Raises
-    `RunFailed` where an arm ends or hangs, and `SpecError` where one refuses its recipe.
+    `rounds` as asked. `deadline`: by the monotonic clock; the session ends with the last balanced
+    set of rounds before it. Raises `RunFailed` where an arm ends or hangs, and `SpecError` where
+    one refuses its recipe.
     """
     began = time.monotonic()
     blocks: list[Block] = []
