@@ -21,6 +21,7 @@ from harness.across_devices import one_case_a_device
 from harness.bench.arms import arms_of
 from harness.bench.case_bench import Asked, Beside
 from harness.bench.command import bench_cases
+from harness.bench.verdicts import LEAST_SESSIONS
 from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
 from harness.follower import follow
@@ -395,7 +396,7 @@ def bench_command(
     sessions: Annotated[
         int | None,
         typer.Option(
-            min=2,
+            min=LEAST_SESSIONS,
             help="Exactly so many, as far as the budget goes; default: until the intervals are "
             "narrow.",
         ),

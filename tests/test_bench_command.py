@@ -58,7 +58,7 @@ def left(mark: str) -> list[int]:
 def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
     """SIGKILL of the parent costs the session under way; no process stays; --resume ends well."""
     data = write_pairs(tmp_path / "data")
-    more = ("--sessions", "2", "--rounds", "3")
+    more = ("--sessions", "3", "--rounds", "3")
     started = subprocess.Popen(
         [*command(data, "plain,trainer", *more), "--beside", "nothing"],
         cwd=tmp_path,
@@ -90,7 +90,7 @@ def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
 
     assert done.returncode in (0, 1, 4), done.stderr
     assert before == first.read_bytes()
-    assert 2 == len(read_sessions(tmp_path / "out"))
+    assert 3 == len(read_sessions(tmp_path / "out"))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     (comparison,) = report["comparisons"]
     assert ("plain", "trainer") == (comparison["reference"], comparison["candidate"])
@@ -143,7 +143,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path
         (("--device", "abacus"), "unknown device"),
         (("--arm", "x"), "--arm takes NAME=LOOP"),
         (("--resume",), "--resume"),
-        (("--sessions", "1"), "sessions"),
+        (("--sessions", "2"), "sessions"),
     ],
 )
 def test_wrong_use_is_one_line(more: tuple[str, ...], said: str, tmp_path: Path) -> None:

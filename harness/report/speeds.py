@@ -38,6 +38,7 @@ FIGURES = (
 )
 PARTS = ("arm", "data", "forward", "backward", "optimizer", "rest")
 """Of a step that was profiled. The rest is the loop's own work and its framework's."""
+_WILD = 11.0  # times as long
 
 
 def sentence(comparison: Comparison) -> str:
@@ -52,7 +53,7 @@ def sentence(comparison: Comparison) -> str:
     sure = f"{number(100 * found.confidence, 4)}% interval"
     said = f"{pair}: {comparison.outcome}, {_change(found.ratio)} time a step"
     said += f" ({sure} {low} to {high})"
-    said += f"; a slowdown of less than {found.smallest_visible - 1:.1%} could have gone unseen"
+    said += f"; a slowdown of less than {_change(found.smallest_visible)} could have gone unseen"
     if found.outcome == "inconclusive" and found.needed_s is not None:
         said += f"; sessions of about {quantity(found.needed_s, 's')} in all would tell"
     elif found.outcome == "inconclusive" and found.needed is None:
@@ -108,7 +109,7 @@ def judged(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
                     f"{comparison.candidate} against {comparison.reference}",
                     metric(found.metric).title,
                     number(found.ratio),
-                    f"{found.interval[0]:.4f} to {found.interval[1]:.4f}",
+                    " to ".join(f"{b:.4f}" if b < _WILD else number(b, 2) for b in found.interval),
                     found.outcome,
                     "-" if seen is None else _change(seen),
                     _values(comparison),
@@ -163,4 +164,5 @@ def _values(comparison: Comparison) -> str:
 
 
 def _change(ratio: float) -> str:
-    return f"{ratio - 1:+.1%}"
+    """A ratio as a change; one that nothing is known of has no use for its digits."""
+    return f"{ratio - 1:+.1%}" if ratio < _WILD else f"over {_WILD - 1:+.0%}"
