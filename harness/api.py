@@ -36,6 +36,7 @@ def run(
     processes: int | None = None,
     launcher: str = LAUNCHERS[0],
     noise: int | None = None,
+    dig: bool = False,
     jobs: int | None = None,
     out: Path | str | None = None,
     **settings: Any,
@@ -59,6 +60,9 @@ def run(
         raise unknown_name("launcher", launcher, LAUNCHERS)
     if margins and seeds is None:
         raise SpecError("margins are for several seeds", dict(margins), "pass seeds=5")
+    if dig and (seeds is not None or devices is not None):
+        rule = "dig looks into pairs of runs, not of seeds or devices"
+        raise SpecError(rule, "seeds" if seeds else "devices", "leave that out")
     texts = [f"{name}={value}" for name, value in (margins or {}).items()]
     within: dict[str, Margin] = margins_from(texts)
     asked = catalogue.with_settings(catalogue.case(case), settings)
@@ -78,6 +82,7 @@ def run(
             *("harness", "run", case, "--loops", ",".join(names)),
             *(("--device", device) if devices is None else ("--devices", ",".join(devices))),
             *("--conventions", conventions),
+            *(["--dig"] if dig else []),
             *_typed(
                 {
                     "--seeds": seeds,
@@ -92,6 +97,7 @@ def run(
         ],
         console=Console(quiet=True),
         margins=within,
+        dig=dig,
         launcher=launcher,
     )
     return report.kept_in(folder)

@@ -8,17 +8,20 @@ update tells who did it. As the probe that it helps, it changes nothing and draw
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from harness.reader import Reader
 from harness.record import Counts, Observation, RecordWriter
 from harness.workload import IGNORED, Workload
 
 __all__ = ["Circumstances"]
 
+_NORMS_AT_ONCE = 16
 _KEPT = 4  # observations of one kind that are kept; the first ones say where it began
 
 
@@ -34,6 +37,8 @@ class Circumstances:
         self._after_backward: int | None = None
         self._weight_versions: int | None = None
         self._applied: dict[str, Tensor] = {}
+        self._given: dict[str, tuple[Tensor, int]] = {}
+        self._update_changes_gradients = False
 
     def attach(self, model: nn.Module, compiled: bool, names: Mapping[Tensor, str]) -> list[Any]:
         """Begin; return the handles of hooks. Inside a compiled model there are none."""
@@ -93,12 +98,27 @@ class Circumstances:
         if parameter is self._sentinel and parameter.grad is not None:
             self._after_backward = parameter.grad._version
 
-    def before_step(self, gradients: Mapping[str, Tensor]) -> None:
-        """An update is about to be made with these gradients."""
-        self._applied = {name: torch.linalg.vector_norm(g) for name, g in gradients.items()}
+    def before_step(self, gradients: Mapping[str, Tensor], reader: Reader | None) -> None:
+        """An update is about to be made with these gradients.
+
+        `reader`: takes their norms while the update is made, which as a rule only reads them; None:
+        they are taken at once.
+        """
+        if reader is None or self._update_changes_gradients:
+            self._take_norms(gradients)
+            return
+        self._given = {name: (g, g._version) for name, g in gradients.items()}
+        several = list(gradients.items())
+        for start in range(0, len(several), _NORMS_AT_ONCE):
+            some = dict(several[start : start + _NORMS_AT_ONCE])
+            reader.submit(partial(self._take_norms, some))
+
+    def _take_norms(self, gradients: Mapping[str, Tensor]) -> None:
+        for name, gradient in gradients.items():
+            self._applied[name] = torch.linalg.vector_norm(gradient)
 
     def after_step(self, step: int, norms: Mapping[str, Tensor]) -> None:
-        """The update is made; `norms`: of the raw gradients."""
+        """The update is made, the reader has done; `norms`: of the raw gradients."""
         for number, row in enumerate(self._rows, start=1):
             counts = {name: int(row.pop(name)) for name in ("labels", "targets")}
             dtype = self._compute_dtype
@@ -110,16 +130,22 @@ class Circumstances:
                 **counts,
                 **row,
             )
-        for name in dict.fromkeys([*norms, *self._applied]):
-            raw, applied = norms.get(name), self._applied.get(name)
-            self._writer.add(
-                "norms",
-                step=step,
-                tensor=name,
-                weight=None,
-                gradient=None if raw is None else float(raw),
-                applied=None if applied is None else float(applied),
-            )
+        for name, (given, version) in self._given.items():
+            if given._version != version:  # what was read is neither the old nor the new one
+                self._applied.pop(name)
+                self._update_changes_gradients = True
+        self._given = {}
+        raw, applied = _as_numbers(norms), _as_numbers(self._applied)
+        names = [name for name in self._names.values() if name in raw or name in applied]
+        self._writer.add_rows(
+            "norms",
+            len(names),
+            step=step,
+            tensor=names,
+            weight=None,
+            gradient=[raw.get(name) for name in names],
+            applied=[applied.get(name) for name in names],
+        )
         self._rows, self._applied, self._after_backward = [], {}, None
         gradient = None if self._sentinel is None else self._sentinel.grad
         self._after_update = None if gradient is None else (gradient, gradient._version)
@@ -151,3 +177,10 @@ class Circumstances:
     def _note_dtype(self, module: nn.Module, args: Any, output: Any) -> None:
         if torch.is_grad_enabled() and isinstance(output, Tensor):
             self._compute_dtype = str(output.dtype).removeprefix("torch.")
+
+
+def _as_numbers(norms: Mapping[str, Tensor]) -> dict[str, float]:
+    """All copied to the host at once."""
+    if not norms:
+        return {}
+    return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True))

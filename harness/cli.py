@@ -24,6 +24,7 @@ from harness.bench.command import bench_cases
 from harness.bench.verdicts import LEAST_SESSIONS
 from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
+from harness.explain import explain_case, explain_folders
 from harness.follower import follow
 from harness.metrics import Margin
 from harness.nodes import PORT, this_node
@@ -34,7 +35,7 @@ from harness.report.terminal import print_report
 from harness.runner import TIMEOUT_S
 from harness.seeds import margins_from, one_case_a_seed
 from harness.session import compare_folders, run_cases
-from harness.spec import DEVICES, LAUNCHERS, Conventions, Recipe
+from harness.spec import DETAILS, DEVICES, LAUNCHERS, Conventions, Recipe
 from harness.suites import SUITES
 
 __all__ = ["main"]
@@ -57,6 +58,14 @@ MarginOption = Annotated[
         metavar="METRIC=VALUE",
         help="With several seeds: the difference of a final metric that does not matter, such as "
         "accuracy=0.02 or perplexity=5%; repeat.",
+    ),
+]
+DigOption = Annotated[
+    bool,
+    typer.Option(
+        "--dig",
+        help="Replay each pair that parts up to there, and name the first module that takes the "
+        "same and gives something else.",
     ),
 ]
 OutOption = Annotated[
@@ -188,6 +197,13 @@ def run_command(
             "Only records with the same ones can be compared."
         ),
     ] = None,
+    detail: Annotated[
+        str,
+        typer.Option(
+            help="How much a trace holds. steps: batches, generators, losses and learning rates; "
+            "weights: gradients and weights too; full: the optimizer's state too."
+        ),
+    ] = "full",
     processes: Annotated[
         int,
         typer.Option(
@@ -285,6 +301,7 @@ def run_command(
             "completed stays, and what wrote a checkpoint (--set save_every=N) goes on from it.",
         ),
     ] = False,
+    dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
     """Train each case by each loop and compare all pairs, value by value, step by step.
@@ -303,6 +320,8 @@ def run_command(
         raise unknown_name("device", str(device), DEVICES)
     if digests not in (None, "host", "device"):
         raise unknown_name("place for --digests", str(digests), ("host", "device"))
+    if detail not in DETAILS:
+        raise unknown_name("detail", detail, DETAILS)
     if devices is not None and (device or digests):
         rule = "--devices chooses devices and digests by itself"
         raise SpecError(rule, device or digests, "leave --device and --digests out")
@@ -312,6 +331,12 @@ def run_command(
         raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
     if margin and seeds is None:
         raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
+    if dig and nnodes > 1:
+        rule = "--dig replays on one node"
+        raise SpecError(rule, f"--nnodes {nnodes}", "compare the folder afterwards with --dig")
+    if dig and (seeds is not None or devices is not None):
+        rule = "--dig looks into pairs of runs, not of seeds or devices"
+        raise SpecError(rule, f"--{'seeds' if seeds else 'devices'}", "leave that out")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
     node = this_node(nnodes, node_rank, master_addr, master_port, out, jobs)
@@ -344,6 +369,7 @@ def run_command(
         "launcher": launcher,
         "launcher_config": launcher_config,
         "node": node,
+        "detail": detail,
     }
     margins = margins_from(margin or ())
     if node and node.rank:
@@ -351,7 +377,7 @@ def run_command(
         said = f"Node {node.rank} has done its part; node 0 writes the report to {out}"
         _console().print(said, soft_wrap=True, highlight=False)
         return 0
-    report, folder = run_cases(**asked, jobs=jobs, command=_command(), margins=margins)
+    report, folder = run_cases(**asked, jobs=jobs, command=_command(), margins=margins, dig=dig)
     return _show(report, folder)
 
 
@@ -472,11 +498,114 @@ def compare_command(
         ),
     ] = None,
     margin: MarginOption = None,
+    dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
-    """Compare two records, or two output folders pair by pair. Needs no torch."""
+    """Compare two records, or two output folders pair by pair. Needs no torch but to dig."""
     report, folder = compare_folders(
-        reference, candidate, out, _command(), margins_from(margin or ()), noise
+        reference,
+        candidate,
+        out,
+        _command(),
+        margins_from(margin or ()),
+        noise,
+        dig=Console(stderr=True) if dig else None,
+    )
+    return _show(report, folder)
+
+
+@app.command("explain")
+def explain_command(
+    asked: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CASE | REFERENCE CANDIDATE",
+            help="A case or case.toml, whose loops are compared; or two records or run folders.",
+        ),
+    ],
+    loops: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a case: loops, or paths of your own; the others are explained against the "
+            "first, or of three the odd one. Default: plain,trainer."
+        ),
+    ] = None,
+    conventions: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a case: native, its frameworks' habits, or matched. Default: native."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help=f"Of a case: one of {', '.join(DEVICES)}; default: cpu.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Of a case: a recipe field or option; repeat."
+        ),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEPS",
+            help="The most training steps that the replays of a pair may take, besides the runs "
+            "to be explained. What is known by then is told, with exit code 4.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default: as many as have a core.")
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="End a run that takes no step for so long."),
+    ] = TIMEOUT_S,
+    out: OutOption = None,
+) -> int:
+    """Find by experiment which fields make two runs differ, and how far each moves them.
+
+    The candidate is replayed with some of its fields switched to the reference's values, until the
+    smallest set is found with which the two are identical, bit for bit. Started again with the
+    same --out, it makes no replay twice.
+
+    Example: harness explain mrpc --set data=FOLDER --set model=FOLDER --set max_steps=12
+    """
+    console = Console(stderr=True)
+    if len(asked) == 2:
+        for option, value in (
+            ("--loops", loops),
+            ("--conventions", conventions),
+            ("--device", device),
+            ("--set", settings),
+        ):
+            if value is not None:
+                rule = f"{option} is for a case; two folders say it themselves"
+                raise SpecError(rule, " ".join(asked), "leave it out")
+        report, folder = explain_folders(
+            Path(asked[0]), Path(asked[1]), budget, jobs, out, _command(), console, timeout
+        )
+        return _show(report, folder)
+    if len(asked) != 1:
+        raise SpecError("explain takes a case, or two folders", " ".join(asked), "pass one or two")
+    chosen = conventions or "native"
+    if chosen not in get_args(Conventions):
+        raise unknown_name("conventions", chosen, get_args(Conventions))
+    if device not in (None, *DEVICES):
+        raise unknown_name("device", str(device), DEVICES)
+    case = catalogue.with_settings(catalogue.case(asked[0]), _settings(settings))
+    if device is not None:
+        case = case.model_copy(update={"device": device})
+    report, folder = explain_case(
+        case,
+        [name.strip() for name in (loops or "plain,trainer").split(",") if name.strip()],
+        chosen,  # type: ignore[arg-type]  # just checked against its values
+        budget,
+        jobs,
+        out,
+        _command(),
+        console,
+        timeout,
     )
     return _show(report, folder)
 

@@ -2,7 +2,9 @@
 
 `identical` is the only outcome that says yes, and it is given only where every stage was recorded
 on both sides, everything in it is finite, what must move moved, and nothing differs. Everything
-that stands in the way of that is written down as a doubt; unknown is never green.
+that stands in the way of that is written down as a doubt; unknown is never green. Where both runs
+were asked for the same lower detail, its stages are all that is needed, and the comparison bears
+the level and what it leaves out wherever it is shown; records of two levels leave a doubt.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.diagnose.row import Cause
 from harness.diagnose.table import causes_of
-from harness.divergence import STAGES, Divergence, StageDifference, divergences
+from harness.dig import Dig
+from harness.divergence import divergences
 from harness.errors import RecordError
+from harness.levels import not_recorded
 from harness.metrics import metric
 from harness.noise import Noise
 from harness.record import RunRecord
 from harness.settings import SettingDifference, setting_differences
 from harness.soundness import disorder, doubts_about
+from harness.spec import DETAILS, Detail
+from harness.stages import STAGES, Divergence, StageDifference
 
 __all__ = ["Comparison", "Finding", "Outcome", "SeedOutcome", "compare", "missing"]
 
@@ -105,6 +111,19 @@ class Comparison(_Result):
     """The two against the noise of the reference, where that was asked for."""
     equality: Outcome | None = None
     """In a bench: whether the two compute the same, while `outcome` tells of their speeds."""
+    dig: Dig | None = None
+    """What looking into the modules at the first divergence gave, where that was asked for."""
+    detail: Detail = "full"
+    """How much was compared: the lower detail of the two records."""
+    left_out: tuple[str, ...] = ()
+    """Stages that were not compared since the detail leaves them out."""
+
+    @property
+    def restriction(self) -> str:
+        """What a reader must be told with the outcome; empty where everything was recorded."""
+        if not self.left_out:
+            return ""
+        return f"at detail {self.detail}, which leaves out {', '.join(self.left_out)}"
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:
@@ -148,12 +167,23 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     needed = set(_NEEDED)
     if reference.spec.case.world_size != candidate.spec.case.world_size:
         needed -= {"batch_content", "rng"}  # how a step is cut into batches differs by design
+    left_out = not_recorded(reference, candidate)
+    needed -= set(left_out)
+    lower, higher = sorted(
+        (record.spec.detail for record, _ in both), key=lambda detail: DETAILS.index(detail)
+    )
+    if lower != higher:
+        only = next(label for record, label in both if record.spec.detail == lower)
+        doubts.append(
+            f"{only} was recorded at detail {lower}, the other side at {higher}, so not compared: "
+            f"{', '.join(left_out)}; run both with --detail {higher}"
+        )
     seen = {found.stage for found in stages}
     unseen = [stage for stage in _NEEDED if stage in needed - seen]
     if unseen:
         doubts.append(f"not recorded on both sides: {', '.join(unseen)}; run with the trace probe")
     figures = _figures(reference), _figures(candidate)
-    if len(norms) == 2:
+    if len(norms) == 2 and None not in norms:
         figures[0]["first_grad_norm"], figures[1]["first_grad_norm"] = norms
     findings = tuple(_findings(*figures))
     if first is None:
@@ -182,6 +212,8 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         findings=findings,
         doubts=tuple(bars + cuts + doubts),
         note=candidate.spec.case.note if outcome == "different" else "",
+        detail=lower,
+        left_out=left_out,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from harness.columns import as_numpy
 from harness.record import RunRecord
 from harness.units import number
 
@@ -19,6 +20,7 @@ __all__ = [
     "UNIFORM",
     "factor_detail",
     "factors",
+    "highest_rates",
     "order_detail",
     "rate_detail",
     "relative_distance",
@@ -69,6 +71,19 @@ def _rows(rows: Sequence[int]) -> str:
     if len(rows) > 4:
         return f"{len(rows)} rows"
     return ("row " if len(rows) == 1 else "rows ") + ", ".join(map(str, rows))
+
+
+def highest_rates(record: RunRecord) -> list[float]:
+    """The highest learning rate of each step; NaN where there is none."""
+    column = record.steps["learning_rate"]
+    sizes = as_numpy(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+    starts = np.cumsum(sizes) - sizes
+    highest = np.full(len(sizes), np.nan)
+    some = sizes > 0
+    if some.any():
+        highest[some] = np.maximum.reduceat(as_numpy(pc.list_flatten(column)), starts[some])
+    rates: list[float] = highest.tolist()
+    return rates
 
 
 def rate_detail(reference: Sequence[float], candidate: Sequence[float], first: int) -> str:

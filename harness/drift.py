@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.course import Array, Course, signed
-from harness.divergence import ulp_distance
 from harness.noise import FieldNoise
+from harness.stages import ulp_distance
 
 __all__ = [
     "ALLOWANCE",

@@ -31,7 +31,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.course import Array, Course, norms, series
-from harness.divergence import ulp_distance
 from harness.drift import (
     ALLOWANCE,
     FALSE_ALARMS,
@@ -46,6 +45,7 @@ from harness.drift import (
 from harness.errors import RecordError
 from harness.noise import FieldNoise, Noise
 from harness.record import RunRecord
+from harness.stages import ulp_distance
 
 __all__ = ["LEAST_DRAWS", "Envelope"]
 

@@ -13,7 +13,7 @@ from harness.plan import RECORDS, is_done, plan, runs_in
 from harness.progress import bars
 from harness.resume import first_difference
 from harness.runner import Run, run_all
-from harness.spec import Case, Conventions
+from harness.spec import Case, Conventions, Detail
 from harness.workers import import_ahead
 
 __all__ = ["follow"]
@@ -31,13 +31,14 @@ def follow(
     launcher: str,
     launcher_config: Path | None,
     node: Node,
+    detail: Detail = "full",
 ) -> None:
     """Train in every run that node 0 begins, until it ends. The arguments are those of `run_cases`.
 
     Raises `SpecError` where this node cannot do what node 0 has begun, `RunFailed` where a run
     failed here, the latter once there is no further one.
     """
-    planned = plan(cases, loops, conventions, launcher, launcher_config, node)
+    planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
     runs = {run.folder.name: run for run in runs_in(out, planned)}
     if (suite or resume) and all(is_done(run) for run in runs.values()):
         return

@@ -15,7 +15,7 @@ from harness.noise_runs import draw_specs
 from harness.record import RunRecord
 from harness.resume import FOLDER, Checkpoints, check_same_run
 from harness.runner import Run, label
-from harness.spec import Case, Conventions, RunSpec
+from harness.spec import Case, Conventions, Detail, RunSpec
 
 __all__ = ["RECORDS", "is_done", "plan", "runs_in"]
 
@@ -30,6 +30,7 @@ def plan(
     launcher: str,
     launcher_config: Path | None,
     node: Node | None,
+    detail: Detail = "full",
 ) -> list[RunSpec]:
     """What every case asks of every loop, in order. Raises `SpecError`."""
     if len({case.name for case in cases}) < len(cases):
@@ -40,7 +41,10 @@ def plan(
         raise SpecError("a run needs a loop", "none", "pass --loops plain,trainer")
     if node is not None:
         _check_fit_for_nodes(cases, launcher)
-    launched: dict[str, Any] = {"launcher": launcher}
+    if detail != "full" and any(case.noise is not None for case in cases):
+        rule = "noise is judged on all that a trace can hold"
+        raise SpecError(rule, f"detail {detail}", "leave --detail out, or --noise")
+    launched: dict[str, Any] = {"launcher": launcher, "detail": detail}
     if launcher_config is not None:
         launched["launcher_config"] = str(_checked(launcher_config))
     if node is not None:

@@ -26,11 +26,12 @@ _MANY = 12  # runs; of more, only those under way have a bar, under one for all
 
 
 @contextmanager
-def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
+def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> Iterator[OnEvent]:
     """A listener for `run_all` that draws one bar a run on `console`.
 
     It also tells at once in what a run is set up otherwise than the first of its case, before time
-    is spent on either; a script that keeps its output gets that line too.
+    is spent on either; a script that keeps its output gets that line too. Not of `experiments`,
+    which are set up otherwise on purpose.
     """
     settings: dict[str, tuple[str, dict[str, Any]]] = {}
 
@@ -39,7 +40,7 @@ def bars(runs: Sequence[Run], console: Console) -> Iterator[OnEvent]:
         told = label(spec), event["settings"]
         name, before = settings.setdefault(spec.case.name, told)
         names = [each.name for each in differing_settings(before, told[1])]
-        if names:
+        if names and not experiments:
             text = f"{spec.case.name}: {told[0]} is set up otherwise than {name}: "
             console.print(Text(text + ", ".join(names), style="yellow"))
 

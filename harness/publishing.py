@@ -21,7 +21,7 @@ __all__ = ["publish"]
 
 _LIMIT_BYTES = 3_000_000
 _LEFT_OUT = 0
-_THINNED = ("tensors", "sketches")
+_THINNED = ("tensors", "sketches", "norms")
 _STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, _LEFT_OUT)
 
 

@@ -47,7 +47,7 @@ def gather(folder: Path, world_size: int) -> None:
     writer = RecordWriter(folder)
     first = records[0]
     for name in first.header.traces:
-        if name in ("micro_batches", "circumstances"):
+        if name in ("micro_batches", "circumstances", "modules"):
             writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
         else:
             writer.add_table(name, first.trace(name))
@@ -109,7 +109,8 @@ def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
         place = table.column_names.index("micro_batch")
         tables.append(table.set_column(place, "micro_batch", through))
     whole = pa.concat_tables(tables)
-    return whole.sort_by([("step", "ascending"), ("micro_batch", "ascending")])
+    keys = [key for key in ("step", "micro_batch", "number") if key in whole.column_names]
+    return whole.sort_by([(key, "ascending") for key in keys])
 
 
 def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
@@ -119,7 +120,8 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
         table.filter(pa.array(as_numpy(table["step"]) <= steps))
         for table in (first.tensors, other.tensors)
     )
-    equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in _DIGESTS}
+    recorded = [name for name in _DIGESTS if not left[name].null_count]
+    equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in recorded}
     agreed = np.logical_and.reduce(list(equal.values()))
     rows = pa.array(~agreed)
     columns = {
@@ -128,6 +130,7 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
         "tensor": right["tensor"].filter(rows).cast(pa.string()),
     }
     for name in _DIGESTS:
-        values = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
-        columns[name] = values
+        columns[name] = pa.nulls(int((~agreed).sum()), pa.uint64())
+    for name in recorded:
+        columns[name] = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
     return pa.table(columns, schema=SCHEMAS["dissent"])

@@ -9,10 +9,11 @@ Traces, one row each:
 
 - `steps`: an optimizer update, counted from 1. Learning rates used by it (one for each distinct
   value among the parameter groups), the total 2-norm of the raw gradients, and digests of the raw
-  gradients, of the weights after it, and of the optimizer's state after it.
+  gradients, of the weights after it, and of the optimizer's state after it; null where the run's
+  `detail` leaves them out.
 - `micro_batches`: a forward and backward pass. Row ids, digest of the batch's tensors, digest of
   the random generators just before the forward pass, and the loss as the workload defines it.
-- `tensors`: one parameter at one step; step 0 holds the initial weights.
+- `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`.
 - `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
   sums of its elements with random signs, see `sketch.py`.
 - `timings`: seconds of each step, in a timing run only.
@@ -20,6 +21,11 @@ Traces, one row each:
   of each micro-batch how it was made and run; of each parameter and step the 2-norms of the raw
   gradient and of the one that the update was given, at step 0 of the weight; and of each step the
   loss that the loop showed its user, where it told.
+- `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
+  as another row; `number` counts them in the order in which they ended. What it took and gave
+  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
+  with the 2-norm of each and a sketch of what it gave. Forward also: digests of the random
+  generators before it and of the parameters that are its own.
 - `dissent`: where several processes trained together, what one of them held otherwise than the
   first at the end of a step, with a null for what it held alike; empty where they agree.
 
@@ -130,6 +136,27 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "logged": pa.schema([("step", pa.int32()), ("loss", pa.float64())]),
     "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
+    "modules": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("micro_batch", pa.int32()),
+            ("number", pa.int32()),
+            ("direction", pa.string()),
+            ("module", pa.string()),
+            ("kind", pa.string()),
+            ("call", pa.int32()),
+            ("training", pa.bool_()),
+            ("rng", pa.uint64()),
+            ("parameters", pa.uint64()),
+            ("taken_names", pa.list_(pa.string())),
+            ("taken", pa.list_(pa.uint64())),
+            ("taken_norms", pa.list_(pa.float64())),
+            ("given_names", pa.list_(pa.string())),
+            ("given", pa.list_(pa.uint64())),
+            ("given_norms", pa.list_(pa.float64())),
+            ("sketches", pa.list_(pa.list_(pa.float64()))),
+        ]
+    ),
     "dissent": pa.schema(
         [
             ("step", pa.int32()),
@@ -296,11 +323,27 @@ class RecordWriter:
 
     def add(self, trace: str, **row: Any) -> None:
         """Append one row; `row` names every column of the trace's schema."""
-        held = self._held.setdefault(trace, {name: [] for name in SCHEMAS[trace].names})
+        held = self._held.get(trace) or self._begun(trace)
         for name, column in held.items():
             column.append(row[name])
-        if len(next(iter(held.values()))) >= _ROWS_HELD:
+        if len(column) >= _ROWS_HELD:
             self._flush(trace)
+
+    def add_rows(self, trace: str, count: int, **columns: Any) -> None:
+        """Append `count` rows; each column of the schema is a list, or one value for all rows."""
+        if not count:
+            return
+        held = self._held.get(trace) or self._begun(trace)
+        for name, column in held.items():
+            values = columns[name]
+            column.extend(values if isinstance(values, list) else [values] * count)
+        if len(column) >= _ROWS_HELD:
+            self._flush(trace)
+
+    def _begun(self, trace: str) -> dict[str, list[Any]]:
+        held: dict[str, list[Any]] = {name: [] for name in SCHEMAS[trace].names}
+        self._held[trace] = held
+        return held
 
     def _flush(self, trace: str) -> None:
         held = self._held.pop(trace, None)

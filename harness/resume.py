@@ -53,10 +53,10 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def newest(self, spec: RunSpec) -> tuple[Seal | None, list[str]]:
+    def newest(self, spec: RunSpec | None = None) -> tuple[Seal | None, list[str]]:
         """The newest that is whole, None without one, and a word on each passed over.
 
-        Raises `SpecError` where they belong to a run of another recipe.
+        Raises `SpecError` where they belong to a run of another recipe than `spec`, if given.
         """
         passed_over = []
         for path in sorted(self.folder.glob("checkpoint-*.json"), key=_step, reverse=True):
@@ -64,12 +64,38 @@ class Checkpoints:
             if seal is None:
                 passed_over.append(f"{path.stem} was passed over: its seal cannot be read")
                 continue
-            check_same_run(seal.spec, spec)
+            if spec is not None:
+                check_same_run(seal.spec, spec)
             damaged = next(self._damaged(seal), None)
             if damaged is None:
                 return seal, passed_over
             passed_over.append(f"{path.stem} was passed over: {damaged} is not as it was written")
         return None, passed_over
+
+    def of_another_run(self, spec: RunSpec) -> Seal:
+        """The newest whole one, from which `spec` starts though it is not the run that wrote it.
+
+        Raises `SpecError` where there is none, or it is another loop's, or `spec` is to write some
+        of its own: those could not be sealed with traces that lie elsewhere.
+        """
+        if spec.recipe.save_every is not None:
+            raise SpecError(
+                "a run that starts from another's checkpoint writes none",
+                f"save_every={spec.recipe.save_every}",
+                "set save_every to none",
+            )
+        seal, _ = self.newest()
+        if seal is None:
+            raise SpecError(
+                "a run starts from a folder with a whole checkpoint", self.folder, "pass another"
+            )
+        if seal.spec.loop != spec.loop:
+            raise SpecError(
+                f"a checkpoint is read by the loop that wrote it, {seal.spec.loop}",
+                spec.loop,
+                "run that one",
+            )
+        return seal
 
     def set_aside(self, rank: int, counts: Counts, writer: RecordWriter) -> None:
         """What the process `rank` has recorded up to a checkpoint, to be sealed with it."""

@@ -33,13 +33,15 @@ OnEvent = Callable[[int, dict[str, Any]], None]
 def label(spec: RunSpec) -> str:
     """What a run is called within its case: the loop, and a number from the second repeat on.
 
-    An arm has a name of its own; a draw is numbered.
+    An arm has a name of its own; a draw is numbered, and so is the step that a run is dug at.
     """
     if spec.perturbation is not None:
         return f"{Path(spec.loop).stem}-{spec.perturbation.rounding}-{spec.perturbation.draw}"
     name = spec.arm or Path(spec.loop).stem
     if spec.resume_at is not None:
         name += "-resumed"
+    if spec.dig_at is not None:
+        name += f"-dug-{spec.dig_at}"
     return name if spec.repeat == 1 else f"{name}-{spec.repeat}"
 
 

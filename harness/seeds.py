@@ -20,10 +20,11 @@ from dataclasses import dataclass
 
 from harness.compare import Comparison, Finding, Outcome, SeedOutcome, compare
 from harness.errors import RecordError, SpecError, unknown_name
+from harness.levels import not_recorded
 from harness.metrics import METRICS, Margin, metric
 from harness.record import COLLAPSE, RunRecord
 from harness.soundness import disorder, doubts_about
-from harness.spec import Case, Recipe, build
+from harness.spec import DETAILS, Case, Recipe, build
 from harness.stats import ALPHA, Judgement, judge
 
 __all__ = ["compare_seeds", "margins_from", "one_case_a_seed"]
@@ -122,6 +123,8 @@ def compare_seeds(
         doubts=(*bars, *doubts, *_collapses(one), *_collapses(two)),
         seeds=tuple(seeds),
         test=_test(len(kept[0]), len(kept[1]), paired),
+        detail=min((r.spec.detail for r in everything), key=DETAILS.index, default="full"),
+        left_out=not_recorded(*everything),
     )
 
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.across_devices import compare_devices
 from harness.compare import Comparison, compare, missing
-from harness.errors import RecordError, RunFailed, SpecError
+from harness.digging import FindPair, dug
+from harness.errors import RecordError, RunFailed
+from harness.folders import Found, output_folder, records_in, short_names
 from harness.metrics import Margin
 from harness.nodes import Meeting, Node
 from harness.noise_runs import Judge
 from harness.plan import RECORDS, is_done, plan, runs_in
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
-from harness.report.model import REPORT_FILE, Report
+from harness.report.model import Report
 from harness.report.render import write
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
-from harness.spec import Case, Conventions
+from harness.spec import Case, Conventions, Detail
 
 __all__ = ["compare_folders", "compare_pairs", "run_cases"]
 
@@ -44,6 +45,8 @@ def run_cases(
     launcher_config: Path | None = None,
     margins: Mapping[str, Margin] | None = None,
     node: Node | None = None,
+    dig: bool = False,
+    detail: Detail = "full",
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
@@ -52,16 +55,18 @@ def run_cases(
     case is to be resumed, each loop also runs so, and is compared with itself uninterrupted. Cases
     that are seeds of one are compared as one, within `margins` where those are given.
 
+    With `dig`, pairs that part are replayed up to there and compared module by module.
+
     `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
     `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
     there stays, and what left a checkpoint goes on. `node`: the first of several, if any; then one
-    run is made at a time, and the others `follow`.
+    run is made at a time, and the others `follow`. `detail`: how much each trace holds.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt,
     or where another node has left, the records stay and a report of them is written.
     """
-    planned = plan(cases, loops, conventions, launcher, launcher_config, node)
-    with _output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
+    planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
+    with output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
         runs = runs_in(folder, planned)
         meeting = Meeting(node, folder, timeout_s) if node else None
         try:
@@ -72,7 +77,38 @@ def run_cases(
             if any((run.folder / HEADER).is_file() for run in runs):
                 _report_runs(runs, folder, command, margins or {})
             raise
-        return _report_runs(runs, folder, command, margins or {}), folder
+        report = _report_runs(runs, folder, command, margins or {})
+        if dig:
+            records = {(r.case, r.loop): RunRecord(folder / r.record) for r in report.runs}
+            find = partial(_both, records)
+            report = _with_dig(report, find, folder, jobs, console, timeout_s)
+        return report, folder
+
+
+def _both(
+    records: Mapping[tuple[str, str], RunRecord], pair: Comparison
+) -> tuple[RunRecord, RunRecord] | None:
+    """The records of a pair, out of those by case and label; None where one is not there."""
+    found = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
+    return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+
+def _with_dig(
+    report: Report,
+    find: FindPair,
+    folder: Path,
+    jobs: int | None,
+    console: Console,
+    timeout_s: float = TIMEOUT_S,
+) -> Report:
+    """The report, written anew, with what looking into modules gave for each pair.
+
+    On KeyboardInterrupt the report stays as it was, as do the replays that were complete.
+    """
+    pairs = dug(report.comparisons, find, folder / RECORDS, jobs, console, timeout_s)
+    whole = report.model_copy(update={"comparisons": tuple(pairs)})
+    write(whole, folder)
+    return whole
 
 
 def _report_runs(
@@ -139,16 +175,19 @@ def compare_folders(
     command: Sequence[str],
     margins: Mapping[str, Margin] | None = None,
     noise: Path | None = None,
+    dig: Console | None = None,
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
+
+    `dig`: replay pairs that part up to there, with progress on it, and compare their modules.
 
     `noise`: the output folder of a run with draws, against which pairs of its cases are judged.
     Raises `SpecError` or `RecordError` where a path holds neither.
     """
-    left, right = _records(reference), _records(candidate)
+    left, right = records_in(reference), records_in(candidate)
     judges = _judges(noise) if noise is not None else {}
-    with _output_folder(out, "compare") as folder:
-        names = _short_names(reference, candidate)
+    with output_folder(out, "compare") as folder:
+        names = short_names(reference, candidate)
         comparisons = compare_pairs(left, right, names, margins or {}, judges)
         records = [
             (f"{side}: {name}", record)
@@ -157,17 +196,14 @@ def compare_folders(
         ]
         report = Report.of(records, comparisons, folder, command)
         write(report, folder)
+        if dig is not None:
+            found = {(r.spec.case.name, name): r for name, r in records}
+            find: FindPair = partial(_both, found)
+            if len(left) == len(right) == 1:  # which are called by other names
+                (one,), (two,) = left.values(), right.values()
+                find = lambda _pair: (one, two)  # noqa: E731  # a name would say no more
+            report = _with_dig(report, find, folder, None, dig)
     return report, folder
-
-
-def _short_names(one: Path, two: Path) -> tuple[str, str]:
-    """What tells the two folders apart for a reader."""
-    if one.name != two.name:
-        return one.name, two.name
-    return str(one), str(two)
-
-
-Found = dict[tuple[str, str], RunRecord]
 
 
 def compare_pairs(
@@ -263,54 +299,3 @@ def _seeds(
                 return missing(case, *labels, why)
             side[seed] = record
     return compare_seeds(case, labels, left, right, margins)
-
-
-def _records(path: Path) -> Found:
-    """The records at `path`: itself one, or the output folder of a run."""
-    if (path / HEADER).is_file():
-        record = RunRecord(path)
-        return {(record.spec.case.name, label(record.spec)): record}
-    if not path.is_dir():
-        raise SpecError("a record or run folder must exist", path, "check the path")
-    if not (path / REPORT_FILE).is_file():
-        raise RecordError(
-            f"a run folder holds a {REPORT_FILE}, a record a {HEADER}", path, "pass one of those"
-        )
-    found = {}
-    for run in Report.read(path).runs:
-        record = RunRecord(path / run.record)
-        found[record.spec.case.name, run.loop] = record
-    return found
-
-
-@contextmanager
-def _output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
-    """A new folder; when what is done inside is refused or cannot be done, it is gone again.
-
-    With `again` it may be one that a stopped run left, and stays whatever happens.
-    """
-    folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    number = 1
-    while out is None and folder.exists():
-        number += 1
-        folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
-    if again and (folder / RECORDS).is_dir():
-        yield folder
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError("--out takes a folder that can be made", error, "name another") from None
-    try:
-        yield folder
-    except (SpecError, RecordError):
-        for content in folder.iterdir():
-            shutil.rmtree(content) if content.is_dir() else content.unlink()
-        for made in (folder, *folder.absolute().parents):
-            if made.absolute() == existing.absolute():
-                break
-            made.rmdir()
-        raise

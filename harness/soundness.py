@@ -5,7 +5,7 @@ Two runs that are broken alike agree in every value; here it is said that each o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.columns import as_numpy
+from harness.levels import not_recorded
 from harness.record import RunRecord
 
 __all__ = ["disorder", "doubts_about"]
@@ -73,9 +74,11 @@ def doubts_about(record: RunRecord) -> Iterator[str]:
         bare = np.setdiff1d(as_numpy(steps["step"]), as_numpy(micro["step"]))
         if len(bare):
             yield f"its micro-batches are not whole: step {bare[0]} has none"
+    absent = not_recorded(record)
     for table in (steps, micro, record.tensors):
-        yield from _missing(table)
-    yield from _not_finite(_without_skipped(record), "grad_norm")
+        yield from _missing(table, absent)
+    if "grad_norm" not in absent:
+        yield from _not_finite(_without_skipped(record), "grad_norm")
     yield from _not_finite(micro, "loss")
     if not header.final_metrics:
         yield "the trained model was not evaluated"
@@ -87,7 +90,8 @@ def doubts_about(record: RunRecord) -> Iterator[str]:
     if len(steps) >= 2:
         yield from _still(micro, "loss")
         for name in ("gradients", "weights", "optimizer_state"):
-            yield from _still(steps, name)
+            if name not in absent:
+                yield from _still(steps, name)
     dissent = record.dissent
     if len(dissent):
         step, rank, tensor = (dissent[name][0].as_py() for name in ("step", "rank", "tensor"))
@@ -98,10 +102,10 @@ def doubts_about(record: RunRecord) -> Iterator[str]:
         yield f"{unknown} rows that it read are not of the training set"
 
 
-def _missing(table: pa.Table) -> Iterator[str]:
+def _missing(table: pa.Table, left_out: Sequence[str]) -> Iterator[str]:
     for name in table.column_names:
         column = table[name]
-        if column.null_count:
+        if column.null_count and name not in left_out:
             row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
             yield f"{name} is missing at step {table['step'][row].as_py()}"
 

@@ -23,10 +23,12 @@ from pydantic import (
 from harness.errors import SpecError, unknown_name
 
 __all__ = [
+    "DETAILS",
     "DEVICES",
     "LAUNCHERS",
     "Case",
     "Conventions",
+    "Detail",
     "Option",
     "Perturbation",
     "Recipe",
@@ -40,6 +42,8 @@ Device = Literal["cpu", "cuda", "mps", "xpu"]
 DEVICES: tuple[str, ...] = get_args(Device)
 Launcher = Literal["torchrun", "accelerate", "notebook"]
 LAUNCHERS: tuple[str, ...] = get_args(Launcher)
+Detail = Literal["steps", "weights", "full"]
+DETAILS: tuple[Detail, ...] = get_args(Detail)
 Option = str | int | float | bool | None
 _Beta = Annotated[float, Field(ge=0, lt=1)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # fit for a folder
@@ -233,6 +237,9 @@ class RunSpec(_Frozen):
     """Machines among which the processes are spread evenly."""
     observe: Literal["trace", "timing"] = "trace"
     """What the probe records. Values and times never come from the same run."""
+    detail: Detail = "full"
+    """How much a trace holds: of each step the batches, generators, losses and learning rates;
+    with `weights` also the gradients and the weights; with `full` the optimizer's state too."""
     repeat: int = Field(1, ge=1)
     """Counts runs of the same loop on the same case."""
     resume_at: int | None = Field(None, ge=1)
@@ -240,6 +247,12 @@ class RunSpec(_Frozen):
     checkpoint; None: the run is not interrupted."""
     stop_after: int | None = Field(None, ge=1)
     """The run ends after so many steps of its schedule, unevaluated: a replay of its beginning."""
+    start_from: str | None = None
+    """Folder of another run's checkpoints, from whose newest whole one this run goes on: a run of
+    the same loop, whose recipe may differ in what had not mattered until then. None: it starts at
+    its beginning."""
+    dig_at: int | None = Field(None, ge=1)
+    """The step at which the record also holds what each module takes and gives; None: at none."""
     arm: str | None = None
     """Which of the case's arms it follows; None: the case's own recipe."""
     sketch: bool = False

@@ -33,6 +33,7 @@ from harness import environment, fingerprint
 from harness.adaptation import adapt
 from harness.devices import absence
 from harness.errors import LoopUnavailable, SpecError
+from harness.module_probe import ModuleProbe
 from harness.perturbation import perturb
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.processes import Place, joined
@@ -124,6 +125,10 @@ def _train_here(
 ) -> Header:
     checkpoints = Checkpoints(folder / FOLDER)
     seal, warnings = checkpoints.newest(spec)
+    origin, start = checkpoints, seal
+    if spec.start_from is not None:
+        origin = Checkpoints(Path(spec.start_from))
+        start = origin.of_another_run(spec)
     make_deterministic(device, spec.recipe.num_threads)
     on_host = spec.case.digests == "host" or (spec.case.digests is None and device.type == "cpu")
     fingerprint.use(fingerprint.HOST if on_host else fingerprint.ON_DEVICE)
@@ -141,7 +146,7 @@ def _train_here(
         workload = replace(
             workload,
             output_dir=checkpoints.folder,
-            resume_from=checkpoints.folder / seal.checkpoint if seal else None,
+            resume_from=origin.folder / start.checkpoint if start else None,
             rank=place.rank,
             world_size=place.world_size,
         )
@@ -163,15 +168,18 @@ def _train_here(
         writer = RecordWriter(folder if place.world_size == 1 else rank_folder(folder, place.rank))
         facts["resumed_from"] = ()
         counts = Counts()
+        if start:
+            counts = origin.take_up(start, place.rank, writer)
+            facts["resumed_from"] = (*start.resumed_from, start.step)
         if seal:
-            counts = checkpoints.take_up(seal, place.rank, writer)
-            facts["resumed_from"] = (*seal.resumed_from, seal.step)
             seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
         interruption = _Interruption()
         saving = _Saving(spec, checkpoints, writer, counts, place, seal)
         listener = _Listener(parent, expected, spec.stop_after, interruption, saving)
         probe: TraceProbe | TimingProbe
-        if spec.observe == "trace":
+        if spec.dig_at is not None:
+            probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
+        elif spec.observe == "trace":
             probe = TraceProbe(writer, listener, workload, spec, expected, counts)
         else:
             probe = TimingProbe(writer, listener, workload, counts)

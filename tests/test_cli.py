@@ -135,6 +135,19 @@ def test_a_difference_is_told_by_step_stage_and_values(ask: Ask, tmp_path: Path)
     assert first["reference"] != first["candidate"]
 
 
+def test_what_has_nothing_to_dig_is_told_without_a_replay(ask: Ask, tmp_path: Path) -> None:
+    """An identical pair, and one that parts where no module is."""
+    same = ask("compare", *pair(tmp_path / "same"), "--dig").out
+    assert "nothing to dig: the two are identical" in " ".join(same.split())
+    other = ask("compare", *pair(tmp_path / "other", reorder), "--dig").out
+    assert "digging adds nothing: at step 2 the two took other rows" in " ".join(other.split())
+
+
+def reorder(made: Draft) -> None:
+    """Other rows in one micro-batch."""
+    made.micro_batch(2)["sample_ids"] = [1, 0]
+
+
 def test_without_out_results_go_to_a_new_folder_of_reports(ask: Ask, tmp_path: Path) -> None:
     """Two commands in the same second get two folders."""
     sides = pair(tmp_path)
@@ -156,6 +169,22 @@ def test_compare_takes_output_folders_run_by_run(ask: Ask, tmp_path: Path) -> No
     assert 4 == found.code
     assert "less: trainer is missing; run it" in found.out
     assert 4 == ask("compare", tmp_path / "none", tmp_path / "none").code
+
+
+def test_explain_says_it_in_a_sentence(ask: Ask, tmp_path: Path) -> None:
+    """Two loops with one recipe: no field explains it, with the place; the same ones: nothing to
+    explain. No run is needed for either."""
+    found = ask("explain", *pair(tmp_path, differ), "--out", "out")
+    assert (1, "") == (found.code, found.err)
+    assert "no field of the recipe explains it" in found.out
+    assert "step 3 in weights" in " ".join(found.out.split())
+    content = json.loads(Path("out/report.json").read_text(encoding="utf-8"))
+    assert ["code"] == [one["outcome"] for one in content["explanations"]]
+    assert found.out == ask("report", "out").out
+
+    found = ask("explain", *pair(tmp_path))
+    assert (0, "") == (found.code, found.err)
+    assert "nothing to explain" in found.out
 
 
 def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
@@ -213,11 +242,24 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
         (["run", "--margin", "accuracy=0.1"], "--margin is for several seeds"),
         (["run", "--seeds", "2", "--margin", "acuracy=0.1"], "did you mean 'accuracy'?"),
         (["run", "--seeds", "2", "--margin", "accuracy=-1"], "a margin is a positive number"),
+        (["run", "--seeds", "2", "--dig"], "--dig looks into pairs of runs"),
+        (["run", "--devices", "cpu,cuda", "--dig"], "(met --devices): leave that out"),
         (["run", "paraphrase", "paraphrase"], "each case of a run has its own name"),
         (["run", "nowhere.toml"], "nowhere.toml"),
         (["run", "--no-such-option"], "no-such-option"),
         (["compare", "nowhere", "nowhere"], "must exist (met nowhere)"),
         (["compare", "one"], "CANDIDATE"),
+        (["explain", "paraphrse"], "did you mean 'paraphrase'?"),
+        (["explain"], "CASE"),
+        (["explain", "a", "b", "c"], "a case, or two folders"),
+        (["explain", "nowhere", "nowhere"], "must exist (met nowhere)"),
+        (["explain", "nowhere", "nowhere", "--loops", "plain"], "--loops is for a case"),
+        (["explain", "paraphrase", "--loops", "plain"], "two loops can differ"),
+        (["explain", "paraphrase", "--loops", "plain,plain"], "two loops can differ"),
+        (["explain", "paraphrase", "--conventions", "nativ"], "did you mean 'native'?"),
+        (["explain", "paraphrase", "--device", "cdua"], "did you mean 'cuda'?"),
+        (["explain", "paraphrase", "--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
+        (["explain", "paraphrase", "--budget", "0"], "budget"),
         (["report", "nowhere"], "report.json (met nowhere)"),
         (["lst"], "lst"),
     ],

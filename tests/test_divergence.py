@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.compare import Comparison
-from harness.divergence import STAGES, Divergence, divergences
+from harness.divergence import divergences
+from harness.stages import STAGES, Divergence
 from tests.records import (
     MICRO_BATCHES,
     STAGE_COLUMNS,

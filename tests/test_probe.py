@@ -6,17 +6,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pyarrow.compute as pc
 import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
+from harness import tensor_trace
 from harness.errors import RecordError
 from harness.fingerprint import of_tensor
+from harness.levels import NOT_RECORDED
 from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.sketch import Sketches
-from harness.spec import Case, Recipe, RunSpec
+from harness.spec import DETAILS, Case, Detail, Recipe, RunSpec
 from harness.workload import Workload
 
 ROWS = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [2, 4, 6]]
@@ -95,16 +98,18 @@ class Watched:
         compiled_by: Any = None,
         sketch: bool = False,
         world_size: int = 1,
+        detail: Detail = "full",
+        momentum: float = 0.0,
     ) -> None:
         torch.manual_seed(seed)
         self.model: Any = Classifier()
         if compiled_by is not None:
             self.model = torch.compile(self.model, backend=compiled_by)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5, momentum=momentum)
         self.writer = RecordWriter(folder)
         self.told = Told()
         case = Case(name="probe", workload="paraphrase")
-        self.spec = RunSpec(case=case, loop="plain", recipe=Recipe(), sketch=sketch)
+        self.spec = RunSpec(case=case, loop="plain", recipe=Recipe(), sketch=sketch, detail=detail)
         given = workload(self.model, world_size)
         self.probe = TraceProbe(self.writer, self.told, given, self.spec, steps_expected=8)
         self.probe.watch(self.model, self.optimizer)
@@ -357,3 +362,82 @@ def test_gradients_read_after_the_backward_pass_are_those_of_each_tensor(tmp_pat
     assert one.tensors.equals(two.tensors)
     assert one.micro_batches.equals(two.micro_batches)
     assert 2 == len(set(one.steps["gradients"].to_pylist()))
+
+
+def trained(watched: Watched) -> RunRecord:
+    """The record of three steps, the first of them of two micro-batches."""
+    torch.manual_seed(2)
+    watched.backward(2, 0)
+    for rows in ((3, 1), (1, 1), (0, 2)):
+        watched.backward(*rows)
+        torch.nn.utils.clip_grad_norm_(watched.model.parameters(), 0.1)
+        watched.step()
+    return watched.record()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_what_is_read_beside_the_training_is_what_is_read_at_once(
+    momentum: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second thread gives the same record as none, be the tensors ever so small."""
+    at_once = trained(Watched(tmp_path / "at once", world_size=2, momentum=momentum))
+    monkeypatch.setattr(tensor_trace, "_LARGE", 0)
+    beside = trained(Watched(tmp_path / "beside", momentum=momentum))
+    for name in ("steps", "tensors", "norms", "micro_batches"):
+        assert at_once.trace(name).equals(beside.trace(name)), name
+    assert 3 == len(set(beside.steps["optimizer_state"].to_pylist())) or not momentum
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_a_level_records_its_stages_alike_and_no_other(detail: Detail, tmp_path: Path) -> None:
+    """What a lower level holds is what full holds; the rest is null, or a trace that is absent."""
+    full = trained(Watched(tmp_path / "full", momentum=0.9))
+    lower = trained(Watched(tmp_path / "lower", momentum=0.9, detail=detail))
+    assert full.micro_batches.equals(lower.micro_batches)
+    for name in full.steps.column_names:
+        left_out = name in NOT_RECORDED[detail]
+        expected = [None] * 3 if left_out else full.steps[name].to_pylist()
+        assert expected == lower.steps[name].to_pylist()
+    assert (detail != "steps") == ("tensors" in lower.header.traces)
+    assert (detail != "steps") == ("norms" in lower.header.traces)
+    if detail == "weights":
+        assert full.tensors["weight"].equals(lower.tensors["weight"])
+        assert full.tensors["gradient"].equals(lower.tensors["gradient"])
+        assert len(lower.tensors) == lower.tensors["optimizer_state"].null_count
+
+
+def test_a_gradient_that_another_hook_changes_is_read_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two hooks on a gradient the probe's was first, and saw what autograd left."""
+
+    def zero(parameter: Tensor) -> None:
+        cast(Tensor, parameter.grad).zero_()
+
+    monkeypatch.setattr(tensor_trace, "_LARGE", 0)
+    digests = []
+    for changed in (False, True):
+        watched = Watched(tmp_path / str(changed))
+        for parameter in watched.model.parameters() if changed else ():
+            parameter.register_post_accumulate_grad_hook(zero)
+        torch.manual_seed(2)
+        watched.backward(2, 0)
+        watched.step()
+        digests.append(watched.record().steps["gradients"].to_pylist())
+    assert digests[0] == digests[1]
+
+
+def test_an_update_that_changes_its_gradients_leaves_no_false_norm(tmp_path: Path) -> None:
+    """A norm that was taken while the gradient changed is none; from then on it is taken before."""
+    watched = Watched(tmp_path)
+
+    def zero(*_: Any) -> None:
+        for parameter in watched.model.parameters():
+            parameter.grad.zero_()
+
+    watched.optimizer.register_step_pre_hook(zero)  # after the probe's own
+    for rows in ((2, 0), (3, 1)):
+        watched.backward(*rows)
+        watched.step()
+    applied = watched.record().norms.filter(pc.field("step") > 0)["applied"].to_pylist()
+    assert [True] * 3 + [False] * 3 == [norm is None for norm in applied]

@@ -107,6 +107,22 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
     assert 2 == newest(checkpoints, asked=spec().model_copy(update={"case": noted})).step
 
 
+def test_another_run_may_start_from_it(tmp_path: Path) -> None:
+    """With another recipe, from the newest whole one; not by another loop, not to save its own, and
+    not from nothing."""
+    checkpoints = written(tmp_path, 2, 4)
+    changed = spec().recipe.model_copy(update={"eval_every": 3})
+    asked = spec(recipe=changed)
+    assert 4 == checkpoints.of_another_run(asked).step
+    with pytest.raises(SpecError, match="by the loop that wrote it, plain"):
+        checkpoints.of_another_run(spec("trainer"))
+    saving = spec(recipe=changed.model_copy(update={"save_every": 2}))
+    with pytest.raises(SpecError, match="writes none"):
+        checkpoints.of_another_run(saving)
+    with pytest.raises(SpecError, match="a whole checkpoint"):
+        Checkpoints(tmp_path / "nothing").of_another_run(asked)
+
+
 def test_traces_set_aside_are_read_back_in_order(tmp_path: Path) -> None:
     """A record that went through three processes holds every row once, in its order."""
     rows = draft().rows["steps"]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pyarrow.compute as pc
+
+from harness.batch_divergence import LOGGED
+from harness.columns import as_numpy
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
-from harness.divergence import LOGGED
+from harness.levels import not_recorded
 
 __all__ = ["ROWS"]
 
@@ -49,7 +54,7 @@ def _labels_shifted(facts: Facts) -> str | None:
         return None
     for side, other in facts.pairs:
         ours, theirs = (s.circumstance(place.step, "labels") for s in (side, other))
-        rows = [len(ids) for _, _, ids in other.batches.get(place.step, ())]
+        rows = [len(ids) for _, _, ids in other.batches_at(place.step)]
         same_shape = side.circumstance(place.step, "shape") == other.circumstance(
             place.step, "shape"
         )
@@ -99,7 +104,9 @@ def _same_dropout(facts: Facts) -> str | None:
     if place is None or size < 2 or size != facts.candidate.world_size or place.step != 1:
         return None
     for side, other in facts.pairs:
-        ours, theirs = ({s.rngs.get((1, rank, 1)) for rank in range(size)} for s in (side, other))
+        ours, theirs = (
+            {s.generators_at(1).get((rank, 1)) for rank in range(size)} for s in (side, other)
+        )
         if len(ours) == 1 and len(theirs) == size:
             return (
                 f"all {size} processes of {side.label} draw the same dropout, those of "
@@ -199,9 +206,10 @@ def _wrong_loss_logged(facts: Facts) -> str | None:
 def _not_finite(side: Side) -> list[int]:
     """Steps whose loss or gradients are not finite."""
     table = side.record.micro_batches
-    pairs = zip(table["step"].to_pylist(), table["loss"].to_pylist(), strict=True)
-    bad = {step for step, loss in pairs if loss is None or not math.isfinite(loss)}
-    bad |= {n for n, norm in enumerate(side.grad_norms, start=1) if not math.isfinite(norm)}
+    losses = as_numpy(pc.fill_null(table["loss"], math.nan))
+    bad = set(as_numpy(table["step"])[~np.isfinite(losses)].tolist())
+    if "grad_norm" not in not_recorded(side.record):
+        bad |= set((np.flatnonzero(~np.isfinite(side.grad_norms)) + 1).tolist())
     return sorted(bad)
 
 

@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.compute as pc
 
-from harness.detail import UNIFORM, factors, norms_at, one_factor
-from harness.divergence import Divergence, StageDifference
+from harness.columns import as_numpy
+from harness.detail import UNIFORM, factors, highest_rates, norms_at, one_factor
 from harness.ranks import rank_of
 from harness.record import RunRecord
 from harness.settings import SettingDifference, setting_differences
+from harness.stages import Divergence, StageDifference
 
 __all__ = ["Facts", "Side"]
 
@@ -45,51 +47,72 @@ class Side:
         """Number of processes that trained together."""
         return self.record.spec.case.world_size
 
-    @cached_property
-    def batches(self) -> dict[int, list[tuple[int, int, list[int]]]]:
-        """By step, of each micro-batch in order: its rank, its number in it (from 1), its rows."""
-        table = self.record.micro_batches
-        found: dict[int, list[tuple[int, int, list[int]]]] = {}
-        columns = (table[name].to_pylist() for name in ("step", "micro_batch", "sample_ids"))
-        for step, through, rows in zip(*columns, strict=True):
-            rank, number = rank_of(through, self.world_size)
-            found.setdefault(step, []).append((rank, number, rows or []))
-        return found
+    def batches_at(self, step: int) -> list[tuple[int, int, list[int]]]:
+        """Of each micro-batch of a step in order: its rank, its number in it (from 1), its rows."""
+        first, last = np.searchsorted(self._owners, [step, step + 1])
+        table = self.record.micro_batches.slice(first, last - first)
+        columns = (table[name].to_pylist() for name in ("micro_batch", "sample_ids"))
+        return [
+            (*rank_of(through, self.world_size), rows or [])
+            for through, rows in zip(*columns, strict=True)
+        ]
+
+    def each_batch(self) -> Iterator[list[int]]:
+        """The rows of each micro-batch, in order."""
+        ends = np.cumsum(self._sizes)
+        for start, end in zip(ends - self._sizes, ends, strict=True):
+            yield self.rows[start:end].tolist()
 
     @cached_property
-    def rows(self) -> list[int]:
+    def rows(self) -> npt.NDArray[np.int32]:
         """All rows in the order of their training; with several processes round by round."""
-        return [row for step in self.batches.values() for _, _, ids in step for row in ids]
+        ids = pc.list_flatten(self.record.micro_batches["sample_ids"])
+        return as_numpy(ids).astype(np.int32)
+
+    def rows_before(self, step: int) -> npt.NDArray[np.int32]:
+        """The rows of all steps before that one."""
+        return self.rows[: int(self._sizes[: np.searchsorted(self._owners, step)].sum())]
 
     @cached_property
-    def rngs(self) -> dict[tuple[int, int, int], int]:
-        """Digest of the generators by step, rank and number of the micro-batch."""
-        table = self.record.micro_batches
-        columns = (table[name].to_pylist() for name in ("step", "micro_batch", "rng"))
-        return {
-            (step, *rank_of(through, self.world_size)): rng
-            for step, through, rng in zip(*columns, strict=True)
-        }
+    def trained_steps(self) -> npt.NDArray[np.int32]:
+        """The steps that have micro-batches."""
+        return np.unique(self._owners)
+
+    @cached_property
+    def _owners(self) -> npt.NDArray[np.int32]:
+        """The step of each micro-batch, in order."""
+        return as_numpy(self.record.micro_batches["step"])
+
+    @cached_property
+    def _sizes(self) -> npt.NDArray[np.int64]:
+        """How many rows each micro-batch has."""
+        lengths = pc.list_value_length(self.record.micro_batches["sample_ids"])
+        return as_numpy(pc.fill_null(lengths, 0)).astype(np.int64)
+
+    def generators_at(self, step: int) -> dict[tuple[int, int], int]:
+        """Digest of the generators by rank and number of the micro-batch, in one step."""
+        first, last = np.searchsorted(self._owners, [step, step + 1])
+        table = self.record.micro_batches.slice(first, last - first)
+        pairs = zip(table["micro_batch"].to_pylist(), table["rng"].to_pylist(), strict=True)
+        return {rank_of(through, self.world_size): rng for through, rng in pairs}
 
     @cached_property
     def rates(self) -> list[float]:
         """The highest learning rate of each step."""
-        return [max(each or [], default=math.nan) for each in self._column("learning_rate")]
+        return highest_rates(self.record)
 
     @cached_property
     def grad_norms(self) -> list[float]:
-        """Total norm of the raw gradients at each step."""
-        return [math.nan if norm is None else norm for norm in self._column("grad_norm")]
-
-    def _column(self, name: str) -> list[Any]:
-        values: list[Any] = self.record.steps[name].to_pylist()
-        return values
+        """Total norm of the raw gradients at each step; NaN where it was not recorded."""
+        column = pc.fill_null(self.record.steps["grad_norm"], math.nan)
+        norms: list[float] = as_numpy(column).tolist()
+        return norms
 
     def circumstance(self, step: int, column: str) -> list[Any]:
         """A column of the circumstances of the micro-batches of one step."""
         table = self.record.circumstances
-        pairs = zip(table["step"].to_pylist(), table[column].to_pylist(), strict=True)
-        return [value for at, value in pairs if at == step]
+        values: list[Any] = table[column].filter(pc.equal(table["step"], step)).to_pylist()
+        return values
 
     @property
     def rows_in_set(self) -> int:
@@ -107,7 +130,7 @@ class Side:
 
     def window(self, step: int) -> int:
         """Micro-batches of one process in one step."""
-        return sum(rank == 0 for rank, _, _ in self.batches.get(step, ()))
+        return sum(rank == 0 for rank, _, _ in self.batches_at(step))
 
     @cached_property
     def clip(self) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
+
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
 
@@ -14,7 +16,8 @@ __all__ = ["ROWS", "window_dropped", "window_filled_up", "window_runs_on"]
 def _epoch(side: Side, number: int) -> list[int]:
     """The rows of an epoch, counted from 0; shorter where the run ended in it."""
     size = side.rows_in_set
-    return side.rows[number * size : (number + 1) * size]
+    rows: list[int] = side.rows[number * size : (number + 1) * size].tolist()
+    return rows
 
 
 def _starts_epoch(side: Side, step: int) -> int | None:
@@ -41,7 +44,7 @@ def _unsharded(side: Side) -> bool:
     if side.world_size == 1:
         return False
     by_rank: dict[int, list[int]] = {}
-    for rank, _, rows in side.batches.get(1, ()):
+    for rank, _, rows in side.batches_at(1):
         by_rank.setdefault(rank, []).extend(rows)
     return len(by_rank) == side.world_size and len({tuple(r) for r in by_rank.values()}) == 1
 
@@ -92,11 +95,8 @@ def _sampler_differs(facts: Facts) -> str | None:
 
 def _same_batches(facts: Facts) -> bool:
     """Whether each micro-batch holds the same rows on both sides, in whatever order."""
-    one, two = (
-        [sorted(rows) for step in side.batches.values() for _, _, rows in step]
-        for side in facts.sides
-    )
-    return all(a == b for a, b in zip(one, two, strict=False))
+    pairs = zip(facts.reference.each_batch(), facts.candidate.each_batch(), strict=False)
+    return all(sorted(one) == sorted(two) for one, two in pairs)
 
 
 def _repeats_order(side: Side) -> bool:
@@ -118,8 +118,8 @@ def _last_batch(side: Side) -> list[int]:
     """The rows of the first epoch's last, incomplete batch, as this side read them."""
     size = side.record.spec.recipe.per_device_batch_size
     left = side.rows_in_set % size
-    rows = side.rows
-    return rows[side.rows_in_set - left : side.rows_in_set] if left else []
+    rows: list[int] = side.rows[side.rows_in_set - left : side.rows_in_set].tolist()
+    return rows if left else []
 
 
 def _last_batch_dropped(facts: Facts) -> str | None:
@@ -132,9 +132,11 @@ def _last_batch_dropped(facts: Facts) -> str | None:
     for side, other in facts.pairs:
         tail = _last_batch(other)
         full = other.rows_in_set - len(tail)
-        if not tail or len(side.rows) <= full or side.rows[:full] != other.rows[:full]:
+        if not tail or len(side.rows) <= full:
             continue
-        after = side.rows[full : 2 * full]
+        if not np.array_equal(side.rows[:full], other.rows[:full]):
+            continue
+        after = side.rows[full : 2 * full].tolist()
         if after[: len(tail)] != tail and len(set(after)) == len(after):
             return (
                 f"{side.label} leaves out the {len(tail)} rows of the incomplete batch at the end "
@@ -150,7 +152,7 @@ def _sample_repeated(facts: Facts) -> str | None:
     if (
         _last_batch_dropped(facts)
         or window_dropped(facts)
-        or facts.reference.batches.keys() != (facts.candidate.batches.keys())
+        or not np.array_equal(facts.reference.trained_steps, facts.candidate.trained_steps)
     ):
         return None
     epoch = (place.step - 1) // (facts.reference.record.header.steps_per_epoch or 1)
@@ -188,7 +190,9 @@ def _window_grows(facts: Facts, grows: Callable[[int, int, int], bool]) -> str |
         ends = per_epoch and place.step % per_epoch == 0
         common = min(len(side.rows), len(other.rows))
         whole = other.record.spec.recipe.gradient_accumulation_steps
-        if not ends or ours <= theirs or side.rows[:common] != other.rows[:common]:
+        if not ends or ours <= theirs:
+            continue
+        if not np.array_equal(side.rows[:common], other.rows[:common]):
             continue
         if grows(ours, theirs, whole):
             return (
@@ -209,11 +213,10 @@ def window_dropped(facts: Facts) -> str | None:
         steps = other.record.spec.recipe.gradient_accumulation_steps
         if not per_epoch or place.step % per_epoch or not short < steps:
             continue
-        left = {row for _, _, rows in other.batches[place.step] for row in rows}
-        before = [row for step in range(1, place.step) for b in other.batches[step] for row in b[2]]
-        ours = [row for step in range(1, place.step) for b in side.batches[step] for row in b[2]]
-        following = [rows for _, _, rows in side.batches.get(place.step, ())]
-        if ours == before and len(following) == steps and set(following[0]) - left:
+        left = {row for _, _, rows in other.batches_at(place.step) for row in rows}
+        same_before = np.array_equal(side.rows_before(place.step), other.rows_before(place.step))
+        following = [rows for _, _, rows in side.batches_at(place.step)]
+        if same_before and len(following) == steps and set(following[0]) - left:
             return (
                 f"{side.label} makes no update from the {short} micro-batches that are left at the "
                 f"end of the epoch, step {place.step}"

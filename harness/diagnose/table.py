@@ -17,8 +17,8 @@ from harness.diagnose import (
 )
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Cause, Row
-from harness.divergence import STAGES, Divergence, StageDifference
 from harness.record import RunRecord
+from harness.stages import STAGES, Divergence, StageDifference
 
 __all__ = ["TABLE", "causes_of"]
 

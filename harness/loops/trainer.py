@@ -156,6 +156,9 @@ class Watch(TrainerCallback):
         self.probe = probe
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]  # the signature is the library's
+        # A checkpoint brings back the rhythm of evaluating that it was written with, whatever the
+        # arguments say now.
+        state.compute_steps(args, state.max_steps)
         self.probe.watch(self.trainer.model_wrapped, optimizer)
         args.dataloader_drop_last = False  # it is asked again for each evaluation's loader
 

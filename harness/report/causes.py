@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.compare import Comparison
-from harness.divergence import Divergence
+from harness.stages import Divergence
 from harness.units import number
 
-__all__ = ["because", "explanation", "setting_text", "settings_rows"]
+__all__ = ["because", "reasons", "setting_text", "settings_rows"]
 
 
 def because(comparison: Comparison) -> str:
@@ -21,7 +21,7 @@ def because(comparison: Comparison) -> str:
     return "cause unknown"
 
 
-def explanation(comparison: Comparison) -> list[str]:
+def reasons(comparison: Comparison) -> list[str]:
     """Why a pair is `different`, a line each: what exactly differs first, then each cause."""
     first = comparison.first_divergence
     if first is None or comparison.outcome != "different" or comparison.test:

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from harness.bench.result import BenchResult
 from harness.compare import Comparison
+from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
-from harness.report import over_seeds, speeds
+from harness.report import explained, over_seeds, speeds
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
@@ -28,6 +29,7 @@ __all__ = [
     "Report",
     "RunSummary",
     "Verdict",
+    "first_lines",
     "remarks",
     "sentence",
     "summary",
@@ -94,6 +96,10 @@ class Report(BaseModel):
     command: tuple[str, ...]
     bench: dict[str, BenchResult] = {}
     """By case: how the speeds of its comparisons were measured, where they were."""
+    explanations: tuple[Explanation, ...] = ()
+    """Which fields make the difference of a pair, where that was asked for."""
+    odd_one_out: str = ""
+    """What a majority of three loops says, where that was asked for."""
     _folder: Path | None = PrivateAttr(None)
 
     @property
@@ -109,7 +115,8 @@ class Report(BaseModel):
 
     def __repr__(self) -> str:
         """What a reader wants to see first, in a few lines."""
-        return "\n".join([*summary(self.comparisons), f"verdict: {self.verdict}"])
+        lines = [*first_lines(self), f"verdict: {self.verdict}"]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """A cell of a notebook."""
@@ -147,11 +154,15 @@ class Report(BaseModel):
         comparisons: Sequence[Comparison],
         folder: Path,
         command: Sequence[str],
+        explanations: Sequence[Explanation] = (),
+        odd_one_out: str = "",
     ) -> Report:
         """A report for labelled records; their paths are kept relative to `folder`."""
         runs = tuple(_summary(label, record, folder) for label, record in records)
         return cls(
-            verdict=verdict([run.status for run in runs], comparisons),
+            verdict=verdict([run.status for run in runs], comparisons, explanations),
+            explanations=tuple(explanations),
+            odd_one_out=odd_one_out,
             comparisons=tuple(comparisons),
             runs=runs,
             recipes=_recipes(record.spec.case for _, record in records),
@@ -218,14 +229,20 @@ def remarks(run: RunSummary) -> list[str]:
     return lines
 
 
-def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
+def verdict(
+    statuses: Sequence[str],
+    comparisons: Sequence[Comparison],
+    explanations: Sequence[Explanation] = (),
+) -> Verdict:
     """The worst of all: a failure, then a difference, then not knowing; else equivalent.
 
-    What was not run is not known.
+    What was not run is not known. Where an explanation was asked for, it is what was to be known.
     """
     outcomes = [comparison.outcome for comparison in comparisons]
     if any(status not in ("completed", "stopped", "not run") for status in statuses):
         return "failed"
+    if any(found.outcome == "unfinished" for found in explanations):
+        return "no_verdict"
     if "different" in outcomes:
         return "different"
     if (
@@ -237,6 +254,13 @@ def verdict(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdi
     return "equivalent"
 
 
+def first_lines(report: Report) -> list[str]:
+    """What a report says first: why, where that was found out; else whether."""
+    found = [explained.sentence(one) for one in report.explanations]
+    odd = [report.odd_one_out] if report.odd_one_out else []
+    return [*odd, *(found or summary(report.comparisons))]
+
+
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """What a report says first: each pair in a line; of many, only those that are not identical."""
     if len(comparisons) <= _FEW:
@@ -245,9 +269,11 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
     cases = len({comparison.case for comparison in comparisons})
     count = len(comparisons) - len(apart)
     known = sum(bool(comparison.note) for comparison in apart)
+    levels = dict.fromkeys(c.restriction for c in comparisons if c.restriction)
+    restriction = "".join(f", {level}" for level in levels)
     return [
-        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit; "
-        f"{len(apart)} are not, {known} of them for a reason known before",
+        f"{count} of {len(comparisons)} pairs in {cases} cases are identical, bit for bit"
+        f"{restriction}; {len(apart)} are not, {known} of them for a reason known before",
         *(f"{comparison.case}: {sentence(comparison)}" for comparison in apart),
     ]
 
@@ -260,7 +286,8 @@ def sentence(comparison: Comparison) -> str:
         return over_seeds.sentence(comparison)
     pair = f"{comparison.candidate} against {comparison.reference}"
     if comparison.outcome == "identical":
-        return f"{pair}: identical, bit for bit, at all {comparison.steps} steps"
+        restriction = f", {comparison.restriction}" if comparison.restriction else ""
+        return f"{pair}: identical, bit for bit, at all {comparison.steps} steps{restriction}"
     first = comparison.first_divergence
     if comparison.noise is not None and comparison.outcome == "within_noise":
         return f"{pair}: within_noise; {words(comparison.noise)}"

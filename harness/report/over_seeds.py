@@ -124,9 +124,10 @@ def sentence(comparison: Comparison) -> str:
     """One line for a comparison over several seeds."""
     pair = f"{comparison.candidate} against {comparison.reference}"
     if comparison.outcome == "identical":
+        restriction = f", {comparison.restriction}" if comparison.restriction else ""
         return (
             f"{pair}: identical, bit for bit, at all {comparison.steps} steps "
-            f"with each of {len(comparison.seeds)} seeds"
+            f"with each of {len(comparison.seeds)} seeds{restriction}"
         )
     if comparison.outcome not in ("equivalent", "different"):
         why = comparison.doubts[0] if comparison.doubts else "no reason recorded"

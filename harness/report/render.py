@@ -13,9 +13,9 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report import noise, speeds
-from harness.report.causes import explanation, settings_rows
-from harness.report.model import Report, remarks, summary
+from harness.report import dig, explained, noise, speeds
+from harness.report.causes import reasons, settings_rows
+from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.spec import Recipe
 from harness.units import number, quantity
@@ -116,7 +116,7 @@ def render(report: Report, template: str) -> str:
     return environment.get_template(f"{template}.j2").render(
         report=report,
         headline=headline(report),
-        sentences=summary(report.comparisons),
+        sentences=first_lines(report),
         stages=_stages,
         singles=[run for run in report.runs if run.seed is None],
         gathered=gathered(report.runs),
@@ -125,7 +125,9 @@ def render(report: Report, template: str) -> str:
         noise=noise,
         speeds=speeds,
         settings_rows=settings_rows,
-        explanation=explanation,
+        reasons=reasons,
+        explained=explained,
+        dig=dig,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),

@@ -11,10 +11,11 @@ from rich.text import Text
 
 from harness.bench.result import BenchResult
 from harness.compare import Comparison
+from harness.diagnose.explanation import Explanation
 from harness.metrics import metric
-from harness.report import noise, speeds
-from harness.report.causes import explanation, settings_rows
-from harness.report.model import Report, RunSummary, remarks, summary
+from harness.report import dig, explained, noise, speeds
+from harness.report.causes import reasons, settings_rows
+from harness.report.model import Report, RunSummary, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import conventions, headline, shown
 from harness.units import quantity
@@ -56,7 +57,13 @@ def print_report(report: Report, console: Console) -> None:
         if run.error:
             text = f"{run.case}, {run_name(run)} {run.status}: {run.error}"
             console.print(Text(text, style="red"))
-    for line in summary(report.comparisons) if not report.bench else ():
+    for found in report.explanations:
+        if found.contributions:
+            console.print(_explained(found))
+            console.print(Text(explained.caption(found)))
+        for line in explained.lines(found):
+            console.print(Text(line))
+    for line in first_lines(report) if not report.bench else ():
         console.print(Text(line))
     apart = [c for c in report.comparisons if c.outcome == "different" and not c.test]
     for comparison in apart if len(apart) <= _FEW else ():
@@ -65,6 +72,9 @@ def print_report(report: Report, console: Console) -> None:
         for line in seed_lines(comparison):
             text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
             console.print(Text(text + line))
+        if comparison.dig is not None:
+            pair = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
+            console.print(Text(pair + dig.sentence(comparison.dig)))
         for doubt in comparison.doubts:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))
@@ -94,7 +104,7 @@ def _print_speeds(report: Report, case: str, result: BenchResult, console: Conso
 def _print_causes(comparison: Comparison, console: Console) -> None:
     """What exactly differs first, each cause with its evidence and remedy, and the settings."""
     pair = f"{comparison.candidate} against {comparison.reference}"
-    for line in explanation(comparison):
+    for line in reasons(comparison):
         console.print(Text(f"{pair}. {line}", style="cyan"))
     for name, one, two in settings_rows(comparison):
         console.print(Text(f"{pair}. Setting {name}: {two} against {one}", style="dim"))
@@ -178,6 +188,17 @@ def _noise(comparison: Comparison) -> Table:
         table.add_row(
             *map(escape, cells), f"[{_COLOURS.get(outcome, 'yellow')}]{escape(outcome)}[/]"
         )
+    return table
+
+
+def _explained(found: Explanation) -> Table:
+    """What each field does, alone and after the ones before it."""
+    pair = f"{found.case}: {found.candidate} against {found.reference}"
+    table = Table(title=f"Explained, {escape(pair)}", title_justify="left")
+    for number, heading in enumerate(explained.HEADINGS):
+        table.add_column(heading, overflow="fold", no_wrap=not number)
+    for row in explained.rows(found):
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.compare import Comparison
 from harness.record import Observation
-from harness.report.causes import explanation, settings_rows
+from harness.report.causes import reasons, settings_rows
 from harness.report.model import sentence
 from tests.evidence import evident, scale_gradients
 from tests.records import STEPS, TENSORS, Draft, compare_drafts
@@ -119,7 +119,7 @@ def test_a_typical_difference_is_explained_in_these_words(name: str, tmp_path: P
     found = explained(tmp_path, spoil)
     assert expected == [cause.id for cause in found.causes]
 
-    lines = [sentence(found), *explanation(found)]
+    lines = [sentence(found), *reasons(found)]
     lines += [
         f"Setting {setting}: {two} against {one}" for setting, one, two in settings_rows(found)
     ]

@@ -3,11 +3,12 @@
 from typing import Any, Literal
 
 from harness.compare import Comparison, Finding, SeedOutcome
+from harness.diagnose.explanation import Contribution, Cost, Explanation, Gap
 from harness.diagnose.row import Cause
-from harness.divergence import Divergence, StageDifference
 from harness.noise import FieldNoise, Noise
 from harness.report.model import Report, RunSummary
 from harness.settings import SettingDifference
+from harness.stages import Divergence, StageDifference
 
 AWKWARD = 'a|b <script>alert("x")</script> & *c*\nnext'
 """Text that must be escaped in a page, and must stay within one cell of a table."""
@@ -172,6 +173,53 @@ def seeds_report() -> Report:
             for loop in ("plain", "trainer")
         ),
         recipes={"tiny": {"data": None, "seed": [42, 43, 44, 45]}},
+    )
+
+
+def contribution(field: str, values: tuple[Any, Any], alone: Gap, left: Gap) -> Contribution:
+    """A field with what it does."""
+    return Contribution(
+        field=field, reference=values[0], candidate=values[1], alone=alone, left=left
+    )
+
+
+NOTHING = Gap(loss=0.0, weights=0.0)
+ORDER = Gap(step=1, stage="data_order", loss=0.057, weights=0.91)
+CLIP = Gap(step=1, stage="weights", loss=0.00063, weights=0.074)
+EXPLAINED = Explanation(
+    case="tiny",
+    reference="trainer",
+    candidate="plain",
+    outcome="explained",
+    steps=12,
+    whole=True,
+    window=(1, 12),
+    differing=("sampler", "max_grad_norm", "decay_exclusions"),
+    gap=Gap(step=1, stage="data_order", loss=0.042, weights=0.8312),
+    contributions=(
+        contribution("sampler", ("seeded", "global"), ORDER, CLIP),
+        contribution("max_grad_norm", (1.0, None), CLIP, NOTHING),
+    ),
+    minimal=True,
+    cost=Cost(replays=9, steps=108, limit=180, reused=2),
+)
+CODE = Explanation(
+    case="tiny",
+    reference="plain",
+    candidate="faulty",
+    outcome="code",
+    steps=0,
+    rest=FIRST,
+    notes=("something else was met",),
+)
+
+
+def explained_report() -> Report:
+    """One pair explained, another that no field explains."""
+    return small_report(
+        comparisons=(DIFFERENT,),
+        explanations=(EXPLAINED, CODE),
+        odd_one_out="trainer is the odd one out: plain and accelerated are the same",
     )
 
 

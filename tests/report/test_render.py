@@ -22,6 +22,7 @@ from tests.report.small_report import (
     DIFFERENT,
     IDENTICAL,
     SEEDS,
+    explained_report,
     run,
     seeds_report,
     small_report,
@@ -31,9 +32,13 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html"])
-@pytest.mark.parametrize(("folder", "report"), [("", small_report()), ("seeds", seeds_report())])
+@pytest.mark.parametrize(
+    ("folder", "report"),
+    [("", small_report()), ("seeds", seeds_report()), ("explained", explained_report())],
+)
 def test_a_page_is_the_golden_one(page: str, folder: str, report: Report) -> None:
-    """The whole page of the small report, and of several seeds, is as it was accepted."""
+    """The whole page of the small report, of several seeds and of an explanation, is as it was
+    accepted."""
     path = GOLDEN / folder / page
     if os.environ.get("HARNESS_UPDATE_GOLDEN") == "1":
         path.write_text(render(report, page), encoding="utf-8")

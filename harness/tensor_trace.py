@@ -1,0 +1,237 @@
+"""Writes what a step did to each tensor: digests of gradients, weights and the optimizer's state.
+
+Memory is read where it cannot change and, on a CPU, by a second thread where that is idle:
+
+- a gradient while the backward pass goes on, from the moment in which autograd has left it there,
+  and until the backward pass is over, before a loop can clip or scale it;
+- the weights at once after the update, by both threads;
+- the optimizer's state, the largest of the three, as it stands when the next forward pass of the
+  training begins or the run ends, until the backward pass is over.
+
+Several processes read all gradients when they are reduced, and all else at once after the update;
+so does a process that trains on a device, which digests many tensors in few launches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from harness import fingerprint
+from harness.reader import Reader
+from harness.record import RecordWriter
+from harness.sketch import Sketches
+from harness.spec import RunSpec
+from harness.workload import Workload
+
+__all__ = ["TensorTrace", "whole"]
+
+_LARGE = 100_000  # elements from which handing a tensor to another thread is worth its while
+_STATES_AT_ONCE = 16
+
+
+class TensorTrace:
+    """Writes the traces `steps`, `tensors` and `sketches`, at the detail that the spec asks for."""
+
+    def __init__(self, writer: RecordWriter, workload: Workload, spec: RunSpec) -> None:
+        self._writer, self._detail = writer, spec.detail
+        self._sketches = Sketches() if spec.sketch else None
+        self._together = workload.world_size > 1 or workload.device.type != "cpu"
+        self._reader = Reader()
+        self._backward: int | None = None
+        self._row: dict[str, Any] | None = None
+        self._reading_states = False
+        # Of the step under way, then of the last one.
+        self._gradients: dict[str, int] = {}
+        self._norms: dict[str, Tensor] = {}
+        self._last_gradients: dict[str, int] = {}
+        self._weights: dict[str, int] = {}
+        self._states: dict[str, int] = {}
+
+    @property
+    def records_tensors(self) -> bool:
+        """Whether tensors are to be recorded at all."""
+        return self._detail != "steps"
+
+    @property
+    def reader(self) -> Reader | None:
+        """What reads beside the training; None where all is read at once."""
+        return None if self._together else self._reader
+
+    def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Begin to watch the parameters and buffers of `model`."""
+        self._optimizer = optimizer
+        self._names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+        self._named = dict(model.named_parameters()) | dict(model.named_buffers())
+
+    def record_initial(self) -> int:
+        """Write the rows of step 0; return the digest of the weights."""
+        self._read_all()
+        if self.records_tensors:
+            self._write_tensors(0)
+            self._write_sketches(0)
+        return fingerprint.combined(self._weights.values())
+
+    def forward_begins(self) -> None:
+        """A forward pass of the training begins: the optimizer's state may be read beside it."""
+        if self._row is not None and not self._reading_states:
+            self._reading_states = True
+            states = [
+                (name, dict(self._optimizer.state.get(tensor, {})))
+                for name, tensor in self._named.items()
+            ]
+            for start in range(0, len(states), _STATES_AT_ONCE):
+                some = states[start : start + _STATES_AT_ONCE]
+                self._reader.submit(partial(self._read_states, some))
+
+    def after_backward(self, parameter: Tensor, first: bool) -> None:
+        """Its gradient is accumulated; `first`: the first one of this backward pass."""
+        if not self.records_tensors:
+            return
+        if self._together:
+            if first:
+                _at_the_very_end_of_backward(self._read_gradients)
+            return
+        backward = torch._C._current_graph_task_id()
+        if backward != self._backward:  # with activation checkpoints one is inside the other
+            self._backward = backward
+            _at_the_end_of_backward(self._reader.wait)
+        gradient = parameter.grad
+        assert gradient is not None
+        read = partial(self._read_gradient, self._names[parameter], gradient)
+        # Another hook of this kind, not ours, may change it as soon as this one returns.
+        hooks: Mapping[int, Any] = parameter._post_accumulate_grad_hooks
+        if gradient.numel() < _LARGE or len(hooks) > 1:
+            read()
+        else:
+            self._reader.submit(read)
+
+    def after_step(self, step: int, learning_rates: Sequence[float]) -> dict[str, Tensor]:
+        """The update is made; return the norms of its raw gradients."""
+        self._row = {"step": step, "learning_rate": learning_rates, "grad_norm": None}
+        if not self.records_tensors:
+            self._writer.add(
+                "steps", **self._row, gradients=None, weights=None, optimizer_state=None
+            )
+            self._row = None
+            return {}
+        self._last_gradients, self._gradients = self._gradients, {}
+        found, self._norms = self._norms, {}
+        # In the model's order, and as `clip_grad_norm_` does: the norm of the tensors' norms.
+        norms = [found[name] for name in self._named if name in found]
+        total = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
+        self._row["grad_norm"] = total
+        self._write_sketches(step)
+        if self._together:
+            self._read_all()
+            self._write()
+            return found
+        for name, tensor in self._named.items():
+            if tensor.numel() >= _LARGE:
+                self._reader.submit(partial(self._read_weight, name, tensor))
+        for name, tensor in self._named.items():
+            if tensor.numel() < _LARGE:
+                self._read_weight(name, tensor)
+        self._reader.wait()
+        if self._detail != "full":
+            self._write()
+        return found
+
+    def finish(self) -> None:
+        """Write what is still under way of the last step. To be called before the next update."""
+        if self._row is not None:
+            self.forward_begins()
+            self._reader.wait()
+            self._write()
+
+    def close(self) -> None:
+        """No more will come."""
+        self.finish()
+        self._reader.close()
+
+    def _read_gradient(self, name: str, gradient: Tensor) -> None:
+        self._gradients[name] = fingerprint.of_tensor(gradient)
+        self._norms[name] = torch.linalg.vector_norm(gradient)
+
+    def _read_gradients(self) -> None:
+        found = {name: whole(p.grad) for p, name in self._names.items() if p.grad is not None}
+        digests = fingerprint.of_parameters([(gradient, {}) for gradient in found.values()])
+        for (name, gradient), (digest, _) in zip(found.items(), digests, strict=True):
+            self._gradients[name] = digest
+            self._norms[name] = torch.linalg.vector_norm(gradient)
+
+    def _read_weight(self, name: str, tensor: Tensor) -> None:
+        self._weights[name] = fingerprint.of_tensor(tensor)
+
+    def _read_states(self, states: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+        for name, state in states:
+            self._states[name] = fingerprint.of_state(state)
+
+    def _read_all(self) -> None:
+        """Weights and, where asked for, states, side by side or on their device."""
+        states = self._optimizer.state if self._detail == "full" else {}
+        pairs = [
+            (whole(tensor), {key: whole(value) for key, value in states.get(tensor, {}).items()})
+            for tensor in self._named.values()
+        ]
+        for name, digests in zip(self._named, fingerprint.of_parameters(pairs), strict=True):
+            self._weights[name], self._states[name] = digests
+
+    def _write(self) -> None:
+        """The rows of the step of which everything is read."""
+        assert self._row is not None
+        digests = self._write_tensors(self._row["step"])
+        self._writer.add("steps", **self._row, **digests)
+        self._row, self._reading_states = None, False
+
+    def _write_tensors(self, step: int) -> dict[str, int | None]:
+        """One row a parameter or buffer; the digest of each column, by its stage."""
+        gradients = [self._last_gradients.get(name, 0) for name in self._named]
+        weights = [self._weights[name] for name in self._named]
+        states = None
+        if self._detail == "full":
+            states = [self._states[name] for name in self._named]
+        self._writer.add_rows(
+            "tensors",
+            len(self._named),
+            step=step,
+            tensor=list(self._named),
+            gradient=gradients,
+            weight=weights,
+            optimizer_state=states,
+        )
+        return {
+            "gradients": fingerprint.combined(gradients),
+            "weights": fingerprint.combined(weights),
+            "optimizer_state": None if states is None else fingerprint.combined(states),
+        }
+
+    def _write_sketches(self, step: int) -> None:
+        if self._sketches is not None:
+            for tensor, name in self._names.items():
+                sums = self._sketches.of(name, tensor)
+                self._writer.add("sketches", step=step, tensor=name, sketch=sums)
+
+
+def whole(value: Any) -> Any:
+    """A tensor of which each process holds a share, put together; all must ask for it alike."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _at_the_end_of_backward(action: Callable[[], None]) -> None:
+    """Have autograd call `action` when the backward pass under way is over."""
+    torch.autograd.Variable._execution_engine.queue_callback(action)
+
+
+def _at_the_very_end_of_backward(action: Callable[[], None]) -> None:
+    """Have autograd call `action` after all else that is to follow the backward pass under way.
+
+    `DistributedDataParallel` waits for the reduced gradients in a callback that it queues during
+    the backward pass; one that is queued by a callback comes after all of those.
+    """
+    _at_the_end_of_backward(lambda: _at_the_end_of_backward(action))

@@ -1,0 +1,37 @@
+"""A plain loop with one fault: from the third step on one layer's output is off by little."""
+
+from typing import Any
+
+import torch
+
+from harness.loops.plain import build_optimizer, epoch_loader, schedule
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def scaled(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+    """The fault."""
+    return output * 1.0001
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train for two epochs."""
+    model: torch.nn.Module = workload.model
+    optimizer = build_optimizer(model, recipe)
+    num_steps = 2 * len(epoch_loader(workload, recipe, epoch=0))
+    probe.watch(model, optimizer)
+    step = 0
+    model.train()
+    for epoch in range(2):
+        for batch in epoch_loader(workload, recipe, epoch):
+            if step == 2:
+                model.get_submodule("bert.encoder.layer.1").register_forward_hook(scaled)
+            model(**batch).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * schedule(recipe, step, num_steps)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+    return model
