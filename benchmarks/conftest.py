@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from benchmarks.cases import CASES
+from harness.bench.arms import arms_of
+from harness.bench.blocks import Session, read_sessions
+from harness.bench.case_bench import Asked
+from harness.bench.command import bench_cases
 from harness.catalogue import with_settings
 from harness.compare import Comparison
+from harness.devices import absence
 from harness.report.model import Report
 from harness.session import run_cases
 from harness.spec import Case
@@ -25,7 +31,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--steps", type=int, default=60, help="steps of each run; 0: the whole recipe (default: 60)"
     )
+    group.addoption(
+        "--bench-budget",
+        type=float,
+        default=320.0,
+        help="seconds for all timed cases together, shared out evenly (default: 320)",
+    )
+    group.addoption("--long", action="store_true", help="also what takes many minutes")
     group.addoption("--detection-out", help="folder for the score of test_detection.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes many minutes is run where that was asked for."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="not run: takes many minutes; pass --long"))
 
 
 def chosen_case(config: pytest.Config, name: str) -> Case:
@@ -70,6 +92,43 @@ class Runs:
             for pair in self._reports[case].comparisons
             if (pair.reference, pair.candidate) == (reference, candidate)
         )
+
+
+class Speeds:
+    """The benches of the cases that were asked for, each made once, within one budget."""
+
+    def __init__(self, config: pytest.Config, folder: Path, asked_for: set[str]) -> None:
+        """`asked_for`: the cases and devices that will be measured, as 'case-device'."""
+        self._config, self._folder = config, folder
+        self._budget_s = config.getoption("--bench-budget") / max(1, len(asked_for))
+        self._found: dict[str, tuple[Report, Sequence[Session]]] = {}
+
+    def of(self, name: str, device: str) -> tuple[Report, Sequence[Session]]:
+        """The report and the sessions of a case; skips, with the reason, where it cannot be."""
+        key = f"{name}-{device}"
+        if key not in self._found:
+            case = chosen_case(self._config, name).model_copy(update={"device": device})
+            if device == "cuda" and (absent := absence(device)):
+                pytest.skip(f"not run: {absent}")
+            asked = Asked(budget_s=self._budget_s, beside="equality")
+            arms = arms_of(case, LOOPS, "matched")
+            folder, command = self._folder / key, ["pytest", "benchmarks"]
+            report, _ = bench_cases({name: arms}, asked, folder, command, Console(stderr=True))
+            self._found[key] = report, read_sessions(folder)
+        return self._found[key]
+
+
+@pytest.fixture(scope="session")
+def speeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Speeds:
+    """All benches of this session; what is skipped has no share of the budget."""
+    measured = set()
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "speeds" in item.fixturenames:
+            case, device = (str(item.callspec.params[name]) for name in ("case", "device"))
+            at_hand = case != "mrpc" or request.config.getoption("--mrpc-data")
+            if at_hand and not absence(device):
+                measured.add(f"{case}-{device}")
+    return Speeds(request.config, tmp_path_factory.mktemp("speeds"), measured)
 
 
 @pytest.fixture(scope="session")

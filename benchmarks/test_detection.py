@@ -10,6 +10,7 @@ from rich.console import Console
 from benchmarks.detection import detect, shortfalls, table, write
 
 
+@pytest.mark.long
 def test_what_is_planted_is_found_and_what_is_clean_is_not(
     tmp_path: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:

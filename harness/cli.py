@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, NoReturn, cast, get_args
 
 import typer
 from rich.console import Console
@@ -18,10 +18,15 @@ from rich.table import Table
 
 from harness import catalogue
 from harness.across_devices import one_case_a_device
+from harness.bench.arms import arms_of
+from harness.bench.case_bench import Asked, Beside
+from harness.bench.command import bench_cases
+from harness.bench.verdicts import LEAST_SESSIONS
 from harness.envelope import LEAST_DRAWS
 from harness.errors import HarnessError, RunFailed, SpecError, unknown_name
 from harness.explain import explain_case, explain_folders
 from harness.follower import follow
+from harness.metrics import Margin
 from harness.nodes import PORT, this_node
 from harness.publishing import publish
 from harness.report.model import Report
@@ -373,6 +378,110 @@ def run_command(
         _console().print(said, soft_wrap=True, highlight=False)
         return 0
     report, folder = run_cases(**asked, jobs=jobs, command=_command(), margins=margins, dig=dig)
+    return _show(report, folder)
+
+
+@app.command("bench")
+def bench_command(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CASE|case.toml]...", help="Default: paraphrase.", show_default=False
+        ),
+    ] = None,
+    loops: Annotated[
+        str,
+        typer.Option(help="Loops to time, or paths of your own; the first is the reference."),
+    ] = "plain,accelerated,trainer",
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arm",
+            metavar="NAME=LOOP,FIELD=VALUE,...",
+            help="A further arm: a loop with other fields of the recipe, or with observe=trace, "
+            "observe=timing, python=PATH; repeat.",
+        ),
+    ] = None,
+    python: Annotated[
+        str | None,
+        typer.Option(help="Each loop also runs by this interpreter, with its libraries."),
+    ] = None,
+    device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
+    conventions: Annotated[
+        str,
+        typer.Option(
+            help="matched: every loop follows one recipe; native: its framework's habits."
+        ),
+    ] = "matched",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."
+        ),
+    ] = None,
+    sessions: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_SESSIONS,
+            help="Exactly so many, as far as the budget goes; default: until the intervals are "
+            "narrow.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each arm in a session; default: by the budget."),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Wall time of everything.")
+    ] = Asked.budget_s,
+    margin: Annotated[
+        str,
+        typer.Option(metavar="SHARE", help="The difference that does not matter, as 0.02 or 2%."),
+    ] = "2%",
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=1, metavar="SECONDS", help="An arm that takes longer for a turn is ended and named."
+        ),
+    ] = Asked.timeout_s,
+    beside: Annotated[
+        str,
+        typer.Option(
+            help="all: also look whether arms compute the same, and at their memory, profile and "
+            "operations; equality: only at the first; nothing."
+        ),
+    ] = Asked.beside,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on in the folder --out, where the same command was stopped."
+        ),
+    ] = False,
+    out: OutOption = None,
+) -> int:
+    """How fast are loops beside each other, and how sure is that? Live processes take turns.
+
+    Example: harness bench --loops plain,trainer --budget 120
+    """
+    if conventions not in get_args(Conventions):
+        raise unknown_name("conventions", conventions, get_args(Conventions))
+    if device not in DEVICES:
+        raise unknown_name("device", device, DEVICES)
+    if resume and out is None:
+        raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
+    named = [name.strip() for name in loops.split(",") if name.strip()]
+    if beside not in get_args(Beside):
+        raise unknown_name("value for --beside", beside, get_args(Beside))
+    planned = {}
+    for name in cases or ["paraphrase"]:
+        case = catalogue.with_settings(catalogue.case(name), _settings(settings))
+        case = case.model_copy(update={"device": device})
+        found = arms_of(case, named, cast(Conventions, conventions), arms or (), python)
+        planned[case.name] = found
+    tolerated = Margin.parse(margin).value
+    asked = Asked(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
+    console = Console(stderr=True)
+    report, folder = bench_cases(planned, asked, out, _command(), console, resume)
     return _show(report, folder)
 
 

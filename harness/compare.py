@@ -64,7 +64,14 @@ class Finding(_Result):
     spread: tuple[float, float] | None = None
     """Over several seeds: the standard deviation of each side."""
     needed: int | None = None
-    """Seeds that an answer would take, where these gave none."""
+    """Seeds that an answer would take, where these gave none; in a bench, sessions."""
+    confidence: float | None = None
+    """In a bench: of the interval, which is there one of the ratio."""
+    smallest_visible: float | None = None
+    """In a bench: the smallest true ratio above 1 that it would have called slower, four times in
+    five."""
+    needed_s: float | None = None
+    """In a bench: seconds that an answer would take, where it gave none."""
 
 
 class SeedOutcome(_Result):
@@ -102,6 +109,8 @@ class Comparison(_Result):
     """Of a comparison over several seeds, how the metrics are judged."""
     noise: Noise | None = None
     """The two against the noise of the reference, where that was asked for."""
+    equality: Outcome | None = None
+    """In a bench: whether the two compute the same, while `outcome` tells of their speeds."""
     dig: Dig | None = None
     """What looking into the modules at the first divergence gave, where that was asked for."""
     detail: Detail = "full"

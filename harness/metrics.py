@@ -73,6 +73,9 @@ METRICS: dict[str, Metric] = {
         Metric("perplexity", "perplexity", "", "lower", "exact", Margin(0.05, True)),
         Metric("first_grad_norm", "raw gradient norm at step 1", "", "neither", "exact"),
         Metric("wall_s", "wall time, not a benchmark", "s", "lower", "noisy"),
+        Metric("own_step_s", "own time of a step", "s", "lower", "noisy"),
+        Metric("step_s", "wall time of a step", "s", "lower", "noisy"),
+        Metric("cpu_step_s", "CPU time of a step", "s", "lower", "noisy"),
         Metric("samples_per_s", "samples per second, not a benchmark", "1/s", "higher", "noisy"),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ from typing import Any
 from harness.errors import SpecError
 from harness.ranks import rank_folder
 
-__all__ = ["LOG", "launcher", "worker"]
+__all__ = ["LOG", "bench_worker", "launcher", "settle", "worker"]
 
 LOG = "log.txt"
 _LAST_S = 2.0  # who fails because another one was killed ends after it, so that it is noticed first
@@ -36,10 +37,24 @@ def worker(spec: str, folder: str, home: str, connection: Connection) -> None:
     folder, from which relative paths start. Ends the process with the exit code of
     `harness.worker`.
     """
-    _settle(Path(folder), home)
+    settle(Path(folder), home)
     from harness.worker import main
 
     sys.exit(main(spec, folder, connection))
+
+
+def bench_worker(arm: str, task: str, log_folder: str, home: str, connection: Connection) -> None:
+    """As `worker`, for one arm of a bench. Ends the process at once: it leaves nothing to finish.
+
+    `arm`: an `Arm` as JSON. `task`: as `harness.bench.child` takes it.
+    """
+    settle(Path(log_folder), home)
+    from harness.bench.child import main
+
+    code = main(arm, task, connection)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def launcher(
@@ -62,7 +77,7 @@ def launcher(
 
     Ends with exit code 0 where all processes did.
     """
-    _settle(Path(log_folder), home)
+    settle(Path(log_folder), home)
     # As torchrun has it for several processes on a machine; for a single one it leaves it open, and
     # Accelerate then gives that process all cores, whatever the recipe says.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -141,7 +156,7 @@ def _rank(spec: str, folder: str, home: str, connections: Sequence[Connection]) 
 
 def _train(spec: str, folder: str, home: str, connection: Connection) -> None:
     # Connections lead to a parent on this machine; folders are shared with the others.
-    _settle(rank_folder(Path(folder), int(os.environ["RANK"])), home, leads=False)
+    settle(rank_folder(Path(folder), int(os.environ["RANK"])), home, leads=False)
     from harness.worker import main
 
     code = main(spec, folder, connection)
@@ -150,7 +165,8 @@ def _train(spec: str, folder: str, home: str, connection: Connection) -> None:
         sys.exit(code)
 
 
-def _settle(log_folder: Path, home: str, leads: bool = True) -> None:
+def settle(log_folder: Path, home: str, leads: bool = True) -> None:
+    """Leave the parent's terminal, its handlers and its folder; `leads`: begin a process group."""
     # The parent interrupts with SIGINT, which a job in the background inherits as ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The launcher ends its processes with SIGTERM, and these inherit what it does on one itself.
@@ -168,6 +184,7 @@ def _settle(log_folder: Path, home: str, leads: bool = True) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
+    faulthandler.register(signal.SIGUSR1)  # on it, every stack goes to the log
 
 
 def _end_with_parent(own: Any) -> None:

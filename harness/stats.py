@@ -115,14 +115,18 @@ def judge(
 
 
 def seeds_needed(
-    difference: float, variance: float, margin: float, freedom: Callable[[int], float]
+    difference: float,
+    variance: float,
+    margin: float,
+    freedom: Callable[[int], float],
+    alpha: float = ALPHA,
 ) -> int | None:
     """The smallest n for which `judge` is to answer with probability `POWER`; None: none will do.
 
     `difference`, `variance`: taken as the true ones; the variance of a mean over n seeds is
     variance / n (paired: that of the differences; else the sum of both sides'). `freedom`: degrees
-    of freedom at n. With e = sqrt(variance / n), t the (1 - ALPHA) quantile and T(c) a noncentral t
-    variable, the power is
+    of freedom at n. `alpha`: level of each one-sided test. With e = sqrt(variance / n), t the
+    (1 - alpha) quantile and T(c) a noncentral t variable, the power is
 
     - of `equivalent`, where |difference| < margin: at least
       P(T((difference + margin) / e) > t) + P(T((difference - margin) / e) < -t) - 1;
@@ -135,7 +139,7 @@ def seeds_needed(
 
     def power(seeds: int) -> float:
         degrees, error = freedom(seeds), math.sqrt(variance / seeds)
-        t = _quantile(degrees, 1 - ALPHA)
+        t = _quantile(degrees, 1 - alpha)
         if abs(difference) >= margin:
             return 1 - float(special.nctdtr(degrees, (abs(difference) - margin) / error, t))
         above = 1 - float(special.nctdtr(degrees, (difference + margin) / error, t))

@@ -49,7 +49,7 @@ from harness.seeding import (
 from harness.spec import Case, Recipe, RunSpec
 from harness.workload import Scores, Workload, check_one_batch, evaluate_model
 
-__all__ = ["build_workload", "main", "train_once"]
+__all__ = ["build_workload", "import_loop", "main", "torch_device", "train_once"]
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -115,7 +115,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
     absent = absence(spec.case.device)
     if absent:
         return _not_run(spec, folder, absent)
-    device = _device(spec.case.device, spec.recipe, spec.processes_per_node)
+    device = torch_device(spec.case.device, spec.recipe, spec.processes_per_node)
     with joined(spec.case.world_size, device) as place:
         return _train_here(spec, folder, parent, device, place)
 
@@ -139,7 +139,7 @@ def _train_here(
         "digest_algorithm": fingerprint.algorithm(),
     }
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        loop = _import_loop(spec.loop)
+        loop = import_loop(spec.loop)
         parent.tell("building")
         seed_everything(spec.recipe.seed)
         workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
@@ -368,7 +368,8 @@ def _collapse(scores: Scores) -> list[str]:
     ]
 
 
-def _device(name: str, recipe: Recipe, processes: int) -> torch.device:
+def torch_device(name: str, recipe: Recipe, processes: int) -> torch.device:
+    """The device of this process, one of `processes` on this machine. Raises `SpecError`."""
     if name == "cpu" and recipe.precision == "fp16":
         raise SpecError(
             "precision fp16 needs a GPU", "device cpu", "pass --device cuda, or set precision=bf16"
@@ -392,7 +393,8 @@ def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir:
     return module.build(case.options, recipe, device, output_dir)  # type: ignore[no-any-return]  # every workload has it
 
 
-def _import_loop(name: str) -> ModuleType:
+def import_loop(name: str) -> ModuleType:
+    """The module of a loop, by its name or its file. Raises `SpecError`."""
     if name.endswith(".py"):
         source = importlib.util.spec_from_file_location(f"user_loop_{Path(name).stem}", name)
         assert source is not None  # since the suffix is .py

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
@@ -30,7 +30,7 @@ from harness.nodes import Node, node_folder
 from harness.record import HEADER
 from harness.spec import RunSpec
 
-__all__ = ["Run", "Worker", "import_ahead", "launch", "stop"]
+__all__ = ["Run", "Worker", "fork", "import_ahead", "launch", "stop"]
 
 _PRELOADED = [
     "harness.worker",
@@ -146,6 +146,14 @@ def _context() -> ForkServerContext:
     return context
 
 
+def fork(target: Callable[..., None], args: tuple[Any, ...]) -> ForkServerProcess:
+    """A started process that has the libraries imported and calls `target`."""
+    process = _context().Process(target=target, args=args)
+    with _main_hidden():
+        process.start()
+    return process
+
+
 def launch(number: int, run: Run, resumed: bool = False, node: Node | None = None) -> Worker:
     """Start a run, or this node's part of it."""
     log_folder = run.folder
@@ -161,13 +169,11 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
     ours, theirs = zip(*pipes, strict=True)
     common = (run.spec.model_dump_json(), str(run.folder), os.getcwd())
     if alone:
-        process = context.Process(target=start.worker, args=(*common, *theirs))
+        process = fork(start.worker, (*common, *theirs))
     else:
         arguments = _arguments(run.spec) if node is None else _node_arguments(run, node)
         last = (run.spec.launcher, arguments, theirs[:-1], theirs[-1], str(log_folder))
-        process = context.Process(target=start.launcher, args=(*common, *last))
-    with _main_hidden():
-        process.start()
+        process = fork(start.launcher, (*common, *last))
     for end in theirs:
         end.close()
     return Worker(number, run, process, list(ours), resumed, node)

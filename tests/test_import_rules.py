@@ -12,6 +12,9 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
+    "harness.bench.child",
+    "harness.bench.gate",
+    "harness.bench.meters",
     "harness.circumstances",
     "harness.devices",
     "harness.environment",
@@ -43,7 +46,15 @@ STARRED = (
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
-    ("harness.columns", "harness.errors", "harness.reader", "harness.units", "harness.version"),
+    (
+        "harness.bench.result",
+        "harness.bench.schedule",
+        "harness.columns",
+        "harness.errors",
+        "harness.reader",
+        "harness.units",
+        "harness.version",
+    ),
     ("harness.stages",),
     ("harness.spec",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
@@ -95,11 +106,14 @@ FLOORS = (
     ("harness.divergence",),
     ("harness.diagnose", "harness.dig"),
     ("harness.compare", "harness.drift"),
+    ("harness.bench.blocks", "harness.bench.intervals"),
+    ("harness.bench.verdicts",),
     ("harness.envelope",),
     ("harness.noise_rung",),
     ("harness.noise_runs",),
     (
         "harness.across_devices",
+        "harness.bench",
         "harness.baseline",
         "harness.digging",
         "harness.endings",

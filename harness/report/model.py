@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.record import RunRecord, write_atomically
-from harness.report import explained, over_seeds
+from harness.report import explained, over_seeds, speeds
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
@@ -93,6 +94,8 @@ class Report(BaseModel):
     environment: dict[str, Any]
     """Of the first run; where others differ, their own records say so."""
     command: tuple[str, ...]
+    bench: dict[str, BenchResult] = {}
+    """By case: how the speeds of its comparisons were measured, where they were."""
     explanations: tuple[Explanation, ...] = ()
     """Which fields make the difference of a pair, where that was asked for."""
     odd_one_out: str = ""
@@ -277,6 +280,8 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
 
 def sentence(comparison: Comparison) -> str:
     """One line for a reader: the outcome, and where it comes from."""
+    if comparison.equality is not None:
+        return speeds.sentence(comparison)
     if comparison.test:
         return over_seeds.sentence(comparison)
     pair = f"{comparison.candidate} against {comparison.reference}"

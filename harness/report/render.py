@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report import dig, explained, noise
+from harness.report import dig, explained, noise, speeds
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -36,10 +36,16 @@ _LESS_THAN_IDENTICAL = {
     "within_noise": "The loops are the same but for rounding",
     "equivalent": "The loops end equally well",
 }
+_SPEEDS = {
+    "equivalent": "The loops are equally fast",
+    "different": "The loops are not equally fast, or do not compute the same",
+}
 
 
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
+    if report.bench:
+        return _SPEEDS.get(report.verdict, HEADLINES[report.verdict])
     if report.verdict == "equivalent":
         outcomes = {comparison.outcome for comparison in report.comparisons}
         for outcome in ("equivalent", "within_noise"):
@@ -117,6 +123,7 @@ def render(report: Report, template: str) -> str:
         judged=judged,
         seed_lines=seed_lines,
         noise=noise,
+        speeds=speeds,
         settings_rows=settings_rows,
         reasons=reasons,
         explained=explained,

@@ -9,10 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
 from harness.metrics import metric
-from harness.report import dig, explained, noise
+from harness.report import dig, explained, noise, speeds
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, RunSummary, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -41,7 +42,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_gathered(report))
     if conventions(report):
         console.print(_conventions(report))
-    if report.comparisons:
+    if report.comparisons and not report.bench:
         console.print(_comparisons(report))
     if any(comparison.test for comparison in report.comparisons):
         console.print(_judged(report))
@@ -62,7 +63,7 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(explained.caption(found)))
         for line in explained.lines(found):
             console.print(Text(line))
-    for line in first_lines(report):
+    for line in first_lines(report) if not report.bench else ():
         console.print(Text(line))
     apart = [c for c in report.comparisons if c.outcome == "different" and not c.test]
     for comparison in apart if len(apart) <= _FEW else ():
@@ -77,8 +78,27 @@ def print_report(report: Report, console: Console) -> None:
         for doubt in comparison.doubts:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))
+    for case, result in report.bench.items():
+        _print_speeds(report, case, result, console)
     colour = _COLOURS.get(report.verdict, "yellow")
     console.print(f"[bold {colour}]{headline(report)}[/] ({report.verdict})")
+
+
+def _print_speeds(report: Report, case: str, result: BenchResult, console: Console) -> None:
+    """How they were measured, the figures of each arm, the pairs, and the last sentence."""
+    pairs = [comparison for comparison in report.comparisons if comparison.case == case]
+    for title, headings, rows in (
+        (f"Arms, {case}", speeds.FIGURES, speeds.figures(result)),
+        ("Where a profiled step's time goes", speeds.PARTS, speeds.parts(result)),
+        (f"Speed, {case}", speeds.HEADINGS, speeds.judged(pairs)),
+    ):
+        table = Table(*headings, title=escape(title), title_justify="left")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        if rows:
+            console.print(table)
+    for line in (*speeds.how(result), result.conclusion):
+        console.print(Text(line))
 
 
 def _print_causes(comparison: Comparison, console: Console) -> None:

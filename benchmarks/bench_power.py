@@ -1,0 +1,138 @@
+"""Does a bench notice that a loop does 5% or 10% more work? Again and again, counted.
+
+    python -m benchmarks.bench_power --runs 20 --budget 300 --out FOLDER
+
+Both slowed loops run beside the plain one in each bench, so that the claims are made as of two
+comparisons. `visible.svg` shows the smallest visible effect against the time that was spent.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from scipy import stats
+
+from benchmarks.bench_study import repeated, write_result
+from harness.bench.blocks import read_sessions
+from harness.bench.case_bench import Asked
+from harness.bench.intervals import Sample, session_means
+from harness.bench.verdicts import judge
+from harness.report.model import Report
+
+LOOPS = Path(__file__).parent / "slow_loops"
+SLOWED = {"slow_by_5_percent": 1.05, "slow_by_10_percent": 1.10}
+
+
+def seen(number: int, report: Report) -> dict[str, Any]:
+    """What a run said of each planted slowdown."""
+    found: dict[str, Any] = {"run": number, "verdict": report.verdict}
+    for result in report.bench.values():
+        found |= {"sessions": result.sessions, "took_s": round(result.took_s, 1)}
+        found["control"] = [round(bound, 4) for bound in result.control_interval]
+    for comparison in report.comparisons:
+        own = comparison.findings[0] if comparison.findings else None
+        found[comparison.candidate] = {
+            "outcome": comparison.outcome,
+            "ratio": own and own.ratio,
+            "interval": own and own.interval,
+        }
+    return found
+
+
+def visible(out: Path, margin: float) -> list[dict[str, float]]:
+    """The smallest visible effect of the first n sessions, the middle of all runs, for each n."""
+    by_count: dict[int, list[tuple[float, float]]] = {}
+    for folder in sorted(out.glob("run-*")):
+        sessions = read_sessions(folder)
+        for count in range(3, len(sessions) + 1):
+            first = sessions[:count]
+            means = session_means(first, "plain", "control", lambda block: block.own_s)
+            effect = judge({"control": Sample(tuple(means))}, margin)["control"].smallest_visible
+            by_count.setdefault(count, []).append((sum(s.took_s for s in first), effect - 1))
+    return [
+        {
+            "sessions": count,
+            "runs": len(points),
+            "seconds": statistics.median(seconds for seconds, _ in points),
+            "smallest_visible": statistics.median(effect for _, effect in points),
+        }
+        for count, points in sorted(by_count.items())
+    ]
+
+
+def plot(curve: list[dict[str, float]], path: Path) -> None:
+    """The curve as SVG: a line through the points, with the figures written beside them."""
+    width, height, edge = 640, 360, 60
+    most_s = max(point["seconds"] for point in curve)
+    most = max(point["smallest_visible"] for point in curve)
+
+    def place(point: dict[str, float]) -> tuple[float, float]:
+        x = edge + point["seconds"] / most_s * (width - 2 * edge)
+        return x, height - edge - point["smallest_visible"] / most * (height - 2 * edge)
+
+    places = [place(point) for point in curve]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+        f'<text x="{x:.1f}" y="{y - 8:.1f}">{point["smallest_visible"]:.1%}</text>'
+        f'<text x="{x:.1f}" y="{height - edge + 16}">{point["seconds"]:.0f} s</text>'
+        for (x, y), point in zip(places, curve, strict=True)
+    )
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="11" text-anchor="middle">'
+        f'<rect width="{width}" height="{height}" fill="white"/>'
+        f'<text x="{width / 2}" y="24" font-size="14">Smallest visible slowdown by seconds spent, '
+        "for 3 sessions and more</text>"
+        f'<polyline points="{line}" fill="none" stroke="#0969da" stroke-width="2"/>{marks}</svg>\n',
+        encoding="utf-8",
+    )
+
+
+def main(
+    runs: Annotated[int, typer.Option(min=1, help="Benches to make.")] = 20,
+    budget: Annotated[float, typer.Option(help="Seconds of each.")] = 300.0,
+    margin: Annotated[float, typer.Option(help="The difference that does not matter.")] = 0.02,
+    out: Annotated[Path, typer.Option(help="Folder for sessions and result; goes on there.")] = (
+        Path("reports/bench-power")
+    ),
+) -> None:
+    """Count how often each planted slowdown is called, and write result.json and visible.svg."""
+    console = Console(stderr=True)
+    found: list[dict[str, Any]] = []
+    asked = Asked(budget_s=budget, margin=margin, beside="nothing")
+    loops = ["plain", *(str(LOOPS / f"{name}.py") for name in SLOWED)]
+
+    def summary() -> dict[str, Any]:
+        called = {
+            name: sum(run[name]["outcome"] == "slower" for run in found if name in run)
+            for name in SLOWED
+        }
+        least = {
+            name: float(stats.binomtest(count, len(found)).proportion_ci(0.95).low)
+            for name, count in called.items()
+        }
+        return {
+            "budget_s": budget,
+            "margin": margin,
+            "count": len(found),
+            "called": called,
+            "power_at_least_95": {k: v for k, v in least.items() if not math.isnan(v)},
+            "visible": visible(out, margin),
+        }
+
+    for number, report in repeated(runs, loops, asked, out, console):
+        found.append(seen(number, report))
+        write_result(out, found, summary)
+        console.print(found[-1])
+    plot(visible(out, margin), out / "visible.svg")
+    console.print({name: summary()["called"][name] for name in SLOWED}, "of", len(found))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,89 @@
+"""How fast is each loop on each case? Measured once, by turns; handed to pytest-benchmark after.
+
+    pytest benchmarks/test_throughput.py --benchmark-json=FILE
+
+Each sample is the time of a step in one block. They are replayed through pytest-benchmark's own
+interface, so that its tables, files and comparisons hold what was measured. Its comparison of two
+files compares points; which loop is faster, and how sure that is, is said by the verdicts here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.cases import CASES
+from benchmarks.conftest import LOOPS, Speeds
+from harness.bench.blocks import Block
+from harness.report.speeds import sentence
+
+DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.gpu))
+
+
+class ReplayingTimer:
+    """A clock that goes forward by the next sample at every second look."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._samples_s: list[float] = []
+        self._running = False
+
+    def load(self, samples_s: list[float]) -> None:
+        """Replay these, in order."""
+        self._samples_s, self._running = list(samples_s), False
+
+    def __call__(self) -> float:
+        """Seconds."""
+        if self._running:
+            self._now_s += self._samples_s.pop(0)
+        self._running = not self._running
+        return self._now_s
+
+
+TIMER = ReplayingTimer()
+
+
+@pytest.mark.benchmark(timer=TIMER, group="step, own time", disable_gc=False)
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", CASES)
+def test_step_time(
+    case: str, device: str, loop: str, speeds: Speeds, benchmark: BenchmarkFixture
+) -> None:
+    """Every loop gave blocks to time, and its rate is that of its samples."""
+    report, sessions = speeds.of(case, device)
+    blocks = [block for session in sessions for block in session.blocks if block.arm == loop]
+    samples_s = [block.own_s / block.steps for block in blocks]
+    if not samples_s:
+        pytest.skip("not measured: no session fitted into the budget; raise --bench-budget")
+    TIMER.load(samples_s)
+    benchmark.extra_info["steps"] = sum(block.steps for block in blocks)
+    for arm in report.bench[case].arms if report.bench else ():
+        if arm.name == loop:
+            benchmark.extra_info |= arm.model_dump(mode="json", exclude={"overrides"})
+
+    replay: Any = benchmark.pedantic
+    replay(lambda: None, rounds=len(samples_s), iterations=1, warmup_rounds=0)
+
+    assert all(_rows_as_steps(block) for block in blocks)
+
+
+@pytest.mark.parametrize("loop", LOOPS[1:])
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", CASES)
+def test_a_speed_stands_beside_its_equality(
+    case: str, device: str, loop: str, speeds: Speeds
+) -> None:
+    """No loop is timed against another one that computes something else."""
+    report, _ = speeds.of(case, device)
+    (comparison,) = (one for one in report.comparisons if one.candidate == loop)
+    if comparison.equality is None:
+        pytest.skip(f"not judged: {comparison.doubts[0]}")
+    assert "identical" == comparison.equality, sentence(comparison)
+
+
+def _rows_as_steps(block: Block) -> bool:
+    """Whether each step had rows."""
+    return block.samples >= block.steps

@@ -1,0 +1,124 @@
+"""The child process of a bench: one arm, trained turn by turn for as long as its parent grants any.
+
+Like `harness.worker` it tells its parent by JSON messages, and ends when the parent does. It leaves
+no record: values and times never come from the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.adaptation import adapt
+from harness.bench.arms import Arm
+from harness.bench.gate import Enough, Gate, Meter, Together
+from harness.bench.meters import Flops, Memory, Profile, peak_flops_per_s
+from harness.devices import absence
+from harness.environment import describe
+from harness.errors import SpecError
+from harness.probe import Listener, Probe, TimingProbe, TraceProbe
+from harness.record import RecordWriter
+from harness.seeding import make_deterministic, seed_everything
+from harness.start import settle
+from harness.worker import build_workload, import_loop, torch_device
+from harness.workload import Workload
+
+__all__ = ["main"]
+
+
+def main(arm_json: str, task: str, connection: Connection) -> int:
+    """Train an `Arm` given as JSON; return the exit code.
+
+    `task`: turns, memory, profile or flops: what is measured besides the turns.
+    """
+    arm = Arm.model_validate_json(arm_json)
+    try:
+        _train(arm, task, connection)
+    except Enough:
+        return 0
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 3  # the parent is gone
+    except SpecError as error:
+        _tell(connection, event="refused", message=str(error))
+        return 2
+    except Exception as error:  # noqa: BLE001  # any loop, any error
+        traceback.print_exc()
+        line = " ".join(str(error).split())
+        _tell(connection, event="failed", message=f"{type(error).__name__}: {line}")
+        return 3
+    _tell(connection, event="failed", message="the loop ended by itself, amid its steps")
+    return 3
+
+
+def _train(arm: Arm, task: str, connection: Connection) -> None:
+    spec = arm.spec
+    absent = absence(spec.case.device)
+    if absent:
+        raise SpecError("a bench needs its device", absent, "choose another by --device")
+    device = torch_device(spec.case.device, spec.recipe, 1)
+    make_deterministic(device, spec.recipe.num_threads)
+    recipe = spec.recipe
+    if task == "flops":
+        # A compiled model hides its products from the counter, and they are the same ones.
+        recipe = recipe.model_copy(update={"compile": None})
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch, ExitStack() as stack:
+        loop = import_loop(spec.loop)
+        seed_everything(recipe.seed)
+        workload = adapt(build_workload(spec.case, recipe, device, Path(scratch)), recipe)
+        probes: list[Probe] = []
+        meter: Meter | None = None
+        if task == "memory":
+            meter = Memory(device)
+        elif task == "profile":
+            meter = profile = Profile(device)
+            probes.append(profile)
+            stack.enter_context(profile.patched())
+        elif task == "flops":
+            meter = flops = Flops()
+            stack.enter_context(flops.counting())
+            peak = peak_flops_per_s(device, _dtype(recipe.precision))
+            _tell(connection, event="peak", flops_per_s=peak)
+        if arm.observe != "nothing":
+            probes.append(_observer(arm, workload, Path(scratch)))
+        gate = Gate(connection, device, meter)
+        if task == "memory":
+            _tell(connection, event="environment", facts=describe(device))
+        if recipe.reseed_after_build:
+            seed_everything(recipe.seed)
+        loop.train(workload, recipe, Together([*probes, gate]))
+
+
+def _observer(arm: Arm, workload: Workload, scratch: Path) -> Probe:
+    writer = RecordWriter(scratch / "record")
+    if arm.observe == "timing":
+        return TimingProbe(writer, Listener(), workload)
+    expected = arm.spec.recipe.max_steps or 1
+    return TraceProbe(writer, Listener(), workload, arm.spec, expected)
+
+
+def _dtype(precision: str) -> torch.dtype:
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+
+
+def _tell(connection: Connection, **facts: Any) -> None:
+    connection.send_bytes(json.dumps(facts).encode())
+
+
+def _by_another_python() -> int:
+    """As a program of its own: the log's folder, the home, a file descriptor, task and arm."""
+    log_folder, home, descriptor, task, arm_json = sys.argv[1:]
+    settle(Path(log_folder), home)
+    return main(arm_json, task, Connection(int(descriptor)))
+
+
+if __name__ == "__main__":
+    os._exit(_by_another_python())

@@ -1,0 +1,60 @@
+"""Which arms a command asks for, and what is refused in a line."""
+
+import sys
+
+import pytest
+
+from harness import catalogue
+from harness.bench.arms import STEPS_AHEAD, arms_of
+from harness.errors import SpecError
+
+CASE = catalogue.cases()["paraphrase"]
+
+
+def test_arms_are_the_loops_with_a_control_of_the_first() -> None:
+    """The control is the reference in all but its name; nobody evaluates or saves amid turns."""
+    case = catalogue.with_settings(CASE, {"eval_every": 5, "save_every": 5, "max_steps": 9})
+    arms = arms_of(case, ["plain", "trainer", "plain"], "matched")
+
+    assert ["plain", "control", "trainer", "plain-2"] == [arm.name for arm in arms]
+    assert arms[0].spec == arms[1].spec
+    recipe = arms[2].spec.recipe
+    assert (None, None, STEPS_AHEAD) == (recipe.eval_every, recipe.save_every, recipe.max_steps)
+
+
+def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
+    """Its fields are its own; the others keep theirs."""
+    python = sys.executable
+    extra = ["two-threads=plain,num_threads=2", f"seen=trainer,observe=trace,python={python}"]
+    arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra, python)}
+
+    assert 2 == arms["two-threads"].spec.recipe.num_threads
+    assert 1 == arms["plain"].spec.recipe.num_threads
+    assert ("trace", sys.executable) == (arms["seen"].observe, arms["seen"].python)
+    by_name = [name for name in arms if name.startswith("plain-by-python")]
+    assert [sys.executable] == [arms[name].python for name in by_name]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("plain,num_threads=2", "NAME=LOOP"),
+        ("a=plain,num_threads", "takes a value"),
+        ("a=plain,num_thread=2", "num_threads"),
+        ("a=plain,observe=traces", "did you mean 'trace'"),
+        ("a=plane", "did you mean 'plain'"),
+        ("a/b=plain", "letters, digits"),
+        ("plain=plain", "name of its own|own name"),
+        ("a=plain,python=/no/such/python", "takes an interpreter"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_a_line(extra: str, message: str) -> None:
+    """The rule, the value met, the remedy."""
+    with pytest.raises(SpecError, match=message):
+        arms_of(CASE, ["plain"], "matched", [extra])
+
+
+def test_several_processes_are_refused() -> None:
+    """A bench of ranks would time their slowest; it is not offered."""
+    with pytest.raises(SpecError, match="one process"):
+        arms_of(CASE.model_copy(update={"world_size": 2}), ["plain"], "matched")

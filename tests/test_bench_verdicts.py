@@ -1,0 +1,199 @@
+"""From blocks to intervals and verdicts, by hand, with a control for each claim."""
+
+import math
+import random
+import statistics
+
+import pytest
+from scipy import stats
+
+from harness.bench.blocks import Session
+from harness.bench.conclusions import conclude, narrow_enough, statistic_of
+from harness.bench.intervals import Sample, session_means, trimmed_mean
+from harness.bench.verdicts import ALPHA, control_of, judge
+from tests.bench_sessions import block, sessions
+
+SPREAD = (-0.006, 0.004, -0.002, 0.005, -0.001, 0.000)  # of six sessions; their mean is 0
+
+
+def around(ratio: float) -> list[float]:
+    """Ratios of six sessions with that one in the middle."""
+    return [ratio * math.exp(shift) for shift in SPREAD]
+
+
+def sample(ratio: float) -> Sample:
+    return Sample(tuple(math.log(each) for each in around(ratio)))
+
+
+def test_the_trimmed_mean_leaves_out_a_fifth_at_each_end() -> None:
+    """Of five values the outer two are left out; of four none is."""
+    assert 3.0 == trimmed_mean([2.0, 100.0, 3.0, -50.0, 4.0])
+    assert 2.5 == trimmed_mean([1.0, 2.0, 3.0, 4.0])
+
+
+def test_a_session_is_one_number_however_many_rounds_it_has() -> None:
+    """The log ratio is taken within each round, and one wild round is left out."""
+    blocks = [block("plain", turn, wall_s=0.4 * turn) for turn in range(1, 6)]
+    blocks += [block("other", turn, wall_s=0.44 * turn) for turn in range(1, 5)]
+    blocks.append(block("other", 5, wall_s=40.0))
+    found = Session(1, "a plan", tuple(blocks), {"plain": 1.0, "other": 1.0}, 10.0)
+
+    (mean,) = session_means([found], "plain", "other", lambda one: one.wall_s)
+
+    assert mean == pytest.approx(math.log(1.1))
+
+
+def test_the_interval_is_the_t_interval_of_the_sessions() -> None:
+    """By hand: mean 0, standard deviation s over six sessions, t(5, 0.975) = 2.5706."""
+    one = Sample(SPREAD)
+    half = 2.5706 * statistics.stdev(SPREAD) / math.sqrt(6)
+
+    low, high = one.interval(0.025)
+
+    assert low == pytest.approx(math.exp(-half), rel=1e-5)
+    assert high == pytest.approx(math.exp(half), rel=1e-5)
+    assert one.p_above(0.001) == pytest.approx(
+        stats.ttest_1samp(SPREAD, 0.001, alternative="greater").pvalue
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "outcome"),
+    [
+        (1.05, "slower"),
+        (0.95, "faster"),
+        (1.00, "equivalent"),
+        (1.01, "equivalent"),
+        (1.02, "inconclusive"),
+        (1.022, "inconclusive"),
+    ],
+)
+def test_a_claim_is_made_where_the_interval_lies_wholly_in_its_region(
+    ratio: float, outcome: str
+) -> None:
+    """With a margin of 2% and an interval of about 0.45% on each side."""
+    found = judge({"other": sample(ratio)}, 0.02)["other"]
+
+    assert outcome == found.outcome
+    assert found.interval[0] < ratio < found.interval[1]
+    assert (found.sessions_needed is None) == (outcome != "inconclusive" or ratio == 1.02)
+
+
+def test_several_claims_share_one_probability_of_error() -> None:
+    """Holm: the surest of three pairs is judged at a third of the level, the last one at all."""
+    found = judge({"a": sample(1.028), "b": sample(1.10), "c": sample(1.05)}, 0.02)
+
+    assert {"b": ALPHA / 3, "c": ALPHA / 2, "a": ALPHA} == pytest.approx(
+        {name: speed.level for name, speed in found.items()}
+    )
+    assert ["slower"] * 3 == [speed.outcome for speed in found.values()]
+
+
+def test_a_claim_that_is_not_sure_enough_stops_those_after_it() -> None:
+    """A pair that alone would be called is not, beside two about which nothing is known."""
+    nearly = sample(1.0246)
+    unknown = Sample((0.5, -0.5, 0.3, -0.3, 0.1, -0.1))
+
+    assert "slower" == judge({"a": nearly}, 0.02)["a"].outcome
+    assert "inconclusive" == judge({"a": nearly, "b": unknown, "c": unknown}, 0.02)["a"].outcome
+
+
+def test_two_sessions_claim_nothing() -> None:
+    """However far apart, two sessions that happen to agree are no evidence of their spread."""
+    assert "inconclusive" == judge({"a": Sample((0.2, 0.2000001))}, 0.02)["a"].outcome
+
+
+def test_the_smallest_visible_effect_is_called_four_times_in_five() -> None:
+    """Drawn again and again at that ratio, with the spread that was found; checked by counting."""
+    spread = statistics.stdev(SPREAD)
+    visible = math.log(judge({"a": Sample(SPREAD)}, 0.02)["a"].smallest_visible)
+    draw = random.Random(3)
+    called = 0
+    for _ in range(2000):
+        means = [draw.gauss(visible, spread) for _ in SPREAD]
+        called += judge({"a": Sample(tuple(means))}, 0.02)["a"].outcome == "slower"
+
+    assert 0.74 < called / 2000 < 0.86
+
+
+def test_identical_code_is_never_called_by_more_than_its_level() -> None:
+    """Drawn again and again without a difference, almost no pair is called faster or slower."""
+    draw = random.Random(5)
+    called = 0
+    for _ in range(2000):
+        means = tuple(draw.gauss(0.0, 0.02) for _ in SPREAD)
+        called += judge({"a": Sample(means)}, 0.02)["a"].outcome in ("faster", "slower")
+
+    assert called / 2000 < 0.01
+
+
+def test_a_control_refuses_what_cannot_be_trusted() -> None:
+    """Good where it contains 1 narrowly; else it says why: too wide, off, or too few."""
+    assert "" == control_of(Sample(SPREAD), 0.02).why_not
+    assert "wider than the margin" in control_of(Sample((0.1, -0.1, 0.05, -0.05)), 0.02).why_not
+    assert "differs from itself" in control_of(sample(1.015), 0.02).why_not
+    assert "too few" in control_of(Sample((0.001, 0.002)), 0.02).why_not
+
+
+def test_a_planted_slowdown_is_called_and_identical_code_is_not() -> None:
+    """From blocks to comparisons; without the control's consent neither is."""
+    found = sessions({"control": around(1.0), "slow": around(1.05), "same": around(1.0)})
+    names = ["slow", "same"]
+
+    good = conclude("a case", found, "plain", names, "own_step_s", 0.02, {})
+    bad = conclude(
+        "a case",
+        sessions({"control": around(1.03), "slow": around(1.05), "same": around(1.0)}),
+        "plain",
+        names,
+        "own_step_s",
+        0.02,
+        {},
+    )
+
+    assert ["slower", "equivalent"] == [c.outcome for c in good.comparisons]
+    assert good.comparisons[0].findings[0].ratio == pytest.approx(1.05)
+    assert good.comparisons[0].findings[0].reference == pytest.approx(0.1)
+    assert ["inconclusive"] * 2 == [c.outcome for c in bad.comparisons]
+    assert {"inconclusive"} == {f.outcome for c in bad.comparisons for f in c.findings}
+
+
+def test_nothing_is_concluded_where_wall_time_contradicts() -> None:
+    """A loop that is slower by the wall clock alone is not called equivalent."""
+    found = [
+        Session(
+            one.number,
+            one.plan,
+            tuple(
+                block(b.arm, b.round, wall_s=0.5, delay_s=0.1) if b.arm == "late" else b
+                for b in one.blocks
+            ),
+            one.first_step_s,
+            one.took_s,
+        )
+        for one in sessions({"control": around(1.0), "late": around(1.0)})
+    ]
+
+    (late,) = conclude("a case", found, "plain", ["late"], "own_step_s", 0.02, {}).comparisons
+
+    assert "inconclusive" == late.outcome
+    assert "wall time says slower" in late.doubts[0]
+
+
+def test_own_time_is_used_where_it_is_known() -> None:
+    """On a GPU, or where the kernel does not tell, wall time is."""
+    known = sessions({"control": [1.0]})
+    unknown = [Session(1, "", (block("plain", 1, delay_s=None),), {}, 1.0)]
+
+    assert "own_step_s" == statistic_of(known, "cpu")
+    assert "step_s" == statistic_of(known, "cuda")
+    assert "step_s" == statistic_of(unknown, "cpu")
+
+
+def test_a_bench_ends_by_width_alone() -> None:
+    """Wherever the interval lies, a narrow one is enough and a wide one is not."""
+    for ratio in (1.0, 1.02, 1.5):
+        narrow = [ratio * math.exp(shift / 10) for shift in SPREAD]
+        wide = [ratio * math.exp(shift * 5) for shift in SPREAD]
+        assert narrow_enough(sessions({"other": narrow}), "plain", ["other"], "step_s", 0.02)
+        assert not narrow_enough(sessions({"other": wide}), "plain", ["other"], "step_s", 0.02)
