@@ -8,10 +8,11 @@ import pytest
 
 import harness
 from harness.compare import Comparison
-from tests.fault import path_of
+from tests.fault import Fault, path_of
 from tests.fault_runs import find
 from tests.planted_faults import FAULTS
-from tests.planted_known import COURSE
+from tests.planted_known import COURSE, EVALUATED, TWO
+from tests.planted_known_later import FOUR_FIVES
 
 # In one process each and against one reference, so they take half a minute; the benchmark
 # `benchmarks/test_detection.py` makes them all.
@@ -41,6 +42,16 @@ def test_the_harness_does_not_know_what_is_planted() -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Comparison]:
     """What the harness says of each of the few."""
     return find(list(FEW.values()), tmp_path_factory.mktemp("faults"))
+
+
+@pytest.mark.slow
+def test_the_loop_by_hand_has_no_fault(tmp_path: Path) -> None:
+    """The control: what the later faults are planted in is bit for bit as the reference."""
+    by_hand = [
+        Fault("by_hand", ground, 0, "", None) for ground in (COURSE, FOUR_FIVES, EVALUATED, TWO)
+    ]
+    found = find(by_hand, tmp_path)
+    assert {"identical"} == {comparison.outcome for comparison in found.values()}
 
 
 @pytest.mark.slow

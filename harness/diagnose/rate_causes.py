@@ -104,7 +104,9 @@ def _behind(rates: Sequence[float], shape: str, times: int) -> list[float]:
     """How a schedule goes on that ends with these rates: a line stays at 0, a cosine rises."""
     if shape == "constant":
         return []
-    back = [0.0, *reversed(rates[1:])] if shape == "cosine" else [0.0] * len(rates)
+    if shape == "linear":
+        return [0.0] * (times * len(rates))
+    back = [0.0, *reversed(rates[1:])]
     return (back + [*rates, *back] * times)[: times * len(rates)]
 
 

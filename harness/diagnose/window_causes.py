@@ -119,8 +119,8 @@ def _left_over(facts: Facts) -> tuple[Side, Side] | None:
 
 def _forgot_zero_grad(facts: Facts) -> str | None:
     found = _left_over(facts)
-    if found is None:
-        return None
+    if found is None or found[0].setting("optimizer.without"):
+        return None  # what an optimizer does not hold, it cannot zero
     side, other = found
     norm, (step, *_) = side.applied_norm(1), side.observed("gradients_left_over")
     left = side.values_observed("gradients_left_over")
