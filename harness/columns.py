@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["as_numpy"]
+__all__ = ["as_numpy", "lengths"]
 
 
 def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -21,3 +22,11 @@ def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
         values: npt.NDArray[Any] = column.to_numpy()
         return values
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)])
+
+
+def lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """How long each list of a column is; a null is as long as an empty one."""
+    found = pc.list_value_length(column)
+    if found.null_count:  # not else, for it imports pandas
+        found = pc.fill_null(found, 0)
+    return as_numpy(found).astype(np.int64)

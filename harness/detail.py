@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from harness.columns import as_numpy
+from harness.columns import as_numpy, lengths
 from harness.record import RunRecord
 from harness.units import number
 
@@ -76,7 +76,7 @@ def _rows(rows: Sequence[int]) -> str:
 def highest_rates(record: RunRecord) -> list[float]:
     """The highest learning rate of each step; NaN where there is none."""
     column = record.steps["learning_rate"]
-    sizes = as_numpy(pc.fill_null(pc.list_value_length(column), 0)).astype(np.int64)
+    sizes = lengths(column)
     starts = np.cumsum(sizes) - sizes
     highest = np.full(len(sizes), np.nan)
     some = sizes > 0

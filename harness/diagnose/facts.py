@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from harness.columns import as_numpy
+from harness.columns import as_numpy, lengths
 from harness.detail import UNIFORM, factors, highest_rates, norms_at, one_factor
 from harness.ranks import rank_of
 from harness.record import KEPT, RunRecord
@@ -86,8 +86,7 @@ class Side:
     @cached_property
     def _sizes(self) -> npt.NDArray[np.int64]:
         """How many rows each micro-batch has."""
-        lengths = pc.list_value_length(self.record.micro_batches["sample_ids"])
-        return as_numpy(pc.fill_null(lengths, 0)).astype(np.int64)
+        return lengths(self.record.micro_batches["sample_ids"])
 
     def generators_at(self, step: int) -> dict[tuple[int, int], int]:
         """Digest of the generators by rank and number of the micro-batch, in one step."""
