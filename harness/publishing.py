@@ -7,7 +7,7 @@ they serve to name the tensor once a step is found, so every k-th step is enough
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -31,14 +31,18 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     Raises `SpecError` where `target` exists or nothing fits into `limit_bytes`.
     """
     report = Report.read(run_folder)
-    published = report.model_copy(update={"command": _without_out(report.command)})
+    places = {run.record: _place_of(run.record) for run in report.runs}
+    runs = tuple(run.model_copy(update={"record": places[run.record]}) for run in report.runs)
+    published = report.model_copy(update={"command": _without_out(report.command), "runs": runs})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
     for stride in _STRIDES:
         try:
             target.mkdir(parents=True)
             for run in report.runs:
-                _copy_thinned(RunRecord(run_folder / run.record), target / run.record, stride)
+                _copy_thinned(
+                    RunRecord(run_folder / run.record), target / places[run.record], stride
+                )
             write(published, target)
             size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
             if size <= limit_bytes:
@@ -50,6 +54,15 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     raise SpecError(
         f"a published report stays under {limit_bytes} bytes", size, "publish fewer runs"
     )
+
+
+def _place_of(record: str) -> str:
+    """Where a record goes in the copy; one that lies outside the run's folder is taken in."""
+    path = PurePath(record)
+    if ".." not in path.parts and not path.is_absolute():
+        return record
+    parts = [part for part in path.parts if part not in ("..", "records", path.anchor)]
+    return f"records/{'-'.join(parts)}"
 
 
 def _told(stride: int) -> str:

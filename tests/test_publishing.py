@@ -55,3 +55,18 @@ def test_what_does_not_fit_or_exists_is_refused(run_folder: Path, tmp_path: Path
     target.mkdir()
     with pytest.raises(SpecError, match="a new name"):
         publish(run_folder, target)
+
+
+def test_a_record_that_lies_elsewhere_is_taken_in(run_folder: Path, tmp_path: Path) -> None:
+    """A comparison's records stand in the folders that it compared; the copy needs none of them."""
+    other = tmp_path / "other"
+    write_run_folder(other, {"plain": draft(), "trainer": draft("trainer")})
+    compare_folders(run_folder, other, tmp_path / "compared", ["harness"])
+    target = tmp_path / "published" / "name"
+    publish(tmp_path / "compared", target)
+    assert ["name"] == [path.name for path in target.parent.iterdir()]
+    places = [run.record for run in Report.read(target).runs]
+    assert len(set(places)) == 4
+    for place in places:
+        assert place.startswith("records/")
+        assert RunRecord(target / place).header.status == "completed"
