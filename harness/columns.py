@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["as_numpy"]
+__all__ = ["as_numpy", "filled"]
 
 
 def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -21,3 +22,10 @@ def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
         values: npt.NDArray[Any] = column.to_numpy()
         return values
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)])
+
+
+def filled(column: pa.ChunkedArray, value: float) -> pa.ChunkedArray:
+    """The column with `value` for each null; a scalar of arrow's, for else it looks for pandas."""
+    if not column.null_count:
+        return column
+    return pc.fill_null(column, pa.scalar(value, column.type))

@@ -45,7 +45,8 @@ STARRED = (
 FLOORS = (
     ("harness.columns", "harness.errors", "harness.reader", "harness.units", "harness.version"),
     ("harness.stages",),
-    ("harness.spec",),
+    ("harness.spec", "harness.traces"),
+    ("harness.header",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
     (
