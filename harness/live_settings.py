@@ -87,7 +87,9 @@ def _model(model: nn.Module) -> dict[str, Any]:
         "model.attention": getattr(config, "_attn_implementation", None),
         "model.dropout": dropouts,
         "model.training": model.training,
-        "model.gradient_checkpointing": bool(getattr(model, "is_gradient_checkpointing", False)),
+        "model.gradient_checkpointing": any(
+            getattr(module, "gradient_checkpointing", False) for module in model.modules()
+        ),
     }
 
 

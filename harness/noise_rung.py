@@ -14,7 +14,7 @@ from harness.record import RunRecord
 
 __all__ = ["ROUNDING_LEAVES", "unjudged", "with_noise"]
 
-ROUNDING_LEAVES = ("config", "data_order", "batch_content", "rng", "learning_rate", "step_count")
+ROUNDING_LEAVES = ("data_order", "batch_content", "rng", "learning_rate", "step_count")
 """Stages in which every difference is one, whatever the noise."""
 
 
@@ -26,8 +26,7 @@ def with_noise(
         noise = envelope.judge(reference, candidate)
     except RecordError as error:
         return unjudged(comparison, str(error))
-    apart = [s.stage for s in comparison.stages if s.differing and s.stage in ROUNDING_LEAVES]
-    if apart or noise.outcome == "different":
+    if _apart(comparison) or noise.outcome == "different":
         return comparison.model_copy(update={"noise": noise})
     doubts = (*comparison.doubts, *noise.doubts)
     outcome = "inconclusive" if doubts else "within_noise"
@@ -39,9 +38,20 @@ def unjudged(comparison: Comparison, why: str) -> Comparison:
 
     A difference that no rounding makes is still one; any other is open.
     """
-    apart = [s.stage for s in comparison.stages if s.differing and s.stage in ROUNDING_LEAVES]
     doubts = (*comparison.doubts, f"not judged against noise: {why}")
     outcome = comparison.outcome
-    if outcome == "different" and not apart:
+    if outcome == "different" and not _apart(comparison):
         outcome = "inconclusive"
     return comparison.model_copy(update={"outcome": outcome, "doubts": doubts})
+
+
+def _apart(comparison: Comparison) -> bool:
+    """Whether the two differ in what rounding leaves alone.
+
+    A setting is no value, and kernels that round otherwise are settings; but one that comes before
+    all values, as the type of the weights does, is more than rounding.
+    """
+    first = comparison.first_divergence
+    return (first is not None and first.stage == "config") or any(
+        stage.differing and stage.stage in ROUNDING_LEAVES for stage in comparison.stages
+    )

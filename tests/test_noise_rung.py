@@ -90,6 +90,23 @@ def test_what_rounding_does_not_change_is_never_noise(
     assert ("within_noise", "different") == (after.noise.outcome, after.outcome)
 
 
+@pytest.mark.parametrize(
+    ("setting", "outcome"), [("model.attention", "within_noise"), ("weights.dtype", "different")]
+)
+def test_a_setting_is_no_value_unless_it_comes_before_all(
+    setting: str, outcome: str, envelope: Envelope, tmp_path: Path
+) -> None:
+    """Another kernel is set up otherwise and may be rounding; weights of another type are not."""
+    records: list[RunRecord] = []
+    for name, draw in (("one", None), ("two", 7)):
+        run = noisy_draft(values(draw), name)
+        run.header["settings"] = {setting: name}
+        records.append(run.write(tmp_path / name))
+    one, two = records
+    after = with_noise(bitwise(one, two), one, two, envelope)
+    assert outcome == after.outcome
+
+
 def test_identical_stays_identical(reference: RunRecord, draws: list[RunRecord]) -> None:
     """There is nothing to be judged in a pair that is the same bit for bit, nor need there be."""
     same = bitwise(reference, reference)
