@@ -6,9 +6,13 @@ The plain loop trains on MRPC without any probe, by itself once more, and watche
 probe and by the trace probe at each detail; the stock Trainer trains with its logging off and with
 `logging_steps=1`. In each round every arm trains one block of steps, in an order drawn at random;
 the first step of a block is left out. A ratio is the mean over rounds of the logarithm of an arm's
-block over its bare one, with a t-interval at 95%. Wall time is what a user waits; CPU time is that
-of all threads of the process, so work that an idle core does beside the training counts in the
-second alone.
+block over its bare one, with a t-interval at 95%. There are three clocks:
+
+- wall time, what a user waits. On a machine with other work it tells nothing: see its interval for
+  the bare arm against itself;
+- CPU time of all threads of the process: what watching costs where no core is idle;
+- CPU time of the training's own thread: what it costs beside an idle core, but for the moments in
+  which it waits for the other thread's last piece of work.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ from harness.workload import Workload
 
 __all__ = ["ARMS", "Arm", "Bench", "ratio"]
 
+CLOCKS = ("wall", "cpu", "thread")
+Seconds = tuple[float, float, float]
 STEPS = 6  # in a block; the first of them is not counted
 
 
@@ -73,7 +79,7 @@ class Times(Listener):
     """Stands in for a probe, or listens to one; notes wall and CPU seconds after each update."""
 
     def __init__(self) -> None:
-        self.after: list[tuple[float, float]] = []
+        self.after: list[Seconds] = []
 
     def watch(self, model: Any, optimizer: torch.optim.Optimizer, rates: Any = None) -> None:
         """See `Probe.watch`."""
@@ -82,18 +88,19 @@ class Times(Listener):
 
     def after_step(self, step: int) -> None:
         """Note the times."""
-        self.after.append((time.perf_counter(), time.process_time()))
+        self.after.append((time.perf_counter(), time.process_time(), time.thread_time()))
 
     def logged(self, loss: Any) -> None:
         """Nothing is told of it."""
 
     evaluated = remedied = logged
 
-    def per_step_s(self) -> tuple[float, float]:
-        """Mean wall and CPU seconds of a step, without the first."""
-        (wall, cpu), (wall_end, cpu_end) = self.after[0], self.after[-1]
+    def per_step_s(self) -> Seconds:
+        """Mean seconds of a step by each clock, without the first."""
         steps = len(self.after) - 1
-        return (wall_end - wall) / steps, (cpu_end - cpu) / steps
+        pairs = zip(self.after[0], self.after[-1], strict=True)
+        wall, cpu, thread = ((end - begin) / steps for begin, end in pairs)
+        return wall, cpu, thread
 
 
 class Bench:
@@ -103,8 +110,8 @@ class Bench:
         self.workload, self.spec, self._scratch = workload, spec, scratch
         self._blocks = 0
 
-    def block(self, name: str) -> tuple[float, float]:
-        """Mean wall and CPU seconds of a step, in a block of the arm of that name."""
+    def block(self, name: str) -> Seconds:
+        """Mean seconds of a step, in a block of the arm of that name."""
         self._blocks += 1
         times, recipe = Times(), self.spec.recipe
         if name.startswith("bare"):
@@ -165,7 +172,7 @@ def measure(
     bench: Bench, arms: Sequence[Arm], rounds: int, told: Callable[[str], None]
 ) -> Iterator[dict[str, dict[str, Any]]]:
     """What each arm took and its ratios so far: after a round that warms up, at least two more."""
-    found: dict[str, list[tuple[float, float]]] = {arm.name: [] for arm in arms}
+    found: dict[str, list[Seconds]] = {arm.name: [] for arm in arms}
     shuffled, draw = [arm.name for arm in arms], random.Random(0)
     for number in range(rounds + 1):
         draw.shuffle(shuffled)
@@ -178,14 +185,12 @@ def measure(
             yield _summary(arms, found)
 
 
-def _summary(
-    arms: Sequence[Arm], found: dict[str, list[tuple[float, float]]]
-) -> dict[str, dict[str, Any]]:
-    """Of each arm its limit, seconds of a step, and ratios, by wall and by CPU time."""
+def _summary(arms: Sequence[Arm], found: dict[str, list[Seconds]]) -> dict[str, dict[str, Any]]:
+    """Of each arm its limit, seconds of a step, and ratios, by each clock."""
     result = {}
     for arm in arms:
         row: dict[str, Any] = {"against": arm.against, "limit": arm.limit}
-        for place, clock in enumerate(("wall", "cpu")):
+        for place, clock in enumerate(CLOCKS):
             own = [times[place] for times in found[arm.name]]
             row[f"{clock}_step_s"] = statistics.median(own)
             if arm.name != arm.against:
@@ -239,7 +244,7 @@ def main() -> int:
     for name, row in arms.items():
         ratios = "  ".join(
             "{} {:.4f} [{:.4f}, {:.4f}]".format(clock, *row[f"{clock}_ratio"])
-            for clock in ("wall", "cpu")
+            for clock in CLOCKS
             if f"{clock}_ratio" in row
         )
         _tell(f"{name:26s} {1000 * row['wall_step_s']:6.1f} ms  {ratios}")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["as_numpy", "lengths"]
+__all__ = ["as_numpy", "filled"]
 
 
 def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -24,9 +24,8 @@ def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)])
 
 
-def lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """How long each list of a column is; a null is as long as an empty one."""
-    found = pc.list_value_length(column)
-    if found.null_count:  # not else, for it imports pandas
-        found = pc.fill_null(found, 0)
-    return as_numpy(found).astype(np.int64)
+def filled(column: pa.ChunkedArray, value: float) -> pa.ChunkedArray:
+    """The column with `value` for each null; a scalar of arrow's, for else it looks for pandas."""
+    if not column.null_count:
+        return column
+    return pc.fill_null(column, pa.scalar(value, column.type))

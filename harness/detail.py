@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.columns import as_numpy, lengths
+from harness.columns import as_numpy, filled
 from harness.record import RunRecord
 from harness.units import number
 
@@ -76,7 +77,7 @@ def _rows(rows: Sequence[int]) -> str:
 def highest_rates(record: RunRecord) -> list[float]:
     """The highest learning rate of each step; NaN where there is none."""
     column = record.steps["learning_rate"]
-    sizes = lengths(column)
+    sizes = as_numpy(filled(pc.list_value_length(column), 0)).astype(np.int64)
     starts = np.cumsum(sizes) - sizes
     highest = np.full(len(sizes), np.nan)
     some = sizes > 0
@@ -109,7 +110,7 @@ def norms_at(record: RunRecord, step: int, column: str) -> dict[str, float]:
     table = record.norms
     if not len(table):
         return {}
-    rows = table.filter(pc.equal(table["step"], step))
+    rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
     pairs = zip(rows["tensor"].to_pylist(), rows[column].to_pylist(), strict=True)
     return {name: value for name, value in pairs if value is not None}
 

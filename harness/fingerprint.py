@@ -61,6 +61,8 @@ def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
     """
     if _chosen == ON_DEVICE:
         return _of_sum(word_sums([tensor])[0], seed)
+    if tensor.dtype is torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous():
+        return xxhash.xxh3_64_intdigest(tensor.detach().numpy().data, seed)  # in fewer calls
     flat = tensor.detach().cpu().contiguous().view(-1)
     return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy().data, seed)
 

@@ -22,16 +22,19 @@ class _Work:
     __slots__ = ("_do", "_over", "error")
 
     def __init__(self, do: Callable[[], None]) -> None:
-        self._do, self._over = do, _thread.allocate_lock()
+        self._do: Callable[[], None] | None = do
+        self._over = _thread.allocate_lock()
         self._over.acquire()
         self.error: BaseException | None = None
 
     def do(self) -> None:
+        assert self._do is not None  # whoever does it took it from the queue
         try:
             self._do()
         except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
             self.error = error
         finally:
+            self._do = None  # nor is the memory kept that it was to read
             self._over.release()
 
     def wait(self) -> BaseException | None:

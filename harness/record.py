@@ -5,32 +5,7 @@ The header is written last and atomically, and holds the digest of every trace, 
 a header, or with a trace that was cut or edited, is refused rather than read. Nothing in a record
 is ever executed.
 
-Traces, one row each:
-
-- `steps`: an optimizer update, counted from 1. Learning rates used by it (one for each distinct
-  value among the parameter groups), the total 2-norm of the raw gradients, and digests of the raw
-  gradients, of the weights after it, and of the optimizer's state after it; null where the run's
-  `detail` leaves them out.
-- `micro_batches`: a forward and backward pass. Row ids, digest of the batch's tensors, digest of
-  the random generators just before the forward pass, and the loss as the workload defines it.
-- `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`.
-- `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
-  sums of its elements with random signs, see `sketch.py`.
-- `timings`: seconds of each step, in a timing run only.
-- `circumstances`, `norms`, `logged`: evidence for why two runs differ, never compared bit for bit:
-  of each micro-batch how it was made and run; of each parameter and step the 2-norms of the raw
-  gradient and of the one that the update was given, at step 0 of the weight; and of each step the
-  loss that the loop showed its user, where it told.
-- `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
-  as another row; `number` counts them in the order in which they ended. What it took and gave
-  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
-  with the 2-norm of each and a sketch of what it gave. Forward also: digests of the random
-  generators before it and of the parameters that are its own.
-- `dissent`: where several processes trained together, what one of them held otherwise than the
-  first at the end of a step, with a null for what it held alike; empty where they agree.
-
-With N processes the micro-batch number m of rank r is N * (m - 1) + r + 1, so that they stand in
-the order of micro-batch, then rank. Gradients are then the reduced ones.
+What stands in each trace: `traces.py`; in the header: `header.py`.
 """
 
 from __future__ import annotations
@@ -41,16 +16,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from harness.errors import RecordError
+from harness.header import (
+    COLLAPSE,
+    KEPT,
+    SCHEMA_VERSION,
+    Counts,
+    Evaluation,
+    Header,
+    Observation,
+    TraceFile,
+)
 from harness.spec import RunSpec
+from harness.traces import SCHEMAS
 
 __all__ = [
     "COLLAPSE",
@@ -69,216 +55,8 @@ __all__ = [
     "write_atomically",
 ]
 
-SCHEMA_VERSION = 1
-"""1: first version."""
-
 HEADER = "record.json"
-COLLAPSE = "majority-class collapse"
-"""How the warning begins that every answer of the trained model was one and the same class."""
 _ROWS_HELD = 4096  # rows kept in memory before they go to the file as one row group
-
-SCHEMAS: dict[str, pa.Schema] = {
-    "steps": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("learning_rate", pa.list_(pa.float64())),
-            ("grad_norm", pa.float64()),
-            ("gradients", pa.uint64()),
-            ("weights", pa.uint64()),
-            ("optimizer_state", pa.uint64()),
-        ]
-    ),
-    "micro_batches": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("micro_batch", pa.int32()),
-            ("sample_ids", pa.list_(pa.int32())),
-            ("batch_content", pa.uint64()),
-            ("rng", pa.uint64()),
-            ("loss", pa.float64()),
-        ]
-    ),
-    "tensors": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("tensor", pa.dictionary(pa.int16(), pa.string())),
-            ("gradient", pa.uint64()),
-            ("weight", pa.uint64()),
-            ("optimizer_state", pa.uint64()),
-        ]
-    ),
-    "sketches": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("tensor", pa.dictionary(pa.int16(), pa.string())),
-            ("sketch", pa.list_(pa.float64())),
-        ]
-    ),
-    "circumstances": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("micro_batch", pa.int32()),
-            ("training", pa.bool_()),
-            ("shape", pa.list_(pa.int32())),
-            ("labels", pa.int64()),
-            ("targets", pa.int64()),
-            ("passes_before", pa.int32()),
-            ("compute_dtype", pa.dictionary(pa.int8(), pa.string())),
-        ]
-    ),
-    "norms": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("tensor", pa.dictionary(pa.int16(), pa.string())),
-            ("weight", pa.float32()),
-            ("gradient", pa.float32()),
-            ("applied", pa.float32()),
-        ]
-    ),
-    "logged": pa.schema([("step", pa.int32()), ("loss", pa.float64())]),
-    "timings": pa.schema([("step", pa.int32()), ("step_s", pa.float64())]),
-    "modules": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("micro_batch", pa.int32()),
-            ("number", pa.int32()),
-            ("direction", pa.string()),
-            ("module", pa.string()),
-            ("kind", pa.string()),
-            ("call", pa.int32()),
-            ("training", pa.bool_()),
-            ("rng", pa.uint64()),
-            ("parameters", pa.uint64()),
-            ("taken_names", pa.list_(pa.string())),
-            ("taken", pa.list_(pa.uint64())),
-            ("taken_norms", pa.list_(pa.float64())),
-            ("given_names", pa.list_(pa.string())),
-            ("given", pa.list_(pa.uint64())),
-            ("given_norms", pa.list_(pa.float64())),
-            ("sketches", pa.list_(pa.list_(pa.float64()))),
-        ]
-    ),
-    "dissent": pa.schema(
-        [
-            ("step", pa.int32()),
-            ("rank", pa.int16()),
-            ("tensor", pa.string()),
-            ("gradient", pa.uint64()),
-            ("weight", pa.uint64()),
-            ("optimizer_state", pa.uint64()),
-        ]
-    ),
-}
-
-
-class _Stored(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class TraceFile(_Stored):
-    """One Parquet file of a record."""
-
-    rows: int
-    xxh3_128: str
-
-
-class Evaluation(_Stored):
-    """Metrics of the model after `step` updates, over `rows` rows of the evaluation set."""
-
-    step: int
-    rows: int
-    metrics: dict[str, float]
-    loss_metrics: dict[str, float] = {}
-    """The mean loss, and what follows from it, where the loop told them."""
-
-
-KEPT = 4
-"""Observations of one kind that are kept; the first ones say where it began."""
-
-
-class Observation(_Stored):
-    """Something that was seen at a step, and a number that belongs to it."""
-
-    step: int
-    value: float | None = None
-
-
-class Counts(BaseModel):
-    """What a run has seen so far, whichever probe saw it."""
-
-    steps: int = 0
-    micro_batches: int = 0
-    samples: int = 0
-    parameters: int = 0
-    """Number of trained scalars."""
-    initial_weights: str | None = None
-    """Digest of the weights before the first step, in hexadecimal."""
-    evaluations: list[Evaluation] = []
-    remedies: list[str] = []
-    """What the loop did to work around faults of its framework."""
-    observed: dict[str, list[Observation]] = {}
-    """Doings outside backward pass and update that explain a difference, each at its first steps;
-    see `circumstances.py`."""
-    settings: dict[str, Any] = {}
-    """How the training was set up, before its first step; see `live_settings.py`."""
-
-
-class Header(_Stored):
-    """Everything of a run but its traces."""
-
-    schema_version: int
-    spec: RunSpec
-    status: Literal["completed", "stopped", "failed", "interrupted", "not run"]
-    """Stopped: it ended after the steps that `spec.stop_after` asks for. Not run: what it needs is
-    not here; `error` says what."""
-    environment: dict[str, Any]
-    digest_algorithm: str = ""
-    steps_expected: int | None = None
-    """Updates that the recipe asks for on this data."""
-    steps_per_epoch: int | None = None
-    """Updates that make an epoch."""
-    parameters: int = 0
-    """Number of trained scalars."""
-    steps: int = 0
-    micro_batches: int = 0
-    samples: int = 0
-    epochs: float = 0.0
-    """Samples seen over rows in the training set."""
-    repeated_samples: int = 0
-    """Samples that had been seen before in the same epoch, as processes fill up their last
-    batches."""
-    initial_weights: str | None = None
-    """Digest of the weights before the first step, in hexadecimal."""
-    tensors_every: int = 1
-    """The `tensors` trace holds each step whose number is a multiple of this, and the first."""
-    evaluations: tuple[Evaluation, ...] = ()
-    resumed_from: tuple[int, ...] = ()
-    """Steps whose checkpoints the run went on from, each in a new process."""
-    wall_s: float | None = None
-    """Seconds in the loop, of the last process. Not a benchmark: whatever else ran on the machine
-    is in it."""
-    warnings: tuple[str, ...] = ()
-    remedies: tuple[str, ...] = ()
-    """What the loop did to work around faults of its framework."""
-    observed: dict[str, tuple[Observation, ...]] = {}
-    """As in `Counts`."""
-    settings: dict[str, Any] = {}
-    """As in `Counts`."""
-    error: str | None = None
-    """Why it failed, in a line."""
-    traceback: str | None = None
-    traces: dict[str, TraceFile] = {}
-
-    @property
-    def final_metrics(self) -> dict[str, float]:
-        """Metrics of the evaluation after the last step; empty if there was none."""
-        return self.evaluations[-1].metrics if self.evaluations else {}
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether the trained model gives one answer to everything, so that its scores mean
-        nothing."""
-        return any(warning.startswith(COLLAPSE) for warning in self.warnings)
 
 
 @contextmanager

@@ -56,7 +56,8 @@ FLOORS = (
         "harness.version",
     ),
     ("harness.stages",),
-    ("harness.spec",),
+    ("harness.spec", "harness.traces"),
+    ("harness.header",),
     ("harness.catalogue", "harness.record", "harness.word_sums"),
     ("harness.resume",),
     (

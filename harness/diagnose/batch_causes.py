@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from harness.batch_divergence import LOGGED
-from harness.columns import as_numpy
+from harness.columns import as_numpy, filled
 from harness.diagnose.facts import Facts, Side
 from harness.diagnose.row import Row
 from harness.levels import not_recorded
@@ -176,7 +176,7 @@ def _wrong_loss_logged(facts: Facts) -> str | None:
 def _not_finite(side: Side) -> list[int]:
     """Steps whose loss or gradients are not finite."""
     table = side.record.micro_batches
-    losses = as_numpy(table["loss"])
+    losses = as_numpy(filled(table["loss"], math.nan))
     bad = set(as_numpy(table["step"])[~np.isfinite(losses)].tolist())
     if "grad_norm" not in not_recorded(side.record):
         bad |= set((np.flatnonzero(~np.isfinite(side.grad_norms)) + 1).tolist())

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.columns import as_numpy, lengths
+from harness.columns import as_numpy, filled
 from harness.detail import UNIFORM, factors, highest_rates, norms_at, one_factor
 from harness.ranks import rank_of
 from harness.record import KEPT, RunRecord
@@ -86,7 +87,8 @@ class Side:
     @cached_property
     def _sizes(self) -> npt.NDArray[np.int64]:
         """How many rows each micro-batch has."""
-        return lengths(self.record.micro_batches["sample_ids"])
+        lengths = pc.list_value_length(self.record.micro_batches["sample_ids"])
+        return as_numpy(filled(lengths, 0)).astype(np.int64)
 
     def generators_at(self, step: int) -> dict[tuple[int, int], int]:
         """Digest of the generators by rank and number of the micro-batch, in one step."""
@@ -103,14 +105,16 @@ class Side:
     @cached_property
     def grad_norms(self) -> list[float]:
         """Total norm of the raw gradients at each step; NaN where it was not recorded."""
-        column = self.record.steps["grad_norm"]
+        column = filled(self.record.steps["grad_norm"], math.nan)
         norms: list[float] = as_numpy(column).tolist()
         return norms
 
     def circumstance(self, step: int, column: str) -> list[Any]:
         """A column of the circumstances of the micro-batches of one step."""
         table = self.record.circumstances
-        values: list[Any] = table[column].filter(pc.equal(table["step"], step)).to_pylist()
+        values: list[Any] = (
+            table[column].filter(pc.equal(table["step"], pa.scalar(step, pa.int32()))).to_pylist()
+        )
         return values
 
     def loss_factor(self, step: int) -> float:
@@ -173,7 +177,7 @@ class Side:
     def initial_digests(self) -> dict[str, int]:
         """Digests of the initial weights, by name."""
         table = self.record.tensors
-        rows = table.filter(pc.equal(table["step"], 0))
+        rows = table.filter(pc.equal(table["step"], pa.scalar(0, pa.int32())))
         return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
 
     @property
