@@ -268,7 +268,7 @@ ROWS = (
         ("loss",),
         _wrong_loss_logged,
         "log the mean of the window's losses, divided once",
-        "t#35204",
+        "transformers#35204",
     ),
     Row(
         "nan-step-hidden",

@@ -142,7 +142,7 @@ ROWS = (
         ("evaluation",),
         _eval_duplicates,
         "use gather_for_metrics, or cut the answers to the length of the set",
-        "a#226, a#1674",
+        "accelerate#226, accelerate#1674",
     ),
     Row(
         "mean-of-batch-means",
@@ -150,6 +150,6 @@ ROWS = (
         ("evaluation",),
         _mean_of_means,
         "weigh each batch's loss by its rows",
-        "t#39241",
+        "transformers#39241",
     ),
 )

@@ -197,7 +197,7 @@ ROWS = (
         ("gradients",),
         _accumulation_not_averaged,
         "set model.accepts_loss_kwargs = False before the Trainer is built",
-        "t#47688",
+        "transformers#47688",
     ),
     Row(
         "loss-times-world-size",
@@ -205,7 +205,7 @@ ROWS = (
         ("loss", "gradients"),
         _loss_times_world_size,
         "pass average_tokens_across_devices=False, or set model.accepts_loss_kwargs = False",
-        "t#39395",
+        "transformers#39395",
     ),
     Row(
         "loss-not-divided",
@@ -220,7 +220,7 @@ ROWS = (
         ("gradients",),
         _unshifted_label_count,
         "count the labels after they are shifted",
-        "t#46204",
+        "transformers#46204",
     ),
     Row(
         "clip-per-micro-batch",
@@ -228,7 +228,7 @@ ROWS = (
         ("gradients", "grad_norm"),
         _clip_per_micro_batch,
         "clip once an update, after the last micro-batch (Accelerate: if sync_gradients)",
-        "a#641",
+        "accelerate#641",
     ),
     Row(
         "clip-before-unscale",
@@ -236,7 +236,7 @@ ROWS = (
         ("grad_norm", *_UPDATE),
         _clip_before_unscale,
         "call scaler.unscale_(optimizer) before clipping",
-        "a#641",
+        "accelerate#641",
     ),
     Row(
         "hidden-clip",

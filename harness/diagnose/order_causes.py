@@ -217,7 +217,7 @@ ROWS = (
         _resume_reorders,
         "save the generators at the epoch's start, draw its order again, skip what was done, and "
         "set the generators to where the checkpoint found them",
-        "a#2016, t#46628",
+        "accelerate#2016, transformers#46628",
     ),
     Row(
         "unsharded-data",
@@ -254,6 +254,6 @@ ROWS = (
         _sampler_differs,
         "draw both orders from a generator of its own with the same seed (Accelerate: "
         "use_seedable_sampler=True)",
-        "a#2057, a#2333, t#11772",
+        "accelerate#2057, accelerate#2333, transformers#11772",
     ),
 )

@@ -206,7 +206,7 @@ ROWS = (
         _skip_unseen,
         "move the schedule on only where the optimizer made its step; with fp16 take an optimizer "
         "that is not fused",
-        "a#4242",
+        "accelerate#4242",
     ),
     Row(
         "schedule-never-steps",
@@ -228,7 +228,7 @@ ROWS = (
         ("learning_rate",),
         _per_process,
         "leave the scheduler unprepared, or make it as many times as long",
-        "a#1382, t#24088",
+        "accelerate#1382, transformers#24088",
     ),
     Row(
         "schedule-in-micro-steps",
@@ -236,6 +236,6 @@ ROWS = (
         ("learning_rate",),
         _in_micro_steps,
         "make its length the number of updates, and move it on once an update",
-        "a#963",
+        "accelerate#963",
     ),
 )

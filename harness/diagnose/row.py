@@ -39,4 +39,4 @@ class Row:
     """The evidence in a sentence, with its numbers; None where the facts do not show the cause."""
     remedy: str
     reference: str = ""
-    """Issues of transformers (t#), accelerate (a#), or pages that tell of it."""
+    """Issues of transformers or accelerate, or pages, that tell of it."""

@@ -153,7 +153,7 @@ ROWS = (
         ("gradients", "data_order", "learning_rate", "step_count"),
         _last_window,
         "make an update from it, divided by its own length",
-        "t#38837",
+        "transformers#38837",
     ),
     Row(
         "accumulation-leaks",
@@ -161,7 +161,7 @@ ROWS = (
         ("data_order", "gradients"),
         _accumulation_leaks,
         "make an update at the end of each epoch, also from a short window, and zero the gradients",
-        "t#38837",
+        "transformers#38837",
     ),
     Row(
         "forgot-zero-grad",
