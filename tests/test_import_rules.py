@@ -137,6 +137,7 @@ FLOORS = (
         "harness.workers",
     ),
     ("harness.api",),
+    ("harness.commands",),
     ("harness", "harness.__main__", "harness.cli", "harness.pytest_plugin"),
 )
 

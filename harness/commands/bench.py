@@ -1,0 +1,128 @@
+"""`harness bench`: which loop is faster, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast, get_args
+
+import typer
+from rich.console import Console
+
+from harness import catalogue
+from harness.bench.arms import arms_of
+from harness.bench.case_bench import Asked, Beside
+from harness.bench.command import bench_cases
+from harness.bench.verdicts import LEAST_SESSIONS
+from harness.commands.shared import (
+    OutOption,
+    command_line,
+    settings_from,
+    show,
+)
+from harness.errors import SpecError, unknown_name
+from harness.metrics import Margin
+from harness.spec import DEVICES, Conventions
+
+__all__ = ["bench_command"]
+
+
+def bench_command(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CASE|case.toml]...", help="Default: paraphrase.", show_default=False
+        ),
+    ] = None,
+    loops: Annotated[
+        str,
+        typer.Option(help="Loops to time, or paths of your own; the first is the reference."),
+    ] = "plain,accelerated,trainer",
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arm",
+            metavar="NAME=LOOP,FIELD=VALUE,...",
+            help="A further arm: a loop with other fields of the recipe, or with observe=trace, "
+            "observe=timing, python=PATH; repeat.",
+        ),
+    ] = None,
+    python: Annotated[
+        str | None,
+        typer.Option(help="Each loop also runs by this interpreter, with its libraries."),
+    ] = None,
+    device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
+    conventions: Annotated[
+        str,
+        typer.Option(
+            help="matched: every loop follows one recipe; native: its framework's habits."
+        ),
+    ] = "matched",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."
+        ),
+    ] = None,
+    sessions: Annotated[
+        int | None,
+        typer.Option(
+            min=LEAST_SESSIONS,
+            help="Exactly so many, as far as the budget goes; default: until the intervals are "
+            "narrow.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each arm in a session; default: by the budget."),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Wall time of everything.")
+    ] = Asked.budget_s,
+    margin: Annotated[
+        str,
+        typer.Option(metavar="SHARE", help="The difference that does not matter, as 0.02 or 2%."),
+    ] = "2%",
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=1, metavar="SECONDS", help="An arm that takes longer for a turn is ended and named."
+        ),
+    ] = Asked.timeout_s,
+    beside: Annotated[
+        str,
+        typer.Option(
+            help="all: also look whether arms compute the same, and at their memory, profile and "
+            "operations; equality: only at the first; nothing."
+        ),
+    ] = Asked.beside,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on in the folder --out, where the same command was stopped."
+        ),
+    ] = False,
+    out: OutOption = None,
+) -> int:
+    """How fast are loops beside each other, and how sure is that? Live processes take turns.
+
+    Example: harness bench --loops plain,trainer --budget 120
+    """
+    if conventions not in get_args(Conventions):
+        raise unknown_name("conventions", conventions, get_args(Conventions))
+    if device not in DEVICES:
+        raise unknown_name("device", device, DEVICES)
+    if resume and out is None:
+        raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
+    named = [name.strip() for name in loops.split(",") if name.strip()]
+    if beside not in get_args(Beside):
+        raise unknown_name("value for --beside", beside, get_args(Beside))
+    planned = {}
+    for name in cases or ["paraphrase"]:
+        case = catalogue.with_settings(catalogue.case(name), settings_from(settings))
+        case = case.model_copy(update={"device": device})
+        found = arms_of(case, named, cast(Conventions, conventions), arms or (), python)
+        planned[case.name] = found
+    tolerated = Margin.parse(margin).value
+    asked = Asked(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
+    console = Console(stderr=True)
+    report, folder = bench_cases(planned, asked, out, command_line(), console, resume)
+    return show(report, folder)

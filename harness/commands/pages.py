@@ -1,0 +1,40 @@
+"""`harness report` and `harness publish`: the pages of a run again, or kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.commands.shared import (
+    show,
+)
+from harness.publishing import publish
+from harness.report.model import Report
+from harness.report.render import FORMATS, write
+
+__all__ = ["publish_command", "report_command"]
+
+
+def report_command(
+    run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
+    formats: Annotated[
+        str, typer.Option("--format", help=f"Some of: {', '.join(FORMATS)}.")
+    ] = ",".join(FORMATS),
+) -> int:
+    """Print a report again and write its files anew."""
+    report = Report.read(run_dir)
+    write(report, run_dir, [name.strip() for name in formats.split(",")])
+    return show(report, run_dir)
+
+
+def publish_command(
+    run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
+    name: Annotated[str, typer.Argument(help="Its name under reports/published/.")],
+) -> None:
+    """Copy a run to reports/published/NAME, its per-tensor trace thinned to stay under 3 MB."""
+    target = Path("reports") / "published" / name
+    kept = publish(run_dir, target)
+    Console().print(f"Published: {target} (per-tensor trace: {kept})", soft_wrap=True)
