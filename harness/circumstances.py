@@ -138,7 +138,10 @@ class Circumstances:
             own = logits.detach().float().requires_grad_()
             (expected,) = torch.autograd.grad(self._workload.loss(own, labels), own)
 
-        def note(given: Tensor) -> None:
+        def note(given: Tensor | None) -> None:
+            if given is None:  # a compiled model may hand its gradient on by another way
+                self._loss_factors.append(torch.tensor(math.nan))
+                return
             given = given.detach().float()
             factor = (given * expected).sum() / (expected * expected).sum()
             apart = torch.linalg.vector_norm(given - factor * expected)
