@@ -43,6 +43,7 @@ from harness.probe import Listener, TimingProbe, TraceProbe
 from harness.record import RecordWriter
 from harness.seeding import make_deterministic, seed_everything
 from harness.spec import DETAILS, RunSpec
+from harness.watching import unwrapped_optimizer
 from harness.worker import build_workload
 from harness.workload import Workload
 
@@ -83,8 +84,7 @@ class Times(Listener):
 
     def watch(self, model: Any, optimizer: torch.optim.Optimizer, rates: Any = None) -> None:
         """See `Probe.watch`."""
-        inner = getattr(optimizer, "optimizer", optimizer)
-        inner.register_step_post_hook(lambda *_: self.after_step(0))
+        unwrapped_optimizer(optimizer).register_step_post_hook(lambda *_: self.after_step(0))
 
     def after_step(self, step: int) -> None:
         """Note the times."""

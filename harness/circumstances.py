@@ -93,7 +93,7 @@ class Circumstances:
     def before_forward(self, model: nn.Module, batch: Mapping[str, Tensor], first: bool) -> None:
         """A forward pass of the training begins; `first`: the first one of its update."""
         labels = batch["labels"]
-        shape = next(value.shape for name, value in batch.items() if name != "labels")
+        shape = next((v.shape for name, v in batch.items() if name != "labels"), labels.shape)
         self._rows.append(
             {
                 "training": model.training,

@@ -160,7 +160,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
             steps = min(len(reference.steps), len(candidate.steps))
             settings = tuple(setting_differences(reference.header, candidate.header))
             first = _first(stages, settings)
-            causes = causes_of(reference, candidate, labels, stages, first)
+            causes = causes_of(reference, candidate, labels, stages, first, settings)
         norms = [record.steps["grad_norm"][0].as_py() for record, _ in both if len(record.steps)]
     except RecordError as error:
         bars.append(str(error))

@@ -10,6 +10,7 @@ from harness.spec import RunSpec
 
 __all__ = [
     "COLLAPSE",
+    "GLOBAL_GENERATOR",
     "KEPT",
     "SCHEMA_VERSION",
     "Counts",
@@ -24,6 +25,10 @@ SCHEMA_VERSION = 1
 
 COLLAPSE = "majority-class collapse"
 """How the warning begins that every answer of the trained model was one and the same class."""
+
+
+GLOBAL_GENERATOR = "the global generator"
+"""The setting `loader.sampler` where the order is drawn from torch's own generator."""
 
 
 class _Stored(BaseModel):

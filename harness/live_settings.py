@@ -22,14 +22,20 @@ from torch.utils.data import RandomSampler, SequentialSampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 from torch.utils.data.distributed import DistributedSampler
 
+from harness.header import GLOBAL_GENERATOR
 from harness.seeding import generators_restored
 from harness.spec import Recipe
+from harness.watching import unwrapped_optimizer
 from harness.workload import Workload
 
 __all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
 
 _KNOTS = 16  # places of a schedule that are told one by one
 _DRAWS = 64  # so many numbers are counted; a generator that gave more is not freshly seeded
+_OF_LIBRARIES = (
+    ("transformers.trainer", "Trainer"),
+    ("accelerate.scheduler", "AcceleratedScheduler"),
+)
 _NOT_OF_THE_RULE = {"params", "lr", "initial_lr", "fused", "foreach", "weight_decay"}
 
 
@@ -46,11 +52,12 @@ def live_settings(
     `model`, `optimizer`: without wrappers. `steps`: how many there are to be. `rates`: the learning
     rate of each, where the loop told them; None: as its scheduler has them, if there is one.
     """
+    living = _living()
     settings: dict[str, Any] = {
         **_model(model),
         **_optimizer(model, optimizer),
-        **_loader(workload),
-        **_frameworks(),
+        **_loader(living, workload),
+        **_frameworks(living),
         "collator.draws": _collator_draws(workload),
         "rng.seed": torch.initial_seed(),
         "rng.draws_since_seed": draws_since_seed(),
@@ -60,7 +67,7 @@ def live_settings(
         "processes": workload.world_size,
     }
     if rates is None:
-        rates = _rates(optimizer, workload, steps)
+        rates = _rates(living, optimizer, workload, steps)
     if rates:
         settings["schedule"] = schedule_summary(rates)
     for name, value in _overruling(recipe):
@@ -146,15 +153,22 @@ def _flavour(group: dict[str, Any]) -> str:
     return "foreach" if foreach else "for_loop"
 
 
-def _living(kind: type) -> Iterator[Any]:
-    """All objects of a kind that Python's collector knows."""
-    return (found for found in gc.get_objects() if issubclass(type(found), kind))
+def _living() -> list[Any]:
+    """The loaders, schedules and trainers among all objects that Python's collector knows."""
+    kinds: list[type] = [_BaseDataLoaderIter, LRScheduler]
+    for module, name in _OF_LIBRARIES:  # not imported, they have made none
+        library = sys.modules.get(module)
+        if library is not None:
+            kinds.append(getattr(library, name))
+    return [found for found in gc.get_objects() if issubclass(type(found), tuple(kinds))]
 
 
-def _loader(workload: Workload) -> dict[str, Any]:
+def _loader(living: list[Any], workload: Workload) -> dict[str, Any]:
     """Of the loader that is iterated over now: the one that the training batches come from."""
     rows = len(workload.train_set)
-    for iterator in _living(_BaseDataLoaderIter):
+    for iterator in living:
+        if not issubclass(type(iterator), _BaseDataLoaderIter):
+            continue
         batches = iterator._index_sampler
         if len(iterator._dataset) != rows or getattr(batches, "batch_size", None) is None:
             continue
@@ -165,17 +179,10 @@ def _loader(workload: Workload) -> dict[str, Any]:
             "loader.drop_last": bool(getattr(batches, "drop_last", False)),
             "loader.num_workers": iterator._num_workers,
             "loader.sampler": _sampler(batches),
-            "loader.prefetches": _prefetches(),
             "loader.fetched": iterator._num_yielded,
             "loader.collator": "the workload's" if collator is workload.collate else name,
         }
     return {}
-
-
-def _prefetches() -> bool:
-    """Whether Accelerate's loader, which fetches one batch ahead, is among the living."""
-    library = sys.modules.get("accelerate.data_loader")
-    return library is not None and any(_living(library.DataLoaderShard))
 
 
 def _sampler(batches: Any) -> str | None:
@@ -191,41 +198,38 @@ def _sampler(batches: Any) -> str | None:
         return f"a generator of its own, seed {getattr(sampler, 'initial_seed', None)}"
     if isinstance(sampler, RandomSampler):
         own = sampler.generator is not None
-        return "a generator of its own" if own else "the global generator"
+        return "a generator of its own" if own else GLOBAL_GENERATOR
     return None
 
 
-def _frameworks() -> dict[str, Any]:
+def _frameworks(living: list[Any]) -> dict[str, Any]:
     """What a living Trainer has decided about the loss of its model."""
-    library = sys.modules.get("transformers.trainer")
-    if library is None:
-        return {}
-    for trainer in _living(library.Trainer):
+    for trainer in living:
         leaves = getattr(trainer, "model_accepts_loss_kwargs", None)
         if leaves is not None:
             return {"trainer.leaves_average_to_model": bool(leaves)}
     return {}
 
 
-def _rates(optimizer: torch.optim.Optimizer, workload: Workload, steps: int) -> list[float] | None:
+def _rates(
+    living: list[Any], optimizer: torch.optim.Optimizer, workload: Workload, steps: int
+) -> list[float] | None:
     """Of the scheduler that drives the optimizer, where its rates can be told beforehand."""
-    for scheduler in _living(LRScheduler):
-        driven = getattr(scheduler, "optimizer", None)
-        driven = getattr(driven, "optimizer", driven)  # Accelerate's wrapper
-        if driven is optimizer and isinstance(scheduler, LambdaLR):
+    for scheduler in living:
+        if not issubclass(type(scheduler), LambdaLR):
+            continue
+        if unwrapped_optimizer(scheduler.optimizer) is optimizer:
             rate, base = scheduler.lr_lambdas[0], float(scheduler.base_lrs[0])
-            stride = _stride(scheduler, workload)
+            stride = _stride(living, scheduler, workload)
             return [base * rate(step * stride) for step in range(steps)]
     return None
 
 
-def _stride(scheduler: LRScheduler, workload: Workload) -> int:
+def _stride(living: list[Any], scheduler: LRScheduler, workload: Workload) -> int:
     """How often it is moved on at each step: one that Accelerate prepared, once a process."""
-    library = sys.modules.get("accelerate.scheduler")
-    if library is not None:
-        for wrapper in _living(library.AcceleratedScheduler):
-            if wrapper.scheduler is scheduler and not wrapper.split_batches:
-                return workload.world_size
+    for wrapper in living:
+        if getattr(wrapper, "scheduler", None) is scheduler and not wrapper.split_batches:
+            return workload.world_size
     return 1
 
 

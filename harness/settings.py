@@ -14,12 +14,16 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.record import Header
 
-__all__ = ["SettingDifference", "differing_settings", "setting_differences", "settings_compared"]
+__all__ = [
+    "SettingDifference",
+    "differing_settings",
+    "setting_differences",
+    "settings_compared",
+]
 
 # What each loop may do in its own way, and what is recorded for the diagnosis alone.
 _NOT_COMPARED = (
     "loader.fetched",
-    "loader.prefetches",
     "model.head",
     "rng.draws_at_watch",
     "rng.draws_since_seed",

@@ -13,7 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from harness.record import Counts, Evaluation, RecordWriter
 from harness.workload import Scores, Workload
 
-__all__ = ["HookedProbe", "Listener", "Probe"]
+__all__ = ["Enough", "HookedProbe", "Listener", "Probe", "unwrapped_optimizer"]
+
+
+class Enough(BaseException):
+    """No more steps are wanted. No error, so that no loop handles it as one."""
 
 
 class Probe(Protocol):
@@ -92,9 +96,9 @@ class HookedProbe:
         called = inner if compiled is None else compiled
         trained = [p for p in inner.parameters() if p.requires_grad]
         self.counts.parameters = sum(p.numel() for p in trained)
-        self._attach(inner, called, _unwrapped_optimizer(optimizer))
+        self._attach(inner, called, unwrapped_optimizer(optimizer))
         self._handles.append(
-            _unwrapped_optimizer(optimizer).register_step_pre_hook(self._tell_before_step)
+            unwrapped_optimizer(optimizer).register_step_pre_hook(self._tell_before_step)
         )
 
     def evaluated(self, scores: Scores) -> None:
@@ -151,7 +155,7 @@ def _compiled(model: nn.Module) -> nn.Module | None:
     return _compiled(model.module) if isinstance(model, DistributedDataParallel) else None
 
 
-def _unwrapped_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def unwrapped_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """The optimizer inside Accelerate's wrapper, whose own `step` calls it."""
     inner = getattr(optimizer, "optimizer", None)
-    return _unwrapped_optimizer(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer
+    return unwrapped_optimizer(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer

@@ -47,6 +47,7 @@ from harness.seeding import (
     seed_everything,
 )
 from harness.spec import Case, Recipe, RunSpec
+from harness.watching import Enough
 from harness.workload import Scores, Workload, check_one_batch, evaluate_model
 
 __all__ = ["build_workload", "import_loop", "main", "torch_device", "train_once"]
@@ -194,7 +195,7 @@ def _train_here(
             probe.counts.evaluations.append(
                 Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
             )
-        except _Enough:
+        except Enough:
             facts["status"] = "stopped"
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
@@ -279,10 +280,6 @@ class _Saving:
             self.seal = self._checkpoints.sealed(step)
 
 
-class _Enough(BaseException):
-    """The steps that were asked for are made. No error, so that no loop handles it as one."""
-
-
 class _Listener(Listener):
     """Shows progress, and ends the process between steps where somebody asked for it."""
 
@@ -309,7 +306,7 @@ class _Listener(Listener):
         self._parent.progress(step, self._total)
         self._interruption.take()
         if step == self._stop_after:
-            raise _Enough
+            raise Enough
 
     def settled(self, settings: dict[str, Any]) -> None:
         """Tell the parent, which may have another run to hold this one against."""

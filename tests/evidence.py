@@ -23,7 +23,6 @@ SETTINGS: dict[str, Any] = {
     "optimizer.foreign": 0,
     "loader.drop_last": False,
     "loader.num_workers": 0,
-    "loader.prefetches": False,
     "collator.draws": False,
     "rng.seed": 42,
     "rng.draws_at_watch": 0,

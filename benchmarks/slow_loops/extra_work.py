@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.bench.gate import inner_optimizer
 from harness.probe import Probe
+from harness.watching import unwrapped_optimizer
 from harness.workload import Scores
 
 __all__ = ["Slowed"]
@@ -39,7 +39,7 @@ class Slowed:
         rates: Sequence[float] | None = None,
     ) -> None:
         """See `Probe.watch`."""
-        inner_optimizer(optimizer).register_step_post_hook(self._work)
+        unwrapped_optimizer(optimizer).register_step_post_hook(self._work)
         self._since_s = time.thread_time()
         self._probe.watch(model, optimizer, rates)
 

@@ -20,7 +20,7 @@ import torch
 
 from harness.adaptation import adapt
 from harness.bench.arms import Arm
-from harness.bench.gate import Enough, Gate, Meter, Together
+from harness.bench.gate import Gate, Meter, Together
 from harness.bench.meters import Flops, Memory, Profile, peak_flops_per_s
 from harness.devices import absence
 from harness.environment import describe
@@ -29,6 +29,7 @@ from harness.probe import Listener, Probe, TimingProbe, TraceProbe
 from harness.record import RecordWriter
 from harness.seeding import make_deterministic, seed_everything
 from harness.start import settle
+from harness.watching import Enough
 from harness.worker import build_workload, import_loop, torch_device
 from harness.workload import Workload
 

@@ -17,15 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.probe import Probe
+from harness.watching import Enough, unwrapped_optimizer
 from harness.workload import Scores
 
-__all__ = ["Enough", "Gate", "Meter", "Together", "inner_optimizer", "own_clock_s", "synchronize"]
+__all__ = ["Gate", "Meter", "Together", "own_clock_s", "synchronize"]
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
-
-
-class Enough(BaseException):
-    """The parent wants no more steps. No error, so that no loop handles it as one."""
 
 
 class Meter(Protocol):
@@ -77,7 +74,7 @@ class Gate:
         """See `Probe.watch`. Returns once the first turn is granted."""
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
-            inner_optimizer(optimizer).register_step_post_hook(self._after_step),
+            unwrapped_optimizer(optimizer).register_step_post_hook(self._after_step),
         ]
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self._tell(event="ready", parameters=trained)
@@ -186,12 +183,6 @@ class Together:
         """See `Probe.saved`."""
         for probe in self._probes:
             probe.saved(checkpoint)
-
-
-def inner_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer inside Accelerate's wrapper, whose own `step` calls it."""
-    inner = getattr(optimizer, "optimizer", None)
-    return inner_optimizer(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer
 
 
 def synchronize(device: torch.device) -> None:

@@ -18,7 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import dataloader
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.bench.gate import inner_optimizer, own_clock_s, synchronize
+from harness.bench.gate import own_clock_s, synchronize
+from harness.watching import unwrapped_optimizer
 
 __all__ = ["Flops", "Memory", "Profile", "peak_flops_per_s"]
 
@@ -78,7 +79,7 @@ class Profile:
 
         model.register_forward_pre_hook(start)
         model.register_forward_hook(forward_over)
-        inner = inner_optimizer(optimizer)
+        inner = unwrapped_optimizer(optimizer)
         inner.register_step_pre_hook(start)
         inner.register_step_post_hook(update_over)
 

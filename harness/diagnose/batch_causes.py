@@ -8,8 +8,9 @@ import numpy as np
 
 from harness.batch_divergence import LOGGED
 from harness.columns import as_numpy, filled
-from harness.diagnose.facts import Facts, Side
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.diagnose.side import Side
 from harness.levels import not_recorded
 
 __all__ = ["ROWS"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.header import GLOBAL_GENERATOR
 
 __all__ = ["ROWS"]
 
 
-_GLOBAL = "the global generator"
 _BACK = "generator_kept_over_evaluation"
 
 
@@ -19,7 +19,7 @@ def _rng_parts_at(facts: Facts) -> int | None:
         return None
     if facts.parts_first_in == "data_order":  # an order that is drawn from those generators
         drawn = {side.setting("loader.sampler") for side in facts.sides}
-        return place.step if facts.step == place.step and drawn == {_GLOBAL} else None
+        return place.step if facts.step == place.step and drawn == {GLOBAL_GENERATOR} else None
     return place.step if facts.parts_first_in in ("rng", "evaluation") else None
 
 

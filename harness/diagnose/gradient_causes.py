@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from harness.diagnose.facts import Facts, Side, close
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.diagnose.side import Side, close
 from harness.units import number
 
 __all__ = ["ROWS"]

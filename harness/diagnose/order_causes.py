@@ -7,8 +7,9 @@ from collections import Counter
 
 import numpy as np
 
-from harness.diagnose.facts import Facts, Side
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.diagnose.side import Side
 from harness.diagnose.window_causes import window_dropped
 
 __all__ = ["ROWS"]

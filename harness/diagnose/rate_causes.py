@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.diagnose.facts import Facts, Side
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.diagnose.side import Side
 from harness.units import number
 
 __all__ = ["ROWS"]

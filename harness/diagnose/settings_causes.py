@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.diagnose.facts import Facts, Side
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.diagnose.side import Side
 from harness.units import number
 
 __all__ = ["ROWS"]

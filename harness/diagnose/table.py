@@ -17,9 +17,11 @@ from harness.diagnose import (
     settings_causes,
     window_causes,
 )
-from harness.diagnose.facts import Facts, Side
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Cause, Row
+from harness.diagnose.side import Side
 from harness.record import RunRecord
+from harness.settings import SettingDifference
 from harness.stages import STAGES, Divergence, StageDifference
 
 __all__ = ["TABLE", "causes_of"]
@@ -41,11 +43,13 @@ def causes_of(
     labels: tuple[str, str],
     stages: Sequence[StageDifference],
     first: Divergence | None,
+    settings: Sequence[SettingDifference],
 ) -> tuple[Cause, ...]:
     """Why two runs that differ do so: first what explains the first divergence, then the rest."""
     if first is None:
         return ()
-    facts = Facts(Side(reference, labels[0]), Side(candidate, labels[1]), stages, first)
+    by_name = {setting.name: setting for setting in settings}
+    facts = Facts(Side(reference, labels[0]), Side(candidate, labels[1]), stages, first, by_name)
     found = []
     for row in TABLE:
         evidence = row.signature(facts)

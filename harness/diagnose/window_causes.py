@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.diagnose.facts import Facts, Side, close
+from harness.diagnose.facts import Facts
 from harness.diagnose.row import Row
+from harness.diagnose.side import Side, close
 from harness.units import number
 
 __all__ = ["ROWS", "window_dropped"]
