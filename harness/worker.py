@@ -9,37 +9,33 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import math
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from harness import environment, fingerprint
 from harness.adaptation import adapt
+from harness.between_steps import Interruption, Parent, Saving, StepListener
 from harness.devices import absence
 from harness.errors import LoopUnavailable, SpecError
 from harness.module_probe import ModuleProbe
 from harness.perturbation import perturb
-from harness.probe import Listener, TimingProbe, TraceProbe
+from harness.probe import TimingProbe, TraceProbe
 from harness.processes import Place, joined
 from harness.ranks import rank_folder
 from harness.record import COLLAPSE, SCHEMA_VERSION, Counts, Evaluation, Header, RecordWriter
-from harness.resume import FOLDER, Checkpoints, Seal
+from harness.resume import FOLDER, Checkpoints
 from harness.seeding import (
     generators_restored,
     make_deterministic,
@@ -52,48 +48,10 @@ from harness.workload import Scores, Workload, check_one_batch, evaluate_model
 
 __all__ = ["build_workload", "import_loop", "main", "torch_device", "train_once"]
 
-_PROGRESS_EVERY_S = 0.2
-
-
-class _Parent:
-    """The way to tell the parent something, to answer it, and to notice that it is gone."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._one_at_a_time = threading.Lock()
-        self._told_at = 0.0
-        self._step = 0
-        self._thread = threading.get_ident()
-        threading.Thread(target=self._answer, daemon=True).start()
-
-    def tell(self, event: str, **facts: Any) -> None:
-        """One event, as JSON."""
-        with self._one_at_a_time:
-            self._connection.send_bytes(json.dumps({"event": event, **facts}).encode())
-
-    def progress(self, step: int, total: int) -> None:
-        """At most a few times a second, and always at the end."""
-        now = time.monotonic()
-        self._step = step
-        if step == total or now - self._told_at >= _PROGRESS_EVERY_S:
-            self._told_at = now
-            self.tell("step", step=step, total=total)
-
-    def _answer(self) -> None:
-        """The parent sends but one question: where are you? Its end closes when it ends."""
-        try:
-            while True:
-                self._connection.recv_bytes()
-                frame = sys._current_frames().get(self._thread)
-                stack = traceback.format_stack(frame) if frame else []
-                self.tell("where", step=self._step, stack=stack)
-        except (EOFError, OSError):
-            os._exit(3)
-
 
 def main(spec_json: str, folder: str, connection: Connection) -> int:
     """Make the run of a `RunSpec` given as JSON; return the exit code."""
-    parent = _Parent(connection)
+    parent = Parent(connection)
     spec = RunSpec.model_validate_json(spec_json)
     try:
         header = train_once(spec, Path(folder), parent)
@@ -104,7 +62,7 @@ def main(spec_json: str, folder: str, connection: Connection) -> int:
     return {"completed": 0, "stopped": 0, "not run": 4}.get(header.status, 3)
 
 
-def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
+def train_once(spec: RunSpec, folder: Path, parent: Parent) -> Header:
     """Build, check, train, evaluate, and leave a record in `folder`, also of a failure.
 
     Goes on from the newest whole checkpoint in `folder`, where there is one. Checkpoints are
@@ -122,7 +80,7 @@ def train_once(spec: RunSpec, folder: Path, parent: _Parent) -> Header:
 
 
 def _train_here(
-    spec: RunSpec, folder: Path, parent: _Parent, device: torch.device, place: Place
+    spec: RunSpec, folder: Path, parent: Parent, device: torch.device, place: Place
 ) -> Header:
     checkpoints = Checkpoints(folder / FOLDER)
     seal, warnings = checkpoints.newest(spec)
@@ -174,9 +132,9 @@ def _train_here(
             facts["resumed_from"] = (*start.resumed_from, start.step)
         if seal:
             seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
-        interruption = _Interruption()
-        saving = _Saving(spec, checkpoints, writer, counts, place, seal)
-        listener = _Listener(parent, expected, spec.stop_after, interruption, saving)
+        interruption = Interruption()
+        saving = Saving(spec, checkpoints, writer, counts, place, seal)
+        listener = StepListener(parent, expected, spec.stop_after, interruption, saving)
         probe: TraceProbe | TimingProbe
         if spec.dig_at is not None:
             probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
@@ -236,112 +194,6 @@ def _not_run(spec: RunSpec, folder: Path, reason: str) -> Header:
     )
     RecordWriter(folder).close(header)
     return header
-
-
-class _Saving:
-    """Seals what the loop saves, and ends the process where a resume is to be tried."""
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        checkpoints: Checkpoints,
-        writer: RecordWriter,
-        counts: Counts,
-        place: Place,
-        seal: Seal | None,
-    ) -> None:
-        self.seal = seal
-        """The newest seal of the run."""
-        self._spec, self._checkpoints, self._writer = spec, checkpoints, writer
-        self._counts, self._place = counts, place
-        self._dies_in = None
-        if spec.resume_at is not None and seal is None:
-            self._dies_in = spec.resume_at + 1
-
-    def must_die(self, step: int) -> bool:
-        """Whether the process is to be killed amid update `step`, so that another one resumes."""
-        if step != self._dies_in:
-            return False
-        if self.seal is None:
-            raise RuntimeError(
-                f"loop {self._spec.loop} was to be resumed, but told the probe of no checkpoint"
-            )
-        return True
-
-    def saved(self, checkpoint: Path) -> None:
-        """What the loop wrote is whole once all processes are done with their parts."""
-        self._checkpoints.set_aside(self._place.rank, self._counts, self._writer)
-        self._place.meet()
-        step = self._counts.steps
-        if self._place.rank == 0:
-            self.seal = self._checkpoints.seal(checkpoint, self._spec, step, self.seal)
-        self._place.meet()
-        if self._place.rank != 0:
-            self.seal = self._checkpoints.sealed(step)
-
-
-class _Listener(Listener):
-    """Shows progress, and ends the process between steps where somebody asked for it."""
-
-    def __init__(
-        self,
-        parent: _Parent,
-        expected: int,
-        stop_after: int | None,
-        interruption: _Interruption,
-        saving: _Saving,
-    ) -> None:
-        self._parent, self._stop_after = parent, stop_after
-        self._total = min(expected, stop_after or expected)
-        self._interruption, self._saving = interruption, saving
-
-    def before_step(self, step: int) -> None:
-        """Die without a last word where a resume has to bear it."""
-        if self._saving.must_die(step):
-            self._parent.tell("dying")
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def after_step(self, step: int) -> None:
-        """Tell the parent, and end here where the spec or the user asks for it."""
-        self._parent.progress(step, self._total)
-        self._interruption.take()
-        if step == self._stop_after:
-            raise Enough
-
-    def settled(self, settings: dict[str, Any]) -> None:
-        """Tell the parent, which may have another run to hold this one against."""
-        self._parent.tell("settled", settings=settings)
-
-    def saved(self, checkpoint: Path) -> None:
-        """See `_Saving.saved`."""
-        self._saving.saved(checkpoint)
-
-
-class _Interruption:
-    """Keeps Ctrl-C from cutting a step's rows in two: it takes effect when the step is written."""
-
-    def __init__(self) -> None:
-        self._wanted = False
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside, SIGINT only leaves a note; what it left is taken at the end at the latest."""
-        before = signal.signal(signal.SIGINT, self._note)
-        try:
-            yield
-            self.take()
-        finally:
-            # A launcher passes on what its processes were sent already, and a second one would cut
-            # off the record that is now written.
-            signal.signal(signal.SIGINT, signal.SIG_IGN if self._wanted else before)
-
-    def take(self) -> None:
-        """Raise KeyboardInterrupt where one was held back."""
-        if self._wanted:
-            raise KeyboardInterrupt
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._wanted = True
 
 
 def _train(
