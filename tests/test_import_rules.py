@@ -49,6 +49,7 @@ STARRED = (
 FLOORS = (
     (
         "harness.bench.result",
+        "harness.gate.result",
         "harness.bench.schedule",
         "harness.columns",
         "harness.errors",

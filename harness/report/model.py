@@ -16,6 +16,7 @@ from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
+from harness.gate.result import GateResult
 from harness.record import RunRecord, write_atomically
 from harness.report import explained, over_seeds, speeds
 from harness.report.causes import because
@@ -96,6 +97,8 @@ class Report(BaseModel):
     command: tuple[str, ...]
     bench: dict[str, BenchResult] = {}
     """By case: how the speeds of its comparisons were measured, where they were."""
+    gate: GateResult | None = None
+    """What differs from the accepted baseline, where that was asked for."""
     explanations: tuple[Explanation, ...] = ()
     """Which fields make the difference of a pair, where that was asked for."""
     odd_one_out: str = ""

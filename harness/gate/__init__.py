@@ -1,0 +1,1 @@
+"""Baselines: what was accepted, and whether a run still is like it."""
