@@ -117,6 +117,7 @@ FLOORS = (
     (
         "harness.across_devices",
         "harness.bench",
+        "harness.gate",
         "harness.baseline",
         "harness.digging",
         "harness.endings",
