@@ -76,6 +76,9 @@ METRICS: dict[str, Metric] = {
         Metric("own_step_s", "own time of a step", "s", "lower", "noisy"),
         Metric("step_s", "wall time of a step", "s", "lower", "noisy"),
         Metric("cpu_step_s", "CPU time of a step", "s", "lower", "noisy"),
+        Metric("own_sample_s", "own time of a sample", "s", "lower", "noisy"),
+        Metric("sample_s", "wall time of a sample", "s", "lower", "noisy"),
+        Metric("cpu_sample_s", "CPU time of a sample", "s", "lower", "noisy"),
         Metric("samples_per_s", "samples per second, not a benchmark", "1/s", "higher", "noisy"),
     )
 }

@@ -35,6 +35,17 @@ def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
     assert [sys.executable] == [arms[name].python for name in by_name]
 
 
+def test_an_arm_may_follow_a_named_recipe_and_be_traced_in_less_detail() -> None:
+    """What is said beside the name of a recipe overrules it."""
+    extra = ["quick=plain,recipe=fast,compile=none", "seen=plain,observe=trace,detail=weights"]
+    arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra)}
+
+    quick = arms["quick"].spec.recipe
+    assert ("bf16", "length_grouped", None) == (quick.precision, quick.sampler, quick.compile)
+    assert quick.per_device_batch_size > arms["plain"].spec.recipe.per_device_batch_size
+    assert ("weights", "full") == (arms["seen"].spec.detail, arms["plain"].spec.detail)
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -42,6 +53,8 @@ def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
         ("a=plain,num_threads", "takes a value"),
         ("a=plain,num_thread=2", "num_threads"),
         ("a=plain,observe=traces", "did you mean 'trace'"),
+        ("a=plain,detail=weight", "did you mean 'weights'"),
+        ("a=plain,recipe=fats", "did you mean 'fast'"),
         ("a=plane", "did you mean 'plain'"),
         ("a/b=plain", "letters, digits"),
         ("plain=plain", "name of its own|own name"),

@@ -3,6 +3,7 @@
 import math
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -197,3 +198,30 @@ def test_a_bench_ends_by_width_alone() -> None:
         wide = [ratio * math.exp(shift * 5) for shift in SPREAD]
         assert narrow_enough(sessions({"other": narrow}), "plain", ["other"], "step_s", 0.02)
         assert not narrow_enough(sessions({"other": wide}), "plain", ["other"], "step_s", 0.02)
+
+
+def test_with_other_batches_what_a_sample_costs_is_compared() -> None:
+    """Twice the rows in 1.5 times the time is a quarter less a sample, and called faster."""
+    found = [
+        Session(
+            one.number,
+            one.plan,
+            tuple(
+                replace(b, samples=2 * b.samples, wall_s=1.5 * b.wall_s) if b.arm == "big" else b
+                for b in one.blocks
+            ),
+            one.first_step_s,
+            one.took_s,
+        )
+        for one in sessions({"control": around(1.0), "big": around(1.0), "same": around(1.0)})
+    ]
+
+    big, same = conclude(
+        "a case", found, "plain", ["big", "same"], "own_step_s", 0.02, {}
+    ).comparisons
+
+    assert ("faster", "own_sample_s") == (big.outcome, big.findings[0].metric)
+    assert big.findings[0].ratio == pytest.approx(0.75)
+    assert big.findings[0].reference == pytest.approx(0.1 / 8)
+    assert big.findings[0].candidate == pytest.approx(0.15 / 16, rel=0.01)
+    assert ("equivalent", "own_step_s") == (same.outcome, same.findings[0].metric)

@@ -149,12 +149,14 @@ def _finding(
     session_s: float,
 ) -> Finding:
     needed = speed.sessions_needed
+    uneven = any(_samples(one, reference) != _samples(one, candidate) for one in sessions)
+    shown = name.replace("step", "sample") if uneven else name
     return Finding(
-        metric=name,
-        unit=metric(name).unit,
+        metric=shown,
+        unit=metric(shown).unit,
         outcome=speed.outcome,
-        reference=_median(sessions, reference, _VALUES[name]),
-        candidate=_median(sessions, candidate, _VALUES[name]),
+        reference=_median(sessions, reference, _VALUES[name], uneven),
+        candidate=_median(sessions, candidate, _VALUES[name], uneven),
         ratio=speed.ratio,
         interval=speed.interval,
         confidence=1 - 2 * speed.level,
@@ -165,9 +167,14 @@ def _finding(
     )
 
 
-def _median(sessions: Sequence[Session], arm: str, value: Value) -> float:
+def _median(sessions: Sequence[Session], arm: str, value: Value, of_samples: bool) -> float:
+    """Of what a step took in each block, or a sample."""
     blocks: list[Block] = [b for session in sessions for b in session.blocks if b.arm == arm]
-    return statistics.median(value(block) / block.steps for block in blocks)
+    return statistics.median(value(b) / (b.samples if of_samples else b.steps) for b in blocks)
+
+
+def _samples(session: Session, arm: str) -> int:
+    return sum(block.samples for block in session.blocks if block.arm == arm)
 
 
 def _interval(speed: Speed) -> str:

@@ -1,9 +1,9 @@
 """The speed of one arm against another's, from blocks to an interval: the arithmetic of a bench.
 
-In each round the log ratio of the two blocks, which trained on the same rows within seconds of each
-other; in each session the trimmed mean of its rounds; over the sessions a t-interval of those
-means. Blocks of one session are never taken as independent: they share a process, its memory and
-the machine's mood.
+In each round the log ratio of what a sample took in the two blocks, which trained within seconds of
+each other; with equal batches, on the same rows, it is the ratio of their steps too. In each
+session the trimmed mean of its rounds; over the sessions a t-interval of those means. Blocks of one
+session are never taken as independent: they share a process, its memory and the machine's mood.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def session_means(
         sides: dict[str, dict[int, float]] = {reference: {}, candidate: {}}
         for block in session.blocks:
             if block.arm in sides:
-                sides[block.arm][block.round] = value(block) / block.steps
+                sides[block.arm][block.round] = value(block) / block.samples
         one, two = sides[reference], sides[candidate]
         means.append(trimmed_mean([math.log(two[r] / one[r]) for r in sorted(one) if r in two]))
     return means

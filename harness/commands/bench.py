@@ -41,8 +41,9 @@ def bench_command(
         typer.Option(
             "--arm",
             metavar="NAME=LOOP,FIELD=VALUE,...",
-            help="A further arm: a loop with other fields of the recipe, or with observe=trace, "
-            "observe=timing, python=PATH; repeat.",
+            help="A further arm: a loop with other fields of the recipe; with recipe=fast (bf16, "
+            "compiled, length-grouped, batch 32); with observe=timing, observe=trace, "
+            "detail=steps|weights|full; with python=PATH; repeat.",
         ),
     ] = None,
     python: Annotated[

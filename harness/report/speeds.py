@@ -51,7 +51,8 @@ def sentence(comparison: Comparison) -> str:
     pair = f"{comparison.candidate} against {comparison.reference}"
     low, high = (_change(bound) for bound in found.interval)
     sure = f"{number(100 * found.confidence, 4)}% interval"
-    said = f"{pair}: {comparison.outcome}, {_change(found.ratio)} time a step"
+    each = "sample" if found.metric.endswith("sample_s") else "step"
+    said = f"{pair}: {comparison.outcome}, {_change(found.ratio)} time a {each}"
     said += f" ({sure} {low} to {high})"
     said += f"; a slowdown of less than {_change(found.smallest_visible)} could have gone unseen"
     if found.outcome == "inconclusive" and found.needed_s is not None:

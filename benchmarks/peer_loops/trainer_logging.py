@@ -1,0 +1,35 @@
+"""The stock Trainer with `logging_steps=1`: its own way to let one see every step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from harness.loops import trainer
+from harness.probe import Probe
+from harness.spec import Recipe
+from harness.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the Trainer's loop does, and log loss, rate and gradient norm at each step."""
+    module: Any = trainer
+    original = module.TrainingArguments
+
+    def arguments(**asked: Any) -> transformers.TrainingArguments:
+        made: transformers.TrainingArguments = original(
+            **{**asked, "logging_strategy": "steps", "logging_steps": 1}
+        )
+        return made
+
+    module.TrainingArguments = arguments
+    try:
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return trainer.train(workload, recipe, probe)
+    finally:
+        module.TrainingArguments = original
