@@ -13,7 +13,9 @@ import statistics
 from pathlib import Path
 from typing import Annotated, Any
 
+import matplotlib
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 from scipy import stats
 
@@ -45,7 +47,10 @@ def seen(number: int, report: Report) -> dict[str, Any]:
 
 
 def visible(out: Path, margin: float) -> list[dict[str, float]]:
-    """The smallest visible effect of the first n sessions, the middle of all runs, for each n."""
+    """The smallest visible effect of the first n sessions, for each n that half of the runs have.
+
+    It is the middle of those runs, and so are the seconds.
+    """
     by_count: dict[int, list[tuple[float, float]]] = {}
     for folder in sorted(out.glob("run-*")):
         sessions = read_sessions(folder)
@@ -62,36 +67,26 @@ def visible(out: Path, margin: float) -> list[dict[str, float]]:
             "smallest_visible": statistics.median(effect for _, effect in points),
         }
         for count, points in sorted(by_count.items())
+        if 2 * len(points) >= len(by_count[3])
     ]
 
 
 def plot(curve: list[dict[str, float]], path: Path) -> None:
-    """The curve as SVG: a line through the points, with the figures written beside them."""
-    width, height, edge = 640, 360, 60
-    most_s = max(point["seconds"] for point in curve)
-    most = max(point["smallest_visible"] for point in curve)
-
-    def place(point: dict[str, float]) -> tuple[float, float]:
-        x = edge + point["seconds"] / most_s * (width - 2 * edge)
-        return x, height - edge - point["smallest_visible"] / most * (height - 2 * edge)
-
-    places = [place(point) for point in curve]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    marks = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
-        f'<text x="{x:.1f}" y="{y - 8:.1f}">{point["smallest_visible"]:.1%}</text>'
-        f'<text x="{x:.1f}" y="{height - edge + 16}">{point["seconds"]:.0f} s</text>'
-        for (x, y), point in zip(places, curve, strict=True)
-    )
-    path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="11" text-anchor="middle">'
-        f'<rect width="{width}" height="{height}" fill="white"/>'
-        f'<text x="{width / 2}" y="24" font-size="14">Smallest visible slowdown by seconds spent, '
-        "for 3 sessions and more</text>"
-        f'<polyline points="{line}" fill="none" stroke="#0969da" stroke-width="2"/>{marks}</svg>\n',
-        encoding="utf-8",
-    )
+    """The curve as SVG, with the figures written beside its points."""
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench-power"}):
+        figure = Figure(figsize=(7.2, 4.0), layout="constrained")
+        axes = figure.subplots()
+        seconds = [point["seconds"] for point in curve]
+        percent = [100 * point["smallest_visible"] for point in curve]
+        axes.plot(seconds, percent, marker="o", markersize=4)
+        for point, x, y in zip(curve, seconds, percent, strict=True):
+            told = f"{y:.1f}%\n{point['sessions']:.0f} sessions"
+            axes.annotate(told, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=8)
+        axes.set_xlabel("wall seconds spent on sessions (the middle of the runs)")
+        axes.set_ylabel("smallest visible slowdown, %")
+        axes.set_ylim(0, 1.25 * max(percent))
+        axes.grid(alpha=0.3)
+        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def main(
