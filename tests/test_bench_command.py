@@ -157,3 +157,34 @@ def test_wrong_use_is_one_line(more: tuple[str, ...], said: str, tmp_path: Path)
     assert 1 == len(done.stderr.splitlines())
     assert said in done.stderr
     assert [] == list(tmp_path.iterdir())
+
+
+def test_several_cases_with_arms_of_other_kinds(tmp_path: Path) -> None:
+    """Two cases share the budget; beside the loops an arm that is traced, and another Python's."""
+    data = write_pairs(tmp_path / "data")
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "harness", "bench", "paraphrase", "causal_lm"),
+            *("--loops", "plain", "--python", sys.executable, "--sessions", "3", "--rounds", "1"),
+            *("--arm", "seen=plain,observe=trace,detail=weights", "--beside", "nothing"),
+            *("--set", "train_rows=64", "--set", "eval_rows=8", "--out", "out"),
+        ],
+        cwd=data.parent,
+        env=environment(str(data)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert done.returncode in (0, 1, 4), done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {"paraphrase", "causal_lm"} == report["bench"].keys()
+    for result in report["bench"].values():
+        assert 3 == result["sessions"]
+        arms = {arm["name"]: arm for arm in result["arms"]}
+        by_python = f"plain-by-{Path(sys.executable).name}"
+        assert {"plain", "control", "seen", by_python} == arms.keys()
+        assert ("trace", "nothing") == (arms["seen"]["observe"], arms["plain"]["observe"])
+        assert sys.executable == arms[by_python]["python"]
+    assert [] == left(str(data))
