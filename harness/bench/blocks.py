@@ -90,6 +90,16 @@ class Session:
     took_s: float
     """Wall seconds, start and end of the processes included."""
 
+    @property
+    def rounds(self) -> int:
+        """So many turns of each arm."""
+        return max(block.round for block in self.blocks)
+
+    @property
+    def steps_per_turn(self) -> int:
+        """The first one, which is not counted, included."""
+        return self.blocks[0].steps + 1
+
     def write(self, folder: Path) -> Path:
         """A file of its own in `folder`, atomically. Raises `OSError`."""
         folder.mkdir(parents=True, exist_ok=True)

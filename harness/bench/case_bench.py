@@ -16,7 +16,7 @@ from harness.bench.conclusions import REASONS, conclude, narrow_enough, statisti
 from harness.bench.figures import figures_of
 from harness.bench.passes import Passes, run_passes
 from harness.bench.result import BenchResult
-from harness.bench.turns import Pace, run_session
+from harness.bench.turns import run_session
 from harness.compare import Comparison, compare, missing
 from harness.errors import SpecError
 from harness.plan import RECORDS, is_done
@@ -128,7 +128,7 @@ def bench_case(
             number=number,
             plan=plan,
             seed=1000 * case.recipe.seed + number,
-            pace=Pace.of(sessions[0]) if sessions else None,
+            steps=sessions[0].steps_per_turn if sessions else None,
             rounds=asked.rounds,
             session_s=min(left_s / several, _LONGEST_S),
             deadline=deadline,
@@ -170,8 +170,8 @@ def _concluded(
         reason=REASONS[statistic],
         margin=asked.margin,
         sessions=len(sessions),
-        rounds=max(Pace.of(session).rounds for session in sessions),
-        steps_per_turn=Pace.of(sessions[0]).steps,
+        rounds=max(session.rounds for session in sessions),
+        steps_per_turn=sessions[0].steps_per_turn,
         control_ratio=found.control.ratio,
         control_interval=found.control.interval,
         control_why_not=found.control.why_not,

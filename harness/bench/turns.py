@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bench.arm_process import running
@@ -12,7 +11,7 @@ from harness.bench.arms import STEPS_AHEAD, Arm
 from harness.bench.blocks import Block, Session
 from harness.bench.schedule import orders, rounds_that_fit, steps_per_turn
 
-__all__ = ["Pace", "run_session"]
+__all__ = ["run_session"]
 
 _WARM_UP_STEPS = 3
 """After the first step; the last two of them tell how long a step is."""
@@ -21,26 +20,12 @@ OnRound = Callable[[int, int], None]
 """Hears of each round that has ended, and of how many there are to be."""
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How a session is cut; the same in all sessions of a bench."""
-
-    steps: int
-    """Of each turn, its first one included."""
-    rounds: int
-
-    @classmethod
-    def of(cls, session: Session) -> Pace:
-        """As that session was cut."""
-        return cls(session.blocks[0].steps + 1, max(block.round for block in session.blocks))
-
-
 def run_session(
     arms: Sequence[Arm],
     number: int,
     plan: str,
     seed: int,
-    pace: Pace | None,
+    steps: int | None,
     rounds: int | None,
     session_s: float,
     deadline: float,
@@ -50,10 +35,10 @@ def run_session(
 ) -> Session | None:
     """Make a session; None where not each arm had each position once before the `deadline`.
 
-    `pace` None: chosen here, so that the session takes about `session_s` seconds, or has as many
-    `rounds` as asked. `deadline`: by the monotonic clock; the session ends with the last balanced
-    set of rounds before it. Raises `RunFailed` where an arm ends or hangs, and `SpecError` where
-    one refuses its recipe.
+    `steps`: of each turn; None: so many that it can be timed. `rounds`: exactly so many; None: as
+    many as about `session_s` seconds hold, whatever the machine does meanwhile. `deadline`: by the
+    monotonic clock. A session ends with the last balanced set of rounds before either. Raises
+    `RunFailed` where an arm ends or hangs, and `SpecError` where one refuses its recipe.
     """
     began = time.monotonic()
     blocks: list[Block] = []
@@ -66,23 +51,24 @@ def run_session(
             turn = processes[name].turn(_WARM_UP_STEPS)
             steady[name] = (turn["wall_s"] - (turn["delay_s"] or 0.0)) / turn["steps"]
             wall_s += turn["wall_s"] / turn["steps"]
-        if pace is None:
+        if steps is None:
             steps = steps_per_turn(steady)
+        until = deadline
+        if rounds is None:
             start_s = time.monotonic() - began
             # Else most of a bench goes into starting processes.
             left_s = max(session_s - start_s, 2 * start_s)
-            if rounds is None:
-                rounds = rounds_that_fit(len(names), wall_s * steps, left_s)
-            pace = Pace(steps, rounds)
-        affordable = (STEPS_AHEAD - 1 - _WARM_UP_STEPS) // pace.steps
-        for index, order in enumerate(orders(len(names), min(pace.rounds, affordable), seed)):
+            rounds = rounds_that_fit(len(names), wall_s * steps, left_s)
+            until = min(deadline, time.monotonic() + left_s)
+        rounds = min(rounds, (STEPS_AHEAD - 1 - _WARM_UP_STEPS) // steps)
+        for index, order in enumerate(orders(len(names), rounds, seed)):
             since = time.monotonic()
             for position, arm in enumerate(order, start=1):
-                blocks.append(processes[names[arm]].block(pace.steps, index + 1, position))
-            on_round(index + 1, pace.rounds)
+                blocks.append(processes[names[arm]].block(steps, index + 1, position))
+            on_round(index + 1, rounds)
             balanced = (index + 1) % len(names) == 0
             square_s = (time.monotonic() - since) * len(names)
-            if balanced and time.monotonic() + square_s > deadline:
+            if balanced and time.monotonic() + square_s > until:
                 break
             if not balanced and index < len(names) and time.monotonic() > deadline:
                 return None
