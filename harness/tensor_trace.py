@@ -14,7 +14,7 @@ so does a process that trains on a device, which digests many tensors in few lau
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from harness.workload import Workload
 
 __all__ = ["TensorTrace", "whole"]
 
-_LARGE = 100_000  # elements from which handing a tensor to another thread is worth its while
+_ENOUGH = 1_000_000  # elements that are worth being handed to another thread
 _STATES_AT_ONCE = 16
 
 
@@ -46,6 +46,8 @@ class TensorTrace:
         self._backward: int | None = None
         self._row: dict[str, Any] | None = None
         self._reading_states = False
+        self._unread: list[tuple[str, Tensor]] = []
+        self._elements_unread = 0
         # Of the step under way, then of the last one.
         self._gradients: dict[str, int] = {}
         self._norms: dict[str, Tensor] = {}
@@ -100,16 +102,17 @@ class TensorTrace:
         backward = torch._C._current_graph_task_id()
         if backward != self._backward:  # with activation checkpoints one is inside the other
             self._backward = backward
-            _at_the_end_of_backward(self._reader.wait)
+            _at_the_end_of_backward(self._finish_gradients)
         gradient = parameter.grad
         assert gradient is not None
-        read = partial(self._read_gradient, self._names[parameter], gradient)
+        self._unread.append((self._names[parameter], gradient))
+        self._elements_unread += gradient.numel()
         # Another hook of this kind, not ours, may change it as soon as this one returns.
         hooks: Mapping[int, Any] = parameter._post_accumulate_grad_hooks
-        if gradient.numel() < _LARGE or len(hooks) > 1:
-            read()
-        else:
-            self._reader.submit(read)
+        if len(hooks) > 1:
+            self._finish_gradients()
+        elif self._elements_unread >= _ENOUGH:
+            self._hand_over_gradients()
 
     def after_step(self, step: int, learning_rates: Sequence[float]) -> dict[str, Tensor]:
         """The update is made; return the norms of its raw gradients."""
@@ -131,12 +134,8 @@ class TensorTrace:
             self._read_all()
             self._write()
             return found
-        for name, tensor in self._named.items():
-            if tensor.numel() >= _LARGE:
-                self._reader.submit(partial(self._read_weight, name, tensor))
-        for name, tensor in self._named.items():
-            if tensor.numel() < _LARGE:
-                self._read_weight(name, tensor)
+        for some in _in_parts(self._named.items()):
+            self._reader.submit(partial(self._read_weights, some))
         self._reader.wait()
         if self._detail != "full":
             self._write()
@@ -154,9 +153,23 @@ class TensorTrace:
         self.finish()
         self._reader.close()
 
-    def _read_gradient(self, name: str, gradient: Tensor) -> None:
-        self._gradients[name] = fingerprint.of_tensor(gradient)
-        self._norms[name] = torch.linalg.vector_norm(gradient)
+    def _hand_over_gradients(self) -> None:
+        """Digests and norms apart: the last ones of a pass keep both threads busy."""
+        unread, self._unread, self._elements_unread = self._unread, [], 0
+        self._reader.submit(partial(self._take_digests, unread))
+        self._reader.submit(partial(self._take_norms, unread))
+
+    def _finish_gradients(self) -> None:
+        self._hand_over_gradients()
+        self._reader.wait()
+
+    def _take_digests(self, gradients: Sequence[tuple[str, Tensor]]) -> None:
+        for name, gradient in gradients:
+            self._gradients[name] = fingerprint.of_tensor(gradient)
+
+    def _take_norms(self, gradients: Sequence[tuple[str, Tensor]]) -> None:
+        for name, gradient in gradients:
+            self._norms[name] = torch.linalg.vector_norm(gradient)
 
     def _read_gradients(self) -> None:
         found = {name: whole(p.grad) for p, name in self._names.items() if p.grad is not None}
@@ -165,8 +178,9 @@ class TensorTrace:
             self._gradients[name] = digest
             self._norms[name] = torch.linalg.vector_norm(gradient)
 
-    def _read_weight(self, name: str, tensor: Tensor) -> None:
-        self._weights[name] = fingerprint.of_tensor(tensor)
+    def _read_weights(self, weights: Sequence[tuple[str, Tensor]]) -> None:
+        for name, weight in weights:
+            self._weights[name] = fingerprint.of_tensor(weight)
 
     def _read_states(self, states: Sequence[tuple[str, Mapping[str, object]]]) -> None:
         for name, state in states:
@@ -216,6 +230,20 @@ class TensorTrace:
             for tensor, name in self._names.items():
                 sums = self._sketches.of(name, tensor)
                 self._writer.add("sketches", step=step, tensor=name, sketch=sums)
+
+
+def _in_parts(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str, Tensor]]]:
+    """Tensors by name, in parts that are worth being handed over; the last may be smaller."""
+    part: list[tuple[str, Tensor]] = []
+    elements = 0
+    for name, tensor in tensors:
+        part.append((name, tensor))
+        elements += tensor.numel()
+        if elements >= _ENOUGH:
+            yield part
+            part, elements = [], 0
+    if part:
+        yield part
 
 
 def whole(value: Any) -> Any:

@@ -376,13 +376,14 @@ def trained(watched: Watched) -> RunRecord:
     return watched.record()
 
 
+@pytest.mark.parametrize("enough", [1, 1_000_000])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_what_is_read_beside_the_training_is_what_is_read_at_once(
-    momentum: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    momentum: float, enough: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second thread gives the same record as none, be the tensors ever so small."""
+    """A second thread gives the same record as none, tensor by tensor or all of them together."""
     at_once = trained(Watched(tmp_path / "at once", world_size=2, momentum=momentum))
-    monkeypatch.setattr(tensor_trace, "_LARGE", 0)
+    monkeypatch.setattr(tensor_trace, "_ENOUGH", enough)
     beside = trained(Watched(tmp_path / "beside", momentum=momentum))
     for name in ("steps", "tensors", "norms", "micro_batches"):
         assert at_once.trace(name).equals(beside.trace(name)), name
@@ -407,15 +408,12 @@ def test_a_level_records_its_stages_alike_and_no_other(detail: Detail, tmp_path:
         assert len(lower.tensors) == lower.tensors["optimizer_state"].null_count
 
 
-def test_a_gradient_that_another_hook_changes_is_read_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gradient_that_another_hook_changes_is_read_before(tmp_path: Path) -> None:
     """Of two hooks on a gradient the probe's was first, and saw what autograd left."""
 
     def zero(parameter: Tensor) -> None:
         cast(Tensor, parameter.grad).zero_()
 
-    monkeypatch.setattr(tensor_trace, "_LARGE", 0)
     digests = []
     for changed in (False, True):
         watched = Watched(tmp_path / str(changed))
