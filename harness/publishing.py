@@ -14,8 +14,8 @@ import numpy as np
 from harness.columns import as_numpy
 from harness.errors import SpecError
 from harness.record import Header, RecordWriter, RunRecord
+from harness.report.files import write
 from harness.report.model import Report
-from harness.report.render import write
 
 __all__ = ["publish"]
 

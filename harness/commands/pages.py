@@ -12,8 +12,8 @@ from harness.commands.shared import (
     show,
 )
 from harness.publishing import publish
+from harness.report.files import FORMATS, write
 from harness.report.model import Report
-from harness.report.render import FORMATS, write
 
 __all__ = ["publish_command", "report_command"]
 

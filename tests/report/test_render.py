@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from harness.errors import SpecError
+from harness.report.files import FORMATS, write
 from harness.report.model import Report, sentence
-from harness.report.render import FORMATS, HEADLINES, headline, render, shown, write
+from harness.report.render import HEADLINES, headline, render, shown
 from harness.report.terminal import print_report
 from tests.report.small_report import (
     AWKWARD,
