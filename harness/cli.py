@@ -14,6 +14,7 @@ import typer
 from harness.commands.bench import bench_command
 from harness.commands.compare import compare_command
 from harness.commands.explain import explain_command
+from harness.commands.index import index_command
 from harness.commands.listing import list_command
 from harness.commands.pages import publish_command, report_command
 from harness.commands.run import run_command
@@ -38,6 +39,7 @@ app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)
 app.command("publish")(publish_command)
+app.command("index")(index_command)
 
 
 def main() -> int:

@@ -127,6 +127,7 @@ FLOORS = (
         "harness.inquiry",
         "harness.plan",
         "harness.progress",
+        "harness.published_index",
         "harness.publishing",
         "harness.replays",
         "harness.rounds",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
-__all__ = ["printable"]
+__all__ = ["markdown_cell", "printable"]
 
 _KEPT = "\n\t"
 _STEERING = ("Cc", "Cf", "Cs", "Co", "Cn")
@@ -17,6 +18,12 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_shown(character) for character in text)
+
+
+def markdown_cell(text: Any) -> str:
+    """Text that stays within one cell of a Markdown table, and is neither markup nor a link."""
+    line = " ".join(printable(str(text)).split()).replace("|", "\\|").replace("<", "&lt;")
+    return line.replace("](", "]\\(")
 
 
 def _shown(character: str) -> str:

@@ -21,7 +21,7 @@ from harness.report.exhibits import CURVE_HEADINGS, CURVE_NOTES, NOTHING, Exhibi
 from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.plots import Plot
-from harness.report.printable import printable
+from harness.report.printable import markdown_cell, printable
 from harness.spec import Recipe
 from harness.units import number, quantity
 
@@ -147,7 +147,12 @@ def render(
         lstrip_blocks=True,
         finalize=_without_control_characters,
     )
-    environment.filters |= {"quantity": quantity, "number": number, "shown": shown, "cell": _cell}
+    environment.filters |= {
+        "quantity": quantity,
+        "number": number,
+        "shown": shown,
+        "cell": markdown_cell,
+    }
     environment.filters |= {"remarks": remarks, "run_name": run_name, "capitalised": _capitalised}
     page = environment.get_template(f"{template}.j2")
     context = _context(report, exhibits, now or datetime.now(UTC))
@@ -244,12 +249,6 @@ def _without_control_characters(value: Any) -> Any:
 
 def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _cell(text: Any) -> str:
-    """Text that stays within one cell of a Markdown table, and is neither markup nor a link."""
-    line = " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
-    return line.replace("](", "]\\(")
 
 
 def _fence(text: str) -> str:
