@@ -114,9 +114,8 @@ def svg(drawn: Figure, title: str, description: str) -> str:
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314  # drawn here, a line above
     for element in root.iter():
         _tidy(element)
-    for name in ("metadata", "defs"):
-        for child in root.findall(name):
-            root.remove(child)
+    for child in [*root.findall("metadata"), *root.findall("defs[style]")]:
+        root.remove(child)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.set("xmlns", "http://www.w3.org/2000/svg")

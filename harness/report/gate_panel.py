@@ -45,8 +45,8 @@ def _row(item: GateItem) -> tuple[str, ...]:
         item.metric.replace("_", " "),
         value(item.before, item.unit),
         value(item.now, item.unit),
-        "" if item.ratio is None else f"{item.ratio:.4f}",
-        "" if item.interval is None else " to ".join(f"{bound:.4f}" for bound in item.interval),
+        "" if item.ratio is None else number(item.ratio),
+        "" if item.interval is None else " to ".join(map(number, item.interval)),
         item.words,
     )
 
