@@ -156,7 +156,7 @@ def hostile_report(folder: Path) -> Report:
     return pair.model_copy(
         update={
             "comparisons": (comparison, *gated_report().comparisons),
-            "runs": (*pair.runs, run(HOSTILE, final_metrics={HOSTILE: 1.0}, **awkward)),
+            "runs": (*pair.runs, run(f"{HOSTILE}, too", final_metrics={HOSTILE: 1.0}, **awkward)),
             "gate": gate.model_copy(update={"items": items, "moved_together": HOSTILE}),
             "recipes": {HOSTILE: {HOSTILE: HOSTILE}},
             "environment": {HOSTILE: HOSTILE},
@@ -173,6 +173,7 @@ def test_a_record_full_of_markup_is_shown_as_text(tmp_path: Path) -> None:
 
     assert [] == list(page.faults())
     assert [] == page.all("img")
+    assert 3 == len(page.all("svg"))
     assert text.count("&lt;script&gt;") > 25
     assert "{{ 7 * 7 }}" in text
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", text)
