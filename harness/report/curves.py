@@ -132,7 +132,7 @@ def curves_of(report: Report, folder: Path) -> Curves:
         try:
             one, two = (_courses(RunRecord(folder / side.record)) for side in sides if side)
         except RecordError as error:
-            notes[f"a pair has no curves: {error}"] = None
+            notes[f"a pair has no curves: {str(error).replace(f'{folder}/', '')}"] = None
             continue
         curves = tuple(
             Curve(name, title, one[name], two[name])

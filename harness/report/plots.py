@@ -256,6 +256,7 @@ def rounds_plot(
             rounds = np.arange(1, len(values) + 1, dtype=np.float64)
             course = reduced(Course(rounds, 1e3 * values))
             _line(axes, course, COLOURS[colour], dashes, 1.3, label(arm))
+        axes.grid(visible=False, axis="x")
         axes.set_xlabel("round; dotted: a new session")
         axes.set_title(f"{what}, ms; lower is better", loc="left", fontsize=FONT_PX, pad=4)
         bare(axes)
