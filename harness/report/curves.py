@@ -110,9 +110,6 @@ class Curves:
 
 def curves_of(report: Report, folder: Path) -> Curves:
     """The curves of a report in `folder`. Never raises for what stands in the records."""
-    runs: dict[tuple[str, str, int | None], RunSummary] = {
-        (run.case, run.loop, run.seed): run for run in report.runs
-    }
     found: list[PairCurves] = []
     notes: dict[str, None] = {}
     left_out = 0
@@ -120,7 +117,7 @@ def curves_of(report: Report, folder: Path) -> Curves:
     for comparison in told_apart:
         seed = next((one.seed for one in comparison.seeds), None)
         sides = [
-            runs.get((comparison.case, name, seed))
+            _run(report.runs, comparison.case, name, seed)
             for name in (comparison.reference, comparison.candidate)
         ]
         if None in sides:
@@ -144,6 +141,18 @@ def curves_of(report: Report, folder: Path) -> Curves:
         else:
             notes["some pairs have no curves: nothing was recorded of their steps"] = None
     return Curves(tuple(found), left_out, tuple(notes))
+
+
+def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> RunSummary | None:
+    """The run that a comparison calls `name`.
+
+    `harness compare` of two records calls them by loop or folder, and their runs by both.
+    """
+    for run in runs:
+        if (run.case, run.loop, run.seed) == (case, name, seed):
+            return run
+    found = [run for run in runs if name in run.loop.split(": ") and run.seed == seed]
+    return found[0] if len(found) == 1 else None
 
 
 def _courses(record: RunRecord) -> dict[str, Course]:

@@ -11,7 +11,8 @@ from harness.report.model import Report
 from harness.stages import Divergence
 from tests.bench_sessions import sessions
 from tests.records import Draft, draft
-from tests.report.small_report import AWKWARD, bench_report
+from tests.report.judged_reports import bench_report
+from tests.report.small_report import AWKWARD
 
 HOSTILE = f"{AWKWARD} ]]> '\"><img src=x onerror=alert(1)> {{{{ 7 * 7 }}}} $x^2$ \x00\x07\u202e end"
 """A text that would like to be markup, a template, a formula, or the end of something."""

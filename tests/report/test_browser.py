@@ -13,8 +13,8 @@ import pytest
 
 from harness.report.files import write
 from harness.report.model import Report
+from tests.report.judged_reports import gated_report
 from tests.report.run_folders import pair_report, timed_report
-from tests.report.small_report import gated_report
 from tests.report.test_page import hostile_report
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -79,7 +79,7 @@ def open_page(browser: Any, path: Path, size: tuple[int, int], scheme: str = "li
     seen = Seen(context.new_page(), [], [])
     seen.page.on("console", lambda message: seen.said.append(message.text))
     seen.page.on("pageerror", lambda error: seen.said.append(str(error)))
-    seen.page.on("dialog", lambda dialog: seen.said.append(dialog.message) or dialog.dismiss())
+    seen.page.on("dialog", lambda dialog: (seen.said.append(dialog.message), dialog.dismiss()))
     seen.page.on("request", lambda request: seen.asked.append(request.url))
     seen.page.goto(path.as_uri())
     return seen

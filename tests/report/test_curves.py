@@ -110,6 +110,22 @@ def test_a_pair_whose_runs_are_not_listed_is_told() -> None:
     assert "not among those of this report" in curves_of(report, Path()).notes[0]
 
 
+@pytest.mark.parametrize("names", [("one", "two"), ("plain", "trainer")])
+def test_the_runs_of_a_compared_pair_are_found(tmp_path: Path, names: tuple[str, str]) -> None:
+    """`harness compare` calls the sides of a pair by folder or loop, and its runs by both."""
+    report = pair_report(tmp_path)
+    runs = [
+        run.model_copy(update={"loop": f"{folder}: {run.loop}"})
+        for run, folder in zip(report.runs, ("one", "two"), strict=True)
+    ]
+    pair = differing(names, 3)
+    compared = report.model_copy(update={"runs": tuple(runs), "comparisons": (pair,)})
+    assert 1 == len(curves_of(compared, tmp_path).pairs)
+
+    twice = compared.model_copy(update={"runs": (*runs, *runs)})
+    assert () == curves_of(twice, tmp_path).pairs
+
+
 def test_pairs_that_differ_are_drawn_first_and_the_rest_counted(tmp_path: Path) -> None:
     """Of seven pairs four are drawn, the one that differs among them."""
     report = pair_report(tmp_path)

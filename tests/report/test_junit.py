@@ -9,18 +9,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from harness.report.files import write
 from harness.report.junit import junit
 from harness.report.model import Report
+from tests.report.judged_reports import bench_report, gated_report, item, speed
 from tests.report.run_folders import HOSTILE
-from tests.report.small_report import (
-    DIFFERENT,
-    IDENTICAL,
-    bench_report,
-    gated_report,
-    item,
-    run,
-    seeds_report,
-    small_report,
-    speed,
-)
+from tests.report.small_report import DIFFERENT, IDENTICAL, run, seeds_report, small_report
 
 
 def cases(report: Report) -> dict[tuple[str, str], list[Any]]:

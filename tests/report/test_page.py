@@ -12,12 +12,12 @@ from harness.report.exhibits import exhibits_of
 from harness.report.files import write
 from harness.report.model import Report
 from harness.report.render import MARKDOWN_BYTES, render
+from tests.report.judged_reports import gated_report
 from tests.report.run_folders import HOSTILE, long_report, pair_report, timed_report
 from tests.report.small_report import (
     DIFFERENT,
     IDENTICAL,
     explained_report,
-    gated_report,
     run,
     seeds_report,
     small_report,

@@ -11,8 +11,8 @@ from harness.gate.result import UsedBaseline
 from harness.report.bench_panel import bench_panel, left_out
 from harness.report.gate_panel import age, counts, key_rows, lists, value
 from tests.bench_sessions import block
+from tests.report.judged_reports import bench_report, gated_report
 from tests.report.run_folders import timed_report
-from tests.report.small_report import bench_report, gated_report
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

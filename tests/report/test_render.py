@@ -21,14 +21,13 @@ from harness.report.model import Report, sentence
 from harness.report.render import HEADLINES, headline, render, shown
 from harness.report.terminal import print_report
 from harness.report.tidy import tidy
+from tests.report.judged_reports import bench_report, gated_report
 from tests.report.small_report import (
     AWKWARD,
     DIFFERENT,
     IDENTICAL,
     SEEDS,
-    bench_report,
     explained_report,
-    gated_report,
     run,
     seeds_report,
     small_report,

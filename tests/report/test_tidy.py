@@ -7,16 +7,9 @@ import pandas as pd
 import pytest
 
 from harness.report.tidy import COLUMNS, tidy
+from tests.report.judged_reports import bench_report, gated_report
 from tests.report.run_folders import HOSTILE
-from tests.report.small_report import (
-    DIFFERENT,
-    bench_report,
-    explained_report,
-    gated_report,
-    run,
-    seeds_report,
-    small_report,
-)
+from tests.report.small_report import DIFFERENT, explained_report, run, seeds_report, small_report
 
 
 def table(report: Any) -> pd.DataFrame:
