@@ -25,7 +25,7 @@ __all__ = [
     "rounds_plot",
 ]
 
-_SIDES = (("one", "-"), ("two", (0, (3, 1.6))))
+_SIDES = (("one", "-"), ("two", (0, (3, 2))))
 _ARMS = (
     ("one", "-"),
     ("two", (0, (4, 1.5))),
@@ -34,6 +34,7 @@ _ARMS = (
     ("five", (0, (2, 3))),
 )
 """Colour and dashes of each arm; further ones begin anew."""
+_SHORT = 14  # characters of a name beside which another one has room
 _WIDEST = 1e3  # highest over lowest difference from which its axis is one of powers
 
 
@@ -76,13 +77,18 @@ def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
         above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(1.9, 1))
         sides = (curve.reference, curve.candidate)
         for side, one, (colour, dashes), width in zip(
-            sides, names, _SIDES, (2.6, 1.3), strict=True
+            sides, names, _SIDES, (3.0, 1.5), strict=True
         ):
             _line(above, reduced(side), COLOURS[colour], dashes, width, label(one))
         _rugs(above, sides)
         _difference(below, curve.apart)
         if pair.first_step is not None:
-            mark = {"color": COLOURS["mark"], "linewidth": 1.2, "linestyle": (0, (2, 2))}
+            mark = {
+                "color": COLOURS["mark"],
+                "linewidth": 1.2,
+                "linestyle": (0, (2, 2)),
+                "zorder": 1,
+            }
             below.axvline(pair.first_step, **mark)
             above.axvline(
                 pair.first_step,
@@ -93,8 +99,10 @@ def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
             bare(axes)
             axes.set_title(heading, loc="left", fontsize=FONT_PX, pad=4)
         below.set_xlabel("step")
-        drawn.legend(loc="upper left", ncols=2, frameon=False, bbox_to_anchor=(0.0, 1.01))
-        drawn.subplots_adjust(left=0.15, right=0.97, top=0.79, bottom=0.135, hspace=0.34)
+        columns = 1 if max(map(len, names)) > _SHORT else 2
+        drawn.legend(loc="upper left", ncols=columns, frameon=False, bbox_to_anchor=(0.0, 1.01))
+        top = 0.79 if columns == 2 else 0.73
+        drawn.subplots_adjust(left=0.15, right=0.97, top=top, bottom=0.135, hspace=0.34)
         return Plot(name, title, description, svg(drawn, title, description))
 
 

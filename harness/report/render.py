@@ -180,7 +180,7 @@ def _context(report: Report, exhibits: Exhibits, now: datetime) -> dict[str, Any
         "inline": _inline,
         "stages": _stages,
         "told_first": _told_first,
-        "cause_of": lambda one: because(one).removeprefix("cause: "),
+        "cause_of": _cause_of,
         "curve_rows": curve_rows,
         "CURVE_HEADINGS": CURVE_HEADINGS,
         "CURVE_NOTES": CURVE_NOTES,
@@ -210,6 +210,11 @@ def _context(report: Report, exhibits: Exhibits, now: datetime) -> dict[str, Any
         "command": shlex.join(report.command),
         "fence": _fence,
     }
+
+
+def _cause_of(comparison: Comparison) -> str:
+    """Of a pair that differs; what is within noise needs none."""
+    return because(comparison).removeprefix("cause: ") if comparison.outcome == "different" else ""
 
 
 def _there(report: Report, section: str) -> bool:

@@ -75,11 +75,16 @@ def open_page(browser: Any, path: Path, size: tuple[int, int], scheme: str = "li
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True
     )
+
+    def refuse(dialog: Any) -> None:
+        seen.said.append(dialog.message)
+        dialog.dismiss()
+
     context.set_default_timeout(_PATIENCE_MS)
     seen = Seen(context.new_page(), [], [])
     seen.page.on("console", lambda message: seen.said.append(message.text))
     seen.page.on("pageerror", lambda error: seen.said.append(str(error)))
-    seen.page.on("dialog", lambda dialog: (seen.said.append(dialog.message), dialog.dismiss()))
+    seen.page.on("dialog", refuse)
     seen.page.on("request", lambda request: seen.asked.append(request.url))
     seen.page.goto(path.as_uri())
     return seen
