@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report import dig, explained, noise, speeds
+from harness.report import dig, explained, gate, noise, speeds
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -44,6 +44,8 @@ _SPEEDS = {
 
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
+    if report.gate is not None and report.verdict == "equivalent":
+        return "Nothing got worse"
     if report.bench:
         return _SPEEDS.get(report.verdict, HEADLINES[report.verdict])
     if report.verdict == "equivalent":
@@ -128,6 +130,7 @@ def render(report: Report, template: str) -> str:
         reasons=reasons,
         explained=explained,
         dig=dig,
+        gate=gate,
         title=lambda name: metric(name).title,
         metrics=[metric(name) for name in metrics],
         conventions=conventions(report),
