@@ -202,6 +202,7 @@ def _looks(
             folder,
             number,
             until,
+            deadline,
             asked.timeout_s,
             lambda speeds: enough(before, speeds, asked.tolerance),
             say,

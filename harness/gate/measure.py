@@ -18,6 +18,7 @@ from harness.bench.passes import FILE, Passes, peak_allocated
 from harness.bench.schedule import rounds_that_fit
 from harness.bench.traced import TRACED_STEPS, traced_runs
 from harness.bench.turns import Pace, run_session
+from harness.bench.verdicts import LEAST_SESSIONS
 from harness.gate.speeds import Speeds, speeds_of
 from harness.plan import plan, runs_in
 from harness.record import RunRecord, write_atomically
@@ -73,25 +74,27 @@ def look_at(
     before: Speeds,
     folder: Path,
     number: int,
+    until: float,
     deadline: float,
     timeout_s: float,
     enough: Callable[[Speeds], bool],
     say: Say,
 ) -> tuple[Speeds | None, int]:
-    """Sessions from `number` on, until they are enough or the `deadline`, and how many were made.
+    """Sessions from `number` on, until they are enough, and how many were made.
 
-    The turns are as long as those of the baseline, so that the same rows are trained on. Raises
+    None is begun after `until` but the first few, without which a look says nothing, and none goes
+    on past the `deadline`. The turns are as long as those of the baseline, so that the same rows are trained on. Raises
     `RunFailed` where an arm ends or hangs.
     """
     case = planned[0].spec.case
-    rounds = _rounds(planned, before, deadline - time.monotonic())
+    rounds = _rounds(planned, before, until - time.monotonic())
     sessions: list[Session] = []
     while True:
         speeds = speeds_of(sessions, before.reference, case.device)
         if speeds is not None and enough(speeds):
             break
-        left_s = deadline - time.monotonic()
-        if left_s < max((session.took_s for session in sessions), default=0.0) or left_s <= 0:
+        ends = time.monotonic() + max((session.took_s for session in sessions), default=0.0)
+        if ends >= (deadline if len(sessions) < LEAST_SESSIONS else until):
             break
         which = number + len(sessions)
 
