@@ -17,7 +17,7 @@ from harness.bench.case_bench import Say
 from harness.bench.passes import FILE, Passes, peak_allocated
 from harness.bench.schedule import rounds_that_fit
 from harness.bench.traced import TRACED_STEPS, traced_runs
-from harness.bench.turns import Pace, run_session
+from harness.bench.turns import run_session
 from harness.bench.verdicts import LEAST_SESSIONS
 from harness.gate.speeds import Speeds, speeds_of
 from harness.plan import plan, runs_in
@@ -83,8 +83,8 @@ def look_at(
     """Sessions from `number` on, until they are enough, and how many were made.
 
     None is begun after `until` but the first few, without which a look says nothing, and none goes
-    on past the `deadline`. The turns are as long as those of the baseline, so that the same rows are trained on. Raises
-    `RunFailed` where an arm ends or hangs.
+    on past the `deadline`. The turns are as long as those of the baseline, so that the same rows
+    are trained on. Raises `RunFailed` where an arm ends or hangs.
     """
     case = planned[0].spec.case
     rounds = _rounds(planned, before, until - time.monotonic())
@@ -107,8 +107,8 @@ def look_at(
             number=which,
             plan=plan_key(planned),
             seed=1000 * case.recipe.seed + which,
-            pace=Pace(before.steps_per_turn, rounds),
-            rounds=None,
+            steps=before.steps_per_turn,
+            rounds=rounds,
             session_s=math.inf,
             deadline=deadline,
             logs=folder / "logs",

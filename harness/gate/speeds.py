@@ -20,7 +20,6 @@ from harness.bench.arms import CONTROL
 from harness.bench.blocks import Session
 from harness.bench.conclusions import statistic_of
 from harness.bench.intervals import Sample, trimmed_mean
-from harness.bench.turns import Pace
 from harness.errors import RecordError
 
 __all__ = ["ALPHA", "Change", "Moved", "SessionTimes", "Speeds", "limits", "speeds_of"]
@@ -190,7 +189,7 @@ def speeds_of(sessions: Sequence[Session], reference: str, device: str) -> Speed
     return Speeds(
         statistic="own_step_s" if own else "step_s",
         reference=reference,
-        steps_per_turn=Pace.of(sessions[0]).steps,
+        steps_per_turn=sessions[0].steps_per_turn,
         sessions=tuple(found),
     )
 
