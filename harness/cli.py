@@ -17,6 +17,7 @@ from harness.commands.bench import bench_command
 from harness.commands.check import check_command
 from harness.commands.compare import compare_command
 from harness.commands.explain import explain_command
+from harness.commands.history import history_command
 from harness.commands.listing import list_command
 from harness.commands.pages import publish_command, report_command
 from harness.commands.run import run_command
@@ -41,6 +42,7 @@ app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("accept")(accept_command)
 app.command("check")(check_command)
+app.command("history")(history_command)
 app.command("report")(report_command)
 app.command("publish")(publish_command)
 
