@@ -83,10 +83,9 @@ class World:
         return {(item["loop"], item["metric"]) for item in items if item["listed"] == listed}
 
     def words(self, metric: str) -> str:
-        items = self.report["gate"]["items"]
-        return next(
-            i["words"] for i in items if i["metric"] == metric and i["listed"] != "unchanged"
-        )
+        """The first that are said of a metric, but where it is unchanged."""
+        told = [item for item in self.report["gate"]["items"] if item["metric"] == metric]
+        return str(next(item["words"] for item in told if item["listed"] != "unchanged"))
 
 
 @pytest.fixture
