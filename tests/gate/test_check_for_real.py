@@ -30,13 +30,10 @@ def cat(module, args, kwargs):
     return args, {name: torch.cat([t, t[:1]]) for name, t in kwargs.items()}
 
 
-def loss_of(change):
-    def hook(module, args, output):
-        if torch.is_grad_enabled():
-            output["loss"] = change(output["loss"])
-        return output
-
-    return hook
+def cut(module, args, output):
+    if torch.is_grad_enabled():
+        output["loss"] = output["loss"].detach() + 0 * output["loss"]
+    return output
 
 
 def train(workload, recipe, probe):
@@ -69,12 +66,12 @@ PLANTED = {
         "trained parameters: ",
     ),
     "a loss that does not move": (
-        "model.register_forward_hook(loss_of(lambda loss: loss - loss.detach() + 0.7))",
+        "model.classifier.register_forward_hook(lambda _m, _a, logits: logits - logits.detach())",
         {"soundness", "loss_trace"},
         "loss never changed",
     ),
     "zero gradients": (
-        "model.register_forward_hook(loss_of(lambda loss: loss.detach() + 0 * loss))",
+        "model.register_forward_hook(cut)",
         {"soundness", "grad_norm"},
         "its gradients are zero at every step",
     ),
