@@ -15,6 +15,7 @@ STARRED = (
     "harness.bench.child",
     "harness.bench.gate",
     "harness.bench.meters",
+    "harness.bench.yardstick",
     "harness.circumstances",
     "harness.devices",
     "harness.environment",

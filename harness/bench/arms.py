@@ -9,6 +9,8 @@ epoch. None of that changes what a step costs.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,7 +22,17 @@ from harness import catalogue
 from harness.errors import SpecError, unknown_name
 from harness.spec import DETAILS, Case, Conventions, Recipe, RunSpec, build, parse_value
 
-__all__ = ["CONTROL", "RECIPES", "ROWS", "STEPS_AHEAD", "Arm", "Observe", "arms_of", "check_name"]
+__all__ = [
+    "CONTROL",
+    "RECIPES",
+    "ROWS",
+    "STEPS_AHEAD",
+    "Arm",
+    "Observe",
+    "arms_of",
+    "check_name",
+    "plan_key",
+]
 
 STEPS_AHEAD = 200_000
 ROWS: dict[str, int] = {"train_rows": 1024, "eval_rows": 64}
@@ -95,6 +107,12 @@ def arms_of(
     if len(set(names)) < len(names):
         raise SpecError("each arm has its own name", ", ".join(names), "rename one")
     return found
+
+
+def plan_key(arms: Sequence[Arm]) -> str:
+    """Sixteen hexadecimal digits of what is measured: sessions of one key belong together."""
+    text = json.dumps([arm.model_dump(mode="json") for arm in arms], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def check_name(name: str) -> str:

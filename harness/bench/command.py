@@ -18,7 +18,7 @@ from harness.errors import SpecError
 from harness.report.files import write
 from harness.report.model import Report, Verdict
 
-__all__ = ["bench_cases", "verdict_of"]
+__all__ = ["bench_cases", "progress", "verdict_of"]
 
 _SAY_EVERY_S = 10.0  # where lines are kept instead of drawn over
 
@@ -47,7 +47,7 @@ def bench_cases(
     benched: dict[str, Benched] = {}
     with (
         output_folder(out, next(iter(cases)), resume) as folder,
-        _progress(console) as say,
+        progress(console) as say,
     ):
         for number, (name, arms) in enumerate(cases.items()):
             now = time.monotonic()
@@ -89,7 +89,7 @@ def verdict_of(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Ve
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Say]:
+def progress(console: Console) -> Iterator[Say]:
     """One line that is drawn over, on a terminal; elsewhere a line now and then."""
     if console.is_terminal:
         with console.status("") as status:

@@ -18,7 +18,7 @@ from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.gate.result import GateResult
 from harness.record import RunRecord, write_atomically
-from harness.report import explained, over_seeds, speeds
+from harness.report import explained, gate, over_seeds, speeds
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
@@ -258,7 +258,9 @@ def verdict(
 
 
 def first_lines(report: Report) -> list[str]:
-    """What a report says first: why, where that was found out; else whether."""
+    """What a report says first: what regressed; why, where that was found out; else whether."""
+    if report.gate is not None:
+        return gate.first_lines(report.gate)
     found = [explained.sentence(one) for one in report.explanations]
     odd = [report.odd_one_out] if report.odd_one_out else []
     return [*odd, *(found or summary(report.comparisons))]

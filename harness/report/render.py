@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.compare import Comparison
 from harness.metrics import metric
-from harness.report import dig, explained, gate_panel, noise, speeds
+from harness.report import dig, explained, gate, gate_panel, noise, speeds
 from harness.report.bench_panel import SESSION_NOTES, SESSIONS
 from harness.report.causes import because, reasons, settings_rows
 from harness.report.drawing import for_page
@@ -76,6 +76,8 @@ def tone(word: str) -> Literal["good", "bad", "unsure"]:
 
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
+    if report.gate is not None and report.verdict == "equivalent":
+        return "Nothing got worse"
     if report.bench:
         return _SPEEDS.get(report.verdict, HEADLINES[report.verdict])
     if report.verdict == "equivalent":
@@ -186,6 +188,7 @@ def _context(report: Report, exhibits: Exhibits, now: datetime) -> dict[str, Any
         "CURVE_NOTES": CURVE_NOTES,
         "SESSIONS": SESSIONS,
         "SESSION_NOTES": SESSION_NOTES,
+        "gate": gate,
         "gate_panel": gate_panel,
         "singles": [run for run in report.runs if run.seed is None],
         "gathered": gathered(report.runs),

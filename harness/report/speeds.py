@@ -169,9 +169,11 @@ def parts(result: BenchResult) -> list[tuple[str, ...]]:
 
 def _memory(arm: ArmFigures) -> str:
     text = quantity(arm.peak_resident_bytes, "B")
-    if arm.peak_allocated_bytes is not None:
+    if arm.peak_reserved_bytes is not None:
         text += f", on the device {quantity(arm.peak_allocated_bytes, 'B')}"
         text += f" of {quantity(arm.peak_reserved_bytes, 'B')} reserved"
+    elif arm.peak_allocated_bytes is not None:
+        text += f", for tensors {quantity(arm.peak_allocated_bytes, 'B')}"
     return text
 
 

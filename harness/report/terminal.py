@@ -12,8 +12,9 @@ from rich.text import Text
 from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
+from harness.gate.result import GateResult
 from harness.metrics import metric
-from harness.report import dig, explained, noise, speeds
+from harness.report import dig, explained, gate, noise, speeds
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, RunSummary, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -30,6 +31,9 @@ _COLOURS = {
     "different": "red",
     "equivalent": "green",
     "failed": "red",
+    "regression": "red",
+    "regressed": "red",
+    "improved": "green",
 }
 
 
@@ -63,6 +67,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(explained.caption(found)))
         for line in explained.lines(found):
             console.print(Text(line))
+    if report.gate is not None:
+        _print_gate(report.gate, console)
     for line in first_lines(report) if not report.bench else ():
         console.print(Text(line))
     apart = [c for c in report.comparisons if c.outcome == "different" and not c.test]
@@ -82,6 +88,20 @@ def print_report(report: Report, console: Console) -> None:
         _print_speeds(report, case, result, console)
     colour = _COLOURS.get(report.verdict, "yellow")
     console.print(f"[bold {colour}]{headline(report)}[/] ({report.verdict})")
+
+
+def _print_gate(result: GateResult, console: Console) -> None:
+    """Each list but of what is unchanged, the worst first."""
+    for name, items in gate.lists(result):
+        table = Table(title_justify="left", title_style=_COLOURS.get(name, "yellow"))
+        table.title = name.capitalize()
+        for heading in gate.HEADINGS:
+            table.add_column(heading, overflow="fold")
+        for row in gate.rows(items):
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for baseline in result.baselines:
+        console.print(Text(gate.used(baseline)), soft_wrap=True)
 
 
 def _print_speeds(report: Report, case: str, result: BenchResult, console: Console) -> None:
