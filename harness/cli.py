@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from harness.commands.annotate import annotate_command
 from harness.commands.bench import bench_command
 from harness.commands.compare import compare_command
 from harness.commands.explain import explain_command
@@ -38,6 +39,7 @@ app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)
 app.command("publish")(publish_command)
+app.command("annotate")(annotate_command)
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ __all__ = [
     "sentence",
     "summary",
     "verdict",
+    "without_out",
 ]
 
 REPORT_VERSION = 1
@@ -255,6 +256,17 @@ def verdict(
     ):
         return "no_verdict"
     return "equivalent"
+
+
+def without_out(command: Sequence[str]) -> tuple[str, ...]:
+    """A command less its `--out FOLDER`: where its results went is of no use to who repeats it."""
+    kept: list[str] = []
+    skip = False
+    for part in command:
+        if not skip and part != "--out" and not part.startswith("--out="):
+            kept.append(part)
+        skip = part == "--out" and not skip
+    return tuple(kept)
 
 
 def first_lines(report: Report) -> list[str]:
