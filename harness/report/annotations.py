@@ -12,9 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.compare import Comparison
-from harness.gate.result import GateItem, GateResult, UsedBaseline
+from harness.gate.result import GateItem, UsedBaseline
 from harness.report.causes import reasons
-from harness.report.model import Report, first_lines, remarks, sentence, without_out
+from harness.report.model import (
+    Report,
+    first_lines,
+    remarks,
+    sentence,
+    without_options,
+    without_out,
+)
 from harness.report.over_seeds import run_name
 from harness.report.render import headline
 from harness.units import number
@@ -35,7 +42,6 @@ MESSAGE_BYTES = 4000
 """GitHub's runner cuts messages off at 4096 characters, without a word."""
 _TITLE_BYTES = 200
 _AGREEING = ("identical", "within_noise", "equivalent")
-_FEW = 4  # fields of a key that are named
 
 Level = Literal["error", "warning", "notice"]
 
@@ -50,14 +56,15 @@ class Annotation:
     """A line for each thought."""
 
 
-# What is said of each list of the gate: how loud, where in the order, and what to do.
-_LISTED: dict[str, tuple[Level, int, str]] = {
-    "regressed": ("error", 1, "If it is meant, accept it"),
-    "missing": ("warning", 3, "If it is new, accept a first baseline; if it was there, find it"),
-    "not_comparable": ("warning", 3, "Accept a baseline made on this machine class"),
-    "inconclusive": ("warning", 4, "Measure longer (--budget) on a machine that is left alone"),
-    "improved": ("notice", 6, "To hold later changes to it, accept it"),
+# How loud each list of the gate is, and where in the order.
+_LISTED: dict[str, tuple[Level, int]] = {
+    "regressed": ("error", 1),
+    "missing": ("warning", 3),
+    "not_comparable": ("warning", 3),
+    "inconclusive": ("warning", 4),
+    "improved": ("notice", 6),
 }
+_OF_A_CHECK = ("--baseline", "--visible")
 _TIERS = ("exact", "memory", "baseline", "speed")
 
 
@@ -115,18 +122,36 @@ def _gate(report: Report) -> Iterable[_Ranked]:
     for item in report.gate.items:
         if item.listed == "unchanged":
             continue
-        level, rank, remedy = _LISTED[item.listed]
+        level, rank = _LISTED[item.listed]
         away = abs(item.ratio - 1) if item.ratio is not None else 0.0
         lines = [item.words]
-        if item.listed == "not_comparable":
-            lines += _key(used.get(item.case))
-        if item.listed in ("regressed", "improved"):
-            lines += _together(report.gate)
-        lines += [_again(report), f"{remedy}: {_accept(report)}"]
+        if item.tier == "speed" and report.gate.moved_together:
+            lines.append(report.gate.moved_together)
+        lines += [_again(report), *_remedy(item, used.get(item.case), report)]
         where = f"{item.case}, {item.loop}" if item.loop else item.case
         title = f"{where}: {item.metric} {item.listed.replace('_', ' ')}{_change(item)}"
         order = (float(rank), float(_TIERS.index(item.tier)), -away)
         yield order, Annotation(level, title, "\n".join(lines))
+
+
+def _remedy(item: GateItem, used: UsedBaseline | None, report: Report) -> list[str]:
+    """What to do, with the command that does it."""
+    if item.listed == "inconclusive":
+        return ["Measure longer, by --budget, on a machine that is left alone"]
+    if item.listed == "not_comparable" or used is None or used.file is None:
+        where = f" (class {used.machine_class})" if used and used.file else ""
+        bench = [part for part in report.command if part != "--exact-only"]
+        bench = [
+            "bench" if part == "check" else part
+            for part in without_options(without_out(bench), _OF_A_CHECK)
+        ]
+        return [
+            f"Make a baseline on this machine{where}: {shlex.join([*bench, '--out', 'first'])}",
+            f"and look at it, then accept it: {_accept('first', report)}",
+        ]
+    folder = report.folder.name if report.folder else "RUN_DIR"
+    why = "To hold what comes later to it" if item.listed == "improved" else "If it is meant"
+    return [f"{why}, accept it: {_accept(folder, report)}"]
 
 
 def _pairs(report: Report) -> Iterable[_Ranked]:
@@ -162,28 +187,12 @@ def _change(item: GateItem) -> str:
     return ""
 
 
-def _key(used: UsedBaseline | None) -> list[str]:
-    """In what the machine is not that of the baseline, and the class of this one."""
-    if used is None:
-        return []
-    named = [
-        f"{name} is {now}, was {before}" for name, (before, now) in used.key_differences.items()
-    ]
-    more = [f"{len(named) - _FEW} more"] if len(named) > _FEW else []
-    return [f"Machine class {used.machine_class}. {'; '.join([*named[:_FEW], *more])}".strip()]
-
-
-def _together(gate: GateResult) -> list[str]:
-    return [gate.moved_together] if gate.moved_together else []
-
-
 def _again(report: Report) -> str:
     return f"Reproduce: {shlex.join(without_out(report.command))}"
 
 
-def _accept(report: Report) -> str:
-    """The command that accepts this report's run; its folder is in the build's artifact."""
-    folder = report.folder.name if report.folder else "RUN_DIR"
+def _accept(folder: str, report: Report) -> str:
+    """The command that makes the run in `folder` the baseline of this report's check."""
     baseline = _option(report.command, "--baseline") or "DIR"
     command = ["harness", "accept", folder, "--baseline", baseline, "--reason"]
     return f"{shlex.join(command)} 'WHY'"

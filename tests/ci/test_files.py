@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.ci.rules import broken_rules
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted((REPOSITORY / ".github" / "actions").glob("*/action.yml"))
+GUIDE = REPOSITORY / "docs" / "ci.md"
 GITLAB = REPOSITORY / "docs" / "gitlab-ci.yml"
 SCHEMAS = {
     "vendor.github-workflows": WORKFLOWS,
@@ -48,7 +50,7 @@ def without_templates(text: str, folder: Path) -> Path:
     return path
 
 
-def audit(*paths: Path) -> subprocess.CompletedProcess[str]:
+def audit(*paths: Path | str) -> subprocess.CompletedProcess[str]:
     return tool("zizmor", "--offline", "--persona=pedantic", "--format=plain", *paths)
 
 
@@ -98,6 +100,27 @@ def test_a_file_that_does_not_fit_is_caught(
 def test_the_audit_finds_nothing() -> None:
     """zizmor, which knows how workflows are broken into."""
     found = audit(*WORKFLOWS, *ACTIONS)
+    assert 0 == found.returncode, found.stdout
+
+
+def test_the_workflows_of_the_guide_are_as_good(tmp_path: Path) -> None:
+    """What is to be copied fits the schema, passes the audit, keeps our rules, and gives the action
+    what it takes."""
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    texts = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    known = yaml.safe_load(ACTIONS[0].read_text(encoding="utf-8"))["inputs"].keys()
+    for number, text in enumerate(texts):
+        (folder / f"{number}.yml").write_text(text, encoding="utf-8")
+        content = yaml.safe_load(text)
+        assert [] == broken_rules(content)
+        (job,) = content["jobs"].values()
+        assert job["steps"][-1]["with"].keys() <= known
+    assert 2 == len(texts)
+    paths = sorted(folder.iterdir())
+    checked = schema("vendor.github-workflows", *paths)
+    assert 0 == checked.returncode, checked.stdout
+    found = audit("--config", REPOSITORY / ".github" / "zizmor.yml", *paths)
     assert 0 == found.returncode, found.stdout
 
 

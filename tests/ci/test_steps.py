@@ -48,7 +48,7 @@ def played(
     temp = tmp_path / "temp"
     temp.mkdir()
     venv_of_these_tests(temp, repository, answers(temp, **reports))
-    inputs = {"loops": "plain,trainer", "suite": "", **(given or {})}
+    inputs = {"loops": "plain,trainer", "suite": "", "bench-budget": "", **(given or {})}
     job = Job(EQUIVALENCE, "cpu", replaced={STEP: inputs})
     return play(job, repository, temp, {})
 
@@ -73,7 +73,7 @@ def test_a_run_that_passes(repository: Path, tmp_path: Path) -> None:
         ["run", "--loops=plain,trainer", "--device=cpu", f"--out={folder}/compare", "--"],
         [
             *("check", "--baseline=baselines", "--budget=600", "--loops=plain,trainer"),
-            *("--device=cpu", f"--out={folder}/gate", "--"),
+            *("--device=cpu", "--exact-only", f"--out={folder}/gate", "--"),
         ],
     ] == asked(found)
     assert ["Time them"] == found.skipped
@@ -106,7 +106,8 @@ def test_a_run_without_a_baseline(
     assert {"verdict": "no_verdict", "exit-code": "4"}.items() <= found.outputs["action"].items()
     (remark,) = found.remarks
     assert ("warning", "tiny: steps missing") == (remark.level, remark.title)
-    assert "accept a first baseline" in remark.message
+    assert "harness bench tiny --out first" in remark.message
+    assert "harness accept first --baseline baselines --reason 'WHY'" in remark.message
     assert "# No verdict" in found.summary
 
 
@@ -163,6 +164,7 @@ def test_what_a_loop_prints_is_obeyed_where_nothing_stops_it(tmp_path: Path) -> 
     assert 3 == len(found.obeyed)
 
 
+@pytest.mark.slow
 def test_many_findings_make_ten_annotations_in_all(repository: Path, tmp_path: Path) -> None:
     """Of both reports together; and so they do in the control, one less than ten."""
 
@@ -179,6 +181,7 @@ def test_many_findings_make_ten_annotations_in_all(repository: Path, tmp_path: P
         assert (count == 30) == ("22 more" == found.remarks[-1].title)
 
 
+@pytest.mark.slow
 def test_a_summary_stays_within_what_github_takes(repository: Path, tmp_path: Path) -> None:
     """1 MiB for the step; what was cut is said. The control is whole."""
     long = tuple(
@@ -213,6 +216,7 @@ def test_inputs_cannot_be_taken_for_scripts(repository: Path, tmp_path: Path) ->
 
     assert not (found.temp / "planted").exists()
     compare, check, bench = asked(found)
+    assert "--exact-only" in check
     for words in (compare, check, bench):
         assert {f"--loops={bad}", f"--device={bad}", f"--set=a={bad}", "--set=b=c d"} <= set(words)
         assert ["--", "one", bad, "--help"] == words[-4:]
@@ -279,6 +283,7 @@ def gpu(tmp_path: Path, repository: Path, busy: str = "", **changes: Any) -> Pla
     return play(job, repository, temp, with_first(tools))
 
 
+@pytest.mark.slow
 def test_the_nightly_run(repository: Path, tmp_path: Path) -> None:
     """Suite, gate and bench on the GPU, and the build of torch from PyPI, which has CUDA."""
     found = gpu(tmp_path, repository)
@@ -293,6 +298,7 @@ def test_the_nightly_run(repository: Path, tmp_path: Path) -> None:
     assert "gpu" in found.uploads
 
 
+@pytest.mark.slow
 def test_a_run_on_demand_takes_what_was_asked(repository: Path, tmp_path: Path) -> None:
     """Cases, suite, loops and seconds; no variable is needed."""
     inputs = {"cases": "mrpc, vision", "suite": "noise", "loops": "plain,x.py", "budget": "60"}
@@ -334,6 +340,7 @@ def test_the_tests_of_every_change(repository: Path, tmp_path: Path) -> None:
         assert not play(job, repository, tmp_path / "temp", broken).succeeded
 
 
+@pytest.mark.slow
 def test_every_step_is_run_or_has_a_reason(repository: Path, tmp_path: Path) -> None:
     """No step of any file is left out unseen: its name is among those run here, or its action among
     those that cannot be, each with a reason."""

@@ -44,9 +44,8 @@ def gated(*items: GateItem, verdict: Verdict = "regression", **changes: Any) -> 
     """A report of a check."""
     used = UsedBaseline(
         case="tiny",
-        file=None,
+        file="tiny@x.json",
         machine_class="cpu-8-epyc",
-        key_differences=dict.fromkeys(("driver", "torch", "a", "b", "c", "d"), ("old", "new")),
     )
     gate = GateResult(items=items, baselines=(used,), **changes)
     made = small_report(comparisons=(IDENTICAL,), verdict=verdict, command=CHECK)
@@ -85,17 +84,30 @@ def test_numbers_stand_in_the_title_where_there_is_no_ratio() -> None:
     assert titles[1].endswith("loss_trace regressed")
 
 
-def test_what_is_not_comparable_names_the_machine_class_and_the_fields() -> None:
-    """The first four fields of the key, and how many more."""
-    (found,) = annotations_of(
-        [gated(item("not_comparable", tier="baseline"), verdict="no_verdict")]
-    )
+@pytest.mark.parametrize(
+    ("listed", "file", "words"),
+    [
+        ("not_comparable", "tiny@x.json", "on this machine (class cpu-8-epyc): "),
+        ("missing", None, "on this machine: "),
+    ],
+)
+def test_where_there_is_no_baseline_of_this_machine_one_is_made(
+    listed: Listed, file: str | None, words: str
+) -> None:
+    """By a bench of the same loops, of which the two commands are given."""
+    report = gated(item(listed, tier="baseline"), verdict="no_verdict")
+    assert report.gate is not None
+    used = report.gate.baselines[0].model_copy(update={"file": file})
+    gate = report.gate.model_copy(update={"baselines": (used,)})
+    command = (*CHECK, "--exact-only", "--visible", "5%")
+    (found,) = annotations_of([report.model_copy(update={"gate": gate, "command": command})])
 
     assert "warning" == found.level
-    assert "Machine class cpu-8-epyc. driver is new, was old" in found.message
-    assert found.message.count("was old") == 4
-    assert "2 more" in found.message
-    assert "Accept a baseline made on this machine class: harness accept gate" in found.message
+    assert [
+        f"Make a baseline {words}harness bench tiny --budget=60 --out first",
+        "and look at it, then accept it: "
+        "harness accept first --baseline 'base lines' --reason 'WHY'",
+    ] == found.message.splitlines()[-2:]
 
 
 def test_the_worst_comes_first() -> None:
