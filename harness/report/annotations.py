@@ -71,7 +71,8 @@ _TIERS = ("exact", "memory", "baseline", "speed")
 def annotations_of(reports: Sequence[Report], limit: int = LIMIT) -> list[Annotation]:
     """At most `limit` for all reports together, the worst first; the last counts what is left out.
 
-    A report that is not green has at least one before the cut. One that only agrees has none.
+    A report that is red has an error, one without a verdict at least a warning, before the cut. One
+    that only agrees has none.
     """
     ranked = [pair for report in reports for pair in _of(report)]
     found = [annotation for _, annotation in sorted(ranked, key=lambda pair: pair[0])]
@@ -89,9 +90,9 @@ _Ranked = tuple[_Rank, Annotation]
 
 def _of(report: Report) -> list[_Ranked]:
     found = [*_runs(report), *_gate(report), *_pairs(report)]
+    level: Level = "warning" if report.verdict == "no_verdict" else "error"
     green = report.verdict == "equivalent" or informs(report)
-    if not green and not any(one.level != "notice" for _, one in found):
-        level: Level = "warning" if report.verdict == "no_verdict" else "error"
+    if not green and not any(one.level in ("error", level) for _, one in found):
         message = "\n".join([*(first_lines(report) or ["nothing was compared"]), _again(report)])
         found.append(((2.0,), Annotation(level, headline(report), message)))
     return found

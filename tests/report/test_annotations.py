@@ -161,6 +161,10 @@ def test_whatever_is_not_green_is_told() -> None:
         assert (verdict == "equivalent") == (found == [])
         expected = "warning" if verdict == "no_verdict" else "error"
         assert all(one.level == expected for one in found)
+        quiet = gated(item("inconclusive"), item("improved"), verdict=verdict)
+        assert (expected == "error" and verdict != "equivalent") == any(
+            one.level == "error" for one in annotations_of([quiet])
+        )
 
 
 HOSTILE = "a:b,c::d%0A%\r\n::error title=x::planted\r::stop-commands::y\n##[error]z " + AWKWARD
