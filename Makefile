@@ -31,9 +31,13 @@ test: $(READY) ## the tests
 fast: $(READY) ## the tests that start no worker
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY) ## style and format
+lint: $(READY) ## style and format, and the files of builds against their schemas and an audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci docs/gitlab-ci.yml
+	$(BIN)/zizmor --offline --persona=pedantic .github
 
 types: $(READY) ## strict types
 	$(BIN)/mypy

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from harness.commands.accept import accept_command
+from harness.commands.annotate import annotate_command
 from harness.commands.bench import bench_command
 from harness.commands.check import check_command
 from harness.commands.compare import compare_command
@@ -47,6 +48,7 @@ app.command("history")(history_command)
 app.command("report")(report_command)
 app.command("publish")(publish_command)
 app.command("index")(index_command)
+app.command("annotate")(annotate_command)
 
 
 def main() -> int:

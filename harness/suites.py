@@ -1,7 +1,8 @@
 """Named sets of cases for `harness run --suite NAME`.
 
 `matrix` is the width of the recipe, one field or one meeting of fields a case, on few rows so that
-each run takes seconds. `resume` ends each loop's process in every place that matters and lets
+each run takes seconds. `agreeing` is what of it has no known difference, so that a build of it that
+is red means something. `resume` ends each loop's process in every place that matters and lets
 another one go on. A case on which loops are known to differ carries a note that says why.
 
 `noise` are pairs that differ by rounding alone: the first loop by the case's recipe, and by an arm
@@ -315,6 +316,10 @@ def _matrix() -> list[Case]:
     ]
 
 
+def _agreeing() -> list[Case]:
+    return [case for case in _matrix() if not case.note]
+
+
 def _resume() -> list[Case]:
     return [
         _case(name, workload, settings, resume_at=step, note=note)
@@ -363,6 +368,7 @@ def _two_processes() -> list[Case]:
 
 SUITES: dict[str, Callable[[], list[Case]]] = {
     "matrix": _matrix,
+    "agreeing": _agreeing,
     "resume": _resume,
     "two-processes": _two_processes,
     "noise": _noise,

@@ -35,6 +35,8 @@ __all__ = [
     "sentence",
     "summary",
     "verdict",
+    "without_options",
+    "without_out",
 ]
 
 REPORT_VERSION = 1
@@ -255,6 +257,23 @@ def verdict(
     ):
         return "no_verdict"
     return "equivalent"
+
+
+def without_options(command: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """A command less some options with their values, written as `--a VALUE` or `--a=VALUE`."""
+    kept: list[str] = []
+    skip = False
+    for part in command:
+        named = part.partition("=")[0] in names
+        if not skip and not named:
+            kept.append(part)
+        skip = not skip and named and "=" not in part
+    return tuple(kept)
+
+
+def without_out(command: Sequence[str]) -> tuple[str, ...]:
+    """A command less its `--out FOLDER`: where its results went is of no use to who repeats it."""
+    return without_options(command, ("--out",))
 
 
 def first_lines(report: Report) -> list[str]:
