@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from harness.baseline import Baseline, Stored, alone, baseline_path, nearest, stored, write
+from harness.baseline import (
+    Baseline,
+    Stored,
+    alone,
+    baseline_path,
+    cases_in,
+    nearest,
+    stored,
+    write,
+)
 from harness.bench.arms import CONTROL
 from harness.bench.blocks import FOLDER, read_sessions
 from harness.bench.passes import FILE, Passes
@@ -58,6 +67,9 @@ def accept(run_dir: Path, where: Path, reason: str) -> list[Accepted]:
         raise SpecError(rule, f"{len(by_case)} cases in {run_dir}", "pass a folder to --baseline")
     made = []
     with alone(where):
+        if where.is_file() and (kept := cases_in(where)) != by_case.keys():
+            rule = "a file holds the baseline of one case"
+            raise SpecError(rule, f"{', '.join(kept)} in {where}", "name another file, or a folder")
         for case, records in by_case.items():
             folder = run_dir if len(by_case) == 1 else run_dir / case
             made.append(_accepted(case, records, folder, where, reason.strip()))

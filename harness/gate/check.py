@@ -24,7 +24,15 @@ from harness.gate import measure
 from harness.gate.facts import facts_of, unsound
 from harness.gate.judge import Fresh, exact_items, key_item, memory_items, verdict
 from harness.gate.key import asked_of, differences, key_of, machine_class
-from harness.gate.looks import Look, Tolerance, enough, look, missing_speeds, together
+from harness.gate.looks import (
+    Look,
+    Tolerance,
+    enough,
+    look,
+    missing_speeds,
+    other_reference,
+    together,
+)
 from harness.gate.result import GateItem, GateResult, UsedBaseline
 from harness.gate.self_check import check_gate
 from harness.gate.speeds import Speeds
@@ -209,6 +217,8 @@ def _looks(
         )
         return look(case.name, before, now, asked.tolerance), made
 
+    if arms[0].name != before.reference:
+        return other_reference(case.name, before, arms[0].name), 1
     half_s = (deadline - time.monotonic()) / 2
     first, made = one_look(1, time.monotonic() + half_s)
     if not first.slower:

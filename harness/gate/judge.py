@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from harness.baseline import Baseline
 from harness.gate.facts import TRACES, LoopFacts, Trace
@@ -43,7 +43,9 @@ class Fresh:
     """By loop: why its run proves nothing by itself."""
 
 
-def verdict(items: Sequence[GateItem]) -> str:
+def verdict(
+    items: Sequence[GateItem],
+) -> Literal["equivalent", "regression", "no_verdict"]:
     """regression, no_verdict or equivalent: the worst of all; nothing at all is no verdict."""
     found = {item.listed for item in items}
     if "regressed" in found:

@@ -16,7 +16,7 @@ from harness.bench.verdicts import LEAST_SESSIONS, control_of
 from harness.gate.result import GateItem, Listed
 from harness.gate.speeds import ALPHA, Change, Moved, Speeds, limits
 
-__all__ = ["Look", "Tolerance", "enough", "look", "missing_speeds", "together"]
+__all__ = ["Look", "Tolerance", "enough", "look", "missing_speeds", "other_reference", "together"]
 
 _LISTED: dict[Moved, Listed] = {
     "slower": "regressed",
@@ -219,6 +219,15 @@ def _item(
         ratio=change.ratio if change else None,
         interval=change.interval if change else None,
     )
+
+
+def other_reference(case: str, before: Speeds, now: str) -> Look:
+    """Where this check's ratios would be to another loop than the baseline's."""
+    words = f"its times are held against {before.reference} in the baseline, against {now} here"
+    remedy = f"name {before.reference} first in --loops"
+    arms = [before.reference, *before.candidates]
+    told = f"{words}: {remedy}"
+    return Look(tuple(_item(case, arm, RATIO, "not_comparable", f"{arm}: {told}") for arm in arms))
 
 
 def missing_speeds(case: str) -> Sequence[GateItem]:

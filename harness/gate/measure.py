@@ -90,7 +90,7 @@ def look_at(
     rounds = _rounds(planned, before, until - time.monotonic())
     sessions: list[Session] = []
     while True:
-        speeds = speeds_of(sessions, before.reference, case.device)
+        speeds = speeds_of(sessions, planned[0].name, case.device)
         if speeds is not None and enough(speeds):
             break
         ends = time.monotonic() + max((session.took_s for session in sessions), default=0.0)

@@ -131,3 +131,15 @@ def test_nothing_rests_on_dates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "second" == now.baseline.reason
     assert now.baseline.accepted_at.startswith("1970")
     assert ["first"] == [one.baseline.reason for one in former(first.path)]
+
+
+def test_a_file_of_another_case_is_not_overwritten(tmp_path: Path) -> None:
+    """It is refused, and stays as it was."""
+    path = tmp_path / "one.json"
+    write_run_folder(tmp_path / "run", {"plain": made_up_draft()})
+    accept(tmp_path / "run", path, "one")
+    before = path.read_bytes()
+    write_run_folder(tmp_path / "other", {"plain": made_up_draft(case="other")})
+    with pytest.raises(HarnessError, match="a file holds the baseline of one case"):
+        accept(tmp_path / "other", path, "two")
+    assert before == path.read_bytes()

@@ -67,7 +67,7 @@ class World:
         self.patch.setattr(measure, "memory", lambda *_: self.peaks)
         self.patch.setattr(measure, "look_at", look_at)
         out = self.folder / "out"
-        arguments = ["check", *more, "--loops", "plain,trainer"]
+        arguments = ["check", "--loops", "plain,trainer", *more]
         arguments += ["--baseline", str(self.baselines), "--out", str(out)]
         self.patch.setattr("sys.argv", ["harness", *arguments])
         code = cli.main()
@@ -394,6 +394,15 @@ def test_speeds_that_the_baseline_lacks_are_missing(world: World) -> None:
     assert ("", "step_time_ratio") in world.listed("missing")
     (world.folder / "out").rename(world.folder / "before")
     assert 0 == world.check("--exact-only")
+
+
+def test_ratios_to_another_loop_are_not_comparable(world: World) -> None:
+    """The remedy is the order of --loops; nothing is measured in vain."""
+    world.accept()
+    world.looks = []
+    assert 4 == world.check("--loops", "trainer,plain")
+    assert ("trainer", "step_time_ratio") in world.listed("not_comparable")
+    assert "name plain first in --loops" in world.said
 
 
 def inverted_speeds(patch: pytest.MonkeyPatch) -> None:
