@@ -62,7 +62,7 @@ def check_command(
         typer.Option(
             min=1,
             metavar="SECONDS",
-            help="Wall time of everything; about half of it is used where nothing looks slower.",
+            help="Wall time of everything; less where the intervals are soon narrow.",
         ),
     ] = CheckAsked.budget_s,
     margin: Annotated[

@@ -56,7 +56,8 @@ class CheckAsked:
     loops: Sequence[str]
     conventions: Conventions = "matched"
     budget_s: float = 300.0
-    """Wall seconds of everything; half of what the exact facts leave is kept for a second look."""
+    """Wall seconds of everything. Where something looks slower, half of what the exact facts leave
+    is kept for a second look."""
     tolerance: Tolerance = field(default_factory=Tolerance)
     exact_only: bool = False
     """Leave speeds out."""
@@ -213,6 +214,7 @@ def _looks(
             deadline,
             asked.timeout_s,
             lambda speeds: enough(before, speeds, asked.tolerance),
+            lambda speeds: look(case.name, before, speeds, asked.tolerance).slower,
             say,
         )
         return look(case.name, before, now, asked.tolerance), made

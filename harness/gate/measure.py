@@ -78,12 +78,14 @@ def look_at(
     deadline: float,
     timeout_s: float,
     enough: Callable[[Speeds], bool],
+    slower: Callable[[Speeds], bool],
     say: Say,
 ) -> tuple[Speeds | None, int]:
     """Sessions from `number` on, until they are enough, and how many were made.
 
-    None is begun after `until` but the first few, without which a look says nothing, and none goes
-    on past the `deadline`. The turns are as long as those of the baseline, so that the same rows
+    None goes on past the `deadline`. Where anything is `slower` none is begun that would end after
+    `until`, so that there is time for a second look; but for the first few, without which a look
+    says nothing. The turns are as long as those of the baseline, so that the same rows
     are trained on. Raises `RunFailed` where an arm ends or hangs.
     """
     case = planned[0].spec.case
@@ -94,7 +96,8 @@ def look_at(
         if speeds is not None and enough(speeds):
             break
         ends = time.monotonic() + max((session.took_s for session in sessions), default=0.0)
-        if ends >= (deadline if len(sessions) < LEAST_SESSIONS else until):
+        saving = speeds is not None and len(sessions) >= LEAST_SESSIONS and slower(speeds)
+        if ends >= (until if saving else deadline):
             break
         which = number + len(sessions)
 
