@@ -43,7 +43,7 @@ def train(workload, recipe, probe):
 '''
 SOUND = "pass"
 SLOWER = "probe = Slowed(probe, share=0.2)"
-MORE_MEMORY = "held = torch.zeros(110_000); model.held = held"
+MORE_MEMORY = "held = torch.zeros(115_000); model.held = held"
 PLANTED = {
     "a step more": (
         "recipe = recipe.model_copy(update={'max_steps': 7})",
