@@ -17,6 +17,7 @@ from harness.commands.explain import explain_command
 from harness.commands.listing import list_command
 from harness.commands.pages import publish_command, report_command
 from harness.commands.run import run_command
+from harness.commands.upgrade import upgrade_command
 from harness.errors import HarnessError, RunFailed
 
 __all__ = ["main"]
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("list")(list_command)
 app.command("run")(run_command)
 app.command("bench")(bench_command)
+app.command("upgrade")(upgrade_command)
 app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +59,10 @@ class Asked:
     beside: Beside = "all"
     """What else is looked at: equality, memory, profile and operations; equality; or nothing."""
 
+    def within(self, budget_s: float) -> Asked:
+        """The same in so many seconds."""
+        return replace(self, budget_s=budget_s)
+
 
 @dataclass(frozen=True)
 class Benched:
@@ -73,13 +77,21 @@ class Benched:
 
 
 def bench_case(
-    arms: Sequence[Arm], asked: Asked, folder: Path, records: Path, began: float, say: Say
+    arms: Sequence[Arm],
+    asked: Asked,
+    folder: Path,
+    records: Path,
+    began: float,
+    say: Say,
+    equality: Mapping[str, Comparison] | None = None,
 ) -> Benched:
     """Bench arms of one case, the first of which is the reference.
 
     `folder`: where its sessions are or will be. `began`: when its budget began, by the monotonic
-    clock. Raises `SpecError` where an arm refuses its recipe or where sessions of another bench are
-    in the folder, `RunFailed` where one ends or hangs.
+    clock. `equality`: by arm, how it compares with the reference value by value, where that is
+    known already; None: it is looked at here, if at all. Raises `SpecError` where an arm refuses
+    its recipe or where sessions of another bench are in the folder, `RunFailed` where one ends or
+    hangs.
     """
     deadline = began + asked.budget_s - _REPORT_S
     reference, case = arms[0], arms[0].spec.case
@@ -90,9 +102,9 @@ def bench_case(
             "--resume goes on with the same arms", f"others in {folder}", "name another folder"
         )
     kept: dict[str, RunRecord] = {}
-    equality: dict[str, Comparison] = {}
+    equality = equality or {}
     passes = Passes()
-    if asked.beside != "nothing":
+    if asked.beside != "nothing" and not equality:
         say(f"{case.name}: {_EQUALITY_STEPS} traced steps of each arm")
         kept = _traced(arms, records, asked.timeout_s)
         equality = {
@@ -151,7 +163,7 @@ def _concluded(
     arms: Sequence[Arm],
     asked: Asked,
     sessions: Sequence[Session],
-    equality: dict[str, Comparison],
+    equality: Mapping[str, Comparison],
     passes: Passes,
     stopped_by: str,
     took_s: float,
@@ -203,17 +215,17 @@ def _key(arms: Sequence[Arm]) -> str:
 
 
 def _traced(arms: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, RunRecord]:
-    """Records of short traced runs; one by another interpreter is not traced."""
+    """Records of short traced runs."""
     runs: dict[str, Run] = {}
     for arm in arms:
-        if arm.name == CONTROL or arm.python is not None:
+        if arm.name == CONTROL:
             continue
         few = {"max_steps": _EQUALITY_STEPS}
         case = arm.spec.case
         case = case.model_copy(update={"recipe": case.recipe.model_copy(update=few)})
         recipe = arm.spec.recipe.model_copy(update=few)
         spec = arm.spec.model_copy(update={"case": case, "recipe": recipe})
-        runs[arm.name] = Run(spec, folder / RECORDS / f"{case.name}-{arm.name}")
+        runs[arm.name] = Run(spec, folder / RECORDS / f"{case.name}-{arm.name}", arm.python)
     waiting = [run for run in runs.values() if not is_done(run)]
     run_all(waiting, None, lambda _number, _event: None, timeout_s=timeout_s)
     return {name: RunRecord(run.folder) for name, run in runs.items()}

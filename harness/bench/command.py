@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from harness.errors import SpecError
 from harness.report.model import Report, Verdict
 from harness.report.render import write
 
-__all__ = ["bench_cases", "verdict_of"]
+__all__ = ["bench_cases", "progress", "verdict_of"]
 
 _SAY_EVERY_S = 10.0  # where lines are kept instead of drawn over
 
@@ -47,12 +46,12 @@ def bench_cases(
     benched: dict[str, Benched] = {}
     with (
         output_folder(out, next(iter(cases)), resume) as folder,
-        _progress(console) as say,
+        progress(console) as say,
     ):
         for number, (name, arms) in enumerate(cases.items()):
             now = time.monotonic()
             left_s = began + asked.budget_s - now
-            share = replace(asked, budget_s=left_s / (len(cases) - number))
+            share = asked.within(left_s / (len(cases) - number))
             where = folder if len(cases) == 1 else folder / name
             benched[name] = bench_case(arms, share, where, folder, now, say)
         report = _report(benched, folder, command)
@@ -89,7 +88,7 @@ def verdict_of(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Ve
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Say]:
+def progress(console: Console) -> Iterator[Say]:
     """One line that is drawn over, on a terminal; elsewhere a line now and then."""
     if console.is_terminal:
         with console.status("") as status:

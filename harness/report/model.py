@@ -18,11 +18,12 @@ from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.gate.result import GateResult
 from harness.record import RunRecord, write_atomically
-from harness.report import explained, over_seeds, speeds
+from harness.report import explained, over_seeds, speeds, upgraded
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
 from harness.units import number
+from harness.upgrade.result import BisectResult, UpgradeResult
 
 __all__ = [
     "REPORT_FILE",
@@ -99,6 +100,10 @@ class Report(BaseModel):
     """By case: how the speeds of its comparisons were measured, where they were."""
     gate: GateResult | None = None
     """What differs from the accepted baseline, where that was asked for."""
+    upgrade: UpgradeResult | None = None
+    """What other libraries changed and what not, where that was asked for."""
+    bisect: BisectResult | None = None
+    """Which release of a package is the first that trains otherwise, where that was asked for."""
     explanations: tuple[Explanation, ...] = ()
     """Which fields make the difference of a pair, where that was asked for."""
     odd_one_out: str = ""
@@ -259,6 +264,10 @@ def verdict(
 
 def first_lines(report: Report) -> list[str]:
     """What a report says first: why, where that was found out; else whether."""
+    if report.bisect is not None:
+        return [report.bisect.sentence]
+    if report.upgrade is not None:
+        return upgraded.first_lines(report.upgrade)
     found = [explained.sentence(one) for one in report.explanations]
     odd = [report.odd_one_out] if report.odd_one_out else []
     return [*odd, *(found or summary(report.comparisons))]

@@ -13,7 +13,7 @@ from harness.compare import Comparison
 from harness.errors import unknown_name
 from harness.metrics import metric
 from harness.record import write_atomically
-from harness.report import dig, explained, noise, speeds
+from harness.report import dig, explained, noise, speeds, upgraded
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -40,10 +40,16 @@ _SPEEDS = {
     "equivalent": "The loops are equally fast",
     "different": "The loops are not equally fast, or do not compute the same",
 }
+_UPGRADES = {
+    "equivalent": "These versions train the same",
+    "different": "These versions do not train the same",
+}
 
 
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
+    if report.upgrade or report.bisect:
+        return _UPGRADES.get(report.verdict, HEADLINES[report.verdict])
     if report.bench:
         return _SPEEDS.get(report.verdict, HEADLINES[report.verdict])
     if report.verdict == "equivalent":
@@ -124,6 +130,7 @@ def render(report: Report, template: str) -> str:
         seed_lines=seed_lines,
         noise=noise,
         speeds=speeds,
+        upgraded=upgraded,
         settings_rows=settings_rows,
         reasons=reasons,
         explained=explained,
