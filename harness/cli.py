@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from harness.commands.bench import bench_command
+from harness.commands.bisect import bisect_command
 from harness.commands.compare import compare_command
 from harness.commands.explain import explain_command
 from harness.commands.listing import list_command
@@ -36,6 +37,7 @@ app.command("list")(list_command)
 app.command("run")(run_command)
 app.command("bench")(bench_command)
 app.command("upgrade")(upgrade_command)
+app.command("bisect")(bisect_command)
 app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)
