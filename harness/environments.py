@@ -36,6 +36,8 @@ Say = Callable[[str], None]
 _FOLDER = "environments"
 _LOOK_S = 1.0  # how often one that waits for another process says so
 _BASE = "base.pth"
+_TELLING = ("Collecting", "Processing", "Downloading", "Building", "Installing")
+"""How lines of pip begin that say what it does now."""
 _PYTHON = Path("bin") / "python"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--no-color")
 
@@ -128,7 +130,8 @@ def _install(python: Path, requirements: Sequence[Requirement], say: Say) -> Non
     rest = [f"{name}>={old}" if old else name for name, old in NEEDED.items() if name not in named]
     command = [str(python), "-P", *_PIP, "install", *map(str, requirements), *rest]
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    pip = subprocess.Popen(
+    complaint = last = ""
+    with subprocess.Popen(
         command,
         env=variables,
         stdout=subprocess.PIPE,
@@ -136,23 +139,22 @@ def _install(python: Path, requirements: Sequence[Requirement], say: Say) -> Non
         text=True,
         errors="replace",
         start_new_session=True,
-    )
-    complaint = last = ""
-    try:
-        assert pip.stdout is not None
-        for line in pip.stdout:
-            word = line.strip()
-            if word.startswith("ERROR:") and not complaint:
-                complaint = word.removeprefix("ERROR:").strip()
-            if word.partition(" ")[0] in ("Collecting", "Downloading", "Installing", "Building"):
-                say(f"pip: {word[:100]}")
-            last = word or last
-        code = pip.wait()
-    except BaseException:
-        with suppress(ProcessLookupError):
-            os.killpg(pip.pid, signal.SIGKILL)  # with what it may have started
-        pip.wait()
-        raise
+    ) as pip:
+        try:
+            assert pip.stdout is not None
+            for line in pip.stdout:
+                word = line.strip()
+                told = word.removeprefix("ERROR:").strip()
+                if word != told and not complaint and not told.startswith("Ignored"):
+                    complaint = told  # the first is what is wrong, others follow from it
+                if word.partition(" ")[0] in _TELLING:
+                    say(f"pip: {word[:100]}")
+                last = word or last
+            code = pip.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(pip.pid, signal.SIGKILL)  # with what it may have started
+            raise
     if code:
         raise SpecError(
             f"pip can install {', '.join(map(str, requirements))} here",

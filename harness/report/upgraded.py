@@ -6,14 +6,26 @@ from harness.upgrade.result import BisectResult, UpgradeResult
 
 __all__ = ["first_lines", "lists", "skipped", "versions"]
 
+_FEW = 3  # changes that are told first
+
 
 def first_lines(upgrade: UpgradeResult) -> list[str]:
-    """How much changed, in a line."""
+    """What changed, or that nothing did; how much stands behind it; which versions differ."""
     reference, *others = upgrade.sides
-    counts = f"{len(upgrade.changed)} changed, {len(upgrade.unchanged)} did not"
+    span = f"from {reference} to {'; '.join(others)}"
+    lines = [f"{span}: {line}" for line in upgrade.changed[:_FEW]]
+    if len(upgrade.changed) > _FEW:
+        lines.append(f"{len(upgrade.changed) - _FEW} more changes are listed below")
+    if not upgrade.changed:
+        found = f"nothing changed in the {len(upgrade.unchanged)} things that could be told"
+        lines = [f"{span}: {found}" if upgrade.unchanged else f"{span}: nothing could be told"]
     if upgrade.unknown:
-        counts += f", {len(upgrade.unknown)} could not be told"
-    return [f"from {reference} to {'; '.join(others)}: of what was looked at, {counts}"]
+        lines.append(f"{len(upgrade.unknown)} things could not be told; they are listed below")
+    lines.append(
+        f"{len(upgrade.packages)} packages are of other versions, {upgrade.packages_same} of the "
+        "same, Python itself counted"
+    )
+    return lines
 
 
 def lists(upgrade: UpgradeResult) -> list[tuple[str, tuple[str, ...]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.compare import Comparison, Finding
@@ -27,9 +27,26 @@ _DIGITS = 9
 
 @dataclass
 class _Said:
+    names: Sequence[str]
+    """What the sides are called."""
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+
+    def who(self, pair: Comparison) -> str:
+        """Case and loop; where there are more than two sides, also with which libraries."""
+        loop = next(
+            (
+                pair.candidate.removesuffix(f" with {name}")
+                for name in self.names
+                if pair.candidate.endswith(f" with {name}")
+            ),
+            "",
+        )
+        text = f"{pair.case}, {loop}" if loop else pair.case
+        if len(self.names) > 2:
+            text += f", {pair.candidate.removeprefix(loop).strip()}"
+        return text
 
 
 def upgrade_result(
@@ -39,13 +56,7 @@ def upgrade_result(
     timed: Sequence[Comparison],
 ) -> UpgradeResult:
     """`traced`: each loop against itself with the first libraries; `timed`: the same of speeds."""
-    said = _Said()
-    changes = package_changes(sides)
-    same = packages_same(sides)
-    if changes:
-        rows = [_package(change.name, change.versions) for change in changes]
-        said.changed.append(f"packages: {_list(rows)}")
-    said.unchanged.append(f"{same} packages, Python itself counted, are of the same version")
+    said = _Said([side.name for side in sides])
     for pair in traced:
         _values(pair, said)
         one, two = (headers.get((pair.case, name)) for name in (pair.reference, pair.candidate))
@@ -55,29 +66,24 @@ def upgrade_result(
     for pair in timed:
         _speed(pair, said)
     return UpgradeResult(
-        sides=tuple(side.name for side in sides),
-        packages=changes,
-        packages_same=same,
+        sides=tuple(said.names),
+        packages=package_changes(sides),
+        packages_same=packages_same(sides),
         changed=tuple(said.changed),
         unchanged=tuple(said.unchanged),
         unknown=tuple(said.unknown),
     )
 
 
-def _package(name: str, versions: Sequence[str | None]) -> str:
-    return f"{name} {' to '.join(version or 'absent' for version in versions)}"
-
-
 def _values(pair: Comparison, said: _Said) -> None:
-    text = f"{pair.case}, values: {sentence(pair)}"
+    text = f"{said.who(pair)}: values {_after_the_pair(pair)}"
     if pair.outcome in ("identical", "equivalent"):
         said.unchanged.append(text)
     elif pair.outcome == "different":
         said.changed.append(text)
         equal = [stage.stage for stage in pair.stages if stage.compared and not stage.differing]
         if equal:
-            names = f"{_pair(pair)}: equal at every step in spite of that: {', '.join(equal)}"
-            said.unchanged.append(names)
+            said.unchanged.append(f"{said.who(pair)}: equal at every step: {', '.join(equal)}")
     else:
         said.unknown.append(text)
 
@@ -86,46 +92,45 @@ def _settings(pair: Comparison, reference: Header, candidate: Header, said: _Sai
     """As read from living objects; of what one side does not tell, only that it does not."""
     apart = [each for each in pair.settings if not each.name.startswith(_VERSIONS)]
     said.changed += [
-        f"{_pair(pair)}: setting {each.name} is {setting_text(each.candidate)}, and was "
+        f"{said.who(pair)}: setting {each.name} is {setting_text(each.candidate)}, was "
         f"{setting_text(each.reference)}"
         for each in apart
     ]
-    versions = len(pair.settings) - len(apart)
     equal = settings_compared(reference, candidate) - len(pair.settings)
     if equal > 0:
-        less = f", {len(apart)} others are not" if apart else ""
+        others = f"; {len(apart)} are not" if apart else ""
         said.unchanged.append(
-            f"{_pair(pair)}: {equal} settings read from living objects are the same{less}"
-            + (f" ({versions} versions aside)" if versions else "")
+            f"{said.who(pair)}: {equal} settings, read from living objects, are equal{others}"
         )
     for label, names in zip(
         (pair.reference, pair.candidate), told_by_one(reference, candidate), strict=True
     ):
         if names:
-            said.unknown.append(f"settings that {label} alone tells of: {_list(names)}")
+            said.unknown.append(f"{pair.case}: settings that {label} alone tells: {_list(names)}")
 
 
 def _figures(pair: Comparison, said: _Said) -> None:
     """Counts and final metrics, which are the same or not to the last digit."""
-    same: list[Finding] = []
-    apart: list[Finding] = []
-    for found in pair.findings:
-        if found.outcome in ("identical", "different") and found.metric not in _OF_THE_VALUES:
-            (same if found.outcome == "identical" else apart).append(found)
+    found = [
+        each
+        for each in pair.findings
+        if each.outcome in ("identical", "different") and each.metric not in _OF_THE_VALUES
+    ]
+    apart = [each for each in found if each.outcome == "different"]
+    same = [each for each in found if each.outcome == "identical"]
     if apart:
-        texts = [f"{_figure(f, f.candidate)}, was {_number(f.reference)}" for f in apart]
-        said.changed.append(f"{_pair(pair)}: {'; '.join(texts)}")
+        texts = [f"{_figure(each)}, was {_number(each.reference)}" for each in apart]
+        said.changed.append(f"{said.who(pair)}: {'; '.join(texts)}")
     if same:
-        texts = [_figure(found, found.candidate) for found in same]
-        said.unchanged.append(f"{_pair(pair)}: {', '.join(texts)}")
+        said.unchanged.append(f"{said.who(pair)}: {', '.join(map(_figure, same))}")
 
 
 def _speed(pair: Comparison, said: _Said) -> None:
     if not pair.findings:
         why = "; ".join(pair.doubts) or "not measured"
-        said.unknown.append(f"speed, {pair.candidate} against {pair.reference}: {why}")
+        said.unknown.append(f"{said.who(pair)}: speed not told: {why}")
         return
-    text = f"speed, {sentence(pair)}"
+    text = f"{said.who(pair)}: speed {_after_the_pair(pair)}"
     if pair.outcome == "equivalent":
         said.unchanged.append(text)
     elif pair.outcome in ("faster", "slower"):
@@ -134,18 +139,20 @@ def _speed(pair: Comparison, said: _Said) -> None:
         said.unknown.append(text)
 
 
-def _pair(pair: Comparison) -> str:
-    return f"{pair.case}, {pair.candidate} against {pair.reference}"
+def _after_the_pair(pair: Comparison) -> str:
+    """What is said of a pair, less its names."""
+    return sentence(pair).removeprefix(f"{pair.candidate} against {pair.reference}: ")
 
 
-def _figure(found: Finding, value: float | None) -> str:
-    return f"{metric(found.metric).title} {_number(value)}"
+def _figure(found: Finding) -> str:
+    return f"{metric(found.metric).title} {_number(found.candidate)}"
 
 
 def _number(value: float | None) -> str:
     return "absent" if value is None else number(value, _DIGITS)
 
 
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_FEW])
-    return f"{shown} and {len(names) - _FEW} more" if len(names) > _FEW else shown
+def _list(names: Iterable[str]) -> str:
+    every = list(names)
+    shown = ", ".join(every[:_FEW])
+    return f"{shown} and {len(every) - _FEW} more" if len(every) > _FEW else shown
