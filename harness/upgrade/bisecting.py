@@ -16,6 +16,7 @@ from harness.compare import Comparison, compare
 from harness.environments import environment_with
 from harness.errors import SpecError
 from harness.folders import output_folder
+from harness.libraries import Libraries, differing
 from harness.plan import is_done, plan, runs_in
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
@@ -25,7 +26,7 @@ from harness.report.render import write
 from harness.runner import TIMEOUT_S, label, run_all
 from harness.spec import Case, Conventions
 from harness.upgrade.releases import Releases, between
-from harness.upgrade.result import BisectResult, Skipped
+from harness.upgrade.result import BisectResult, PackageChange, Skipped
 from harness.upgrade.search import first_that_differs
 
 __all__ = ["Bisection", "bisect"]
@@ -57,6 +58,7 @@ class _Tried:
         """By version, by loop."""
         self.comparisons: dict[str, list[Comparison]] = {}
         self.skipped: dict[str, str] = {}
+        self.libraries: dict[str, Libraries] = {}
 
     def train(self, version: str) -> bool:
         """Whether all loops were trained with that version; if not, why is kept in `skipped`.
@@ -70,6 +72,7 @@ class _Tried:
         specs = plan([case], asked.loops, asked.conventions, "torchrun", None, None)
         try:
             libraries = environment_with([wanted], asked.environments, self._say)
+            self.libraries[version] = libraries
             runs = runs_in(self._folder, specs, {case.libraries or "": libraries.python})
             waiting = [run for run in runs if not is_done(run)]
             with bars(waiting, self._console) as on_event:
@@ -118,6 +121,12 @@ class _Tried:
             self.skipped.setdefault(version, f"{doubtful[0].outcome}: {why}")
             return None
         return "same"
+
+    def moved_along(self, one: str, two: str) -> tuple[PackageChange, ...]:
+        """Other packages whose versions differ between the environments of two versions."""
+        found = differing([self.libraries[one], self.libraries[two]])
+        found.pop(canonicalize_name(self._asked.package), None)
+        return tuple(PackageChange(name=name, versions=row) for name, row in found.items())
 
     def _compared(self, reference: str, version: str) -> list[Comparison]:
         package = canonicalize_name(self._asked.package)
@@ -200,6 +209,9 @@ def _report(
 ) -> Report:
     ordered = [version for version in versions if version in tried.records]
     unfit = _unfit(releases, versions)
+    moved: tuple[PackageChange, ...] = ()
+    if answer and answer.first_differing and answer.last_same:
+        moved = tried.moved_along(answer.last_same, answer.first_differing)
     result = BisectResult(
         package=asked.package,
         good=asked.good,
@@ -208,6 +220,7 @@ def _report(
         last_same=answer.last_same if answer else None,
         first_differing=answer.first_differing if answer else None,
         further=answer.further if answer else None,
+        moved_along=moved,
         tested=tuple(ordered),
         skipped=tuple(
             Skipped(version=version, why=why) for version, why in {**tried.skipped, **unfit}.items()
@@ -273,4 +286,10 @@ def _sentence(asked: Bisection, result: BisectResult, tried: _Tried) -> str:
         text += f"; {asked.bad} differs from {first} again, so there are further changes"
     elif result.further is False:
         text += f"; {asked.bad} trains as {first} does"
+    if result.moved_along:
+        names = ", ".join(
+            f"{each.name} {' to '.join(v or 'absent' for v in each.versions)}"
+            for each in result.moved_along
+        )
+        text += f"; with it moved, as it needs them, {names}, which may be the cause too"
     return f"{text}. Assumed: one change, that was not taken back before"

@@ -57,6 +57,8 @@ class BisectResult(_Result):
     first_differing: str | None = None
     further: bool | None = None
     """Whether `bad` differs from `first_differing` again; None: not known."""
+    moved_along: tuple[PackageChange, ...] = ()
+    """Other packages that are of other versions with `first_differing` than with `last_same`."""
     tested: tuple[str, ...] = ()
     """Versions that were trained with, in their order."""
     skipped: tuple[Skipped, ...] = ()
