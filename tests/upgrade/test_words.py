@@ -27,7 +27,7 @@ def speed(outcome: str, low: float, high: float) -> Comparison:
     found = Finding(
         metric="own_step_s",
         unit="s",
-        outcome=outcome,  # type: ignore[arg-type]  # one of them
+        outcome=outcome,
         reference=0.1,
         candidate=0.11,
         ratio=(low + high) / 2,
@@ -39,7 +39,7 @@ def speed(outcome: str, low: float, high: float) -> Comparison:
         case="tiny-plain",
         reference="transformers-4.57.6",
         candidate="transformers-5.23.0",
-        outcome=outcome,  # type: ignore[arg-type]  # one of them
+        outcome=outcome,
         equality="identical",
         steps=100,
         findings=(found,),
