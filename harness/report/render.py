@@ -40,16 +40,12 @@ _SPEEDS = {
     "equivalent": "The loops are equally fast",
     "different": "The loops are not equally fast, or do not compute the same",
 }
-_UPGRADES = {
-    "equivalent": "These versions train the same",
-    "different": "These versions do not train the same",
-}
 
 
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
     if report.upgrade or report.bisect:
-        return _UPGRADES.get(report.verdict, HEADLINES[report.verdict])
+        return _of_versions(report)
     if report.bench:
         return _SPEEDS.get(report.verdict, HEADLINES[report.verdict])
     if report.verdict == "equivalent":
@@ -58,6 +54,18 @@ def headline(report: Report) -> str:
             if outcome in outcomes:
                 return _LESS_THAN_IDENTICAL[outcome]
     return HEADLINES[report.verdict]
+
+
+def _of_versions(report: Report) -> str:
+    if report.verdict == "equivalent":
+        if any(comparison.test for comparison in report.comparisons):
+            return "These versions end equally well"
+        return "These versions train the same"
+    if report.verdict != "different":
+        return HEADLINES[report.verdict]
+    if any(comparison.outcome == "different" for comparison in report.comparisons):
+        return "These versions do not train the same"
+    return "These versions compute the same, but not equally fast"
 
 
 def shown(value: Any) -> str:

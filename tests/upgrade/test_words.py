@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import Comparison, Finding, compare, missing
+from harness.compare import Comparison, Finding, Outcome, compare, missing
 from harness.libraries import Libraries
-from harness.report.model import Report, first_lines
-from harness.report.render import write
+from harness.report.model import Report, Verdict, first_lines
+from harness.report.render import headline, write
 from harness.upgrade.result import UpgradeResult
 from harness.upgrade.sides import Side
 from harness.upgrade.words import upgrade_result
@@ -23,7 +23,7 @@ LABELS = ("plain with transformers 4.57.6", "plain with transformers 5.23.0")
 SETTINGS = {"model.training": True, "optimizer.eps": 1e-8}
 
 
-def speed(outcome: str, low: float, high: float) -> Comparison:
+def speed(outcome: Outcome, low: float, high: float) -> Comparison:
     found = Finding(
         metric="own_step_s",
         unit="s",
@@ -116,7 +116,7 @@ def test_a_setting_that_changed_is_told_with_both_values(tmp_path: Path) -> None
     ],
 )
 def test_speeds_are_listed_by_their_verdict(
-    tmp_path: Path, outcome: str, low: float, high: float, where: str
+    tmp_path: Path, outcome: Outcome, low: float, high: float, where: str
 ) -> None:
     """With ratio and interval."""
     found = told(tmp_path, lambda made: None, speed(outcome, low, high))
@@ -142,7 +142,7 @@ def test_the_pages_say_all_of_it_and_escape_it(tmp_path: Path) -> None:
     found = found.model_copy(update={"changed": (*found.changed, "<script>alert(1)</script>")})
     report = Report(
         verdict="different",
-        comparisons=(),
+        comparisons=(speed("different", 1.0, 1.0).model_copy(update={"equality": None}),),
         runs=(),
         recipes={},
         environment={},
@@ -161,3 +161,29 @@ def test_the_pages_say_all_of_it_and_escape_it(tmp_path: Path) -> None:
         "from transformers 4.57.6 to transformers 5.23.0: tiny, plain: values different"
         in (first_lines(report)[0])
     )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "words"),
+    [
+        ("equivalent", "identical", "train the same"),
+        ("different", "different", "do not train the same"),
+        ("different", "slower", "compute the same, but not equally fast"),
+        ("no_verdict", "inconclusive", "No verdict"),
+        ("failed", "incomparable", "A run failed"),
+    ],
+)
+def test_the_headline_tells_values_from_speeds(
+    tmp_path: Path, verdict: Verdict, outcome: Outcome, words: str
+) -> None:
+    """A version that is only slower is not said to train otherwise."""
+    report = Report(
+        verdict=verdict,
+        comparisons=(speed(outcome, 1.0, 1.0),),
+        runs=(),
+        recipes={},
+        environment={},
+        command=("harness",),
+        upgrade=told(tmp_path),
+    )
+    assert words in headline(report)
