@@ -33,7 +33,7 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     report = Report.read(run_folder)
     places = {run.record: _place_of(run.record) for run in report.runs}
     runs = tuple(run.model_copy(update={"record": places[run.record]}) for run in report.runs)
-    published = report.model_copy(update={"command": _without_out(report.command), "runs": runs})
+    published = report.model_copy(update={"command": _repeatable(report.command), "runs": runs})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
     for stride in _STRIDES:
@@ -71,12 +71,13 @@ def _told(stride: int) -> str:
     return "whole" if stride == 1 else f"every {stride} steps"
 
 
-def _without_out(command: tuple[str, ...]) -> tuple[str, ...]:
-    """A command less its `--out FOLDER`: where its results went is of no use to who repeats it."""
-    if "--out" not in command:
-        return command
-    place = command.index("--out")
-    return command[:place] + command[place + 2 :]
+def _repeatable(command: tuple[str, ...]) -> tuple[str, ...]:
+    """A command less its `--out FOLDER` and `--resume`: who repeats it begins in a folder anew."""
+    words = tuple(word for word in command if word != "--resume")
+    if "--out" not in words:
+        return words
+    place = words.index("--out")
+    return words[:place] + words[place + 2 :]
 
 
 def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:
