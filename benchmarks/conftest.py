@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.cases import CASES
+from harness.baseline import cases_in
 from harness.bench.arms import arms_of
 from harness.bench.blocks import Session, read_sessions
 from harness.bench.case_bench import Asked
@@ -16,6 +17,8 @@ from harness.bench.command import bench_cases
 from harness.catalogue import with_settings
 from harness.compare import Comparison
 from harness.devices import absence
+from harness.gate.check import CheckAsked, check_cases
+from harness.gate.result import GateResult
 from harness.report.model import Report
 from harness.session import run_cases
 from harness.spec import Case
@@ -37,6 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=320.0,
         help="seconds for all timed cases together, shared out evenly (default: 320)",
     )
+    group.addoption("--baseline", help="folder of harness accept; without it the gate is skipped")
+    group.addoption(
+        "--check-budget",
+        type=float,
+        default=300.0,
+        help="seconds for each case that is held against its baseline (default: 300)",
+    )
     group.addoption("--long", action="store_true", help="also what takes many minutes")
     group.addoption("--detection-out", help="folder for the score of test_detection.py")
 
@@ -52,7 +62,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def chosen_case(config: pytest.Config, name: str) -> Case:
     """The case of that name with the options given; skips, with the reason, what is not at hand."""
-    case = CASES[name]
+    case = _with_data(config, CASES[name])
+    if steps := config.getoption("--steps"):
+        case = with_settings(case, {"max_steps": steps})
+    return case
+
+
+def _with_data(config: pytest.Config, case: Case) -> Case:
+    """The case with the folders given; skips where it needs some that were not."""
     settings: dict[str, object] = {}
     if case.workload == "mrpc":
         for option in ("data", "model"):
@@ -62,8 +79,6 @@ def chosen_case(config: pytest.Config, name: str) -> Case:
                     f"not run: MRPC needs --mrpc-data and --mrpc-model, --mrpc-{option} absent"
                 )
             settings[option] = str(Path(value).resolve())
-    if steps := config.getoption("--steps"):
-        settings["max_steps"] = steps
     return with_settings(case, settings)
 
 
@@ -116,6 +131,41 @@ class Speeds:
             report, _ = bench_cases({name: arms}, asked, folder, command, Console(stderr=True))
             self._found[key] = report, read_sessions(folder)
         return self._found[key]
+
+
+class Checks:
+    """What the gate found of the cases that were asked for, each checked once."""
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self._config, self._folder = config, folder
+        self._found: dict[str, GateResult] = {}
+
+    def of(self, name: str) -> GateResult:
+        """What a case's check found; skips, with the reason, where there is nothing to check by."""
+        if name not in self._found:
+            passed = self._config.getoption("--baseline")
+            if passed is None:
+                pytest.skip("not run: no --baseline")
+            if name not in cases_in(Path(passed)):
+                pytest.skip(f"not run: no baseline of {name} in {passed}")
+            budget_s = self._config.getoption("--check-budget")
+            report, _ = check_cases(
+                [_with_data(self._config, CASES[name])],
+                CheckAsked(baseline=Path(passed), loops=LOOPS, budget_s=budget_s),
+                self._folder / name,
+                ["pytest", "benchmarks"],
+                Console(stderr=True),
+            )
+            assert report.gate is not None
+            assert "failed" != report.verdict, report.gate.items[-1].words
+            self._found[name] = report.gate
+        return self._found[name]
+
+
+@pytest.fixture(scope="session")
+def checks(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Checks:
+    """All checks of this session."""
+    return Checks(pytestconfig, tmp_path_factory.mktemp("checks"))
 
 
 @pytest.fixture(scope="session")

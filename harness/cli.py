@@ -1,6 +1,7 @@
 """The command line: calls the rooms below, complains in a line, and picks the exit code.
 
-Exit codes: 0 what was asked holds; 1 a difference; 2 wrong use; 3 a run failed; 4 no verdict.
+Exit codes: 0 what was asked holds; 1 a difference or a regression; 2 wrong use; 3 a run failed;
+4 no verdict.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from typing import Any, NoReturn
 
 import typer
 
+from harness.commands.accept import accept_command
 from harness.commands.bench import bench_command
 from harness.commands.bisect import bisect_command
+from harness.commands.check import check_command
 from harness.commands.compare import compare_command
 from harness.commands.explain import explain_command
+from harness.commands.history import history_command
+from harness.commands.index import index_command
 from harness.commands.listing import list_command
 from harness.commands.pages import publish_command, report_command
 from harness.commands.run import run_command
@@ -40,8 +45,12 @@ app.command("upgrade")(upgrade_command)
 app.command("bisect")(bisect_command)
 app.command("compare")(compare_command)
 app.command("explain")(explain_command)
+app.command("accept")(accept_command)
+app.command("check")(check_command)
+app.command("history")(history_command)
 app.command("report")(report_command)
 app.command("publish")(publish_command)
+app.command("index")(index_command)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -46,6 +47,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda" and not absence("cuda"):
         facts["device_name"] = torch.cuda.get_device_name(device)
         facts["cuda"] = torch.version.cuda
+        facts["driver"] = _driver()
         facts["cudnn"] = torch.backends.cudnn.version()
         facts["deterministic"] = deterministic_flags()
     return facts
@@ -58,6 +60,16 @@ def _cpu_model() -> str:
         return platform.processor()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's kernel module, where the kernel tells."""
+    try:
+        line = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    found = re.search(r"\b\d+\.\d+(\.\d+)?\b", line)
+    return found[0] if found else None
 
 
 def _commit() -> str | None:

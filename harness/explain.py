@@ -19,8 +19,8 @@ from harness.plan import RECORDS, is_done
 from harness.progress import bars
 from harness.record import RunRecord
 from harness.replays import BudgetSpent, Replays
+from harness.report.files import write
 from harness.report.model import Report
-from harness.report.render import write
 from harness.rounds import differing
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.spec import Case, Conventions

@@ -1,7 +1,8 @@
 """Copies a run's output folder to where published reports stand, thinned to a size fit for a repo.
 
-Verdicts, reports and the per-step traces are kept whole. Only the per-tensor traces are thinned:
-they serve to name the tensor once a step is found, so every k-th step is enough to look at.
+Verdicts, reports, the sessions of a bench and the per-step traces are kept whole. Only the
+per-tensor traces are thinned: they serve to name the tensor once a step is found, so every k-th
+step is enough to look at.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
+from harness.bench.blocks import FOLDER as SESSIONS
 from harness.columns import as_numpy
 from harness.errors import SpecError
 from harness.record import Header, RecordWriter, RunRecord
+from harness.report.files import write
 from harness.report.model import Report
-from harness.report.render import write
 
 __all__ = ["publish"]
 
@@ -43,6 +45,9 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
                 _copy_thinned(
                     RunRecord(run_folder / run.record), target / places[run.record], stride
                 )
+            for case in report.bench:
+                for place in ("", case):
+                    _copy_sessions(run_folder / place / SESSIONS, target / place / SESSIONS)
             write(published, target)
             size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
             if size <= limit_bytes:
@@ -54,6 +59,13 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     raise SpecError(
         f"a published report stays under {limit_bytes} bytes", size, "publish fewer runs"
     )
+
+
+def _copy_sessions(source: Path, target: Path) -> None:
+    """What a bench measured, whole: one small file a session."""
+    for path in sorted(source.glob("*.parquet")):
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / path.name)
 
 
 def _place_of(record: str) -> str:

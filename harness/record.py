@@ -184,7 +184,7 @@ class RunRecord:
         path = folder / HEADER
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):  # bytes that are no text, or a path that can be none
             raise RecordError(
                 f"a record is a folder that holds a readable {HEADER}",
                 folder,

@@ -21,8 +21,8 @@ from harness.noise_runs import Judge
 from harness.plan import RECORDS, is_done, plan, runs_in
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
+from harness.report.files import write
 from harness.report.model import Report
-from harness.report.render import write
 from harness.runner import TIMEOUT_S, Run, label, run_all
 from harness.seeds import compare_seeds
 from harness.spec import Case, Conventions, Detail

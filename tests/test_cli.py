@@ -120,7 +120,9 @@ def test_compare_answers_with_its_exit_code(
     content = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert verdict == content["verdict"]
     assert ["harness", "compare"] == content["command"][:2]
-    assert {"report.json", "report.md", "report.html"} == {path.name for path in out.iterdir()}
+    files = {"report.json", "report.md", "report.html", "report.csv", "junit.xml", "plots"}
+    assert files == {path.name for path in out.iterdir()}
+    assert 3 == len(list((out / "plots").iterdir()))
     assert RunRecord(out / content["runs"][1]["record"]).spec.loop == "trainer"
 
 

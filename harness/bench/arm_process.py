@@ -20,7 +20,7 @@ from harness.workers import fork
 
 __all__ = ["ArmProcess", "Task", "Turn", "running"]
 
-Task = Literal["turns", "memory", "profile", "flops"]
+Task = Literal["turns", "memory", "allocated", "profile", "flops"]
 Turn = dict[str, Any]
 """What an arm tells of a turn, see `harness.bench.gate`."""
 _GRACE_S = 5.0  # what an arm that was told to end is given for it

@@ -9,6 +9,8 @@ epoch. None of that changes what a step costs.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ __all__ = [
     "arms_across",
     "arms_of",
     "check_name",
+    "plan_key",
 ]
 
 STEPS_AHEAD = 200_000
@@ -120,6 +123,12 @@ def arms_across(
         )
         found.append(arm)
     return [found[0], found[0].model_copy(update={"name": CONTROL}), *found[1:]]
+
+
+def plan_key(arms: Sequence[Arm]) -> str:
+    """Sixteen hexadecimal digits of what is measured: sessions of one key belong together."""
+    text = json.dumps([arm.model_dump(mode="json") for arm in arms], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def check_name(name: str) -> str:

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         ("tokens", pa.int64()),
         ("padded_tokens", pa.int64()),
         ("energy_j", pa.float64()),
+        ("yardstick_s", pa.float64()),
     ]
 )
 
@@ -69,6 +70,9 @@ class Block:
     """Tokens with the padding."""
     energy_j: float | None = None
     """Joules that the accelerator drew; None: nobody tells."""
+    yardstick_s: float | None = None
+    """Own seconds of a fixed piece of work just before the turn, see `harness.bench.yardstick`;
+    None: a session of an earlier version, which did not time it."""
 
     @property
     def own_s(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,23 +9,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.bench.arms import CONTROL, Arm
+from harness.bench.arms import CONTROL, Arm, plan_key
 from harness.bench.blocks import FOLDER, Session, read_sessions
 from harness.bench.conclusions import REASONS, conclude, narrow_enough, statistic_of
 from harness.bench.figures import figures_of
-from harness.bench.passes import Passes, run_passes
+from harness.bench.passes import FILE, Passes, run_passes
 from harness.bench.result import BenchResult
+from harness.bench.traced import TRACED_STEPS, traced_runs
 from harness.bench.turns import run_session
 from harness.compare import Comparison, compare, missing
 from harness.errors import SpecError
-from harness.plan import RECORDS, is_done
 from harness.record import RunRecord, write_atomically
 from harness.report.speeds import conclusion
-from harness.runner import Run, run_all
 
 __all__ = ["Asked", "Benched", "Beside", "Say", "bench_case"]
 
-_EQUALITY_STEPS = 8
 _LEAST = 5
 """Sessions before the width of intervals may end a bench."""
 _PLANNED = 8
@@ -95,7 +92,7 @@ def bench_case(
     """
     deadline = began + asked.budget_s - _REPORT_S
     reference, case = arms[0], arms[0].spec.case
-    plan = _key(arms)
+    plan = plan_key(arms)
     sessions = list(read_sessions(folder))
     if any(session.plan != plan for session in sessions):
         raise SpecError(
@@ -105,8 +102,8 @@ def bench_case(
     equality = equality or {}
     passes = Passes()
     if asked.beside != "nothing" and not equality:
-        say(f"{case.name}: {_EQUALITY_STEPS} traced steps of each arm")
-        kept = _traced(arms, records, asked.timeout_s)
+        say(f"{case.name}: {TRACED_STEPS} traced steps of each arm")
+        kept = traced_runs(arms, records, asked.timeout_s)
         equality = {
             name: compare(kept[reference.name], record, (reference.name, name))
             for name, record in kept.items()
@@ -209,31 +206,9 @@ def _enough(sessions: Sequence[Session], arms: Sequence[Arm], asked: Asked) -> s
     return ""
 
 
-def _key(arms: Sequence[Arm]) -> str:
-    text = json.dumps([arm.model_dump(mode="json") for arm in arms], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _traced(arms: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, RunRecord]:
-    """Records of short traced runs."""
-    runs: dict[str, Run] = {}
-    for arm in arms:
-        if arm.name == CONTROL:
-            continue
-        few = {"max_steps": _EQUALITY_STEPS}
-        case = arm.spec.case
-        case = case.model_copy(update={"recipe": case.recipe.model_copy(update=few)})
-        recipe = arm.spec.recipe.model_copy(update=few)
-        spec = arm.spec.model_copy(update={"case": case, "recipe": recipe})
-        runs[arm.name] = Run(spec, folder / RECORDS / f"{case.name}-{arm.name}", arm.python)
-    waiting = [run for run in runs.values() if not is_done(run)]
-    run_all(waiting, None, lambda _number, _event: None, timeout_s=timeout_s)
-    return {name: RunRecord(run.folder) for name, run in runs.items()}
-
-
 def _passes(arms: Sequence[Arm], folder: Path, asked: Asked, until: float, say: Say) -> Passes:
     """As an earlier bench of this folder made them, or made now and kept."""
-    path = folder / "passes.json"
+    path = folder / FILE
     if path.is_file():
         return Passes(**json.loads(path.read_text(encoding="utf-8")))
     found = run_passes(arms, folder / "logs", asked.timeout_s, until, say)

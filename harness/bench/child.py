@@ -19,7 +19,8 @@ import torch
 from harness.adaptation import adapt
 from harness.bench.arms import Arm
 from harness.bench.gate import Gate, Meter, Together
-from harness.bench.meters import Flops, Memory, Profile, peak_flops_per_s
+from harness.bench.meters import Allocated, Flops, Memory, Profile, peak_flops_per_s
+from harness.bench.yardstick import Yardstick
 from harness.devices import absence
 from harness.environment import describe
 from harness.errors import SpecError
@@ -36,7 +37,7 @@ __all__ = ["main"]
 def main(arm_json: str, task: str, connection: Connection) -> int:
     """Train an `Arm` given as JSON; return the exit code.
 
-    `task`: turns, memory, profile or flops: what is measured besides the turns.
+    `task`: turns, memory, allocated, profile or flops: what is measured besides the turns.
     """
     arm = Arm.model_validate_json(arm_json)
     try:
@@ -70,10 +71,13 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
         recipe = recipe.model_copy(update={"compile": None})
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch, ExitStack() as stack:
         loop = import_loop(spec.loop)
-        seed_everything(recipe.seed)
-        workload = adapt(build_workload(spec.case, recipe, device, Path(scratch)), recipe)
         probes: list[Probe] = []
         meter: Meter | None = None
+        if task == "allocated":
+            meter = allocated = Allocated(device)
+            stack.enter_context(allocated.counting())
+        seed_everything(recipe.seed)
+        workload = adapt(build_workload(spec.case, recipe, device, Path(scratch)), recipe)
         if task == "memory":
             meter = Memory(device)
         elif task == "profile":
@@ -87,7 +91,7 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
             _tell(connection, event="peak", flops_per_s=peak)
         if arm.observe != "nothing":
             probes.append(_observer(arm, workload, Path(scratch)))
-        gate = Gate(connection, device, meter)
+        gate = Gate(connection, device, meter, Yardstick(device) if task == "turns" else None)
         if task == "memory":
             _tell(connection, event="environment", facts=describe(device))
         if recipe.reseed_after_build:

@@ -14,8 +14,8 @@ from harness.bench.case_bench import Asked, Benched, Say, bench_case
 from harness.bench.folder import output_folder
 from harness.compare import Comparison
 from harness.errors import SpecError
+from harness.report.files import write
 from harness.report.model import Report, Verdict
-from harness.report.render import write
 
 __all__ = ["bench_cases", "progress", "verdict_of"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,9 +59,16 @@ class Gate:
     """
 
     def __init__(
-        self, connection: Connection, device: torch.device, meter: Meter | None = None
+        self,
+        connection: Connection,
+        device: torch.device,
+        meter: Meter | None = None,
+        yardstick: Callable[[], float] | None = None,
     ) -> None:
+        """`yardstick`: own seconds of a fixed piece of work, done when a turn begins."""
         self._connection, self._device, self._meter = connection, device, meter
+        self._yardstick = yardstick
+        self._yardstick_s: float | None = None
         self._handles: list[Any] = []
         self._granted = self._made = 0
 
@@ -100,6 +107,8 @@ class Gate:
                 handle.remove()
             raise Enough
         self._granted, self._made = steps, 0
+        if self._yardstick:
+            self._yardstick_s = self._yardstick()
         self._woken = time.perf_counter()
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
@@ -138,6 +147,7 @@ class Gate:
             delay_s=_difference(begin.delay_s, end.delay_s),
             energy_j=_difference(begin.energy_j, end.energy_j),
             restart_s=begin.wall_s - self._woken,
+            yardstick_s=self._yardstick_s,
             samples=self._samples,
             tokens=int(self._tokens),
             padded_tokens=self._padded_tokens,

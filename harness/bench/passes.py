@@ -11,9 +11,11 @@ from typing import Any
 from harness.bench.arm_process import Task, running
 from harness.bench.arms import CONTROL, Arm
 
-__all__ = ["Passes", "run_passes"]
+__all__ = ["FILE", "Passes", "peak_allocated", "run_passes"]
 
-_STEPS = {"memory": 20, "profile": 20, "flops": 4}
+FILE = "passes.json"
+"""Where they are kept, within an output folder."""
+_STEPS: dict[Task, int] = {"memory": 20, "allocated": 8, "profile": 20, "flops": 4}
 """Steps of each pass, after its first."""
 
 
@@ -37,6 +39,20 @@ class Passes:
     """Of the first arm."""
 
 
+def peak_allocated(arms: Sequence[Arm], logs: Path, timeout_s: float) -> dict[str, float]:
+    """Bytes of each arm but the control, all arms alive at once: they do not disturb a count.
+
+    Empty for a device whose allocator does not tell.
+    """
+    counted = [arm for arm in arms if arm.name != CONTROL]
+    found = {}
+    with running(counted, "allocated", logs / "allocated", timeout_s, "memory") as processes:
+        for name, process in processes.items():
+            process.turn(1)
+            found.update({name: process.turn(1 + _STEPS["allocated"])["meter"]})
+    return {name: told["peak_allocated_bytes"] for name, told in found.items() if told}
+
+
 def run_passes(
     arms: Sequence[Arm],
     logs: Path,
@@ -58,7 +74,8 @@ def run_passes(
         told, turn, startup_s = _alone(arm, "memory", logs, timeout_s)
         found.startup_s[arm.name] = startup_s
         found.parameters[arm.name] = told["parameters"]
-        found.memory[arm.name] = turn["meter"]
+        _, counting, _ = _alone(arm, "allocated", logs, timeout_s)
+        found.memory[arm.name] = {**turn["meter"], **counting["meter"]}
         if not found.environment:
             found.environment.update(told["environment"]["facts"])
         on_pass(f"profile of {arm.name}")

@@ -47,6 +47,8 @@ class ArmFigures(_Result):
     """Trained scalars."""
     peak_resident_bytes: int | None = None
     peak_allocated_bytes: int | None = None
+    """For tensors, by torch's own count, over a few steps: the same in each run of the same
+    code."""
     peak_reserved_bytes: int | None = None
     flops_per_step: float | None = None
     """Of its matrix products, forward and backward, at the padded length of the counted steps."""

@@ -11,9 +11,10 @@ from rich.console import Console
 from harness.commands.shared import (
     show,
 )
+from harness.published_index import has_index, write_index
 from harness.publishing import publish
+from harness.report.files import FORMATS, write
 from harness.report.model import Report
-from harness.report.render import FORMATS, write
 
 __all__ = ["publish_command", "report_command"]
 
@@ -24,7 +25,13 @@ def report_command(
         str, typer.Option("--format", help=f"Some of: {', '.join(FORMATS)}.")
     ] = ",".join(FORMATS),
 ) -> int:
-    """Print a report again and write its files anew."""
+    """Print a report again and write its files anew, its plots read from the records beside it.
+
+    md: the size of a step summary; html: one page that needs no network, and its plots as SVG
+    files; json: a stable contract; csv: one row for each thing that was found; junit: for a CI.
+
+    Example: harness report reports/published/mrpc-minilm-native --format md,junit
+    """
     report = Report.read(run_dir)
     write(report, run_dir, [name.strip() for name in formats.split(",")])
     return show(report, run_dir)
@@ -34,7 +41,13 @@ def publish_command(
     run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
     name: Annotated[str, typer.Argument(help="Its name under reports/published/.")],
 ) -> None:
-    """Copy a run to reports/published/NAME, its per-tensor trace thinned to stay under 3 MB."""
+    """Copy a run to reports/published/NAME, its per-tensor trace thinned to stay under 3 MB.
+
+    The index in reports/README.md is written anew where there is one.
+    """
     target = Path("reports") / "published" / name
     kept = publish(run_dir, target)
+    readme = target.parent.parent / "README.md"
+    if has_index(readme):
+        write_index(readme, target.parent)
     Console().print(f"Published: {target} (per-tensor trace: {kept})", soft_wrap=True)

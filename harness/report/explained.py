@@ -100,6 +100,8 @@ HEADINGS = (
     "loss",
     "weights",
 )
+NOTES = {"loss": "largest difference", "weights": "of their movement"}
+"""Under a heading: what it is measured in."""
 
 
 def rows(found: Explanation) -> list[tuple[str, ...]]:

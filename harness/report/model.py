@@ -18,7 +18,7 @@ from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.gate.result import GateResult
 from harness.record import RunRecord, write_atomically
-from harness.report import explained, over_seeds, speeds, upgraded
+from harness.report import explained, gate, over_seeds, speeds, upgraded
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
@@ -263,7 +263,9 @@ def verdict(
 
 
 def first_lines(report: Report) -> list[str]:
-    """What a report says first: why, where that was found out; else whether."""
+    """What a report says first: what regressed or changed; why, where known; else whether."""
+    if report.gate is not None:
+        return gate.first_lines(report.gate)
     if report.bisect is not None:
         return [report.bisect.sentence]
     if report.upgrade is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.noise import FieldNoise, Noise
 from harness.units import number
 
-__all__ = ["HEADINGS", "caption", "rows", "words"]
+__all__ = ["HEADINGS", "NOTES", "caption", "rows", "words"]
 
 HEADINGS = (
     "field",
@@ -18,6 +18,16 @@ HEADINGS = (
     "told in",
     "outcome",
 )
+NOTES = {
+    "largest difference": "absolute",
+    "relative": "to the value",
+    "ulp": "of single precision",
+    "noise": "of the draws",
+    "bound": "of what is noise",
+    "smallest visible": "relative",
+    "told in": "of what there is",
+}
+"""Under a heading: what it is measured in."""
 _TITLES = {
     "loss": "loss",
     "grad_norm": "log gradient norm",

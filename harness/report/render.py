@@ -1,28 +1,34 @@
-"""A report -> Markdown and HTML by templates, and the files of an output folder."""
+"""A report -> Markdown and HTML by templates. Nothing is read and nothing is written here."""
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from harness.compare import Comparison
-from harness.errors import unknown_name
 from harness.metrics import metric
-from harness.record import write_atomically
-from harness.report import dig, explained, noise, speeds, upgraded
-from harness.report.causes import reasons, settings_rows
+from harness.report import dig, explained, gate, gate_panel, noise, speeds, upgraded
+from harness.report.bench_panel import SESSION_NOTES, SESSIONS
+from harness.report.causes import because, reasons, settings_rows
+from harness.report.drawing import for_page
+from harness.report.exhibits import CURVE_HEADINGS, CURVE_NOTES, NOTHING, Exhibits, curve_rows
 from harness.report.model import Report, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
+from harness.report.plots import Plot
+from harness.report.printable import markdown_cell, printable
 from harness.spec import Recipe
 from harness.units import number, quantity
 
-__all__ = ["FORMATS", "HEADLINES", "headline", "render", "shown", "write"]
+__all__ = ["HEADLINES", "MARKDOWN_BYTES", "conventions", "headline", "render", "shown", "tone"]
 
-FORMATS = {"md": "report.md", "html": "report.html", "json": "report.json"}
+MARKDOWN_BYTES = 60_000
+"""Of `report.md` at most: a step's summary on GitHub takes 1 MiB, and a reader less."""
 
 HEADLINES = {
     "equivalent": "The loops are the same",
@@ -42,10 +48,39 @@ _SPEEDS = {
 }
 
 
+_TONES: dict[str, Literal["good", "bad"]] = {
+    **dict.fromkeys(("identical", "within_noise", "equivalent", "faster", "completed"), "good"),
+    **dict.fromkeys(("stopped", "unchanged", "improved"), "good"),
+    **dict.fromkeys(("different", "slower", "failed", "regressed", "regression"), "bad"),
+}
+_SECTIONS = {
+    "upgrade": "What changed, and what not",
+    "pairs": "Pairs",
+    "curves": "Curves",
+    "metrics": "Final metrics",
+    "speed": "Speed",
+    "baseline": "Baseline",
+    "causes": "Causes and remedies",
+    "setup": "Set-up",
+    "reproduce": "To reproduce",
+}
+"""Of a page, in their order."""
+_BLANK_LINES = re.compile(r"\n{3,}")
+_ROWS = (80, 40, 20, 10, 5)
+"""Rows that a table of Markdown may have, the first number with which all fits."""
+
+
+def tone(word: str) -> Literal["good", "bad", "unsure"]:
+    """Whether an outcome, a status, a list or a verdict is good news; not to know is neither."""
+    return _TONES.get(word, "unsure")
+
+
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
     if report.upgrade or report.bisect:
         return _of_versions(report)
+    if report.gate is not None and report.verdict == "equivalent":
+        return "Nothing got worse"
     if report.bench:
         return _SPEEDS.get(report.verdict, HEADLINES[report.verdict])
     if report.verdict == "equivalent":
@@ -112,10 +147,14 @@ def _stages(comparison: Comparison) -> list[tuple[str, str]]:
     return rows
 
 
-def render(report: Report, template: str) -> str:
+def render(
+    report: Report, template: str, exhibits: Exhibits = NOTHING, now: datetime | None = None
+) -> str:
     """The report through `template` ('report.md', 'report.html', or 'cell.html' for a notebook).
 
-    HTML is escaped.
+    `now`: when the page is made, for the age of a baseline. HTML is escaped, and text from outside
+    holds no control characters in either. Markdown stays below `MARKDOWN_BYTES`: its long tables
+    are cut, and say so.
     """
     environment = Environment(
         loader=PackageLoader("harness.report"),
@@ -123,56 +162,130 @@ def render(report: Report, template: str) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_without_control_characters,
     )
-    environment.filters |= {"quantity": quantity, "number": number, "shown": shown, "cell": _cell}
-    environment.filters |= {"remarks": remarks, "run_name": run_name}
+    environment.filters |= {
+        "quantity": quantity,
+        "number": number,
+        "shown": shown,
+        "cell": markdown_cell,
+    }
+    environment.filters |= {"remarks": remarks, "run_name": run_name, "capitalised": _capitalised}
+    page = environment.get_template(f"{template}.j2")
+    context = _context(report, exhibits, now or datetime.now(UTC))
+    if not template.endswith(".md"):
+        return page.render(context)
+    text = ""
+    for rows in _ROWS:
+        text = _BLANK_LINES.sub("\n\n", page.render(context, most=rows)).strip() + "\n"
+        if len(text.encode()) <= MARKDOWN_BYTES:
+            return text
+    return _cut(text)
+
+
+def _context(report: Report, exhibits: Exhibits, now: datetime) -> dict[str, Any]:
+    """What the templates see."""
     metrics = list(dict.fromkeys(name for run in report.runs for name in run.final_metrics))
-    return environment.get_template(f"{template}.j2").render(
-        report=report,
-        headline=headline(report),
-        sentences=first_lines(report),
-        stages=_stages,
-        singles=[run for run in report.runs if run.seed is None],
-        gathered=gathered(report.runs),
-        judged=judged,
-        seed_lines=seed_lines,
-        noise=noise,
-        speeds=speeds,
-        upgraded=upgraded,
-        settings_rows=settings_rows,
-        reasons=reasons,
-        explained=explained,
-        dig=dig,
-        title=lambda name: metric(name).title,
-        metrics=[metric(name) for name in metrics],
-        conventions=conventions(report),
-        departures=departures,
-        remedies=list(
+    return {
+        "report": report,
+        "exhibits": exhibits,
+        "now": now,
+        "headline": headline(report),
+        "sentences": first_lines(report),
+        "contents": [(name, _SECTIONS[name]) for name in _SECTIONS if _there(report, name)],
+        "tone": tone,
+        "inline": _inline,
+        "stages": _stages,
+        "told_first": _told_first,
+        "cause_of": _cause_of,
+        "curve_rows": curve_rows,
+        "CURVE_HEADINGS": CURVE_HEADINGS,
+        "CURVE_NOTES": CURVE_NOTES,
+        "SESSIONS": SESSIONS,
+        "SESSION_NOTES": SESSION_NOTES,
+        "gate": gate,
+        "gate_panel": gate_panel,
+        "singles": [run for run in report.runs if run.seed is None],
+        "gathered": gathered(report.runs),
+        "judged": judged,
+        "seed_lines": seed_lines,
+        "noise": noise,
+        "speeds": speeds,
+        "upgraded": upgraded,
+        "settings_rows": settings_rows,
+        "reasons": reasons,
+        "explained": explained,
+        "dig": dig,
+        "metric": metric,
+        "title": lambda name: metric(name).title,
+        "metrics": [metric(name) for name in metrics],
+        "conventions": conventions(report),
+        "departures": departures,
+        "shown_items": lambda found: [(name, shown(value)) for name, value in found.items()],
+        "remedies": list(
             dict.fromkeys((run.loop, what) for run in report.runs for what in run.remedies)
         ),
-        loops=list(dict.fromkeys(run.loop for run in report.runs)),
-        command=shlex.join(report.command),
+        "loops": list(dict.fromkeys(run.loop for run in report.runs)),
+        "command": shlex.join(report.command),
+        "fence": _fence,
+    }
+
+
+def _cause_of(comparison: Comparison) -> str:
+    """Of a pair that differs; what is within noise needs none."""
+    return because(comparison).removeprefix("cause: ") if comparison.outcome == "different" else ""
+
+
+def _there(report: Report, section: str) -> bool:
+    """Whether a report has something to show in a section."""
+    if section == "upgrade":
+        return bool(report.upgrade or report.bisect)
+    if section == "curves":
+        return bool(report.comparisons and report.runs)
+    if section == "metrics":
+        return bool(report.runs or not report.bench)
+    if section == "causes":
+        return bool(
+            report.explanations
+            or any(reasons(one) or one.settings for one in report.comparisons)
+            or any(run.remedies for run in report.runs)
+        )
+    return section not in ("speed", "baseline") or bool(
+        report.bench if section == "speed" else report.gate
     )
 
 
-def _cell(text: Any) -> str:
-    """Text that stays within one cell of a Markdown table."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+def _inline(plot: Plot) -> Markup:
+    """A plot as a part of the page: what we drew ourselves, its texts escaped when it was."""
+    return Markup(for_page(plot.svg, plot.name))  # noqa: S704  # serialised by ElementTree
 
 
-def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
-    """The files of `formats` in `folder`, each atomically. Raises `SpecError` for others."""
-    names = list(formats)
-    for name in names:
-        if name not in FORMATS:
-            raise unknown_name("format", name, FORMATS)
-    written = []
-    for name in names:
-        path = folder / FORMATS[name]
-        if name == "json":
-            report.write_json(folder)
-        else:
-            with write_atomically(path) as temporary:
-                temporary.write_text(render(report, FORMATS[name]), encoding="utf-8")
-        written.append(path)
-    return written
+def _told_first(comparisons: Sequence[Comparison], most: int) -> Sequence[Comparison]:
+    """So many of them; where there are more, those that are not identical before the others."""
+    if len(comparisons) <= most:
+        return comparisons
+    return sorted(comparisons, key=lambda one: one.outcome == "identical")[:most]
+
+
+def _without_control_characters(value: Any) -> Any:
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value)
+    return value
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _fence(text: str) -> str:
+    """Text as a block of code that nothing in it can close."""
+    ticks = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}sh\n{text}\n{fence}"
+
+
+def _cut(text: str) -> str:
+    """Whole lines up to the limit, and a last one that says so."""
+    said = "\n\nCut here: the whole is in `report.html`.\n"
+    kept = text.encode()[: MARKDOWN_BYTES - len(said)].decode(errors="ignore")
+    return kept[: kept.rindex("\n")] + said

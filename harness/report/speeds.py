@@ -12,6 +12,7 @@ from harness.units import number, quantity
 __all__ = [
     "FIGURES",
     "HEADINGS",
+    "NOTES",
     "PARTS",
     "conclusion",
     "figures",
@@ -36,6 +37,23 @@ FIGURES = (
     "GFLOP a step",
     "of the peak",
 )
+NOTES = {
+    "ratio": "above 1 is slower",
+    "interval": "of the ratio",
+    "visible from": "smallest slowdown",
+    "step": "wall, lower is better",
+    "own time": "a step, lower is better",
+    "CPU time": "a step, lower is better",
+    "samples/s": "higher is better",
+    "tokens/s": "higher is better",
+    "with padding": "tokens/s",
+    "first step": "lower is better",
+    "start-up": "lower is better",
+    "peak memory": "lower is better",
+    "GFLOP a step": "matrix products",
+    "of the peak": "higher is better",
+}
+"""Under a heading: its unit, or which way is better."""
 PARTS = ("arm", "data", "forward", "backward", "optimizer", "rest")
 """Of a step that was profiled. The rest is the loop's own work and its framework's."""
 _WILD = 11.0  # times as long
@@ -151,9 +169,11 @@ def parts(result: BenchResult) -> list[tuple[str, ...]]:
 
 def _memory(arm: ArmFigures) -> str:
     text = quantity(arm.peak_resident_bytes, "B")
-    if arm.peak_allocated_bytes is not None:
+    if arm.peak_reserved_bytes is not None:
         text += f", on the device {quantity(arm.peak_allocated_bytes, 'B')}"
         text += f" of {quantity(arm.peak_reserved_bytes, 'B')} reserved"
+    elif arm.peak_allocated_bytes is not None:
+        text += f", for tensors {quantity(arm.peak_allocated_bytes, 'B')}"
     return text
 
 

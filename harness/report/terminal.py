@@ -12,8 +12,9 @@ from rich.text import Text
 from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
+from harness.gate.result import GateResult
 from harness.metrics import metric
-from harness.report import dig, explained, noise, speeds, upgraded
+from harness.report import dig, explained, gate, noise, speeds, upgraded
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, RunSummary, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
@@ -31,6 +32,9 @@ _COLOURS = {
     "different": "red",
     "equivalent": "green",
     "failed": "red",
+    "regression": "red",
+    "regressed": "red",
+    "improved": "green",
 }
 
 
@@ -65,6 +69,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(explained.caption(found)))
         for line in explained.lines(found):
             console.print(Text(line))
+    if report.gate is not None:
+        _print_gate(report.gate, console)
     if report.upgrade is not None:
         _print_upgrade(report.upgrade, console)
     for line in upgraded.skipped(report.bisect) if report.bisect else ():
@@ -101,6 +107,20 @@ def _print_upgrade(upgrade: UpgradeResult, console: Console) -> None:
         console.print(Text(f"{heading}:", style="bold"))
         for line in sentences:
             console.print(Text(f"  {line}"))
+
+
+def _print_gate(result: GateResult, console: Console) -> None:
+    """Each list but of what is unchanged, the worst first."""
+    for name, items in gate.lists(result):
+        table = Table(title_justify="left", title_style=_COLOURS.get(name, "yellow"))
+        table.title = name.capitalize()
+        for heading in gate.HEADINGS:
+            table.add_column(heading, overflow="fold")
+        for row in gate.rows(items):
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for baseline in result.baselines:
+        console.print(Text(gate.used(baseline)), soft_wrap=True)
 
 
 def _print_speeds(report: Report, case: str, result: BenchResult, console: Console) -> None:

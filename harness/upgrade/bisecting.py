@@ -21,8 +21,8 @@ from harness.plan import is_done, plan, runs_in
 from harness.progress import bars
 from harness.record import HEADER, RunRecord
 from harness.report.causes import because
+from harness.report.files import write
 from harness.report.model import Report, Verdict
-from harness.report.render import write
 from harness.runner import TIMEOUT_S, label, run_all
 from harness.spec import Case, Conventions
 from harness.upgrade.releases import Releases, between

@@ -14,16 +14,14 @@ from harness.bench.case_bench import Asked, Benched, bench_case
 from harness.bench.command import progress, verdict_of
 from harness.compare import Comparison
 from harness.record import RunRecord
+from harness.report.files import write
 from harness.report.model import Report, RunSummary, Verdict, verdict
-from harness.report.render import write
 from harness.session import run_cases
 from harness.spec import Case, Conventions, Detail
 from harness.upgrade.sides import Side, one_case_a_side, pythons
 from harness.upgrade.words import upgrade_result
 
 __all__ = ["Upgrade", "upgrade_cases", "with_what_changed"]
-
-_FOLDER = "speeds"
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def _speeds(
             benched[name] = bench_case(
                 arms,
                 speeds.within(share),
-                folder / _FOLDER / name,
+                folder / name,
                 folder,
                 now,
                 say,

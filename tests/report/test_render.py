@@ -6,6 +6,7 @@ Read the change with `git diff tests/report/golden` before it is committed.
 import json
 import os
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ import pytest
 from rich.console import Console
 
 from harness.errors import SpecError
+from harness.report.files import FORMATS, write
+from harness.report.junit import junit
 from harness.report.model import Report, sentence
-from harness.report.render import FORMATS, HEADLINES, headline, render, shown, write
+from harness.report.render import HEADLINES, headline, render, shown
 from harness.report.terminal import print_report
+from harness.report.tidy import tidy
+from tests.report.judged_reports import bench_report, gated_report
 from tests.report.small_report import (
     AWKWARD,
     DIFFERENT,
@@ -31,21 +36,38 @@ from tests.report.small_report import (
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html"])
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+REPORTS = {
+    "": small_report(),
+    "seeds": seeds_report(),
+    "explained": explained_report(),
+    "bench": bench_report(),
+    "gate": gated_report(),
+}
+
+
+def text_of(report: Report, name: str) -> str:
+    """A file of the report, as it is written on a fixed day."""
+    if name == "report.csv":
+        return tidy(report)
+    return junit(report) if name == "junit.xml" else render(report, name, now=NOW)
+
+
 @pytest.mark.parametrize(
-    ("folder", "report"),
-    [("", small_report()), ("seeds", seeds_report()), ("explained", explained_report())],
+    "name", ["report.md", "report.html", "cell.html", "report.csv", "junit.xml"]
 )
-def test_a_page_is_the_golden_one(page: str, folder: str, report: Report) -> None:
-    """The whole page of the small report, of several seeds and of an explanation, is as it was
-    accepted."""
-    path = GOLDEN / folder / page
+@pytest.mark.parametrize("folder", REPORTS)
+def test_a_file_is_the_golden_one(name: str, folder: str) -> None:
+    """The whole file of the small report, of several seeds, an explanation, a bench and a check is
+    as it was accepted."""
+    path, report = GOLDEN / folder / name, REPORTS[folder]
     if os.environ.get("HARNESS_UPDATE_GOLDEN") == "1":
-        path.write_text(render(report, page), encoding="utf-8")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text_of(report, name), encoding="utf-8")
 
     expected = path.read_text(encoding="utf-8")
-    assert expected == render(report, page)
-    assert expected != render(small_report(comparisons=(IDENTICAL,)), page)
+    assert expected == text_of(report, name)
+    assert expected != text_of(small_report(comparisons=(IDENTICAL,)), name)
 
 
 class Elements(HTMLParser):

@@ -1,0 +1,36 @@
+"""Is training still as it was accepted? The gate as ordinary items, so that JUnit sees each loop.
+
+    pytest benchmarks/test_regression.py --baseline DIR
+
+Each case that has a baseline in DIR is checked once; what it found of each loop, in each tier, is
+an item. What is not known fails as well: unknown is never green.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from benchmarks.cases import CASES
+from benchmarks.conftest import LOOPS, Checks
+from harness.gate.result import Tier
+
+_GREEN = ("unchanged", "improved")
+
+
+@pytest.mark.parametrize("tier", [tier for tier in get_args(Tier) if tier != "baseline"])
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("case", CASES)
+def test_a_loop_is_as_it_was_accepted(case: str, loop: str, tier: Tier, checks: Checks) -> None:
+    """Nothing of this loop regressed, and nothing of it is unknown."""
+    items = [item for item in checks.of(case).items if item.tier == tier and item.loop == loop]
+    assert items, f"nothing of {loop} was held against the baseline: see the item of the case"
+    assert [] == [f"{item.listed}: {item.words}" for item in items if item.listed not in _GREEN]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_can_be_held_against_its_baseline(case: str, checks: Checks) -> None:
+    """The baseline is of this machine class and task, and no loop is missing."""
+    items = [item for item in checks.of(case).items if item.tier == "baseline" or not item.loop]
+    assert [] == [f"{item.listed}: {item.words}" for item in items if item.listed not in _GREEN]
