@@ -10,12 +10,19 @@ from harness.record import RunRecord
 from harness.seeds import compare_seeds
 from harness.spec import Case
 
-__all__ = ["compare_with_itself", "is_one_of_several"]
+__all__ = ["compare_with_itself", "is_one_of_several", "place_of"]
 
 
 def is_one_of_several(case: Case) -> bool:
     """Whether its loops are to be compared with themselves elsewhere, and not with each other."""
     return case.device_of is not None or case.libraries_of is not None
+
+
+def place_of(case: Case) -> tuple[str, str]:
+    """The case of which it is one of several, and where or with what it is trained; else empty."""
+    if case.libraries_of is not None:
+        return case.libraries_of, f"with {case.libraries}"
+    return (case.device_of, f"on {case.device}") if case.device_of is not None else ("", "")
 
 
 def compare_with_itself(
@@ -29,8 +36,7 @@ def compare_with_itself(
     seeded = set()
     for label, case, record in runs:
         if is_one_of_several(case):
-            whole = case.libraries_of or case.device_of or ""
-            where = f"with {case.libraries}" if case.libraries_of else f"on {case.device}"
+            whole, where = place_of(case)
             sides = loops.setdefault((whole, label), {})
             sides.setdefault(where, {})[case.recipe.seed] = record
             if case.seed_of is not None:

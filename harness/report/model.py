@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from harness.against_itself import place_of
 from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
@@ -80,6 +81,10 @@ class RunSummary(BaseModel):
     repeated_samples: int = 0
     """Samples that several processes saw again in an epoch, to fill up its last round."""
     error: str | None = None
+    one_of: str = ""
+    """The case of which it is one on several devices, or with several libraries; else empty."""
+    where: str = ""
+    """Which of them, as comparisons say it after the loop: 'on cpu', 'with torch 2.13.0'."""
 
 
 class Report(BaseModel):
@@ -196,7 +201,10 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
     header, spec = record.header, record.spec
     asked = spec.case.recipe.model_dump(mode="json")
     followed = spec.recipe.model_dump(mode="json")
+    one_of, where = place_of(spec.case)
     return RunSummary(
+        one_of=one_of,
+        where=where,
         case=spec.case.seed_of or spec.case.name,
         loop=label,
         seed=None if spec.case.seed_of is None else spec.case.recipe.seed,

@@ -15,7 +15,7 @@ from harness.bench.command import progress, verdict_of
 from harness.compare import Comparison
 from harness.record import RunRecord
 from harness.report.files import write
-from harness.report.model import Report, RunSummary, Verdict, verdict
+from harness.report.model import Report, Verdict, verdict
 from harness.session import run_cases
 from harness.spec import Case, Conventions, Detail
 from harness.upgrade.sides import Side, one_case_a_side, pythons
@@ -81,11 +81,11 @@ def with_what_changed(
     report: Report, folder: Path, sides: Sequence[Side], benched: Mapping[str, Benched]
 ) -> Report:
     """The report of the traced runs, written anew with what changed; `benched`: speeds, by name."""
-    records = {(run.case, run.loop): RunRecord(folder / run.record) for run in report.runs}
-    headers = {}
-    for record, run in zip(records.values(), report.runs, strict=True):
-        case = record.spec.case
-        headers[case.libraries_of or case.name, _called(run, case)] = record.header
+    records = [RunRecord(folder / run.record) for run in report.runs]
+    headers = {
+        (run.one_of, f"{run.loop} {run.where}"): record.header
+        for run, record in zip(report.runs, records, strict=True)
+    }
     timed = [pair for found in benched.values() for pair in found.comparisons]
     whole = report.model_copy(
         update={
@@ -97,10 +97,6 @@ def with_what_changed(
     )
     write(whole, folder)
     return whole
-
-
-def _called(run: RunSummary, case: Case) -> str:
-    return f"{run.loop} with {case.libraries}"
 
 
 def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
