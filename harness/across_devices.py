@@ -1,21 +1,16 @@
-"""The same loop on several devices: one case becomes one for each, and each loop is compared with
-itself on the first.
+"""The same loop on several devices: one case becomes one for each.
 
 Both sides take the digests that a device can take, since those of the host are other numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from harness.compare import Comparison, compare, missing
 from harness.errors import SpecError, unknown_name
-from harness.metrics import Margin
-from harness.record import RunRecord
-from harness.seeds import compare_seeds
 from harness.spec import DEVICES, Case
 
-__all__ = ["compare_devices", "one_case_a_device"]
+__all__ = ["one_case_a_device"]
 
 
 def one_case_a_device(case: Case, devices: Iterable[str]) -> list[Case]:
@@ -38,46 +33,3 @@ def one_case_a_device(case: Case, devices: Iterable[str]) -> list[Case]:
         )
         for name in names
     ]
-
-
-def compare_devices(
-    runs: Iterable[tuple[str, Case, RunRecord | None]], margins: Mapping[str, Margin]
-) -> list[Comparison]:
-    """One comparison for each loop, case, and device but the first; other cases are left out.
-
-    `runs`: what each is called within its case, its case, and its record where it left one.
-    """
-    loops: dict[tuple[str, str], dict[str, dict[int, RunRecord | None]]] = {}
-    seeded = set()
-    for label, case, record in runs:
-        if case.device_of is not None:
-            sides = loops.setdefault((case.device_of, label), {})
-            sides.setdefault(case.device, {})[case.recipe.seed] = record
-            if case.seed_of is not None:
-                seeded.add(case.device_of)
-    return [
-        _pair(case, (f"{label} on {first}", f"{label} on {device}"), sides, case in seeded, margins)
-        for (case, label), on in loops.items()
-        for (first, reference), *others in [list(on.items())]
-        for device, candidate in others
-        for sides in [(reference, candidate)]
-    ]
-
-
-def _pair(
-    case: str,
-    labels: tuple[str, str],
-    sides: tuple[Mapping[int, RunRecord | None], Mapping[int, RunRecord | None]],
-    seeded: bool,
-    margins: Mapping[str, Margin],
-) -> Comparison:
-    found: list[dict[int, RunRecord]] = [{}, {}]
-    for label, side, there in zip(labels, sides, found, strict=True):
-        for seed, record in side.items():
-            if record is None:
-                return missing(case, *labels, f"{label} is missing; run it")
-            there[seed] = record
-    if seeded:
-        return compare_seeds(case, labels, found[0], found[1], margins)
-    (one,), (two,) = found[0].values(), found[1].values()
-    return compare(one, two, labels).model_copy(update={"case": case})

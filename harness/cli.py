@@ -15,6 +15,7 @@ import typer
 from harness.commands.accept import accept_command
 from harness.commands.annotate import annotate_command
 from harness.commands.bench import bench_command
+from harness.commands.bisect import bisect_command
 from harness.commands.check import check_command
 from harness.commands.compare import compare_command
 from harness.commands.explain import explain_command
@@ -23,6 +24,7 @@ from harness.commands.index import index_command
 from harness.commands.listing import list_command
 from harness.commands.pages import publish_command, report_command
 from harness.commands.run import run_command
+from harness.commands.upgrade import upgrade_command
 from harness.errors import HarnessError, RunFailed
 
 __all__ = ["main"]
@@ -40,6 +42,8 @@ app = typer.Typer(
 app.command("list")(list_command)
 app.command("run")(run_command)
 app.command("bench")(bench_command)
+app.command("upgrade")(upgrade_command)
+app.command("bisect")(bisect_command)
 app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("accept")(accept_command)

@@ -39,7 +39,7 @@ def follow(
     failed here, the latter once there is no further one.
     """
     planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
-    runs = {run.folder.name: run for run in runs_in(out, planned)}
+    runs = {run.folder.name: run for run in runs_in(out, planned, {})}
     if (suite or resume) and all(is_done(run) for run in runs.values()):
         return
     meeting = Meeting(node, out, timeout_s)

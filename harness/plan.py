@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,21 @@ def _check_fit_for_nodes(cases: Iterable[Case], launcher: str) -> None:
             raise SpecError(rule, f"resume at {case.resume_at}", "leave it out, or --nnodes")
 
 
-def runs_in(folder: Path, planned: Sequence[RunSpec]) -> list[Run]:
-    """Each run with its folder in an output folder. Raises `SpecError` where two share one."""
-    runs = [Run(spec, folder / RECORDS / f"{spec.case.name}-{label(spec)}") for spec in planned]
+def runs_in(
+    folder: Path, planned: Sequence[RunSpec], pythons: Mapping[str, str | None]
+) -> list[Run]:
+    """Each run with its folder in an output folder. Raises `SpecError` where two share one.
+
+    `pythons`: the interpreter that has the libraries of a case, by what the case calls them.
+    """
+    runs = [
+        Run(
+            spec,
+            folder / RECORDS / f"{spec.case.name}-{label(spec)}",
+            pythons.get(spec.case.libraries) if spec.case.libraries else None,
+        )
+        for spec in planned
+    ]
     if len({run.folder for run in runs}) < len(runs):
         loops = ", ".join(spec.loop for spec in planned)
         raise SpecError("loops need names of their own", loops, "rename a file")

@@ -35,7 +35,9 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     report = Report.read(run_folder)
     places = {run.record: _place_of(run.record) for run in report.runs}
     runs = tuple(run.model_copy(update={"record": places[run.record]}) for run in report.runs)
-    published = report.model_copy(update={"command": without_out(report.command), "runs": runs})
+    # Who repeats it begins in a folder anew.
+    command = tuple(word for word in without_out(report.command) if word != "--resume")
+    published = report.model_copy(update={"command": command, "runs": runs})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
     for stride in _STRIDES:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.across_devices import compare_devices
+from harness.against_itself import compare_with_itself, is_one_of_several
 from harness.compare import Comparison, compare, missing
 from harness.digging import FindPair, dug
 from harness.errors import RecordError, RunFailed
@@ -47,6 +47,7 @@ def run_cases(
     node: Node | None = None,
     dig: bool = False,
     detail: Detail = "full",
+    pythons: Mapping[str, str | None] | None = None,
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
@@ -60,14 +61,15 @@ def run_cases(
     `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
     `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
     there stays, and what left a checkpoint goes on. `node`: the first of several, if any; then one
-    run is made at a time, and the others `follow`. `detail`: how much each trace holds.
+    run is made at a time, and the others `follow`. `detail`: how much each trace holds. `pythons`:
+    the interpreter of each set of libraries that cases name.
 
     Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt,
     or where another node has left, the records stay and a report of them is written.
     """
     planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
-    with output_folder(out, cases[0].seed_of or cases[0].name, again=suite or resume) as folder:
-        runs = runs_in(folder, planned)
+    with output_folder(out, _name(cases[0]), again=suite or resume) as folder:
+        runs = runs_in(folder, planned, pythons or {})
         meeting = Meeting(node, folder, timeout_s) if node else None
         try:
             waiting = [run for run in runs if not ((suite or resume) and is_done(run))]
@@ -83,6 +85,11 @@ def run_cases(
             find = partial(_both, records)
             report = _with_dig(report, find, folder, jobs, console, timeout_s)
         return report, folder
+
+
+def _name(case: Case) -> str:
+    """Of a case, or of the one of which it is one among several."""
+    return case.libraries_of or case.seed_of or case.name
 
 
 def _both(
@@ -141,8 +148,8 @@ def _report_runs(
         for one, two in pairs:
             names = (label(one), label(two))
             sides = found.get(names[0]), found.get(names[1])
-            if one.case.device_of is not None and two.resume_at is None:
-                continue  # each loop is compared with itself on the first device instead
+            if is_one_of_several(one.case) and two.resume_at is None:
+                continue  # each loop is compared with itself elsewhere instead
             if one.case.seed_of is None:
                 comparisons.append(_pair(case, names, *sides, judge))
             else:
@@ -150,7 +157,7 @@ def _report_runs(
                 pair[one.case.recipe.seed] = sides
     comparisons += [_seeds(case, names, pair, margins) for (case, names), pair in seeds.items()]
     there = {(record.spec.case.name, name): record for name, record in records}
-    comparisons += compare_devices(
+    comparisons += compare_with_itself(
         [
             (label(run.spec), run.spec.case, there.get((run.spec.case.name, label(run.spec))))
             for run in runs

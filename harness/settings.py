@@ -19,6 +19,7 @@ __all__ = [
     "differing_settings",
     "setting_differences",
     "settings_compared",
+    "told_by_one",
 ]
 
 # What each loop may do in its own way, and what is recorded for the diagnosis alone.
@@ -51,6 +52,17 @@ class SettingDifference(BaseModel):
 def settings_compared(reference: Header, candidate: Header) -> int:
     """How many settings both sides tell of."""
     return len(_common(*(_all(header) for header in (reference, candidate))))
+
+
+def told_by_one(reference: Header, candidate: Header) -> tuple[list[str], list[str]]:
+    """The settings that only the one side tells of, and those that only the other does."""
+    one, two = _all(reference), _all(candidate)
+    return _alone(one, two), _alone(two, one)
+
+
+def _alone(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+    common = _common(one, two)
+    return [name for name in one if name not in (*common, *two, *_NOT_COMPARED)]
 
 
 def setting_differences(reference: Header, candidate: Header) -> list[SettingDifference]:

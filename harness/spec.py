@@ -203,6 +203,11 @@ class Case(_Frozen):
     None: where it is trained. Only records with the same ones can be compared."""
     device_of: str | None = None
     """The case of which this is one device among several; None: it stands for itself."""
+    libraries: str | None = None
+    """The versions of the libraries that it is trained with, where several are compared; None: of
+    those that are here."""
+    libraries_of: str | None = None
+    """The case of which this is one set of libraries among several; None: it stands for itself."""
     world_size: int = Field(1, ge=1)
     """Number of processes that train one model, each on its share of the rows."""
 

@@ -19,11 +19,12 @@ from typing import Any
 from harness.errors import SpecError
 from harness.ranks import rank_folder
 
-__all__ = ["LOG", "bench_worker", "launcher", "settle", "worker"]
+__all__ = ["LOG", "become", "bench_worker", "launcher", "settle", "worker"]
 
 LOG = "log.txt"
 _LAST_S = 2.0  # who fails because another one was killed ends after it, so that it is noticed first
 _ADDRESS, _KEY = "HARNESS_ADDRESS", "HARNESS_KEY"
+_CONNECTION = "connection"  # how one is told of by its file descriptor
 _VARIABLES = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # must stand before the process first touches CUDA
@@ -55,6 +56,43 @@ def bench_worker(arm: str, task: str, log_folder: str, home: str, connection: Co
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def become(python: str, packages: str, function: str, arguments: Sequence[Any]) -> None:
+    """Turn this process into one of another interpreter that calls a function of this module.
+
+    `python`: the interpreter, whose libraries the process then has. `packages`: a folder in which
+    it finds this package, and no other. `function`: `worker`, `bench_worker` or `launcher`.
+    `arguments`: its own, as JSON values and connections; these stay open.
+    """
+
+    def told(argument: Any) -> Any:
+        if isinstance(argument, Connection):
+            os.set_inheritable(argument.fileno(), True)
+            return {_CONNECTION: argument.fileno()}
+        several = isinstance(argument, (tuple, list))
+        return [told(each) for each in argument] if several else argument
+
+    known = (packages, os.environ.get("PYTHONPATH"))
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, known))}
+    variables.pop("PYTHONHOME", None)
+    text = json.dumps([told(argument) for argument in arguments])
+    # Not the folder that it happens to start in, as the first place to look for libraries.
+    command = [python, "-P", "-m", __name__, function, text]
+    os.execve(python, command, variables)  # noqa: S606  # from a list, without a shell
+
+
+def _arrive(function: str, text: str) -> None:
+    """The first lines in the other interpreter."""
+
+    def given(argument: Any) -> Any:
+        if isinstance(argument, dict):
+            os.set_inheritable(argument[_CONNECTION], False)
+            return Connection(argument[_CONNECTION])
+        return [given(each) for each in argument] if isinstance(argument, list) else argument
+
+    known = {each.__name__: each for each in (worker, bench_worker, launcher)}
+    known[function](*(given(argument) for argument in json.loads(text)))
 
 
 def launcher(
@@ -196,4 +234,7 @@ def _end_with_parent(own: Any) -> None:
 
 
 if __name__ == "__main__":
-    fetch_and_train()
+    if sys.argv[1:]:
+        _arrive(*sys.argv[1:])
+    else:
+        fetch_and_train()

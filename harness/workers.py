@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from harness import catalogue, start
+from harness.libraries import linked_package
 from harness.nodes import Node, node_folder
 from harness.record import HEADER
 from harness.spec import RunSpec
@@ -48,6 +49,8 @@ class Run:
 
     spec: RunSpec
     folder: Path
+    python: str | None = None
+    """The interpreter whose libraries it uses; None: this one."""
 
 
 @dataclass
@@ -146,8 +149,15 @@ def _context() -> ForkServerContext:
     return context
 
 
-def fork(target: Callable[..., None], args: tuple[Any, ...]) -> ForkServerProcess:
-    """A started process that has the libraries imported and calls `target`."""
+def fork(
+    target: Callable[..., None], args: tuple[Any, ...], python: str | None = None
+) -> ForkServerProcess:
+    """A started process that has the libraries imported and calls `target`.
+
+    `python`: the process is then one of that interpreter, and imports its libraries itself.
+    """
+    if python is not None:
+        target, args = start.become, (python, str(linked_package()), target.__name__, args)
     process = _context().Process(target=target, args=args)
     with _main_hidden():
         process.start()
@@ -169,11 +179,11 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
     ours, theirs = zip(*pipes, strict=True)
     common = (run.spec.model_dump_json(), str(run.folder), os.getcwd())
     if alone:
-        process = fork(start.worker, (*common, *theirs))
+        process = fork(start.worker, (*common, *theirs), run.python)
     else:
         arguments = _arguments(run.spec) if node is None else _node_arguments(run, node)
         last = (run.spec.launcher, arguments, theirs[:-1], theirs[-1], str(log_folder))
-        process = fork(start.launcher, (*common, *last))
+        process = fork(start.launcher, (*common, *last), run.python)
     for end in theirs:
         end.close()
     return Worker(number, run, process, list(ours), resumed, node)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.across_devices import compare_devices, one_case_a_device
+from harness.across_devices import one_case_a_device
+from harness.against_itself import compare_with_itself
 from harness.errors import SpecError
 from harness.record import RunRecord
 from harness.seeds import one_case_a_seed
@@ -54,7 +55,7 @@ def test_each_loop_is_compared_with_itself_on_the_first(tmp_path: Path) -> None:
         for case in cases
         for label in ("plain", "trainer")
     ]
-    found = compare_devices([*runs, ("plain", CASE, record(tmp_path, CASE))], {})
+    found = compare_with_itself([*runs, ("plain", CASE, record(tmp_path, CASE))], {})
     assert [
         ("tiny", "plain on cpu", "plain on cuda", "identical"),
         ("tiny", "plain on cpu", "plain on xpu", "different"),
@@ -66,7 +67,9 @@ def test_each_loop_is_compared_with_itself_on_the_first(tmp_path: Path) -> None:
 def test_a_record_that_is_missing_is_named(tmp_path: Path) -> None:
     """An interrupted run may have left none."""
     cpu, cuda = one_case_a_device(CASE, ["cpu", "cuda"])
-    (found,) = compare_devices([("plain", cpu, record(tmp_path, cpu)), ("plain", cuda, None)], {})
+    (found,) = compare_with_itself(
+        [("plain", cpu, record(tmp_path, cpu)), ("plain", cuda, None)], {}
+    )
     assert ("incomparable", ("plain on cuda is missing; run it",)) == (found.outcome, found.doubts)
 
 
@@ -77,6 +80,6 @@ def test_seeds_on_devices_are_one_comparison(tmp_path: Path) -> None:
         for case in one_case_a_device(CASE, ["cpu", "cuda"])
         for seed in one_case_a_seed(case, 3)
     ]
-    (found,) = compare_devices([("plain", case, record(tmp_path, case)) for case in cases], {})
+    (found,) = compare_with_itself([("plain", case, record(tmp_path, case)) for case in cases], {})
     assert ("identical", 3) == (found.outcome, len(found.seeds))
     assert "paired, over 3 seeds" in found.test

@@ -5,8 +5,10 @@ import sys
 import pytest
 
 from harness import catalogue
-from harness.bench.arms import STEPS_AHEAD, arms_of
+from harness.bench.arms import STEPS_AHEAD, arms_across, arms_of
 from harness.errors import SpecError
+from harness.libraries import Libraries
+from harness.upgrade.sides import Side
 
 CASE = catalogue.cases()["paraphrase"]
 
@@ -26,13 +28,24 @@ def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
     """Its fields are its own; the others keep theirs."""
     python = sys.executable
     extra = ["two-threads=plain,num_threads=2", f"seen=trainer,observe=trace,python={python}"]
-    arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra, python)}
+    arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra)}
 
     assert 2 == arms["two-threads"].spec.recipe.num_threads
     assert 1 == arms["plain"].spec.recipe.num_threads
     assert ("trace", sys.executable) == (arms["seen"].observe, arms["seen"].python)
-    by_name = [name for name in arms if name.startswith("plain-by-python")]
-    assert [sys.executable] == [arms[name].python for name in by_name]
+    assert "transformers" in (arms["seen"].libraries or "")
+
+
+def test_a_loop_with_several_libraries_is_an_arm_for_each() -> None:
+    """The first is the reference and its own control; all are started in the same way."""
+    here, there = Libraries(None, {"torch": "2.13.0+cpu"}), Libraries("/py", {"torch": "2.8.0"})
+    sides = [Side("torch 2.13.0+cpu", here), Side("torch 2.8.0", there)]
+    arms = arms_across(CASE, "plain", "matched", sides)
+
+    assert ["torch-2.13.0-cpu", "control", "torch-2.8.0"] == [arm.name for arm in arms]
+    assert [sys.executable, sys.executable, "/py"] == [arm.python for arm in arms]
+    assert {f"{CASE.name}-plain"} == {arm.spec.case.name for arm in arms}
+    assert "/py" not in arms[2].spec.model_dump_json()
 
 
 def test_an_arm_may_follow_a_named_recipe_and_be_traced_in_less_detail() -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from harness import start
 from harness.bench.arms import Arm
@@ -27,13 +25,6 @@ Turn = dict[str, Any]
 """What an arm tells of a turn, see `harness.bench.gate`."""
 _GRACE_S = 5.0  # what an arm that was told to end is given for it
 _STACK_S = 1.0  # what one that hangs is given to write down where
-
-
-class _Process(Protocol):
-    """What forked and spawned processes have in common."""
-
-    @property
-    def pid(self) -> int | None: ...
 
 
 class ArmProcess:
@@ -51,7 +42,8 @@ class ArmProcess:
         """Wall seconds from its start until it was ready."""
         self._started = time.perf_counter()
         self._connection, theirs = Pipe()
-        self._process = _start(arm, task, log_folder, theirs)
+        given = (arm.model_dump_json(), task, str(log_folder), os.getcwd(), theirs)
+        self._process = fork(start.bench_worker, given, arm.python)
         theirs.close()
 
     def ready(self) -> None:
@@ -80,13 +72,13 @@ class ArmProcess:
         """Tell it to end, and see that it has, with all that it may have started."""
         with suppress(OSError):
             self._connection.send_bytes(json.dumps({"steps": 0}).encode())
-            self._wait(_GRACE_S)
+            self._process.join(_GRACE_S)
         self.kill()
 
     def kill(self) -> None:
         """End it at once."""
         self._signal(signal.SIGKILL)
-        self._wait(None)
+        self._process.join(None)
         self._connection.close()
 
     def _receive(self) -> dict[str, Any]:
@@ -95,7 +87,7 @@ class ArmProcess:
                 raise self._hangs()
             told: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionResetError):
-            self._wait(_GRACE_S)
+            self._process.join(_GRACE_S)
             raise RunFailed(
                 "an arm trains until it is told to end",
                 f"{self._who} ended with {self._ending()}",
@@ -135,35 +127,11 @@ class ArmProcess:
             except ProcessLookupError:  # it has not made its group yet
                 os.kill(pid, number)
 
-    def _wait(self, timeout_s: float | None) -> None:
-        if isinstance(self._process, subprocess.Popen):
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout_s)
-        else:
-            self._process.join(timeout_s)  # type: ignore[attr-defined]  # the other kind
-
     def _ending(self) -> str:
-        process: Any = self._process
-        code = process.returncode if hasattr(process, "returncode") else process.exitcode
+        code = self._process.exitcode
         if code is None:
             return "its pipe closed"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _start(arm: Arm, task: Task, log_folder: Path, theirs: Connection) -> _Process:
-    arm_json = arm.model_dump_json()
-    if arm.python is None:
-        return fork(start.bench_worker, (arm_json, task, str(log_folder), os.getcwd(), theirs))
-    package = str(Path(start.__file__).parents[1])
-    descriptor = theirs.fileno()
-    command = [
-        arm.python, "-m", "harness.bench.child",
-        str(log_folder), os.getcwd(), str(descriptor), task, arm_json,
-    ]  # fmt: skip
-    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(
-        command, pass_fds=(descriptor,), env={**os.environ, "PYTHONPATH": paths}
-    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,9 @@ from pydantic import BaseModel, ConfigDict
 
 from harness import catalogue
 from harness.errors import SpecError, unknown_name
+from harness.libraries import ask, names_of, slug
 from harness.spec import DETAILS, Case, Conventions, Recipe, RunSpec, build, parse_value
+from harness.upgrade.sides import Side
 
 __all__ = [
     "CONTROL",
@@ -29,6 +31,7 @@ __all__ = [
     "STEPS_AHEAD",
     "Arm",
     "Observe",
+    "arms_across",
     "arms_of",
     "check_name",
     "plan_key",
@@ -62,6 +65,8 @@ class Arm(BaseModel):
     """What it trains. `spec.arm` is its name where it follows another recipe than the case's."""
     python: str | None = None
     """The interpreter whose libraries it uses; None: this one."""
+    libraries: str | None = None
+    """What these are called, by their versions; None: nothing but those that are here."""
     observe: Observe = "nothing"
     """Which probe watches it while it is timed."""
 
@@ -71,23 +76,16 @@ def arms_of(
     loops: Sequence[str],
     conventions: Conventions,
     extra: Iterable[str] = (),
-    python: str | None = None,
 ) -> list[Arm]:
     """The reference, which is the first loop; its control; and all others. Raises `SpecError`.
 
     `extra`: arms as 'NAME=LOOP,FIELD=VALUE,...', the fields being those of the recipe and
-    `observe`, `detail`, `recipe`, `python`. `python`: each loop also runs by that interpreter. The
-    case's own arms are the first loop by other fields of the recipe.
+    `observe`, `detail`, `recipe`, `python`. The case's own arms are the first loop by other fields
+    of the recipe.
     """
     if not loops:
         raise SpecError("a bench needs a loop", "none", "pass --loops plain,trainer")
-    if case.world_size > 1:
-        raise SpecError(
-            "a bench times loops of one process", f"{case.world_size} processes", "leave them out"
-        )
-    limits = {name: rows for name, rows in ROWS.items() if case.options.get(name) == 0}
-    options = {**case.options, **limits}
-    case = case.model_copy(update={"recipe": _for_turns(case.recipe), "options": options})
+    case = _case_for_turns(case)
     found = [Arm(name=_name(loop), spec=_spec(case, loop, conventions)) for loop in loops[:1]]
     found.append(found[0].model_copy(update={"name": CONTROL}))
     seen = {loops[0]: 1}
@@ -98,15 +96,33 @@ def arms_of(
     for name, fields in case.arms.items():
         found.append(Arm(name=name, spec=_changed(case, loops[0], conventions, name, fields)))
     found += [_parsed(text, case, conventions) for text in extra]
-    if python is not None:
-        for loop in dict.fromkeys(loops):
-            spec = _spec(case, loop, conventions)
-            name = f"{_name(loop)}-by-{Path(python).name}"
-            found.append(Arm(name=name, spec=spec, python=_interpreter(python)))
     names = [arm.name for arm in found]
     if len(set(names)) < len(names):
         raise SpecError("each arm has its own name", ", ".join(names), "rename one")
     return found
+
+
+def arms_across(
+    case: Case, loop: str, conventions: Conventions, sides: Sequence[Side]
+) -> list[Arm]:
+    """One loop with each set of libraries, the first of which is the reference; and its control.
+
+    Their case is named after the loop, so that each loop of a case has a bench of its own.
+    """
+    case = _case_for_turns(case)
+    case = case.model_copy(update={"name": f"{case.name}-{_name(loop)}"})
+    found = []
+    for side in sides:
+        with_it = case.model_copy(update={"libraries": side.name})
+        arm = Arm(
+            name=check_name(slug(side.name)),
+            spec=_spec(with_it, loop, conventions),
+            # Also where they are those that are here: all are to start in the same way.
+            python=side.libraries.python or sys.executable,
+            libraries=side.name,
+        )
+        found.append(arm)
+    return [found[0], found[0].model_copy(update={"name": CONTROL}), *found[1:]]
 
 
 def plan_key(arms: Sequence[Arm]) -> str:
@@ -124,6 +140,16 @@ def check_name(name: str) -> str:
 
 def _name(loop: str) -> str:
     return check_name(Path(loop).stem)
+
+
+def _case_for_turns(case: Case) -> Case:
+    if case.world_size > 1:
+        raise SpecError(
+            "a bench times loops of one process", f"{case.world_size} processes", "leave them out"
+        )
+    limits = {name: rows for name, rows in ROWS.items() if case.options.get(name) == 0}
+    options = {**case.options, **limits}
+    return case.model_copy(update={"recipe": _for_turns(case.recipe), "options": options})
 
 
 def _for_turns(recipe: Recipe) -> Recipe:
@@ -171,16 +197,13 @@ def _parsed(text: str, case: Case, conventions: Conventions) -> Arm:
             raise unknown_name("recipe", str(recipe), RECIPES)
         fields = {**RECIPES[recipe], **fields}
     spec = _changed(case, loop, conventions, name.strip(), fields)
-    return Arm(
+    arm = Arm(
         name=check_name(name.strip()),
         spec=spec.model_copy(update={"detail": detail}),
         observe=observe,
-        python=None if python is None else _interpreter(str(python)),
     )
-
-
-def _interpreter(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise SpecError("--python takes an interpreter", name, "pass the path of its python")
-    return found
+    if python is None:
+        return arm
+    other = ask(str(python))
+    _, libraries = names_of([ask(None), other])
+    return arm.model_copy(update={"python": other.python, "libraries": libraries})

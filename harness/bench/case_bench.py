@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +56,10 @@ class Asked:
     beside: Beside = "all"
     """What else is looked at: equality, memory, profile and operations; equality; or nothing."""
 
+    def within(self, budget_s: float) -> Asked:
+        """The same in so many seconds."""
+        return replace(self, budget_s=budget_s)
+
 
 @dataclass(frozen=True)
 class Benched:
@@ -70,13 +74,21 @@ class Benched:
 
 
 def bench_case(
-    arms: Sequence[Arm], asked: Asked, folder: Path, records: Path, began: float, say: Say
+    arms: Sequence[Arm],
+    asked: Asked,
+    folder: Path,
+    records: Path,
+    began: float,
+    say: Say,
+    equality: Mapping[str, Comparison] | None = None,
 ) -> Benched:
     """Bench arms of one case, the first of which is the reference.
 
     `folder`: where its sessions are or will be. `began`: when its budget began, by the monotonic
-    clock. Raises `SpecError` where an arm refuses its recipe or where sessions of another bench are
-    in the folder, `RunFailed` where one ends or hangs.
+    clock. `equality`: by arm, how it compares with the reference value by value, where that is
+    known already; None: it is looked at here, if at all. Raises `SpecError` where an arm refuses
+    its recipe or where sessions of another bench are in the folder, `RunFailed` where one ends or
+    hangs.
     """
     deadline = began + asked.budget_s - _REPORT_S
     reference, case = arms[0], arms[0].spec.case
@@ -87,9 +99,9 @@ def bench_case(
             "--resume goes on with the same arms", f"others in {folder}", "name another folder"
         )
     kept: dict[str, RunRecord] = {}
-    equality: dict[str, Comparison] = {}
+    equality = equality or {}
     passes = Passes()
-    if asked.beside != "nothing":
+    if asked.beside != "nothing" and not equality:
         say(f"{case.name}: {TRACED_STEPS} traced steps of each arm")
         kept = traced_runs(arms, records, asked.timeout_s)
         equality = {
@@ -148,7 +160,7 @@ def _concluded(
     arms: Sequence[Arm],
     asked: Asked,
     sessions: Sequence[Session],
-    equality: dict[str, Comparison],
+    equality: Mapping[str, Comparison],
     passes: Passes,
     stopped_by: str,
     took_s: float,

@@ -7,8 +7,6 @@ no record: values and times never come from the same run.
 from __future__ import annotations
 
 import json
-import os
-import sys
 import tempfile
 import traceback
 from contextlib import ExitStack
@@ -29,7 +27,6 @@ from harness.errors import SpecError
 from harness.probe import Listener, Probe, TimingProbe, TraceProbe
 from harness.record import RecordWriter
 from harness.seeding import make_deterministic, seed_everything
-from harness.start import settle
 from harness.watching import Enough
 from harness.worker import build_workload, import_loop, torch_device
 from harness.workload import Workload
@@ -116,14 +113,3 @@ def _dtype(precision: str) -> torch.dtype:
 
 def _tell(connection: Connection, **facts: Any) -> None:
     connection.send_bytes(json.dumps(facts).encode())
-
-
-def _by_another_python() -> int:
-    """As a program of its own: the log's folder, the home, a file descriptor, task and arm."""
-    log_folder, home, descriptor, task, arm_json = sys.argv[1:]
-    settle(Path(log_folder), home)
-    return main(arm_json, task, Connection(int(descriptor)))
-
-
-if __name__ == "__main__":
-    os._exit(_by_another_python())

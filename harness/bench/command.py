@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -52,7 +51,7 @@ def bench_cases(
         for number, (name, arms) in enumerate(cases.items()):
             now = time.monotonic()
             left_s = began + asked.budget_s - now
-            share = replace(asked, budget_s=left_s / (len(cases) - number))
+            share = asked.within(left_s / (len(cases) - number))
             where = folder if len(cases) == 1 else folder / name
             benched[name] = bench_case(arms, share, where, folder, now, say)
         report = _report(benched, folder, command)

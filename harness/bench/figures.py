@@ -27,7 +27,7 @@ def figures_of(arm: Arm, reference: Arm, sessions: Sequence[Session], passes: Pa
     return ArmFigures(
         name=arm.name,
         loop=arm.spec.loop,
-        python=arm.python,
+        python=arm.libraries,
         overrides=_departures(arm, reference),
         observe=arm.observe,
         steps=steps,

@@ -37,7 +37,8 @@ class Meter(Protocol):
 
 def own_clock_s() -> float:
     """Seconds that pass but while this thread is ready and the machine runs somebody else."""
-    return time.perf_counter() - (_run_delay_s() or 0.0)
+    wall_s, _, delay_s = _clocks_s()
+    return wall_s - (delay_s or 0.0)
 
 
 class Edge:
@@ -45,9 +46,7 @@ class Edge:
 
     def __init__(self, device: torch.device) -> None:
         synchronize(device)
-        self.wall_s = time.perf_counter()
-        self.cpu_s = time.process_time()
-        self.delay_s = _run_delay_s()
+        self.wall_s, self.cpu_s, self.delay_s = _clocks_s()
         self.energy_j = _energy_j(device)
 
 
@@ -199,6 +198,16 @@ def synchronize(device: torch.device) -> None:
     """Wait until a device has done all that it was told; a CPU always has."""
     if device.type in ("cuda", "xpu", "mps"):
         getattr(torch, device.type).synchronize()
+
+
+def _clocks_s() -> tuple[float, float, float | None]:
+    """Wall time, CPU time and run delay of one moment: the thread lost its core in none between."""
+    delay_s = _run_delay_s()
+    while True:
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        before, delay_s = delay_s, _run_delay_s()
+        if delay_s == before:
+            return wall_s, cpu_s, delay_s
 
 
 def _run_delay_s() -> float | None:

@@ -19,7 +19,7 @@ class ArmFigures(_Result):
     name: str
     loop: str
     python: str | None
-    """The interpreter whose libraries it used, where it was another one."""
+    """The libraries that it used, by their versions, where others had others."""
     overrides: dict[str, Any]
     """Recipe fields in which it departs from the reference."""
     observe: str

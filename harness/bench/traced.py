@@ -16,20 +16,20 @@ TRACED_STEPS = 8
 
 
 def traced_runs(arms: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, RunRecord]:
-    """Records by arm, in an output folder; one by another interpreter is not traced.
+    """Records by arm, in an output folder.
 
     What an earlier bench of this folder completed is not run again. Raises as `run_all` does.
     """
     runs: dict[str, Run] = {}
     for arm in arms:
-        if arm.name == CONTROL or arm.python is not None:
+        if arm.name == CONTROL:
             continue
         few = {"max_steps": TRACED_STEPS}
         case = arm.spec.case
         case = case.model_copy(update={"recipe": case.recipe.model_copy(update=few)})
         recipe = arm.spec.recipe.model_copy(update=few)
         spec = arm.spec.model_copy(update={"case": case, "recipe": recipe})
-        runs[arm.name] = Run(spec, folder / RECORDS / f"{case.name}-{arm.name}")
+        runs[arm.name] = Run(spec, folder / RECORDS / f"{case.name}-{arm.name}", arm.python)
     waiting = [run for run in runs.values() if not is_done(run)]
     run_all(waiting, None, lambda _number, _event: None, timeout_s=timeout_s)
     return {name: RunRecord(run.folder) for name, run in runs.items()}

@@ -8,15 +8,20 @@ import typer
 from rich.console import Console
 
 from harness import catalogue
-from harness.bench.arms import arms_of
+from harness.bench.arms import Arm, arms_across, arms_of
 from harness.bench.case_bench import Asked, Beside
 from harness.bench.command import bench_cases
 from harness.bench.verdicts import LEAST_SESSIONS
 from harness.commands.shared import (
+    DirectOption,
+    EnvironmentsOption,
     OutOption,
+    PythonOption,
+    WithOption,
     command_line,
     settings_from,
     show,
+    sides_from,
 )
 from harness.errors import SpecError, unknown_name
 from harness.metrics import Margin
@@ -46,10 +51,10 @@ def bench_command(
             "detail=steps|weights|full; with python=PATH; repeat.",
         ),
     ] = None,
-    python: Annotated[
-        str | None,
-        typer.Option(help="Each loop also runs by this interpreter, with its libraries."),
-    ] = None,
+    python: PythonOption = None,
+    requirements: WithOption = None,
+    environments: EnvironmentsOption = None,
+    direct_references: DirectOption = False,
     device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
     conventions: Annotated[
         str,
@@ -116,12 +121,23 @@ def bench_command(
     named = [name.strip() for name in loops.split(",") if name.strip()]
     if beside not in get_args(Beside):
         raise unknown_name("value for --beside", beside, get_args(Beside))
-    planned = {}
+    elsewhere = bool(python or requirements)
+    if elsewhere and arms:
+        rule = "--python and --with time each loop beside itself"
+        raise SpecError(rule, f"--arm {arms[0]}", "leave it out, or write --arm NAME=LOOP,python=")
+    chosen = []
     for name in cases or ["paraphrase"]:
         case = catalogue.with_settings(catalogue.case(name), settings_from(settings))
-        case = case.model_copy(update={"device": device})
-        found = arms_of(case, named, cast(Conventions, conventions), arms or (), python)
-        planned[case.name] = found
+        chosen.append(case.model_copy(update={"device": device}))
+    sides = sides_from(python, requirements, direct_references, environments) if elsewhere else []
+    planned: dict[str, list[Arm]] = {}
+    followed = cast(Conventions, conventions)
+    for case in chosen:
+        for loop in dict.fromkeys(named) if sides else ():
+            found = arms_across(case, loop, followed, sides)
+            planned[found[0].spec.case.name] = found
+        if not sides:
+            planned[case.name] = arms_of(case, named, followed, arms or ())
     tolerated = Margin.parse(margin).value
     asked = Asked(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
     console = Console(stderr=True)

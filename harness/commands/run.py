@@ -12,12 +12,17 @@ from harness import catalogue
 from harness.across_devices import one_case_a_device
 from harness.commands.shared import (
     DigOption,
+    DirectOption,
+    EnvironmentsOption,
     MarginOption,
     OutOption,
+    PythonOption,
+    WithOption,
     command_line,
     output_console,
     settings_from,
     show,
+    sides_from,
 )
 from harness.envelope import LEAST_DRAWS
 from harness.errors import SpecError, unknown_name
@@ -28,6 +33,8 @@ from harness.seeds import margins_from, one_case_a_seed
 from harness.session import run_cases
 from harness.spec import DETAILS, DEVICES, LAUNCHERS, Conventions
 from harness.suites import SUITES
+from harness.upgrade.command import with_what_changed
+from harness.upgrade.sides import Side, one_case_a_side, pythons
 
 __all__ = ["run_command"]
 
@@ -54,6 +61,10 @@ def run_command(
             "first.",
         ),
     ] = None,
+    python: PythonOption = None,
+    requirements: WithOption = None,
+    environments: EnvironmentsOption = None,
+    direct_references: DirectOption = False,
     digests: Annotated[
         str | None,
         typer.Option(
@@ -189,6 +200,15 @@ def run_command(
     if devices is not None and (device or digests):
         rule = "--devices chooses devices and digests by itself"
         raise SpecError(rule, device or digests, "leave --device and --digests out")
+    elsewhere = bool(python or requirements)
+    if elsewhere and (devices is not None or noise is not None or nnodes > 1 or dig):
+        given = {"--devices": devices, "--noise": noise, "--nnodes": nnodes > 1, "--dig": dig}
+        rule = "--python and --with compare each loop with itself on one machine"
+        met = ", ".join(name for name, value in given.items() if value)
+        raise SpecError(rule, met, "leave that out")
+    if elsewhere and launcher == "accelerate":
+        rule = "accelerate launch starts interpreters of its own"
+        raise SpecError(rule, "--python or --with", "take --launcher torchrun")
     if suite is not None and suite not in SUITES:
         raise unknown_name("suite", suite, SUITES)
     if suite is not None and cases:
@@ -215,6 +235,10 @@ def run_command(
     if devices is not None:
         names = [name.strip() for name in devices.split(",") if name.strip()]
         chosen = [one for case in chosen for one in one_case_a_device(case, names)]
+    sides: list[Side] = []
+    if elsewhere:
+        sides = sides_from(python, requirements, direct_references, environments)
+        chosen = [one for case in chosen for one in one_case_a_side(case, sides)]
     if resume_at is not None:
         chosen = [case.model_copy(update={"resume_at": resume_at}) for case in chosen]
     if seeds is not None:
@@ -241,5 +265,14 @@ def run_command(
         said = f"Node {node.rank} has done its part; node 0 writes the report to {out}"
         output_console().print(said, soft_wrap=True, highlight=False)
         return 0
-    report, folder = run_cases(**asked, jobs=jobs, command=command_line(), margins=margins, dig=dig)
+    report, folder = run_cases(
+        **asked,
+        jobs=jobs,
+        command=command_line(),
+        margins=margins,
+        dig=dig,
+        pythons=pythons(sides),
+    )
+    if sides:
+        report = with_what_changed(report, folder, sides, {})
     return show(report, folder)

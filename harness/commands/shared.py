@@ -9,18 +9,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness.bench.command import progress
 from harness.errors import SpecError
 from harness.report.model import Report
 from harness.report.terminal import print_report
+from harness.upgrade.sides import Side, package_changes, sides_of
 
 __all__ = [
     "DigOption",
+    "DirectOption",
+    "EnvironmentsOption",
     "MarginOption",
     "OutOption",
+    "PythonOption",
+    "WithOption",
     "command_line",
     "output_console",
     "settings_from",
     "show",
+    "sides_from",
 ]
 
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
@@ -42,10 +49,61 @@ DigOption = Annotated[
         "same and gives something else.",
     ),
 ]
+PythonOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--python",
+        metavar="PATH",
+        help="Each loop with the libraries of this interpreter; repeat. The first is the "
+        "reference; where one alone is named, the environment of this command is.",
+    ),
+]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="REQUIREMENT,...",
+        help="The same with an environment that pip makes, such as 'transformers==4.57.*'; repeat. "
+        "It is kept, and holds only what differs from this one.",
+    ),
+]
+EnvironmentsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--environments",
+        metavar="DIR",
+        help="Where such environments are kept; default: $HARNESS_CACHE, or the user's cache.",
+    ),
+]
+DirectOption = Annotated[
+    bool,
+    typer.Option(
+        "--direct-references",
+        help="Allow --with 'NAME @ URL', whose code comes from outside the index.",
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the results; default: a new one in reports/."),
 ]
+
+
+def sides_from(
+    python: list[str] | None,
+    requirements: list[str] | None,
+    direct: bool,
+    environments: Path | None,
+) -> list[Side]:
+    """The sets of libraries that were asked for, with progress while environments are made."""
+    console = Console(stderr=True)
+    with progress(console) as say:
+        sides = sides_of(python or (), requirements or (), direct, environments, say)
+    for side in sides if requirements else ():
+        changes = package_changes([sides[0], side]) if side is not sides[0] else ()
+        what = ", ".join(f"{each.name} {each.versions[1] or 'absent'}" for each in changes)
+        text = f"{side.name}: {what or 'the reference'}"
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+    return sides
 
 
 def show(report: Report, folder: Path) -> int:

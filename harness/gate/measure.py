@@ -55,7 +55,7 @@ def traces(
         say(f"{case.name}: {TRACED_STEPS} traced steps of each loop")
         return traced_runs(arms(case, loops, conventions), folder, timeout_s)
     say(f"{case.name}: a traced run of each loop")
-    runs = runs_in(folder, plan([case], loops, conventions, "torchrun", None, None))
+    runs = runs_in(folder, plan([case], loops, conventions, "torchrun", None, None), {})
     records = run_all(runs, None, lambda _number, _event: None, timeout_s=timeout_s)
     return {label(run.spec): record for run, record in zip(runs, records, strict=True)}
 

@@ -42,9 +42,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             "set parallel to ddp",
         )
     on_cpu = workload.device.type == "cpu"
-    warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 the Trainer takes it for a share
     shape: str = recipe.lr_schedule
-    if shape == "constant" and warmup:
+    if shape == "constant" and (recipe.warmup_steps or recipe.warmup_ratio):
         shape = "constant_with_warmup"
     arguments = TrainingArguments(
         output_dir=str(workload.output_dir),
@@ -55,14 +54,13 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         per_device_train_batch_size=recipe.per_device_batch_size,
         per_device_eval_batch_size=recipe.eval_batch_size,
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        train_sampling_strategy=_STRATEGIES.get(recipe.sampler, "random"),
+        **renamed_since_4(recipe),
         accelerator_config={"use_seedable_sampler": recipe.sampler == "seeded"},
         dataloader_drop_last=recipe.drop_last,
         dataloader_num_workers=recipe.num_workers,
         dataloader_pin_memory=not on_cpu,
         label_smoothing_factor=recipe.label_smoothing,
         lr_scheduler_type=shape,
-        warmup_steps=warmup,
         max_grad_norm=recipe.max_grad_norm or 0.0,
         weight_decay=recipe.weight_decay,
         bf16=recipe.precision == "bf16",
@@ -129,6 +127,25 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     resume_from = workload.resume_from
     trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     return workload.model
+
+
+def renamed_since_4(recipe: Recipe) -> dict[str, Any]:
+    """The order of the rows and the warm-up, in the words of the transformers that is here."""
+    if "train_sampling_strategy" in TrainingArguments.__dataclass_fields__:
+        warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 it is taken for a share
+        strategy = _STRATEGIES.get(recipe.sampler, "random")
+        return {"train_sampling_strategy": strategy, "warmup_steps": warmup}
+    if recipe.sampler == "sequential":
+        raise SpecError(
+            "the Trainer has had an order of its own choice since transformers 5",
+            "sampler=sequential",
+            "take seeded, or a later transformers",
+        )
+    return {
+        "group_by_length": recipe.sampler == "length_grouped",
+        "warmup_steps": recipe.warmup_steps,
+        "warmup_ratio": recipe.warmup_ratio,
+    }
 
 
 def optimizer_choice(

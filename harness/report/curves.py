@@ -151,6 +151,9 @@ def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> 
     for run in runs:
         if (run.case, run.loop, run.seed) == (case, name, seed):
             return run
+        elsewhere = (run.one_of, f"{run.loop} {run.where}", run.seed)
+        if run.where and elsewhere == (case, name, seed):
+            return run
     found = [run for run in runs if name in run.loop.split(": ") and run.seed == seed]
     return found[0] if len(found) == 1 else None
 

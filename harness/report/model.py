@@ -12,17 +12,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from harness.against_itself import place_of
 from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
 from harness.errors import RecordError
 from harness.gate.result import GateResult
 from harness.record import RunRecord, write_atomically
-from harness.report import explained, gate, over_seeds, speeds
+from harness.report import explained, gate, over_seeds, speeds, upgraded
 from harness.report.causes import because
 from harness.report.noise import words
 from harness.spec import Case
 from harness.units import number
+from harness.upgrade.result import BisectResult, UpgradeResult
 
 __all__ = [
     "REPORT_FILE",
@@ -81,6 +83,10 @@ class RunSummary(BaseModel):
     repeated_samples: int = 0
     """Samples that several processes saw again in an epoch, to fill up its last round."""
     error: str | None = None
+    one_of: str = ""
+    """The case of which it is one on several devices, or with several libraries; else empty."""
+    where: str = ""
+    """Which of them, as comparisons say it after the loop: 'on cpu', 'with torch 2.13.0'."""
 
 
 class Report(BaseModel):
@@ -101,6 +107,10 @@ class Report(BaseModel):
     """By case: how the speeds of its comparisons were measured, where they were."""
     gate: GateResult | None = None
     """What differs from the accepted baseline, where that was asked for."""
+    upgrade: UpgradeResult | None = None
+    """What other libraries changed and what not, where that was asked for."""
+    bisect: BisectResult | None = None
+    """Which release of a package is the first that trains otherwise, where that was asked for."""
     explanations: tuple[Explanation, ...] = ()
     """Which fields make the difference of a pair, where that was asked for."""
     odd_one_out: str = ""
@@ -193,7 +203,10 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
     header, spec = record.header, record.spec
     asked = spec.case.recipe.model_dump(mode="json")
     followed = spec.recipe.model_dump(mode="json")
+    one_of, where = place_of(spec.case)
     return RunSummary(
+        one_of=one_of,
+        where=where,
         case=spec.case.seed_of or spec.case.name,
         loop=label,
         seed=None if spec.case.seed_of is None else spec.case.recipe.seed,
@@ -277,9 +290,13 @@ def without_out(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def first_lines(report: Report) -> list[str]:
-    """What a report says first: what regressed; why, where that was found out; else whether."""
+    """What a report says first: what regressed or changed; why, where known; else whether."""
     if report.gate is not None:
         return gate.first_lines(report.gate)
+    if report.bisect is not None:
+        return [report.bisect.sentence]
+    if report.upgrade is not None:
+        return upgraded.first_lines(report.upgrade)
     found = [explained.sentence(one) for one in report.explanations]
     odd = [report.odd_one_out] if report.odd_one_out else []
     return [*odd, *(found or summary(report.comparisons))]

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.compare import Comparison
 from harness.metrics import metric
-from harness.report import dig, explained, gate, gate_panel, noise, speeds
+from harness.report import dig, explained, gate, gate_panel, noise, speeds, upgraded
 from harness.report.bench_panel import SESSION_NOTES, SESSIONS
 from harness.report.causes import because, reasons, settings_rows
 from harness.report.drawing import for_page
@@ -54,6 +54,7 @@ _TONES: dict[str, Literal["good", "bad"]] = {
     **dict.fromkeys(("different", "slower", "failed", "regressed", "regression"), "bad"),
 }
 _SECTIONS = {
+    "upgrade": "What changed, and what not",
     "pairs": "Pairs",
     "curves": "Curves",
     "metrics": "Final metrics",
@@ -76,6 +77,8 @@ def tone(word: str) -> Literal["good", "bad", "unsure"]:
 
 def headline(report: Report) -> str:
     """The verdict in a few words; agreement is that of the pair that agrees least."""
+    if report.upgrade or report.bisect:
+        return _of_versions(report)
     if report.gate is not None and report.verdict == "equivalent":
         return "Nothing got worse"
     if report.bench:
@@ -86,6 +89,18 @@ def headline(report: Report) -> str:
             if outcome in outcomes:
                 return _LESS_THAN_IDENTICAL[outcome]
     return HEADLINES[report.verdict]
+
+
+def _of_versions(report: Report) -> str:
+    if report.verdict == "equivalent":
+        if any(comparison.test for comparison in report.comparisons):
+            return "These versions end equally well"
+        return "These versions train the same"
+    if report.verdict != "different":
+        return HEADLINES[report.verdict]
+    if any(comparison.outcome == "different" for comparison in report.comparisons):
+        return "These versions do not train the same"
+    return "These versions compute the same, but not equally fast"
 
 
 def shown(value: Any) -> str:
@@ -196,6 +211,7 @@ def _context(report: Report, exhibits: Exhibits, now: datetime) -> dict[str, Any
         "seed_lines": seed_lines,
         "noise": noise,
         "speeds": speeds,
+        "upgraded": upgraded,
         "settings_rows": settings_rows,
         "reasons": reasons,
         "explained": explained,
@@ -222,6 +238,8 @@ def _cause_of(comparison: Comparison) -> str:
 
 def _there(report: Report, section: str) -> bool:
     """Whether a report has something to show in a section."""
+    if section == "upgrade":
+        return bool(report.upgrade or report.bisect)
     if section == "curves":
         return bool(report.comparisons and report.runs)
     if section == "metrics":

@@ -14,12 +14,13 @@ from harness.compare import Comparison
 from harness.diagnose.explanation import Explanation
 from harness.gate.result import GateResult
 from harness.metrics import metric
-from harness.report import dig, explained, gate, noise, speeds
+from harness.report import dig, explained, gate, noise, speeds, upgraded
 from harness.report.causes import reasons, settings_rows
 from harness.report.model import Report, RunSummary, first_lines, remarks
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import conventions, headline, shown
 from harness.units import quantity
+from harness.upgrade.result import UpgradeResult
 
 __all__ = ["print_report"]
 
@@ -46,8 +47,9 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_gathered(report))
     if conventions(report):
         console.print(_conventions(report))
-    if report.comparisons and not report.bench:
-        console.print(_comparisons(report))
+    traced = [pair for pair in report.comparisons if pair.equality is None]
+    if traced and (report.upgrade or not report.bench):
+        console.print(_comparisons(traced))
     if any(comparison.test for comparison in report.comparisons):
         console.print(_judged(report))
     noisy = [comparison for comparison in report.comparisons if comparison.noise is not None]
@@ -69,7 +71,11 @@ def print_report(report: Report, console: Console) -> None:
             console.print(Text(line))
     if report.gate is not None:
         _print_gate(report.gate, console)
-    for line in first_lines(report) if not report.bench else ():
+    if report.upgrade is not None:
+        _print_upgrade(report.upgrade, console)
+    for line in upgraded.skipped(report.bisect) if report.bisect else ():
+        console.print(Text(line, style="yellow"))
+    for line in first_lines(report) if report.upgrade or not report.bench else ():
         console.print(Text(line))
     apart = [c for c in report.comparisons if c.outcome == "different" and not c.test]
     for comparison in apart if len(apart) <= _FEW else ():
@@ -88,6 +94,19 @@ def print_report(report: Report, console: Console) -> None:
         _print_speeds(report, case, result, console)
     colour = _COLOURS.get(report.verdict, "yellow")
     console.print(f"[bold {colour}]{headline(report)}[/] ({report.verdict})")
+
+
+def _print_upgrade(upgrade: UpgradeResult, console: Console) -> None:
+    """What changed and what not, and the versions."""
+    table = Table("package", *map(escape, upgrade.sides), title="Packages", title_justify="left")
+    for row in upgraded.versions(upgrade):
+        table.add_row(*map(escape, row))
+    if upgrade.packages:
+        console.print(table)
+    for heading, sentences in upgraded.lists(upgrade):
+        console.print(Text(f"{heading}:", style="bold"))
+        for line in sentences:
+            console.print(Text(f"  {line}"))
 
 
 def _print_gate(result: GateResult, console: Console) -> None:
@@ -222,11 +241,11 @@ def _explained(found: Explanation) -> Table:
     return table
 
 
-def _comparisons(report: Report) -> Table:
+def _comparisons(comparisons: Sequence[Comparison]) -> Table:
     table = Table(title="Comparisons", title_justify="left")
     for heading in ("case", "reference", "candidate", "outcome", "steps", "first divergence"):
         table.add_column(heading, justify="right" if heading == "steps" else "left")
-    for comparison in report.comparisons:
+    for comparison in comparisons:
         first = comparison.first_divergence
         where = "" if first is None else f"step {first.step}, {first.stage}"
         table.add_row(

@@ -1,0 +1,1 @@
+"""What did an upgrade change in my training? Nothing is imported here."""
