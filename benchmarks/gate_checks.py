@@ -19,6 +19,7 @@ from rich.console import Console
 from scipy import stats
 
 from benchmarks.bench_study import study_case, write_result
+from harness.baseline import stored
 from harness.bench.arms import arms_of
 from harness.bench.case_bench import Asked
 from harness.bench.command import bench_cases
@@ -83,6 +84,8 @@ def main(
     named = [name.strip() for name in loops.split(",")]
     case = study_case(out)
     baseline = accepted(case, named, sessions, rounds, out, console)
+    speeds = stored(baseline, case.name)[0].baseline.speeds
+    assert speeds is not None
     found: list[dict[str, Any]] = []
 
     def summary() -> dict[str, Any]:
@@ -92,7 +95,7 @@ def main(
         return {
             "budget_s": budget,
             "loops": named,
-            "baseline": {"sessions": sessions, "rounds": rounds},
+            "baseline": {"sessions": len(speeds.sessions), "rounds": speeds.rounds},
             "count": len(found),
             "alarms": alarms,
             "rate_interval_95": [float(low), float(high)],
