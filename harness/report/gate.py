@@ -7,7 +7,7 @@ from typing import get_args
 
 from harness.gate.result import GateItem, GateResult, Listed, UsedBaseline
 
-__all__ = ["HEADINGS", "LISTS", "first_lines", "lists", "rows", "used"]
+__all__ = ["HEADINGS", "LISTS", "counts", "first_lines", "items_in", "lists", "rows", "used"]
 
 LISTS: tuple[Listed, ...] = get_args(Listed)
 HEADINGS = ("case", "loop", "what", "tier", "words")
@@ -15,23 +15,32 @@ HEADINGS = ("case", "loop", "what", "tier", "words")
 
 def first_lines(gate: GateResult) -> list[str]:
     """How many stand in each list; what moved all loops alike; and what to do."""
-    counts = [(listed, len(_of(gate, listed))) for listed in LISTS]
-    told = ", ".join(f"{count} {_name(listed)}" for listed, count in counts if count)
-    lines = [f"against the baseline: {told or 'nothing was held against it'}"]
+    lines = [f"against the baseline: {counts(gate)}"]
     if gate.moved_together:
         lines.append(gate.moved_together)
     if gate.looks > 1:
         lines.append(f"speeds were measured {gate.looks} times before anything was called slower")
-    bad = {listed for listed, count in counts if count} - {"improved", "unchanged"}
-    if not bad and _of(gate, "improved"):
+    if {item.listed for item in gate.items} in ({"improved"}, {"improved", "unchanged"}):
         lines.append("what improved is held from now on where it is accepted: harness accept")
     return lines
+
+
+def counts(gate: GateResult) -> str:
+    """How many items each list holds, in a sentence."""
+    found = [(listed, len(items_in(gate, listed))) for listed in LISTS]
+    told = ", ".join(f"{count} {_name(listed)}" for listed, count in found if count)
+    return told or "nothing was held against it"
+
+
+def items_in(gate: GateResult, listed: Listed) -> list[GateItem]:
+    """Those of one list."""
+    return [item for item in gate.items if item.listed == listed]
 
 
 def lists(gate: GateResult) -> Iterator[tuple[str, Sequence[GateItem]]]:
     """Each list that holds something, by its name, the worst first, but what is unchanged."""
     for listed in LISTS:
-        found = _of(gate, listed)
+        found = items_in(gate, listed)
         if found and listed != "unchanged":
             yield _name(listed), found
 
@@ -49,10 +58,6 @@ def used(baseline: UsedBaseline) -> str:
     if baseline.commit:
         said += f" of commit {baseline.commit[:12]}"
     return f"{said}: {baseline.reason}"
-
-
-def _of(gate: GateResult, listed: Listed) -> list[GateItem]:
-    return [item for item in gate.items if item.listed == listed]
 
 
 def _name(listed: str) -> str:

@@ -1,17 +1,18 @@
-"""What a check against a baseline found, as rows for a table."""
+"""What a check against a baseline found, as the rows of its panel on a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 from harness.gate.result import GateItem, GateResult, Listed, UsedBaseline
+from harness.report.gate import items_in
 from harness.units import number, quantity
 
-__all__ = ["HEADINGS", "LISTS", "age", "counts", "key_rows", "lists", "value"]
+__all__ = ["HEADINGS", "LISTS", "age", "key_rows", "lists", "value"]
 
-LISTS: dict[str, str] = {
+LISTS: dict[Listed, str] = {
     "regressed": "Regressed",
     "improved": "Improved",
     "unchanged": "Unchanged",
@@ -19,23 +20,16 @@ LISTS: dict[str, str] = {
     "not_comparable": "Not comparable: no verdict",
     "missing": "Missing: no verdict",
 }
-"""Heading of each list."""
+"""Heading of each list, the worst first."""
 HEADINGS = ("case", "loop", "what", "before", "now", "ratio", "interval", "found")
 
 
 def lists(gate: GateResult) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Each list that is not empty, the worst first, with a row an item under `HEADINGS`."""
-    for listed in get_args(Listed):
-        rows = [_row(item) for item in gate.items if item.listed == listed]
+    for listed in LISTS:
+        rows = [_row(item) for item in items_in(gate, listed)]
         if rows:
             yield listed, rows
-
-
-def counts(gate: GateResult) -> str:
-    """How many items each list holds, in a sentence."""
-    found = {name: sum(item.listed == name for item in gate.items) for name in get_args(Listed)}
-    words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.items() if count)
-    return words or "nothing was held against the baseline"
 
 
 def _row(item: GateItem) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ import pytest
 from harness.bench.blocks import Session
 from harness.gate.result import UsedBaseline
 from harness.report.bench_panel import bench_panel, left_out
-from harness.report.gate_panel import age, counts, key_rows, lists, value
+from harness.report.gate import counts
+from harness.report.gate_panel import age, key_rows, lists, value
 from tests.bench_sessions import block
 from tests.report.judged_reports import bench_report, gated_report
 from tests.report.run_folders import timed_report
