@@ -24,7 +24,7 @@ from benchmarks.random_recipes import LOOPS, draw_recipe
 from harness import catalogue
 from harness.compare import Comparison, compare
 from harness.record import RunRecord, write_atomically
-from harness.report.model import sentence
+from harness.report.sentences import sentence
 from harness.runner import Run, run_all
 from tests.fault import Fault
 from tests.fault_runs import find

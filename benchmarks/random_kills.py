@@ -28,7 +28,7 @@ from rich.console import Console
 from harness import catalogue
 from harness.compare import compare
 from harness.record import RunRecord, write_atomically
-from harness.report.model import sentence
+from harness.report.sentences import sentence
 from harness.resume import FOLDER, Checkpoints
 from harness.runner import Run, run_all
 from harness.spec import RunSpec

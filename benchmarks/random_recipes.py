@@ -26,7 +26,7 @@ from harness.compare import compare
 from harness.loops.plain import evaluation_is_due, schedule
 from harness.progress import bars
 from harness.record import write_atomically
-from harness.report.model import sentence
+from harness.report.sentences import sentence
 from harness.runner import Run, run_all
 from harness.spec import Recipe, RunSpec
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from harness.errors import SpecError
 from harness.record import write_atomically
-from harness.report.model import REPORT_FILE, Report, first_lines
+from harness.report.model import REPORT_FILE, Report
 from harness.report.printable import markdown_cell
 from harness.report.render import headline
+from harness.report.sentences import first_lines
 
 __all__ = ["BEGIN", "END", "has_index", "index_of", "write_index"]
 

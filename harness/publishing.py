@@ -17,7 +17,8 @@ from harness.columns import as_numpy
 from harness.errors import SpecError
 from harness.record import Header, RecordWriter, RunRecord
 from harness.report.files import write
-from harness.report.model import Report, without_out
+from harness.report.model import Report
+from harness.report.sentences import without_out
 
 __all__ = ["publish"]
 

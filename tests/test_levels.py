@@ -9,7 +9,8 @@ import pytest
 from harness.errors import SpecError
 from harness.levels import NOT_RECORDED
 from harness.plan import plan
-from harness.report.model import sentence, verdict
+from harness.report.model import verdict
+from harness.report.sentences import sentence
 from harness.spec import DETAILS, Case, Detail
 from tests.records import Draft, compare_drafts, draft, spec
 

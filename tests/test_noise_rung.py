@@ -13,7 +13,8 @@ from harness.errors import SpecError
 from harness.noise_rung import with_noise
 from harness.noise_runs import Judge, draw_specs
 from harness.record import RunRecord
-from harness.report.model import sentence, verdict
+from harness.report.model import verdict
+from harness.report.sentences import sentence
 from harness.spec import Recipe, RunSpec
 from tests.noisy_records import NOISE, Values, noisy_draft, values, write_draws, write_noisy
 from tests.records import spec

@@ -14,16 +14,10 @@ from typing import Literal
 from harness.compare import Comparison
 from harness.gate.result import GateItem, UsedBaseline
 from harness.report.causes import reasons
-from harness.report.model import (
-    Report,
-    first_lines,
-    remarks,
-    sentence,
-    without_options,
-    without_out,
-)
+from harness.report.model import Report
 from harness.report.over_seeds import run_name
 from harness.report.render import headline
+from harness.report.sentences import first_lines, remarks, sentence, without_options, without_out
 from harness.units import number
 
 __all__ = [

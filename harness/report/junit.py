@@ -18,10 +18,11 @@ from xml.etree import ElementTree
 from harness.compare import Comparison
 from harness.gate.result import GateItem
 from harness.report.causes import reasons
-from harness.report.model import Report, RunSummary, first_lines, sentence
+from harness.report.model import Report, RunSummary
 from harness.report.over_seeds import run_name
 from harness.report.printable import printable
 from harness.report.render import headline
+from harness.report.sentences import first_lines, sentence
 
 __all__ = ["junit"]
 

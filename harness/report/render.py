@@ -18,10 +18,11 @@ from harness.report.bench_panel import SESSION_NOTES, SESSIONS
 from harness.report.causes import because, reasons, settings_rows
 from harness.report.drawing import for_page
 from harness.report.exhibits import CURVE_HEADINGS, CURVE_NOTES, NOTHING, Exhibits, curve_rows
-from harness.report.model import Report, first_lines, remarks
+from harness.report.model import Report
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.plots import Plot
 from harness.report.printable import markdown_cell, printable
+from harness.report.sentences import first_lines, remarks
 from harness.spec import Recipe
 from harness.units import number, quantity
 

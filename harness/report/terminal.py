@@ -16,9 +16,10 @@ from harness.gate.result import GateResult
 from harness.metrics import metric
 from harness.report import dig, explained, gate, noise, speeds, upgraded
 from harness.report.causes import reasons, settings_rows
-from harness.report.model import Report, RunSummary, first_lines, remarks
+from harness.report.model import Report, RunSummary
 from harness.report.over_seeds import gathered, judged, run_name, seed_lines
 from harness.report.render import conventions, headline, shown
+from harness.report.sentences import first_lines, remarks
 from harness.units import quantity
 from harness.upgrade.result import UpgradeResult
 

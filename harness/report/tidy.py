@@ -18,9 +18,10 @@ from harness.bench.result import BenchResult
 from harness.compare import Comparison
 from harness.gate.result import GateResult
 from harness.metrics import metric
-from harness.report.model import Report, RunSummary, sentence
+from harness.report.model import Report, RunSummary
 from harness.report.printable import printable
 from harness.report.render import headline
+from harness.report.sentences import sentence
 
 __all__ = ["COLUMNS", "tidy"]
 

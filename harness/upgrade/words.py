@@ -9,7 +9,7 @@ from harness.compare import Comparison, Finding
 from harness.metrics import metric
 from harness.record import Header
 from harness.report.causes import setting_text
-from harness.report.model import sentence
+from harness.report.sentences import sentence
 from harness.settings import settings_compared, told_by_one
 from harness.units import number
 from harness.upgrade.result import UpgradeResult

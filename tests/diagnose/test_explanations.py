@@ -11,7 +11,7 @@ import pytest
 from harness.compare import Comparison
 from harness.record import Observation
 from harness.report.causes import reasons, settings_rows
-from harness.report.model import sentence
+from harness.report.sentences import sentence
 from tests.evidence import evident, scale_gradients
 from tests.records import STEPS, TENSORS, Draft, compare_drafts
 

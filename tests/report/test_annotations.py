@@ -17,7 +17,8 @@ from harness.report.annotations import (
     cut,
     workflow_command,
 )
-from harness.report.model import Report, Verdict, without_out
+from harness.report.model import Report, Verdict
+from harness.report.sentences import without_out
 from tests.report.small_report import AWKWARD, DIFFERENT, IDENTICAL, run, small_report
 
 CHECK = (

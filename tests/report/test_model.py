@@ -10,7 +10,8 @@ import pytest
 from harness.compare import Comparison
 from harness.diagnose.row import Cause
 from harness.errors import RecordError
-from harness.report.model import Report, remarks, sentence, verdict
+from harness.report.model import Report, verdict
+from harness.report.sentences import remarks, sentence
 from tests.records import draft, spec, write_run_folder
 from tests.report.small_report import DIFFERENT, IDENTICAL, run, small_report
 

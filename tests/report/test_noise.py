@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.report.model import Report, sentence, summary
+from harness.report.model import Report
 from harness.report.noise import HEADINGS, rows
 from harness.report.render import render
+from harness.report.sentences import sentence, summary
 from harness.report.terminal import print_report
 from tests.report.small_report import noisy, small_report
 

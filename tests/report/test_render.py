@@ -17,8 +17,9 @@ from rich.console import Console
 from harness.errors import SpecError
 from harness.report.files import FORMATS, write
 from harness.report.junit import junit
-from harness.report.model import Report, sentence
+from harness.report.model import Report
 from harness.report.render import HEADLINES, headline, render, shown
+from harness.report.sentences import sentence
 from harness.report.terminal import print_report
 from harness.report.tidy import tidy
 from tests.report.judged_reports import bench_report, gated_report

@@ -14,7 +14,8 @@ from harness.commands.shared import EXIT_CODES
 from harness.errors import SpecError
 from harness.libraries import Libraries
 from harness.record import RunRecord
-from harness.report.model import Report, first_lines
+from harness.report.model import Report
+from harness.report.sentences import first_lines
 from harness.runner import Run
 from harness.spec import Case, Recipe
 from harness.upgrade import bisecting

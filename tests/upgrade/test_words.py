@@ -9,8 +9,9 @@ import pytest
 from harness.compare import Comparison, Finding, Outcome, compare, missing
 from harness.libraries import Libraries
 from harness.report.files import write
-from harness.report.model import Report, Verdict, first_lines
+from harness.report.model import Report, Verdict
 from harness.report.render import headline
+from harness.report.sentences import first_lines
 from harness.upgrade.result import UpgradeResult
 from harness.upgrade.sides import Side
 from harness.upgrade.words import upgrade_result
