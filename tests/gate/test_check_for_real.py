@@ -17,7 +17,6 @@ LOOP = '''"""The plain loop, but for what stands in the middle."""
 
 import torch
 
-from benchmarks.slow_loops.extra_work import Slowed
 from harness.loops import plain
 
 
@@ -42,7 +41,6 @@ def train(workload, recipe, probe):
     return plain.train(workload, recipe, probe)
 '''
 SOUND = "pass"
-SLOWER = "probe = Slowed(probe, share=0.2)"
 MORE_MEMORY = "held = torch.zeros(115_000); model.held = held"
 PLANTED = {
     "a step more": (
@@ -103,8 +101,8 @@ def harness(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """A command in that folder; its exit code."""
     monkeypatch.chdir(folder)
 
-    def run(*arguments: str, loop: str = SOUND, second: str = SOUND) -> int:
-        for name, planted in (("loop", loop), ("second", second)):
+    def run(*arguments: str, loop: str = SOUND) -> int:
+        for name, planted in (("loop", loop), ("second", SOUND)):
             (folder / f"{name}.py").write_text(LOOP.replace("PLANTED", planted))
         monkeypatch.setattr("sys.argv", ["harness", *arguments])
         return cli.main()
@@ -138,11 +136,10 @@ def test_planted_changes_of_what_is_computed(
             assert any(said in item["words"] for item in items)
 
 
-def test_memory_and_speed_of_a_bench(folder: Path, harness: Command) -> None:
-    """2% more memory is exit code 1, exactly; 20% more work, in one loop or in both, is never
-    green, and where it is called it is called by its name."""
+def test_two_percent_more_memory_of_a_bench(folder: Path, harness: Command) -> None:
+    """It is exit code 1, exactly. Of speeds `python -m benchmarks.gate_slowdowns` does the same."""
     task = ("--loops", "loop.py,second.py", "--set", "data=data")
-    many = ("--sessions", "4", "--rounds", "3", "--budget", "900")
+    many = ("--sessions", "3", "--rounds", "3", "--budget", "900")
     harness("bench", *task, *many, "--out", "bench")
     assert 0 == harness("accept", "bench", "--baseline", "speeds", "--reason", "for tests")
     against = (*task, "--baseline", "speeds")
@@ -151,11 +148,3 @@ def test_memory_and_speed_of_a_bench(folder: Path, harness: Command) -> None:
     (item,) = (i for i in gate(folder, "more") if i["listed"] == "regressed")
     assert ("loop", "peak_allocated_bytes") == (item["loop"], item["metric"])
     assert "peak allocated memory +2." in item["words"]
-
-    again = (*against, "--budget", "600", "--out")
-    assert harness("check", *again, "one", second=SLOWER) in (1, 4)
-    (item,) = (i for i in gate(folder, "one") if i["metric"] == "step_time_ratio")
-    assert "second" == item["loop"]
-    assert item["listed"] in ("regressed", "inconclusive")
-    assert harness("check", *again, "all", loop=SLOWER, second=SLOWER) in (1, 4)
-    assert any(i["listed"] in ("regressed", "inconclusive") for i in gate(folder, "all"))
