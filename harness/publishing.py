@@ -18,7 +18,7 @@ from harness.errors import SpecError
 from harness.record import Header, RecordWriter, RunRecord
 from harness.report.files import write
 from harness.report.model import Report
-from harness.report.sentences import without_out
+from harness.report.sentences import without_options
 
 __all__ = ["publish"]
 
@@ -36,8 +36,9 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
     report = Report.read(run_folder)
     places = {run.record: _place_of(run.record) for run in report.runs}
     runs = tuple(run.model_copy(update={"record": places[run.record]}) for run in report.runs)
-    # Who repeats it begins in a folder anew.
-    command = tuple(word for word in without_out(report.command) if word != "--resume")
+    # Who repeats it begins in folders of their own.
+    command = without_options(report.command, ("--out", "--environments"))
+    command = tuple(word for word in command if word != "--resume")
     published = report.model_copy(update={"command": command, "runs": runs})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
