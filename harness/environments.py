@@ -19,7 +19,7 @@ import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -105,7 +105,8 @@ def _alone(made: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def _make(made: Path, requirements: Sequence[Requirement], say: Say) -> None:
-    if find_spec("pip") is None:
+    # To look for the module itself would have setuptools withdraw its distutils in this process.
+    if not any(distributions(name="pip")):
         rule = "--with makes environments by pip"
         raise SpecError(rule, "none here", "run python -m ensurepip")
     partial = made.with_suffix(".partial")
