@@ -239,5 +239,7 @@ def test_published_reports_are_read_still(folder: Path) -> None:
     assert [] == list(Page(text).faults())
     assert len(text.encode()) < LIMIT_BYTES
     assert len(render(report, "report.md", exhibits).encode()) <= MARKDOWN_BYTES
-    assert len(list(exhibits.plots())) >= 3
-    assert len(list(exhibits.plots())) == len(Page(text).all("svg"))
+    plots = list(exhibits.plots())
+    drawn_or_told = len(plots) >= 3 or exhibits.curves.notes  # say of two recipes: no curves
+    assert drawn_or_told
+    assert 0 < len(plots) == len(Page(text).all("svg"))
