@@ -4,9 +4,8 @@ Memory is read where it cannot change and, on a CPU, by a second thread where th
 
 - a gradient while the backward pass goes on, from the moment in which autograd has left it there,
   and until the backward pass is over, before a loop can clip or scale it;
-- the weights at once after the update, by both threads;
-- the optimizer's state, the largest of the three, as it stands when the next forward pass of the
-  training begins or the run ends, until the backward pass is over.
+- weights and the optimizer's state as they stand when the next forward pass of the training begins
+  or the run ends, until the backward pass is over; buffers, which that pass may change, at once.
 
 Several processes read all gradients when they are reduced, and all else at once after the update;
 so does a process that trains on a device, which digests many tensors in few launches.
@@ -45,7 +44,7 @@ class TensorTrace:
         self._reader = Reader()
         self._backward: int | None = None
         self._row: dict[str, Any] | None = None
-        self._reading_states = False
+        self._being_read: dict[Tensor, int] = {}
         self._unread: list[tuple[str, Tensor]] = []
         self._elements_unread = 0
         # Of the step under way, then of the last one.
@@ -69,7 +68,9 @@ class TensorTrace:
         """Begin to watch the parameters and buffers of `model`."""
         self._optimizer = optimizer
         self._names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-        self._named = dict(model.named_parameters()) | dict(model.named_buffers())
+        self._parameters = dict(model.named_parameters())
+        self._buffers = dict(model.named_buffers())
+        self._named = self._parameters | self._buffers
 
     def record_initial(self) -> int:
         """Write the rows of step 0; return the digest of the weights."""
@@ -80,16 +81,22 @@ class TensorTrace:
         return fingerprint.combined(self._weights.values())
 
     def forward_begins(self) -> None:
-        """A forward pass of the training begins: the optimizer's state may be read beside it."""
-        if self._row is not None and not self._reading_states:
-            self._reading_states = True
-            states = [
-                (name, dict(self._optimizer.state.get(tensor, {})))
-                for name, tensor in self._named.items()
-            ]
-            for start in range(0, len(states), _STATES_AT_ONCE):
-                some = states[start : start + _STATES_AT_ONCE]
-                self._reader.submit(partial(self._read_states, some))
+        """A forward pass of the training begins: what the last update left is read beside it."""
+        if self._row is None or self._being_read:
+            return
+        self._being_read = {weight: weight._version for weight in self._parameters.values()}
+        for weights in _in_parts(self._parameters.items()):
+            self._reader.submit(partial(self._read_weights, weights))
+        self._read_weights(list(self._buffers.items()))
+        if self._detail != "full":
+            return
+        states = [
+            (name, dict(self._optimizer.state.get(tensor, {})))
+            for name, tensor in self._named.items()
+        ]
+        for start in range(0, len(states), _STATES_AT_ONCE):
+            some = states[start : start + _STATES_AT_ONCE]
+            self._reader.submit(partial(self._read_states, some))
 
     def after_backward(self, parameter: Tensor, first: bool) -> None:
         """Its gradient is accumulated; `first`: the first one of this backward pass."""
@@ -133,12 +140,8 @@ class TensorTrace:
         if self._together:
             self._read_all()
             self._write()
-            return found
-        for some in _in_parts(self._named.items()):
-            self._reader.submit(partial(self._read_weights, some))
-        self._reader.wait()
-        if self._detail != "full":
-            self._write()
+        else:
+            self._reader.wait()
         return found
 
     def finish(self) -> None:
@@ -146,7 +149,7 @@ class TensorTrace:
         if self._row is not None:
             self.forward_begins()
             self._reader.wait()
-            self._write()
+            self._end_reading()
 
     def close(self) -> None:
         """No more will come."""
@@ -162,6 +165,8 @@ class TensorTrace:
     def _finish_gradients(self) -> None:
         self._hand_over_gradients()
         self._reader.wait()
+        if self._being_read:
+            self._end_reading()
 
     def _take_digests(self, gradients: Sequence[tuple[str, Tensor]]) -> None:
         for name, gradient in gradients:
@@ -196,12 +201,19 @@ class TensorTrace:
         for name, digests in zip(self._named, fingerprint.of_parameters(pairs), strict=True):
             self._weights[name], self._states[name] = digests
 
+    def _end_reading(self) -> None:
+        """What changed amid it is read again: by a second optimizer, say, or as an average."""
+        for name, weight in self._parameters.items():
+            if weight._version != self._being_read[weight]:
+                self._read_weights([(name, weight)])
+        self._write()
+
     def _write(self) -> None:
         """The rows of the step of which everything is read."""
         assert self._row is not None
         digests = self._write_tensors(self._row["step"])
         self._writer.add("steps", **self._row, **digests)
-        self._row, self._reading_states = None, False
+        self._row, self._being_read = None, {}
 
     def _write_tensors(self, step: int) -> dict[str, int | None]:
         """One row a parameter or buffer; the digest of each column, by its stage."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -388,6 +390,29 @@ def test_what_is_read_beside_the_training_is_what_is_read_at_once(
     for name in ("steps", "tensors", "norms", "micro_batches"):
         assert at_once.trace(name).equals(beside.trace(name)), name
     assert 3 == len(set(beside.steps["optimizer_state"].to_pylist())) or not momentum
+
+
+def test_weights_that_change_amid_the_reading_are_read_again(tmp_path: Path) -> None:
+    """After a forward pass that no backward pass follows, as one to log, they may change."""
+    records = []
+    for late in (False, True):
+        watched = Watched(tmp_path / str(late))
+        for step in range(3):
+            torch.manual_seed(step)
+            average = partial(watched.model.head.weight.mul_, 0.5)
+            with torch.no_grad():
+                if not late:
+                    average()
+            watched.model(**batch(step))
+            with torch.no_grad():
+                if late:
+                    time.sleep(0.05)  # by now they were read
+                    average()
+            watched.backward(step)
+            watched.step()
+        records.append(watched.record())
+    assert records[0].tensors.equals(records[1].tensors)
+    assert 3 == len(set(records[0].steps["weights"].to_pylist()))
 
 
 @pytest.mark.parametrize("detail", DETAILS)
