@@ -131,9 +131,40 @@ def test_identical_code_is_never_called_by_more_than_its_level() -> None:
 def test_a_control_refuses_what_cannot_be_trusted() -> None:
     """Good where it contains 1 narrowly; else it says why: too wide, off, or too few."""
     assert "" == control_of(Sample(SPREAD), 0.02).why_not
-    assert "wider than the margin" in control_of(Sample((0.1, -0.1, 0.05, -0.05)), 0.02).why_not
     assert "differs from itself" in control_of(sample(1.015), 0.02).why_not
     assert "too few" in control_of(Sample((0.001, 0.002)), 0.02).why_not
+
+
+def test_a_wide_control_leaves_only_large_differences() -> None:
+    """What identical code may show is not called; what is larger is; nothing is equivalent."""
+    control = control_of(Sample((0.03, -0.03, 0.02, -0.02)), 0.02)
+    assert "" == control.why_not
+    assert "wider than the margin of 2.0%" in control.why_wide
+    assert control.doubt == control.why_wide
+    assert control.known_to == pytest.approx(math.exp(0.0468) - 1, abs=0.0002)
+    assert "" == control_of(Sample(SPREAD), 0.02).doubt
+
+    samples = {"large": sample(1.10), "small": sample(1.05), "same": sample(1.0)}
+    samples["quick"] = sample(1 / 1.10)
+    judged = judge(samples, 0.02, control.known_to)
+    narrow = judge(samples, 0.02, 0.01)
+
+    outcomes = ["slower", "inconclusive", "inconclusive", "faster"]
+    assert outcomes == [speed.outcome for speed in judged.values()]
+    assert ["slower", "slower", "equivalent", "faster"] == [s.outcome for s in narrow.values()]
+    assert judged["large"].smallest_visible > narrow["large"].smallest_visible
+
+
+def test_conclusions_say_that_their_control_is_wide() -> None:
+    """The large slowdown is called, with the doubt beside it; the loop that is the same is not."""
+    found = sessions(
+        {"control": [0.97, 1.03, 0.98, 1.02], "slow": around(1.10), "same": around(1.0)}
+    )
+    concluded = conclude("a case", found, "plain", ["slow", "same"], "own_step_s", 0.02, {})
+
+    assert ["slower", "inconclusive"] == [c.outcome for c in concluded.comparisons]
+    for comparison in concluded.comparisons:
+        assert concluded.control.why_wide in comparison.doubts
 
 
 def test_a_planted_slowdown_is_called_and_identical_code_is_not() -> None:

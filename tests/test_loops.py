@@ -122,7 +122,7 @@ FAULTS = {
     "same_order_every_epoch": (7, "data_order"),
     "schedule_off_by_one": (1, "learning_rate"),
     "sample_repeated": (3, "data_order"),
-    "one_ulp_in_one_weight": (5, "gradients"),
+    "one_ulp_in_one_weight": (4, "weights"),
     "gradient_scaled_in_one_tensor": (2, "weights"),
 }
 

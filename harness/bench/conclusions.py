@@ -80,7 +80,9 @@ def conclude(
         names.remove("own_step_s")
     control = control_of(_sample(sessions, reference, CONTROL, statistic), margin)
     speeds = {
-        name: judge({c: _sample(sessions, reference, c, name) for c in candidates}, margin)
+        name: judge(
+            {c: _sample(sessions, reference, c, name) for c in candidates}, margin, control.known_to
+        )
         for name in names
     }
     session_s = statistics.fmean(session.took_s for session in sessions)
@@ -97,6 +99,8 @@ def conclude(
             )
         if doubts:
             outcome = "inconclusive"
+        if control.why_wide:
+            doubts.append(control.why_wide)
         values = equality.get(candidate)
         if values is None:
             doubts.append("whether the two compute the same was not looked at")

@@ -79,7 +79,9 @@ class BenchResult(_Result):
     control_interval: tuple[float, float]
     """At 95%: the reference beside itself."""
     control_why_not: str
-    """Why nothing may be concluded; empty where the control is good."""
+    """Why nothing may be concluded; empty where something may."""
+    control_why_wide: str = ""
+    """Why only large differences are called; empty where the control is good."""
     arms: tuple[ArmFigures, ...]
     peak_flops_per_s: float | None
     """Of a large matrix product, in the precision and threads of the reference."""

@@ -1,7 +1,9 @@
 """Faster, slower, equivalent, or not known: what the intervals of a bench allow one to say.
 
 Three claims share out all true ratios r, given a margin m: r > 1 + m (slower), r < 1 / (1 + m)
-(faster), and what lies between (equivalent: two one-sided tests). Each claim has a one-sided t-test
+(faster), and what lies between (equivalent: two one-sided tests). Where identical code beside
+itself is known less well than to m, a difference must exceed that instead, and nothing is called
+equivalent; so no claim is made that would else not be made. Each claim has a one-sided t-test
 at `ALPHA`; where one claim is true, only the two others can be made in error. With several pairs
 the claims are made by Holm's steps (Scand. J. Statist. 6 (1979)), so that any false claim at all
 among them has a probability of at most about `ALPHA`. The interval shown is the one of the step at
@@ -57,17 +59,29 @@ class Control:
     ratio: float
     interval: tuple[float, float]
     """At 95%."""
+    known_to: float
+    """Half the width of that interval, as a relative difference."""
     why_not: str
-    """Why nothing may be concluded; empty where the control is good."""
+    """Why nothing may be concluded; empty where something may."""
+    why_wide: str
+    """Why nothing is called equivalent, nor a smaller difference than `known_to` called at all;
+    empty where that is within the margin."""
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not as good as it should be; empty where it is."""
+        return self.why_not or self.why_wide
 
 
-def judge(samples: Mapping[str, Sample], margin: float) -> dict[str, Speed]:
+def judge(samples: Mapping[str, Sample], margin: float, known_to: float = 0.0) -> dict[str, Speed]:
     """A verdict for each pair, by the candidate's name.
 
-    `margin`: the relative difference that does not matter. Each sample has two sessions or more.
+    `margin`: the relative difference that does not matter. `known_to`: of the control; what is
+    smaller than that is not called. Each sample has two sessions or more.
     """
     bound = math.log1p(margin)
-    claims = {name: _claim(sample, bound) for name, sample in samples.items()}
+    apart = max(bound, math.log1p(known_to))
+    claims = {name: _claim(sample, bound, apart) for name, sample in samples.items()}
     left = len(samples)
     still = True
     found: dict[str, Speed] = {}
@@ -76,23 +90,24 @@ def judge(samples: Mapping[str, Sample], margin: float) -> dict[str, Speed]:
         level = ALPHA / left
         sample = samples[name]
         still = still and p_value < level and len(sample.means) >= LEAST_SESSIONS
-        found[name] = _speed(sample, claim if still else None, level, bound)
+        found[name] = _speed(sample, claim if still else None, level, bound, apart)
         left -= still
     return {name: found[name] for name in samples}
 
 
-def _claim(sample: Sample, bound: float) -> tuple[Claim, float]:
+def _claim(sample: Sample, bound: float, apart: float) -> tuple[Claim, float]:
     """The claim that is least likely to be wrong, and its p-value."""
     p_values: dict[Claim, float] = {
-        "slower": sample.p_above(bound),
-        "faster": sample.p_below(-bound),
-        "equivalent": max(sample.p_above(-bound), sample.p_below(bound)),
+        "slower": sample.p_above(apart),
+        "faster": sample.p_below(-apart),
     }
+    if apart == bound:
+        p_values["equivalent"] = max(sample.p_above(-bound), sample.p_below(bound))
     best = min(p_values, key=lambda claim: p_values[claim])
     return best, p_values[best]
 
 
-def _speed(sample: Sample, claim: Claim | None, level: float, bound: float) -> Speed:
+def _speed(sample: Sample, claim: Claim | None, level: float, bound: float, apart: float) -> Speed:
     from scipy import special
 
     seen = sample.half_width(level) + float(special.stdtrit(sample.freedom, POWER)) * sample.error
@@ -107,7 +122,7 @@ def _speed(sample: Sample, claim: Claim | None, level: float, bound: float) -> S
         ratio=math.exp(sample.mean),
         interval=sample.interval(level),
         level=level,
-        smallest_visible=math.exp(bound + seen),
+        smallest_visible=math.exp(apart + seen),
         sessions_needed=max(needed, LEAST_SESSIONS) if needed is not None else None,
     )
 
@@ -116,18 +131,19 @@ def control_of(sample: Sample, margin: float) -> Control:
     """Judge an arm against another one of identical code."""
     interval = sample.interval(ALPHA)
     low, high = sample.interval(_CONTROL_ALPHA)
-    half = sample.half_width(ALPHA)
-    why = ""
+    known_to = math.expm1(sample.half_width(ALPHA))
+    why, wide = "", ""
     if len(sample.means) < LEAST_SESSIONS:
         why = f"{len(sample.means)} sessions are too few: {LEAST_SESSIONS} are needed"
-    elif half > math.log1p(margin):
-        why = (
-            f"identical code beside itself is known only to ±{math.expm1(half):.1%}, which is "
-            f"wider than the margin of {margin:.1%}: give it more sessions or a quieter machine"
+    elif known_to > margin:
+        wide = (
+            f"identical code beside itself is known only to ±{known_to:.1%}, which is wider than "
+            f"the margin of {margin:.1%}: no smaller difference is called, and nothing equivalent; "
+            "give it more sessions or a quieter machine"
         )
-    elif not low <= 1 <= high:
+    if not why and not low <= 1 <= high:
         why = (
             f"identical code differs from itself by {math.exp(sample.mean) - 1:+.1%}: something "
             "here favours a place in the order or a process; no difference can be trusted"
         )
-    return Control(math.exp(sample.mean), interval, why)
+    return Control(math.exp(sample.mean), interval, known_to, why, wide)

@@ -172,7 +172,7 @@ def _speeds(folder: Path, loops: list[str], device: str) -> Speeds | None:
     ):
         rule = "speeds are of a reference and its control"
         raise SpecError(rule, f"neither or one of them in {folder}", "accept another folder")
-    why = control_of(speeds.ratios(CONTROL, speeds.rounds), Tolerance().visible / 2).why_not
+    why = control_of(speeds.ratios(CONTROL, speeds.rounds), Tolerance().visible / 2).doubt
     if why:
         raise SpecError("the control of a bench must be good for its speeds to count", why, remedy)
     kept = {*loops, CONTROL}

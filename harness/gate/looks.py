@@ -74,7 +74,7 @@ def look(case: str, before: Speeds, now: Speeds | None, tolerance: Tolerance) ->
         why, listed = unlike, "not_comparable"
     elif now is not None:
         rounds = min(before.rounds, now.rounds)
-        why = control_of(now.ratios(CONTROL, rounds), tolerance.visible / 2).why_not
+        why = control_of(now.ratios(CONTROL, rounds), tolerance.visible / 2).doubt
     if now is None or why:
         arms = [before.reference, *before.candidates]
         return Look(tuple(_item(case, arm, RATIO, listed, f"{arm}: {why}") for arm in arms))

@@ -84,7 +84,8 @@ def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:
     """The last sentence of a bench."""
     if result.control_why_not:
         return f"No verdict: {result.control_why_not}."
-    return f"{'. '.join(sentence(comparison) for comparison in comparisons)}."
+    said = [sentence(comparison) for comparison in comparisons]
+    return f"{'. '.join([*said, *filter(None, [result.control_why_wide])])}."
 
 
 def how(result: BenchResult) -> list[str]:
@@ -102,6 +103,8 @@ def how(result: BenchResult) -> list[str]:
     ]
     if result.control_why_not:
         lines.append(f"so no verdict: {result.control_why_not}")
+    if result.control_why_wide:
+        lines.append(result.control_why_wide)
     if result.peak_flops_per_s is not None:
         lines.append(f"matrix peak measured here: {number(result.peak_flops_per_s / 1e9)} GFLOP/s")
     lines += [

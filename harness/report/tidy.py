@@ -163,17 +163,18 @@ def _run(run: RunSummary) -> Iterator[_Row]:
 
 def _bench(case: str, result: BenchResult) -> Iterator[_Row]:
     low, high = result.control_interval
+    why = result.control_why_not or result.control_why_wide
     yield {
         "kind": "control",
         "case": case,
         "reference": result.arms[0].name if result.arms else "",
         "metric": result.statistic,
-        "outcome": "inconclusive" if result.control_why_not else "equivalent",
+        "outcome": "inconclusive" if why else "equivalent",
         "ratio": result.control_ratio,
         "interval_low": low,
         "interval_high": high,
         "margin": result.margin,
-        "words": result.control_why_not,
+        "words": why,
     }
     for arm in result.arms:
         for name, (unit, better) in _ARM_FIGURES.items():
