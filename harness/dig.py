@@ -30,7 +30,8 @@ _ELSEWHERE = {
     "batch_content": "the two made other batches of the same rows, before any module ran",
     "learning_rate": "the two gave the same loss and gradients, and part in the learning rate of "
     "the update that follows",
-    "weights": "the two gave the same loss and gradients, and part in the update that follows",
+    "weights": "the two gave the same loss and gradients, and part in the update that follows or "
+    "in what is done to weights after it",
     "optimizer_state": "the two gave the same loss and gradients, and part in the update that "
     "follows",
     "step_count": "the steps that both took are the same",

@@ -10,7 +10,7 @@ __all__ = ["UNKNOWN"]
 WHOLE_BATCHES = Ground("whole-batches", {"drop_last": True, "eval_every": 3, "eval_batch_size": 8})
 
 UNKNOWN = (
-    Fault("one_ulp_in_one_weight", COURSE, 5, "gradients", None),
+    Fault("one_ulp_in_one_weight", COURSE, 4, "weights", None),
     Fault("one_ulp_on_rank_1", TWO, 3, "weights", None),
     Fault("gradient_scaled_in_one_tensor", COURSE, 2, "weights", None),
     Fault("betas_swapped", COURSE, 1, "weights", None),
@@ -40,7 +40,7 @@ UNKNOWN = (
     Fault("gradients_clipped_by_value", SGD, 1, "weights", None),
     Fault("momentum_reset", COURSE, 7, "weights", None),
     Fault("momentum_reset", SGD, 7, "weights", None),
-    Fault("averaged_weights_used", COURSE, 7, "loss", None),
+    Fault("averaged_weights_used", COURSE, 6, "weights", None),
     Fault("weights_rounded_at_random", COURSE, 1, "weights", None),
     Fault("steps_twice", COURSE, 8, "data_order", None),
     Fault("draws_a_number", COURSE, 5, "rng", None),

@@ -21,13 +21,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     module: Any = trainer
     original = module.TrainingArguments
 
-    def arguments(**asked: Any) -> transformers.TrainingArguments:
-        made: transformers.TrainingArguments = original(
-            **{**asked, "logging_strategy": "steps", "logging_steps": 1}
-        )
-        return made
+    class Logging(transformers.TrainingArguments):
+        def __init__(self, **asked: Any) -> None:
+            super().__init__(**{**asked, "logging_strategy": "steps", "logging_steps": 1})
 
-    module.TrainingArguments = arguments
+    module.TrainingArguments = Logging
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             return trainer.train(workload, recipe, probe)
