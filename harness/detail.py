@@ -165,7 +165,12 @@ def factor_detail(ratios: dict[str, float], differing: int) -> str:
 
 
 def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
-    """Whether the two updates at `step` were given gradients scaled otherwise than each other's."""
+    """Whether one side's weights were changed by something else than the update at `step`, or its
+    gradients were scaled otherwise before it."""
+    outside = [_changed_outside(record, step) for record in (reference, candidate)]
+    if outside[0] != outside[1]:
+        who = "candidate" if outside[1] else "reference"
+        return f"after the update something else changed weights of the {who}"
     scales = []
     for record in (reference, candidate):
         raw, applied = norms_at(record, step, "gradient"), norms_at(record, step, "applied")
@@ -189,6 +194,11 @@ def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
         f"the gradients of {len(apart)} of {len(ones)} tensors are changed before the update on "
         f"one side alone, most that of {name}, by {number(twos[name] / ones[name])}"
     )
+
+
+def _changed_outside(record: RunRecord, step: int) -> bool:
+    seen = record.header.observed.get("weights_changed_outside_update", ())
+    return step in [one.step for one in seen]
 
 
 def _close(value: float, other: float) -> bool:

@@ -15,6 +15,7 @@ from harness.detail import (
     relative_distance,
     update_detail,
 )
+from harness.record import Observation
 from tests.evidence import evident
 from tests.records import TENSORS
 
@@ -107,6 +108,19 @@ def test_an_update_that_was_given_other_gradients_is_told(tmp_path: Path) -> Non
         f"the gradients of 1 of 3 tensors are changed before the update on one side alone, most "
         f"that of {TENSORS[0]}, by 1.5" == update_detail(records[0], records[2], 1)
     )
+
+
+def test_weights_that_something_else_changed_are_told(tmp_path: Path) -> None:
+    """Where it happened after the update in question, and on one side alone."""
+    alone, moved = evident(), evident()
+    moved.header["observed"] = {"weights_changed_outside_update": [Observation(step=2)]}
+    one, two = alone.write(tmp_path / "alone"), moved.write(tmp_path / "moved")
+
+    told = "after the update something else changed weights of the "
+    assert told + "candidate" == update_detail(one, two, 2)
+    assert told + "reference" == update_detail(two, one, 2)
+    assert "" == update_detail(two, two, 2)
+    assert "" == update_detail(one, two, 1)
 
 
 def test_a_relative_distance_is_one_of_finite_numbers() -> None:

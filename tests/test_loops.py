@@ -144,6 +144,9 @@ def test_a_planted_fault_is_found_at_its_step_and_stage(
     first = found.first_divergence
     assert first is not None
     assert ("different", *FAULTS[fault]) == (found.outcome, first.step, first.stage)
+    outside = fault == "one_ulp_in_one_weight"
+    told = "after the update something else changed weights of the candidate"
+    assert outside == (first.detail == told)
 
 
 def test_the_plain_loop_repeats_itself(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
-"""What a probe costs on short steps is told of long ones, by hand."""
+"""What watching costs is told rightly, by hand, and of loops that compute the same."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from benchmarks.trace_cost import costs, in_long_steps
 from harness.bench.blocks import Session
 from tests.bench_sessions import block
+from tests.small_runs import comparison, small_case, train, write_pairs
+
+PEERS = Path(__file__).parent.parent / "benchmarks" / "peer_loops"
 
 
 def sessions(step_s: float, ratios: list[float]) -> list[Session]:
@@ -39,3 +44,14 @@ def test_a_limit_holds_only_where_the_whole_interval_lies_below_it() -> None:
     rows = [costs(sessions(0.4, around))["timing"] for around in ([1.0, 1.0001], [1.0, 1.01])]
 
     assert ["holds", "not shown"] == [row["judged"] for row in rows]
+
+
+@pytest.mark.slow
+def test_the_peers_compute_what_the_plain_loop_does(tmp_path: Path) -> None:
+    """A ratio tells something only of loops that do the same work."""
+    case = small_case(write_pairs(tmp_path / "data"), num_epochs=1)
+    peers = [str(PEERS / f"{name}.py") for name in ("bare", "trainer_logging")]
+    records = train(case, ["plain", *peers], tmp_path / "records")
+
+    for name in ("bare", "trainer_logging"):
+        assert "identical" == comparison(records, "plain", name).outcome
