@@ -23,7 +23,7 @@ def test_no_limit_of_what_watching_costs_is_broken(
 ) -> None:
     """No ratio to the bare loop's own time lies wholly above its limit."""
     options = chosen_case(pytestconfig, "mrpc").options
-    arms = watched_arms(Path(str(options["data"])), Path(str(options["model"])), peers=False)
+    arms = watched_arms(Path(str(options["data"])), Path(str(options["model"])))
     asked = Asked(budget_s=pytestconfig.getoption("--bench-budget"), beside="nothing")
     folder, command = tmp_path / "bench", ["pytest", "benchmarks"]
     bench_cases({"mrpc": arms}, asked, folder, command, Console(stderr=True))

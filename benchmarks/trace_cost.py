@@ -4,9 +4,9 @@
 
 The bare loop is a course's loop that knows of no harness (`peer_loops/bare.py`); it trains on MRPC
 by itself, once more, watched by the timing probe, and traced at each detail. Beside it the plain
-loop, which is to be as quick, and two peers: the stock Trainer with and without `logging_steps=1`,
-and, with `--traincheck FILE`, traincheck's tracer on a script of its own, in turns with that script
-alone.
+loop, which is to be as quick. In a bench of their own two peers: the stock Trainer with and without
+`logging_steps=1`; and, with `--traincheck FILE`, traincheck's tracer on a script of its own, in
+turns with that script alone.
 
 The timing probe costs the same in each step, whatever the model: two hooks and a row. Against steps
 of half a second that drowns in what differs by itself, so it is measured on the short steps of
@@ -27,7 +27,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,8 +42,10 @@ from harness.bench.command import bench_cases
 from harness.bench.intervals import Sample, Value, session_means
 from harness.bench.verdicts import ALPHA
 from harness.record import write_atomically
+from harness.report.model import Report
+from harness.spec import Case
 
-__all__ = ["LIMITS", "costs", "in_long_steps", "watched_arms"]
+__all__ = ["LIMITS", "costs", "in_long_steps", "peer_arms", "timed_arms", "watched_arms"]
 
 _PEERS = Path(__file__).parent / "peer_loops"
 _SCRIPT = Path(__file__).parent / "peer_script.py"
@@ -55,21 +57,27 @@ _CLOCKS: dict[str, Value] = {
 }
 LIMITS = {"plain": 1.01, "timing": 1.005, "weights": 1.03, "full": 1.06}
 """The largest ratio of a step's time to the bare loop's that was asked for."""
-_AGAINST = {"trainer_logging": "trainer"}
-"""Whose cost is not that of watching the bare loop."""
 
 
-def watched_arms(mrpc_data: Path, mrpc_model: Path, peers: bool = True) -> list[Arm]:
-    """The bare loop, its control, and all that stands beside it."""
-    folders = {"data": str(mrpc_data.resolve()), "model": str(mrpc_model.resolve())}
-    case = catalogue.with_settings(catalogue.cases()["mrpc"], folders)
+def watched_arms(mrpc_data: Path, mrpc_model: Path) -> list[Arm]:
+    """The bare loop, its control, and itself watched in each way; and the plain loop."""
     bare = str(_PEERS / "bare.py")
-    others = ["plain", "trainer", str(_PEERS / "trainer_logging.py")] if peers else ["plain"]
     extra = [
         f"timing={bare},observe=timing",
         *(f"{name}={bare},observe=trace,detail={name}" for name in ("steps", "weights", "full")),
     ]
-    return arms_of(case, [bare, *others], "matched", extra)
+    return arms_of(_mrpc(mrpc_data, mrpc_model), [bare, "plain"], "matched", extra)
+
+
+def peer_arms(mrpc_data: Path, mrpc_model: Path) -> list[Arm]:
+    """The stock Trainer, its control, and itself with `logging_steps=1`."""
+    loops = ["trainer", str(_PEERS / "trainer_logging.py")]
+    return arms_of(_mrpc(mrpc_data, mrpc_model), loops, "matched")
+
+
+def _mrpc(data: Path, model: Path) -> Case:
+    folders = {"data": str(data.resolve()), "model": str(model.resolve())}
+    return catalogue.with_settings(catalogue.cases()["mrpc"], folders)
 
 
 def timed_arms() -> list[Arm]:
@@ -108,13 +116,10 @@ def in_long_steps(short: Sequence[Session], long: Sequence[Session], arm: str) -
     }
 
 
-def costs(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
-    """Of each arm its ratios with their intervals, and whether its limit holds."""
+def costs(sessions: Sequence[Session], against: str = "bare") -> dict[str, dict[str, Any]]:
+    """Of each arm its ratios to that one, with their intervals, and whether its limit holds."""
     found: dict[str, dict[str, Any]] = {}
-    for arm in dict.fromkeys(block.arm for block in sessions[0].blocks):
-        if arm == "bare":
-            continue
-        against = _AGAINST.get(arm, "bare")
+    for arm in sorted({block.arm for block in sessions[0].blocks} - {against}):
         row: dict[str, Any] = {"against": against, "limit": LIMITS.get(arm)}
         for clock, value in _CLOCKS.items():
             sample = Sample(tuple(session_means(sessions, against, arm, value)))
@@ -166,8 +171,10 @@ def _steps_cpu_s(
 def main(
     mrpc_data: Annotated[Path, typer.Option(help="Folder of GLUE MRPC.")],
     mrpc_model: Annotated[Path, typer.Option(help="Folder of a pretrained BERT.")],
-    budget: Annotated[float, typer.Option(help="Seconds of the bench on MRPC.")] = 900.0,
-    short_budget: Annotated[float, typer.Option(help="Seconds of that on short steps.")] = 180.0,
+    budget: Annotated[float, typer.Option(help="Seconds of the bench of watched loops.")] = 900.0,
+    beside: Annotated[
+        float, typer.Option(help="Seconds of each of the two others: short steps, and peers.")
+    ] = 180.0,
     traincheck: Annotated[
         Path | None,
         typer.Option(help="Its `traincheck-collect`, in an environment where this model loads."),
@@ -180,18 +187,22 @@ def main(
 ) -> None:
     """Measure, tell and write; the exit code is 1 where a limit is broken."""
     console = Console(stderr=True)
-    arms = watched_arms(mrpc_data, mrpc_model)
-    asked = Asked(budget_s=budget, beside="equality")
-    report, _ = bench_cases(
-        {"mrpc": arms}, asked, out, ["trace_cost"], console, resume=out.exists()
+
+    def measured(arms: list[Arm], asked: Asked, folder: Path) -> tuple[Report, Sequence[Session]]:
+        cases = {arms[0].spec.case.name: arms}
+        report, _ = bench_cases(
+            cases, asked, folder, ["trace_cost"], console, resume=folder.exists()
+        )
+        return report, read_sessions(folder)
+
+    report, sessions = measured(
+        watched_arms(mrpc_data, mrpc_model), Asked(budget_s=budget, beside="equality"), out
     )
-    sessions = read_sessions(out)
-    rows = costs(sessions)
-    briefly = Asked(budget_s=short_budget, beside="nothing")
-    beside = out / "short-steps"
-    cases = {"paraphrase": timed_arms()}
-    bench_cases(cases, briefly, beside, ["trace_cost"], console, resume=beside.exists())
-    short = in_long_steps(read_sessions(beside), sessions, "timing")
+    briefly = Asked(budget_s=beside, beside="nothing")
+    _, on_short_steps = measured(timed_arms(), briefly, out / "short-steps")
+    _, of_peers = measured(peer_arms(mrpc_data, mrpc_model), briefly, out / "peers")
+    rows, of_logging = costs(sessions), costs(of_peers, "trainer")
+    short = in_long_steps(on_short_steps, sessions, "timing")
     tracer = None
     if traincheck is not None:
         tracer = tracer_cost(traincheck, mrpc_model, runs, timeout)
@@ -202,10 +213,20 @@ def main(
         "equality": {pair.candidate: pair.equality for pair in report.comparisons},
         "costs": rows,
         "timing_on_short_steps": short,
+        "peers": {"sessions": len(of_peers), "costs": of_logging},
         "traincheck": tracer,
     }
     with write_atomically(out / "result.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    for line in [*_lines(rows), _short_line(short), *_lines(of_logging)]:
+        console.print(line, highlight=False, soft_wrap=True)
+    if tracer is not None:
+        console.print(json.dumps(tracer), soft_wrap=True)
+    if "broken" in [short["judged"], *(row.get("judged") for row in rows.values())]:
+        sys.exit(1)
+
+
+def _lines(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, row in rows.items():
         parts = (
             f"{clock} {row[clock]['ratio']:.4f} [{low:.4f}, {high:.4f}]"
@@ -213,20 +234,17 @@ def main(
             for low, high in [row[clock]["interval"]]
         )
         limit = f"  limit {row['limit']}: {row['judged']}" if row["limit"] else ""
-        console.print(f"{name:16s} {'  '.join(parts)}{limit}", highlight=False, soft_wrap=True)
+        yield f"{name:16s} against {row['against']}: {'  '.join(parts)}{limit}"
+
+
+def _short_line(short: Mapping[str, Any]) -> str:
     cost, low, high = (1e6 * cost_s for cost_s in (short["cost_s"], *short["cost_interval_s"]))
     least, most = short["interval"]
-    console.print(
+    return (
         f"timing, on short steps: {cost:.0f} us [{low:.0f}, {high:.0f}], which makes of a step on "
         f"MRPC {short['ratio']:.4f} [{least:.4f}, {most:.4f}]  "
-        f"limit {short['limit']}: {short['judged']}",
-        highlight=False,
-        soft_wrap=True,
+        f"limit {short['limit']}: {short['judged']}"
     )
-    if tracer is not None:
-        console.print(json.dumps(tracer), soft_wrap=True)
-    if "broken" in [short["judged"], *(row.get("judged") for row in rows.values())]:
-        sys.exit(1)
 
 
 if __name__ == "__main__":
