@@ -185,7 +185,8 @@ def main(
         Path("reports/trace-cost")
     ),
 ) -> None:
-    """Measure, tell and write; the exit code is 1 where a limit is broken."""
+    """Measure, tell and write; the exit code is 1 where a limit is broken, 4 where too few sessions
+    fitted into the budget."""
     console = Console(stderr=True)
 
     def measured(arms: list[Arm], asked: Asked, folder: Path) -> tuple[Report, Sequence[Session]]:
@@ -193,7 +194,11 @@ def main(
         report, _ = bench_cases(
             cases, asked, folder, ["trace_cost"], console, resume=folder.exists()
         )
-        return report, read_sessions(folder)
+        found = read_sessions(folder)
+        if len(found) < 2:
+            console.print(f"{len(found)} sessions fitted into {asked.budget_s:g} s: give it more")
+            sys.exit(4)
+        return report, found
 
     report, sessions = measured(
         watched_arms(mrpc_data, mrpc_model), Asked(budget_s=budget, beside="equality"), out
