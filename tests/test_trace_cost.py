@@ -49,7 +49,7 @@ def test_a_limit_holds_only_where_the_whole_interval_lies_below_it() -> None:
 @pytest.mark.slow
 def test_the_peers_compute_what_the_plain_loop_does(tmp_path: Path) -> None:
     """A ratio tells something only of loops that do the same work."""
-    case = small_case(write_pairs(tmp_path / "data"), num_epochs=1)
+    case = small_case(write_pairs(tmp_path / "data"), max_steps=4)
     peers = [str(PEERS / f"{name}.py") for name in ("bare", "trainer_logging")]
     records = train(case, ["plain", *peers], tmp_path / "records")
 
