@@ -34,7 +34,7 @@ UNKNOWN_LATER = (
     Fault("zeroes_before_step", SGD, 1, "weights", None),
     Fault("cosine_with_a_floor", COSINE_SGD, 2, "learning_rate", None),
     Fault("linear_lr_of_torch", COURSE, 3, "learning_rate", None),
-    Fault("looks_ahead", COURSE, 4, "loss", None),
+    Fault("looks_ahead", COURSE, 3, "weights", None),
     Fault("order_reversed", COURSE, 1, "data_order", None),
     Fault("shortest_first", SMALL_SGD, 1, "data_order", None),
     Fault("draws_a_number", GLOBAL, 5, "rng", None),
