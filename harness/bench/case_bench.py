@@ -184,7 +184,7 @@ def _concluded(
         control_ratio=found.control.ratio,
         control_interval=found.control.interval,
         control_why_not=found.control.why_not,
-        control_why_wide=found.control.why_wide,
+        control_caution=found.control.caution,
         arms=tuple(figures_of(arm, reference, sessions, passes) for arm in arms),
         peak_flops_per_s=passes.peak_flops_per_s.get(reference.name),
         took_s=took_s,

@@ -81,7 +81,7 @@ def conclude(
     control = control_of(_sample(sessions, reference, CONTROL, statistic), margin)
     speeds = {
         name: judge(
-            {c: _sample(sessions, reference, c, name) for c in candidates}, margin, control.known_to
+            {c: _sample(sessions, reference, c, name) for c in candidates}, margin, control.least
         )
         for name in names
     }
@@ -99,8 +99,8 @@ def conclude(
             )
         if doubts:
             outcome = "inconclusive"
-        if control.why_wide:
-            doubts.append(control.why_wide)
+        if control.caution:
+            doubts.append(control.caution)
         values = equality.get(candidate)
         if values is None:
             doubts.append("whether the two compute the same was not looked at")

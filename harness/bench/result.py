@@ -80,8 +80,9 @@ class BenchResult(_Result):
     """At 95%: the reference beside itself."""
     control_why_not: str
     """Why nothing may be concluded; empty where something may."""
-    control_why_wide: str = ""
-    """Why only large differences are called; empty where the control is good."""
+    control_caution: str = ""
+    """Why a difference must be larger than the margin to be called, and nothing is equivalent;
+    empty where the control is good."""
     arms: tuple[ArmFigures, ...]
     peak_flops_per_s: float | None
     """Of a large matrix product, in the precision and threads of the reference."""

@@ -2,8 +2,9 @@
 
 Three claims share out all true ratios r, given a margin m: r > 1 + m (slower), r < 1 / (1 + m)
 (faster), and what lies between (equivalent: two one-sided tests). Where identical code beside
-itself is known less well than to m, a difference must exceed that instead, and nothing is called
-equivalent; so no claim is made that would else not be made. Each claim has a one-sided t-test
+itself is known less well than to m, a difference must exceed that instead; where it differs from
+itself, it must exceed m by as much as that may be; and nothing is called equivalent then. So no
+claim is made that would not be made with a good control. Each claim has a one-sided t-test
 at `ALPHA`; where one claim is true, only the two others can be made in error. With several pairs
 the claims are made by Holm's steps (Scand. J. Statist. 6 (1979)), so that any false claim at all
 among them has a probability of at most about `ALPHA`. The interval shown is the one of the step at
@@ -59,28 +60,29 @@ class Control:
     ratio: float
     interval: tuple[float, float]
     """At 95%."""
-    known_to: float
-    """Half the width of that interval, as a relative difference."""
+    least: float
+    """What is not larger than this relative difference is not called one: the margin, where the
+    control is good."""
     why_not: str
     """Why nothing may be concluded; empty where something may."""
-    why_wide: str
-    """Why nothing is called equivalent, nor a smaller difference than `known_to` called at all;
-    empty where that is within the margin."""
+    caution: str
+    """Why `least` is more than the margin and nothing is called equivalent; empty where the
+    control is good."""
 
     @property
     def doubt(self) -> str:
         """Why it is not as good as it should be; empty where it is."""
-        return self.why_not or self.why_wide
+        return self.why_not or self.caution
 
 
-def judge(samples: Mapping[str, Sample], margin: float, known_to: float = 0.0) -> dict[str, Speed]:
+def judge(samples: Mapping[str, Sample], margin: float, least: float = 0.0) -> dict[str, Speed]:
     """A verdict for each pair, by the candidate's name.
 
-    `margin`: the relative difference that does not matter. `known_to`: of the control; what is
-    smaller than that is not called. Each sample has two sessions or more.
+    `margin`: the relative difference that does not matter. `least`: see `Control`. Each sample has
+    two sessions or more.
     """
     bound = math.log1p(margin)
-    apart = max(bound, math.log1p(known_to))
+    apart = max(bound, math.log1p(least))
     claims = {name: _claim(sample, bound, apart) for name, sample in samples.items()}
     left = len(samples)
     still = True
@@ -130,20 +132,26 @@ def _speed(sample: Sample, claim: Claim | None, level: float, bound: float, apar
 def control_of(sample: Sample, margin: float) -> Control:
     """Judge an arm against another one of identical code."""
     interval = sample.interval(ALPHA)
-    low, high = sample.interval(_CONTROL_ALPHA)
     known_to = math.expm1(sample.half_width(ALPHA))
-    why, wide = "", ""
+    why, found, least = "", [], margin
     if len(sample.means) < LEAST_SESSIONS:
         why = f"{len(sample.means)} sessions are too few: {LEAST_SESSIONS} are needed"
     elif known_to > margin:
-        wide = (
+        least = known_to
+        found.append(
             f"identical code beside itself is known only to ±{known_to:.1%}, which is wider than "
-            f"the margin of {margin:.1%}: no smaller difference is called, and nothing equivalent; "
-            "give it more sessions or a quieter machine"
+            f"the margin of {margin:.1%}"
         )
-    if not why and not low <= 1 <= high:
-        why = (
+    low, high = sample.interval(_CONTROL_ALPHA)
+    if not low <= 1 <= high:
+        farthest = max(interval[1], 1 / interval[0])
+        least = max(least, (1 + margin) * farthest - 1)
+        found.append(
             f"identical code differs from itself by {math.exp(sample.mean) - 1:+.1%}: something "
-            "here favours a place in the order or a process; no difference can be trusted"
+            "here favours a place in the order or a process"
         )
-    return Control(math.exp(sample.mean), interval, known_to, why, wide)
+    if found:
+        found.append(
+            f"only what exceeds {least:.1%} is called slower or faster, and nothing equivalent"
+        )
+    return Control(math.exp(sample.mean), interval, least, why, "; ".join(found))

@@ -85,7 +85,7 @@ def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:
     if result.control_why_not:
         return f"No verdict: {result.control_why_not}."
     said = [sentence(comparison) for comparison in comparisons]
-    return f"{'. '.join([*said, *filter(None, [result.control_why_wide])])}."
+    return f"{'. '.join([*said, *filter(None, [result.control_caution])])}."
 
 
 def how(result: BenchResult) -> list[str]:
@@ -103,8 +103,8 @@ def how(result: BenchResult) -> list[str]:
     ]
     if result.control_why_not:
         lines.append(f"so no verdict: {result.control_why_not}")
-    if result.control_why_wide:
-        lines.append(result.control_why_wide)
+    if result.control_caution:
+        lines.append(result.control_caution)
     if result.peak_flops_per_s is not None:
         lines.append(f"matrix peak measured here: {number(result.peak_flops_per_s / 1e9)} GFLOP/s")
     lines += [

@@ -163,7 +163,7 @@ def _run(run: RunSummary) -> Iterator[_Row]:
 
 def _bench(case: str, result: BenchResult) -> Iterator[_Row]:
     low, high = result.control_interval
-    why = result.control_why_not or result.control_why_wide
+    why = result.control_why_not or result.control_caution
     yield {
         "kind": "control",
         "case": case,
