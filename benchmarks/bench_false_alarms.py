@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from scipy import stats
 
-from benchmarks.bench_study import repeated, write_result
+from benchmarks.bench_study import JudgeAgain, repeated, write_result
 from harness.bench.case_bench import Asked
 
 
@@ -26,6 +26,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for sessions and result; goes on there.")] = (
         Path("reports/bench-false-alarms")
     ),
+    judge_again: JudgeAgain = False,
 ) -> None:
     """Count false alarms and write result.json, with the rate that the count rules out."""
     console = Console(stderr=True)
@@ -43,20 +44,22 @@ def main(
             "rate_interval_95": [float(low), float(high)],
             "outcomes": {
                 outcome: sum(run["outcome"] == outcome for run in found)
-                for outcome in ("faster", "slower", "equivalent", "inconclusive", "incomparable")
+                for outcome in ("faster", "slower", "equivalent", "inconclusive")
             },
         }
 
-    for number, report in repeated(runs, ["plain", "plain"], asked, out, console):
-        comparison = report.comparisons[0]
-        own = comparison.findings[0] if comparison.findings else None
+    for one in repeated(runs, ["plain", "plain"], asked, out, console, judge_again):
+        (comparison,) = one.conclusions.comparisons
+        own = comparison.findings[0]
         found.append(
             {
-                "run": number,
+                "run": one.number,
+                "sessions": len(one.sessions),
+                "control": [round(bound, 4) for bound in one.conclusions.control.interval],
+                "caution": one.conclusions.control.caution,
                 "outcome": comparison.outcome,
-                "judged": own and own.outcome,
-                "ratio": own and own.ratio,
-                "interval": own and own.interval,
+                "ratio": own.ratio,
+                "interval": own.interval,
             }
         )
         write_result(out, found, summary)

@@ -19,29 +19,32 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from scipy import stats
 
-from benchmarks.bench_study import repeated, write_result
+from benchmarks.bench_study import JudgeAgain, Judged, repeated, write_result
 from harness.bench.blocks import read_sessions
 from harness.bench.case_bench import Asked
 from harness.bench.intervals import Sample, session_means
 from harness.bench.verdicts import judge
-from harness.report.model import Report
 
 LOOPS = Path(__file__).parent / "slow_loops"
 SLOWED = {"slow_by_5_percent": 1.05, "slow_by_10_percent": 1.10}
 
 
-def seen(number: int, report: Report) -> dict[str, Any]:
+def seen(one: Judged) -> dict[str, Any]:
     """What a run said of each planted slowdown."""
-    found: dict[str, Any] = {"run": number, "verdict": report.verdict}
-    for result in report.bench.values():
-        found |= {"sessions": result.sessions, "took_s": round(result.took_s, 1)}
-        found["control"] = [round(bound, 4) for bound in result.control_interval]
-    for comparison in report.comparisons:
-        own = comparison.findings[0] if comparison.findings else None
+    control = one.conclusions.control
+    found: dict[str, Any] = {
+        "run": one.number,
+        "sessions": len(one.sessions),
+        "took_s": round(sum(session.took_s for session in one.sessions), 1),
+        "control": [round(bound, 4) for bound in control.interval],
+        "caution": control.caution,
+    }
+    for comparison in one.conclusions.comparisons:
+        own = comparison.findings[0]
         found[comparison.candidate] = {
             "outcome": comparison.outcome,
-            "ratio": own and own.ratio,
-            "interval": own and own.interval,
+            "ratio": own.ratio,
+            "interval": own.interval,
         }
     return found
 
@@ -96,6 +99,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for sessions and result; goes on there.")] = (
         Path("reports/bench-power")
     ),
+    judge_again: JudgeAgain = False,
 ) -> None:
     """Count how often each planted slowdown is called, and write result.json and visible.svg."""
     console = Console(stderr=True)
@@ -121,8 +125,8 @@ def main(
             "visible": visible(out, margin),
         }
 
-    for number, report in repeated(runs, loops, asked, out, console):
-        found.append(seen(number, report))
+    for one in repeated(runs, loops, asked, out, console, judge_again):
+        found.append(seen(one))
         write_result(out, found, summary)
         console.print(found[-1])
     plot(visible(out, margin), out / "visible.svg")

@@ -1,50 +1,81 @@
-"""What the studies of `harness bench` share: the same bench again and again, kept as it goes."""
+"""What the studies of `harness bench` share: the same bench again and again, kept as it goes.
+
+Verdicts are made of the sessions that a bench left, so a study whose sessions are here, as a
+published one's, is judged again without a new measurement: `--judge-again --out FOLDER`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
 from harness import catalogue
-from harness.bench.arms import arms_of
+from harness.bench.arms import CONTROL, arms_of
+from harness.bench.blocks import Session, read_sessions
 from harness.bench.case_bench import Asked
 from harness.bench.command import bench_cases
+from harness.bench.conclusions import Conclusions, conclude, statistic_of
 from harness.errors import RunFailed
 from harness.record import write_atomically
-from harness.report.model import REPORT_FILE, Report
+from harness.report.model import REPORT_FILE
 from harness.spec import Case
 from harness.synthetic.sentence_pairs import sentence_pairs
 
-__all__ = ["repeated", "study_case", "write_result"]
+__all__ = ["JudgeAgain", "Judged", "repeated", "study_case", "write_result"]
 
 _ROWS = {"train": 512, "validation": 16}
 
 
-def repeated(
-    runs: int, loops: Sequence[str], asked: Asked, out: Path, console: Console
-) -> Iterator[tuple[int, Report]]:
-    """The reports of so many benches, each in a folder of its own below `out`.
+JudgeAgain = Annotated[
+    bool, typer.Option(help="Measure nothing: judge the sessions that are in --out.")
+]
 
-    One that was made there before is read, and one that was stopped goes on.
+
+@dataclass(frozen=True)
+class Judged:
+    """What a bench's sessions say."""
+
+    number: int
+    sessions: Sequence[Session]
+    conclusions: Conclusions
+
+
+def repeated(
+    runs: int, loops: Sequence[str], asked: Asked, out: Path, console: Console, again: bool
+) -> Iterator[Judged]:
+    """So many benches, each in a folder of its own below `out`.
+
+    One that was made there before is judged as it is, and one that was stopped goes on. `again`:
+    only those that are there.
     """
-    case = study_case(out)
     for number in range(1, runs + 1):
         folder = out / f"run-{number:03}"
-        if (folder / REPORT_FILE).is_file():
-            yield number, Report.read(folder)
+        if not again and not (folder / REPORT_FILE).is_file():
+            case = study_case(out)
+            seeded = catalogue.with_settings(case, {"seed": number})
+            cases = {case.name: arms_of(seeded, loops, "matched")}
+            try:
+                bench_cases(cases, asked, folder, ["study"], console, resume=True)
+            except RunFailed as error:
+                console.print(f"run {number}: {error}", markup=False)
+        sessions = read_sessions(folder)
+        if len(sessions) < 2:
+            console.print(f"run {number}: not judged, of {len(sessions)} sessions")
             continue
-        seeded = catalogue.with_settings(case, {"seed": number})
-        cases = {case.name: arms_of(seeded, loops, "matched")}
-        try:
-            report, _ = bench_cases(cases, asked, folder, ["study"], console, resume=True)
-        except RunFailed as error:
-            console.print(f"run {number}: {error}", markup=False)
-            continue
-        yield number, report
+        names = _candidates(sessions, loops[0])
+        statistic = statistic_of(sessions, "cpu")
+        found = conclude("study", sessions, loops[0], names, statistic, asked.margin, {})
+        yield Judged(number, sessions, found)
+
+
+def _candidates(sessions: Sequence[Session], reference: str) -> list[str]:
+    return sorted({block.arm for block in sessions[0].blocks} - {reference, CONTROL})
 
 
 def study_case(out: Path) -> Case:
