@@ -46,7 +46,7 @@ UNKNOWN_LATER = (
     Fault("decays_twice_as_much", ALL_DECAYED, 1, "weights", None),
     Fault("frozen_for_one_step", COURSE, 5, "gradients", None),
     Fault("evaluates_in_other_batches", EVALUATED, 3, "evaluation", None),
-    Fault("perturbed_between_epochs", SGD, 7, "loss", None),
+    Fault("perturbed_between_epochs", SGD, 6, "weights", None),
     Fault("first_batch_skipped", STEPS, 1, "data_order", None),
     Fault("gradients_halved_not_zeroed", SGD, 2, "gradients", None),
     Fault("draws_after_evaluation", EVALUATED, 4, "rng", None),
