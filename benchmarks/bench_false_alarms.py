@@ -16,7 +16,7 @@ from rich.console import Console
 from scipy import stats
 
 from benchmarks.bench_study import JudgeAgain, repeated, write_result
-from harness.bench.case_bench import Asked
+from harness.benchmark.bench_case import Asked
 
 
 def main(

@@ -20,10 +20,10 @@ from rich.console import Console
 from scipy import stats
 
 from benchmarks.bench_study import JudgeAgain, Judged, repeated, write_result
-from harness.bench.blocks import read_sessions
-from harness.bench.case_bench import Asked
-from harness.bench.intervals import Sample, session_means
-from harness.bench.verdicts import judge
+from harness.benchmark.bench_case import Asked
+from harness.benchmark.intervals import Sample, session_means
+from harness.benchmark.verdicts import judge
+from harness.results.sessions import read_sessions
 
 LOOPS = Path(__file__).parent / "slow_loops"
 SLOWED = {"slow_by_5_percent": 1.05, "slow_by_10_percent": 1.10}

@@ -15,17 +15,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import catalogue
-from harness.bench.arms import CONTROL, arms_of
-from harness.bench.blocks import Session, read_sessions
-from harness.bench.case_bench import Asked
-from harness.bench.command import bench_cases
-from harness.bench.conclusions import Conclusions, conclude, statistic_of
+from harness.benchmark.arms import arms_of
+from harness.benchmark.bench import bench_cases
+from harness.benchmark.bench_case import Asked
+from harness.benchmark.conclusions import Conclusions, conclude, statistic_of
 from harness.errors import RunFailed
-from harness.record import write_atomically
-from harness.report.model import REPORT_FILE
-from harness.spec import Case
-from harness.synthetic.sentence_pairs import sentence_pairs
+from harness.results.benchmark import CONTROL
+from harness.results.record import write_atomically
+from harness.results.report import REPORT_FILE
+from harness.results.sessions import Session, read_sessions
+from harness.spec import registry as catalogue
+from harness.spec.case import Case
+from harness.training.synthetic.sentence_pairs import sentence_pairs
 
 __all__ = ["JudgeAgain", "Judged", "repeated", "study_case", "write_result"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import catalogue
+from harness.spec import registry as catalogue
 
 __all__ = ["CASES"]
 

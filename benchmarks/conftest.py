@@ -9,19 +9,19 @@ import pytest
 from rich.console import Console
 
 from benchmarks.cases import CASES
-from harness.baseline import cases_in
-from harness.bench.arms import arms_of
-from harness.bench.blocks import Session, read_sessions
-from harness.bench.case_bench import Asked
-from harness.bench.command import bench_cases
-from harness.catalogue import with_settings
-from harness.compare import Comparison
-from harness.devices import absence
-from harness.gate.check import CheckAsked, check_cases
-from harness.gate.result import GateResult
-from harness.report.model import Report
-from harness.session import run_cases
-from harness.spec import Case
+from harness.benchmark.arms import arms_of
+from harness.benchmark.bench import bench_cases
+from harness.benchmark.bench_case import Asked
+from harness.comparison.run import run_cases
+from harness.regression.baseline import cases_in
+from harness.regression.check import CheckAsked, check_cases
+from harness.results.comparison import Comparison
+from harness.results.regression import GateResult
+from harness.results.report import Report
+from harness.results.sessions import Session, read_sessions
+from harness.spec.case import Case
+from harness.spec.registry import with_settings
+from harness.training.devices import absence
 
 LOOPS = ("plain", "accelerated", "trainer")
 

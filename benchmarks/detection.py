@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.random_recipes import LOOPS, draw_recipe
-from harness import catalogue
-from harness.compare import Comparison, compare
-from harness.record import RunRecord, write_atomically
-from harness.report.sentences import sentence
-from harness.runner import Run, run_all
+from harness.comparison.compare import compare
+from harness.execution.parent.runner import Run, run_all
+from harness.report.text.summary import sentence
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord, write_atomically
+from harness.spec import registry as catalogue
 from tests.fault import Fault
 from tests.fault_runs import find
 from tests.planted_faults import FAULTS

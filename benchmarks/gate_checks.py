@@ -19,15 +19,15 @@ from rich.console import Console
 from scipy import stats
 
 from benchmarks.bench_study import study_case, write_result
-from harness.baseline import stored
-from harness.bench.arms import arms_of
-from harness.bench.case_bench import Asked
-from harness.bench.command import bench_cases
+from harness.benchmark.arms import arms_of
+from harness.benchmark.bench import bench_cases
+from harness.benchmark.bench_case import Asked
 from harness.errors import RunFailed
-from harness.gate.accept import accept
-from harness.gate.check import CheckAsked, check_cases
-from harness.report.model import REPORT_FILE, Report
-from harness.spec import Case
+from harness.regression.accept import accept
+from harness.regression.baseline import stored
+from harness.regression.check import CheckAsked, check_cases
+from harness.results.report import REPORT_FILE, Report
+from harness.spec.case import Case
 
 BASELINE = "baselines"
 

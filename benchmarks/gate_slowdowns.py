@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.bench_study import study_case, write_result
-from harness.report.model import REPORT_FILE, Report
+from harness.results.report import REPORT_FILE, Report
 
 LOOPS = Path(__file__).parent / "slow_loops"
 PLANTED = {

@@ -21,8 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
-from harness.spec import Case, Recipe, RunSpec
+from harness.results.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe
 
 __all__ = ["write_record"]
 

@@ -29,15 +29,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from harness import catalogue
-from harness.compare import compare
-from harness.envelope import Envelope
-from harness.noise import Noise
-from harness.noise_rung import ROUNDING_LEAVES, with_noise
-from harness.progress import bars
-from harness.record import RunRecord, write_atomically
-from harness.runner import Run, run_all
-from harness.spec import Perturbation, RunSpec
+from harness.comparison.compare import compare
+from harness.comparison.noise.envelope import Envelope
+from harness.comparison.noise.verdict import ROUNDING_LEAVES, with_noise
+from harness.execution.parent.progress import bars
+from harness.execution.parent.runner import Run, run_all
+from harness.results.noise import Noise
+from harness.results.record import RunRecord, write_atomically
+from harness.spec import registry as catalogue
+from harness.spec.case import Perturbation, RunSpec
 
 HERE = Path(__file__).parent
 PLAIN = HERE.parent / "harness" / "loops" / "plain.py"

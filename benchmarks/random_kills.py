@@ -25,13 +25,13 @@ import psutil
 import typer
 from rich.console import Console
 
-from harness import catalogue
-from harness.compare import compare
-from harness.record import RunRecord, write_atomically
-from harness.report.sentences import sentence
-from harness.resume import FOLDER, Checkpoints
-from harness.runner import Run, run_all
-from harness.spec import RunSpec
+from harness.comparison.compare import compare
+from harness.execution.checkpoints import FOLDER, Checkpoints
+from harness.execution.parent.runner import Run, run_all
+from harness.report.text.summary import sentence
+from harness.results.record import RunRecord, write_atomically
+from harness.spec import registry as catalogue
+from harness.spec.case import RunSpec
 
 LOOPS = ("plain", "accelerated", "trainer")
 SETTINGS = {

@@ -21,14 +21,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from harness import catalogue
-from harness.compare import compare
-from harness.loops.plain import evaluation_is_due, schedule
-from harness.progress import bars
-from harness.record import write_atomically
-from harness.report.sentences import sentence
-from harness.runner import Run, run_all
-from harness.spec import Recipe, RunSpec
+from harness.comparison.compare import compare
+from harness.execution.parent.progress import bars
+from harness.execution.parent.runner import Run, run_all
+from harness.report.text.summary import sentence
+from harness.results.record import write_atomically
+from harness.spec import registry as catalogue
+from harness.spec.case import RunSpec
+from harness.spec.recipe import Recipe
+from harness.training.loops.plain import evaluation_is_due, schedule
 
 LOOPS = ("plain", "accelerated", "trainer")
 # Values that a field is drawn from and changed to.

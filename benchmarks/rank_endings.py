@@ -20,7 +20,7 @@ import psutil
 import typer
 from rich.console import Console
 
-from harness.record import RunRecord, write_atomically
+from harness.results.record import RunRecord, write_atomically
 
 ENDINGS = {
     "killed": "rank 1 of 2 ended with signal SIGKILL",

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.cases import CASES
 from benchmarks.conftest import LOOPS, Runs
-from harness.report.sentences import sentence
+from harness.report.text.summary import sentence
 
 
 @pytest.mark.parametrize("loop", LOOPS[1:])

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.cases import CASES
 from benchmarks.conftest import LOOPS, Checks
-from harness.gate.result import Tier
+from harness.results.regression import Tier
 
 _GREEN = ("unchanged", "improved")
 

@@ -16,8 +16,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.cases import CASES
 from benchmarks.conftest import LOOPS, Speeds
-from harness.bench.blocks import Block
-from harness.report.speeds import sentence
+from harness.report.text.speeds import sentence
+from harness.results.sessions import Block
 
 DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.gpu))
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from benchmarks.conftest import chosen_case
 from benchmarks.trace_cost import costs, watched_arms
-from harness.bench.blocks import read_sessions
-from harness.bench.case_bench import Asked
-from harness.bench.command import bench_cases
+from harness.benchmark.bench import bench_cases
+from harness.benchmark.bench_case import Asked
+from harness.results.sessions import read_sessions
 
 
 @pytest.mark.long

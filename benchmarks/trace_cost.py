@@ -34,16 +34,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import catalogue
-from harness.bench.arms import Arm, arms_of
-from harness.bench.blocks import Session, read_sessions
-from harness.bench.case_bench import Asked
-from harness.bench.command import bench_cases
-from harness.bench.intervals import Sample, Value, session_means
-from harness.bench.verdicts import ALPHA
-from harness.record import write_atomically
-from harness.report.model import Report
-from harness.spec import Case
+from harness.benchmark.arms import Arm, arms_of
+from harness.benchmark.bench import bench_cases
+from harness.benchmark.bench_case import Asked
+from harness.benchmark.intervals import Sample, Value, session_means
+from harness.benchmark.verdicts import ALPHA
+from harness.results.record import write_atomically
+from harness.results.report import Report
+from harness.results.sessions import Session, read_sessions
+from harness.spec import registry as catalogue
+from harness.spec.case import Case
 
 __all__ = ["LIMITS", "costs", "in_long_steps", "peer_arms", "timed_arms", "watched_arms"]
 

@@ -11,16 +11,31 @@ from typing import Any, get_args
 
 from rich.console import Console
 
-from harness import catalogue
-from harness.across_devices import one_case_a_device
+from harness.comparison.run import run_cases
+from harness.comparison.seeds import margins_from
+from harness.diagnosis.localize import localized
 from harness.errors import SpecError, unknown_name
-from harness.metrics import Margin
-from harness.report.model import Report
-from harness.seeds import margins_from, one_case_a_seed
-from harness.session import run_cases
-from harness.spec import DEVICES, LAUNCHERS, Case, Conventions, build
+from harness.report.formats.page import render
+from harness.report.text.summary import first_lines
+from harness.results.metrics import Margin
+from harness.results.report import Report
+from harness.spec import registry as catalogue
+from harness.spec.case import Case
+from harness.spec.expand import one_case_a_device, one_case_a_seed
+from harness.spec.recipe import DEVICES, LAUNCHERS, Conventions, build
 
-__all__ = ["run"]
+__all__ = ["ShownReport", "run"]
+
+
+class ShownReport(Report):
+    """A report that shows itself: as text, and as a cell of a notebook."""
+
+    def __repr__(self) -> str:
+        """What a reader wants to see first, in a few lines."""
+        return "\n".join([*first_lines(self), f"verdict: {self.verdict}"])
+
+    def _repr_html_(self) -> str:
+        return render(self, "cell.html")
 
 
 def run(
@@ -97,10 +112,11 @@ def run(
         ],
         console=Console(quiet=True),
         margins=within,
-        dig=dig,
         launcher=launcher,
     )
-    return report.kept_in(folder)
+    if dig:
+        report = localized(report, folder, jobs, Console(quiet=True))
+    return ShownReport.model_validate(report.model_dump()).kept_in(folder)
 
 
 def _typed(

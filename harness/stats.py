@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALPHA", "POWER", "Judgement", "judge", "seeds_needed"]
+__all__ = ["ALPHA", "Judgement", "POWER", "TRIMMED", "judge", "seeds_needed", "trimmed_mean"]
 
 ALPHA = 0.05
 """Level of each of the two one-sided tests."""
@@ -167,3 +167,14 @@ def _satterthwaite(one: float, two: float, count_one: int, count_two: int) -> fl
     if not a + b:
         return 1.0
     return (a + b) ** 2 / (a**2 / (count_one - 1) + b**2 / (count_two - 1))
+
+
+TRIMMED = 0.2
+"""Share of a session's rounds left out at each end: a round in which the machine was taken away
+from one arm says nothing about loops."""
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """The mean without the lowest and the highest `TRIMMED` of the values, rounded down."""
+    left_out = int(TRIMMED * len(values))
+    return statistics.fmean(sorted(values)[left_out : len(values) - left_out])

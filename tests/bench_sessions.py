@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.bench.blocks import Block, Session
+from harness.results.sessions import Block, Session
 
 __all__ = ["block", "sessions"]
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.record import SCHEMA_VERSION, Counts, Header, RecordWriter, RunRecord
-from harness.resume import FOLDER, Checkpoints
-from harness.runner import Run
-from harness.spec import Case, Recipe, RunSpec
+from harness.execution.checkpoints import FOLDER, Checkpoints
+from harness.execution.parent.runner import Run
+from harness.results.record import SCHEMA_VERSION, Counts, Header, RecordWriter, RunRecord
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe
 from tests.records import evaluation, fake_digest
 
 TENSORS = ("embedding.weight", "classifier.bias")

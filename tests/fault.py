@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import catalogue
-from harness.spec import Case
+from harness.spec import registry as catalogue
+from harness.spec.case import Case
 from tests.small_runs import small_case
 
 __all__ = ["Fault", "Ground", "path_of"]

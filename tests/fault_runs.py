@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import catalogue
-from harness.compare import Comparison, compare
-from harness.record import RunRecord
-from harness.runner import OnEvent, Run, label, run_all
-from harness.spec import RunSpec
+from harness.comparison.compare import compare
+from harness.execution.parent.runner import OnEvent, Run, run_all
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord
+from harness.spec import registry as catalogue
+from harness.spec.case import RunSpec, label
 from tests.fault import Fault, path_of
 from tests.small_runs import write_pairs
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.record import RunRecord
-from harness.spec import Perturbation
+from harness.results.record import RunRecord
+from harness.spec.case import Perturbation
 from tests.records import TENSORS, Draft, draft, evaluation, fake_digest, spec
 
 STEPS = 40

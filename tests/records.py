@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.compare import Comparison, compare
-from harness.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter, RunRecord
-from harness.report.model import Report
-from harness.spec import Case, Recipe, RunSpec
+from harness.comparison.compare import compare
+from harness.results.comparison import Comparison
+from harness.results.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter, RunRecord
+from harness.results.report import Report
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe
 
 STEPS = 6
 MICRO_BATCHES = 2

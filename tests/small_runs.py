@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import catalogue
-from harness.compare import Comparison, compare
-from harness.record import RunRecord
-from harness.runner import Run, label, run_all
-from harness.spec import Case, Conventions
-from harness.synthetic.sentence_pairs import sentence_pairs
+from harness.comparison.compare import compare
+from harness.execution.parent.runner import Run, run_all
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord
+from harness.spec import registry as catalogue
+from harness.spec.case import Case, label
+from harness.spec.recipe import Conventions
+from harness.training.synthetic.sentence_pairs import sentence_pairs
 
 __all__ = ["FAULTY_LOOPS", "comparison", "small_case", "train", "write_pairs"]
 

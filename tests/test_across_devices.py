@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.across_devices import one_case_a_device
-from harness.against_itself import compare_with_itself
+from harness.comparison.variants import compare_with_itself
 from harness.errors import SpecError
-from harness.record import RunRecord
-from harness.seeds import one_case_a_seed
-from harness.spec import Case, Recipe
+from harness.results.record import RunRecord
+from harness.spec.case import Case
+from harness.spec.expand import one_case_a_device, one_case_a_seed
+from harness.spec.recipe import Recipe
 from tests.records import Draft, Spoil, draft
 
 CASE = Case(name="tiny", workload="paraphrase", recipe=Recipe(max_steps=6))

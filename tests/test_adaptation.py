@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.adaptation import DrawingCollator, adapt
-from harness.catalogue import cases, with_settings
 from harness.errors import SpecError
-from harness.worker import build_workload
-from harness.workload import IGNORED, Workload
+from harness.execution.child.main import build_workload
+from harness.spec.registry import cases, with_settings
+from harness.training.apply_recipe import DrawingCollator, adapt
+from harness.training.workload import IGNORED, Workload
 
 
 def workload(folder: Path, **settings: object) -> Workload:

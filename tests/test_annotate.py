@@ -10,9 +10,9 @@ from typing import get_args
 
 import pytest
 
-from harness.commands.shared import EXIT_CODES
-from harness.report.model import Report, Verdict
-from harness.report.render import headline
+from harness.cli.shared import EXIT_CODES
+from harness.report.formats.page import headline
+from harness.results.report import Report, Verdict
 from tests.ci.canned import AGREES, DIFFERS, NO_BASELINE, REGRESSED, TIMED
 
 Annotate = Callable[..., tuple[int, str, str]]
@@ -23,7 +23,7 @@ def annotate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Annotate:
     """Runs the command on these reports, each in a folder of its own, away from GitHub."""
-    from harness import cli
+    from harness.cli import main as cli
 
     for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)

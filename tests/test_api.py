@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness.errors import SpecError
-from harness.report.model import Report
+from harness.results.report import Report
 from tests.small_runs import write_pairs
 
 

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import Baseline, alone, baseline_path, cases_in, nearest, read, stored, write
 from harness.errors import HarnessError, RecordError, SpecError
-from harness.gate.accept import accept
-from harness.gate.key import differences
+from harness.regression.accept import accept
+from harness.regression.baseline import (
+    Baseline,
+    alone,
+    baseline_path,
+    cases_in,
+    nearest,
+    read,
+    stored,
+    write,
+)
+from harness.regression.key import differences
 from tests.gate.made_up import bench_folder
 
 
@@ -78,7 +87,7 @@ def test_nan_is_refused_even_with_a_good_digest(written: Path, tmp_path: Path) -
     raw = json.loads(written.read_text())
     del raw["digest"]
     raw["speeds"]["sessions"][0]["arms"]["plain"][0] = float("nan")
-    from harness.baseline import _digest
+    from harness.regression.baseline import _digest
 
     path = tmp_path / "tiny@nan.json"
     path.write_text(json.dumps({**raw, "digest": _digest(raw)}))

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from harness import catalogue
-from harness.bench.arms import STEPS_AHEAD, arms_across, arms_of
+from harness.benchmark.arms import STEPS_AHEAD, arms_across, arms_of
 from harness.errors import SpecError
-from harness.libraries import Libraries
-from harness.upgrade.sides import Side
+from harness.execution.environments.interpreter import Libraries
+from harness.execution.environments.variants import Side
+from harness.spec import registry as catalogue
 
 CASE = catalogue.cases()["paraphrase"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.bench.blocks import FOLDER, read_sessions
+from harness.results.sessions import FOLDER, read_sessions
 from tests.small_runs import FAULTY_LOOPS, write_pairs
 
 pytestmark = pytest.mark.slow

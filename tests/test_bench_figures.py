@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from harness import catalogue
-from harness.bench.arms import arms_of
-from harness.bench.blocks import FOLDER, Session, read_sessions
-from harness.bench.figures import figures_of
-from harness.bench.folder import output_folder
-from harness.bench.passes import Passes
+from harness.benchmark.arms import arms_of
+from harness.benchmark.figures import figures_of
+from harness.benchmark.folder import output_folder
+from harness.benchmark.passes import Passes
 from harness.errors import RecordError, RunFailed, SpecError
+from harness.results.sessions import FOLDER, Session, read_sessions
+from harness.spec import registry as catalogue
 from tests.bench_sessions import block, sessions
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from benchmarks.slow_loops.extra_work import Slowed
-from harness.bench.gate import Gate, Meter, Together
-from harness.bench.meters import Flops, Profile, peak_flops_per_s
-from harness.probe import Probe
-from harness.watching import Enough
+from harness.benchmark.child.meters import Flops, Profile, peak_flops_per_s
+from harness.benchmark.child.turn_gate import Gate, Meter, Together
+from harness.tracing.hooks import Enough
+from harness.training.probe import Probe
 
 STEP_S = 0.02
 CPU = torch.device("cpu")

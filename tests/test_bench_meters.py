@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from harness.bench.meters import Allocated
-from harness.bench.yardstick import Yardstick
+from harness.benchmark.child.meters import Allocated
+from harness.benchmark.child.yardstick import Yardstick
 
 CPU = torch.device("cpu")
 

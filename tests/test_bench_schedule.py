@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from harness.bench.schedule import orders, rounds_that_fit, steps_per_turn
+from harness.benchmark.schedule import orders, rounds_that_fit, steps_per_turn
 
 
 @pytest.mark.parametrize("arms", [2, 3, 4, 5])

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from benchmarks import bench_false_alarms, bench_power
 from benchmarks.bench_study import repeated
-from harness.bench.blocks import FOLDER
-from harness.bench.case_bench import Asked
+from harness.benchmark.bench_case import Asked
+from harness.results.sessions import FOLDER
 from tests.bench_sessions import sessions
 
 AROUND = [0.995, 1.004, 0.999, 1.003, 1.001]

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from harness.bench.blocks import Session
-from harness.bench.conclusions import conclude, narrow_enough, statistic_of
-from harness.bench.intervals import Sample, session_means, trimmed_mean
-from harness.bench.verdicts import ALPHA, control_of, judge
+from harness.benchmark.conclusions import conclude, narrow_enough, statistic_of
+from harness.benchmark.intervals import Sample, session_means
+from harness.benchmark.verdicts import ALPHA, control_of, judge
+from harness.results.sessions import Session
+from harness.stats import trimmed_mean
 from tests.bench_sessions import block, sessions
 
 SPREAD = (-0.006, 0.004, -0.002, 0.005, -0.001, 0.000)  # of six sessions; their mean is 0

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness import catalogue
 from harness.errors import SpecError
-from harness.spec import Recipe
+from harness.spec import registry as catalogue
+from harness.spec.recipe import Recipe
 
 Write = Callable[[str, str], Path]
 

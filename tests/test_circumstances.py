@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.record import Observation
-from harness.workload import Scores
+from harness.results.record import Observation
+from harness.training.evaluation import Scores
 from tests.test_probe import Watched, batch
 
 # What is told of the loss and of the generator is no fault by itself.

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness import cli
-from harness.record import RunRecord
+from harness.cli import main as cli
+from harness.results.record import RunRecord
 from tests.records import Draft, Spoil, draft, spec, write_run_folder
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import compare, missing
-from harness.record import RunRecord
-from harness.session import compare_pairs
+from harness.comparison.compare import compare
+from harness.comparison.compare_folders import compare_pairs
+from harness.results.comparison import missing
+from harness.results.record import RunRecord
 from tests.records import STEPS, Draft, Spoil, compare_drafts, draft, evaluation, fake_digest, spec
 
 

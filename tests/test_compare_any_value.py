@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.compare import compare
-from harness.record import RunRecord
+from harness.comparison.compare import compare
+from harness.results.record import RunRecord
 from tests.records import MICRO_BATCHES, STEPS, TENSORS, Row, compare_drafts, draft
 
 NUMBERS = st.floats(width=64) | st.just(-0.0)

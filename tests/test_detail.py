@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.detail import (
+from harness.comparison.describe import (
     factor_detail,
     factors,
     one_factor,
@@ -15,7 +15,7 @@ from harness.detail import (
     relative_distance,
     update_detail,
 )
-from harness.record import Observation
+from harness.results.record import Observation
 from tests.evidence import evident
 from tests.records import TENSORS
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness import devices
-from harness.spec import DEVICES
+from harness.spec.recipe import DEVICES
+from harness.training import devices
 from tests.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 from tests.test_cli import Ask, ask
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.dig import Dig, ModuleDifference, dig, nothing_to_dig
-from harness.stages import STAGES, Divergence
+from harness.comparison.modules import dig, nothing_to_dig
+from harness.results.divergence import STAGES, Divergence
+from harness.results.localization import Dig, ModuleDifference
 from tests.records import Row, draft, fake_digest
 
 # The calls of a model of two layers in the order in which they end: module, what it is.

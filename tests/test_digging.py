@@ -17,12 +17,15 @@ import psutil
 import pytest
 from rich.console import Console
 
-from harness.compare import Comparison, compare
-from harness.dig import Dig, dig
-from harness.digging import dug
-from harness.record import RunRecord
-from harness.report.model import Report
-from harness.session import compare_folders, run_cases
+from harness.comparison.compare import compare
+from harness.comparison.compare_folders import compare_folders
+from harness.comparison.modules import dig
+from harness.comparison.run import run_cases
+from harness.diagnosis.localize import dug
+from harness.results.comparison import Comparison
+from harness.results.localization import Dig
+from harness.results.record import RunRecord
+from harness.results.report import Report
 from tests.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Comparison
-from harness.divergence import divergences
-from harness.stages import STAGES, Divergence
+from harness.comparison.stages import divergences
+from harness.results.comparison import Comparison
+from harness.results.divergence import STAGES, Divergence
 from tests.records import (
     MICRO_BATCHES,
     STAGE_COLUMNS,

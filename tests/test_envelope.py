@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.drift import ALLOWANCE, FALSE_ALARMS
-from harness.envelope import Envelope
+from harness.comparison.noise.envelope import Envelope
+from harness.comparison.noise.mean_shift import ALLOWANCE, FALSE_ALARMS
 from harness.errors import RecordError
-from harness.noise import FieldNoise, Noise
-from harness.record import RunRecord
+from harness.results.noise import FieldNoise, Noise
+from harness.results.record import RunRecord
 from tests.noisy_records import NOISE, STEPS, Values, noisy_draft, values, write_draws, write_noisy
 from tests.records import evaluation
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness import environments
-from harness.environments import environment_with, name_of
 from harness.errors import SpecError
-from harness.libraries import Libraries, ask
-from harness.requirements import parse
+from harness.execution.environments import venv as environments
+from harness.execution.environments.interpreter import Libraries, ask
+from harness.execution.environments.requirements import parse
+from harness.execution.environments.venv import environment_with, name_of
 from tests.fake_packages import NAME, releases
 
 __all__ = ["releases"]  # the fixture

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import explain
-from harness.diagnose.explanation import Explanation
+from harness.diagnosis import explain
+from harness.diagnosis.explain import explain_case, explain_folders, majority
 from harness.errors import SpecError
-from harness.explain import explain_case, explain_folders, majority
-from harness.record import RunRecord
-from harness.report.model import Report
-from harness.runner import run_all
-from harness.spec import Case
+from harness.execution.parent.runner import run_all
+from harness.results.explanation import Explanation
+from harness.results.record import RunRecord
+from harness.results.report import Report
+from harness.spec.case import Case
 from tests.records import Draft, draft
 from tests.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 

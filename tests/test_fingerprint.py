@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import fingerprint
+from harness.tracing import digest as fingerprint
 
 
 @pytest.fixture(params=[fingerprint.HOST, fingerprint.ON_DEVICE], autouse=True)

@@ -12,143 +12,147 @@ import harness
 
 HEAVY = {"torch", "transformers", "accelerate", "datasets", "evaluate"}
 STARRED = (
-    "harness.bench.child",
-    "harness.bench.gate",
-    "harness.bench.meters",
-    "harness.bench.yardstick",
-    "harness.circumstances",
-    "harness.devices",
-    "harness.environment",
-    "harness.fingerprint",
-    "harness.hub",
-    "harness.live_settings",
-    "harness.loops",
-    "harness.metric_modules",
-    "harness.adaptation",
-    "harness.between_steps",
-    "harness.checkpoint",
-    "harness.data_folder",
-    "harness.pair_classification",
-    "harness.module_probe",
-    "harness.module_values",
-    "harness.module_watch",
-    "harness.perturbation",
-    "harness.probe",
-    "harness.processes",
-    "harness.seeding",
-    "harness.sketch",
-    "harness.tensor_trace",
-    "harness.synthetic.pair_reader",
-    "harness.synthetic.pretrain",
-    "harness.watching",
-    "harness.word_sums",
-    "harness.worker",
-    "harness.workload",
-    "harness.workloads",
+    "harness.benchmark.child.main",
+    "harness.benchmark.child.turn_gate",
+    "harness.benchmark.child.meters",
+    "harness.benchmark.child.yardstick",
+    "harness.tracing.observations",
+    "harness.training.devices",
+    "harness.execution.child.metadata",
+    "harness.tracing.digest",
+    "harness.training.hub",
+    "harness.tracing.settings",
+    "harness.training.loops",
+    "harness.training.metrics",
+    "harness.training.apply_recipe",
+    "harness.execution.child.listener",
+    "harness.training.pretrained",
+    "harness.training.data_files",
+    "harness.training.workloads._sentence_pairs",
+    "harness.tracing.module_probe",
+    "harness.tracing.module_values",
+    "harness.tracing.module_hooks",
+    "harness.training.perturbation",
+    "harness.tracing.probe",
+    "harness.execution.child.process_group",
+    "harness.training.seeding",
+    "harness.tracing.sketch",
+    "harness.tracing.tensors",
+    "harness.training.synthetic.pair_reader",
+    "harness.training.synthetic.pretrain",
+    "harness.tracing.hooks",
+    "harness.tracing.device_digest",
+    "harness.execution.child.main",
+    "harness.training.workload",
+    "harness.training.workloads",
 )
 # Lowest first; a name covers what is inside it. A new module must be given its floor here.
 FLOORS = (
     (
-        "harness.bench.result",
-        "harness.gate.result",
-        "harness.bench.schedule",
-        "harness.columns",
+        "harness.results.benchmark",
+        "harness.results.regression",
+        "harness.benchmark.schedule",
+        "harness.results.arrow",
         "harness.errors",
-        "harness.reader",
+        "harness.tracing.reader",
         "harness.units",
-        "harness.upgrade.result",
+        "harness.results.upgrade",
         "harness.version",
     ),
-    ("harness.libraries", "harness.requirements", "harness.stages"),
-    ("harness.environments",),
-    ("harness.spec", "harness.traces"),
-    ("harness.header",),
-    ("harness.catalogue", "harness.record", "harness.word_sums"),
-    ("harness.resume",),
     (
-        "harness.checkpoint",
-        "harness.data_folder",
-        "harness.devices",
-        "harness.environment",
-        "harness.fingerprint",
-        "harness.hub",
-        "harness.levels",
-        "harness.metric_modules",
-        "harness.metrics",
-        "harness.noise",
-        "harness.nodes",
-        "harness.perturbation",
-        "harness.processes",
-        "harness.ranks",
-        "harness.seeding",
-        "harness.sketch",
+        "harness.execution.environments.interpreter",
+        "harness.execution.environments.requirements",
+        "harness.results.divergence",
+    ),
+    ("harness.execution.environments.venv",),
+    ("harness.spec.recipe", "harness.results.schema"),
+    ("harness.results.header",),
+    ("harness.spec.registry", "harness.results.record", "harness.tracing.device_digest"),
+    ("harness.execution.checkpoints",),
+    (
+        "harness.training.pretrained",
+        "harness.training.data_files",
+        "harness.training.devices",
+        "harness.execution.child.metadata",
+        "harness.tracing.digest",
+        "harness.training.hub",
+        "harness.results.levels",
+        "harness.training.metrics",
+        "harness.results.metrics",
+        "harness.results.noise",
+        "harness.execution.nodes",
+        "harness.training.perturbation",
+        "harness.execution.child.process_group",
+        "harness.results.ranks",
+        "harness.training.seeding",
+        "harness.tracing.sketch",
         "harness.stats",
-        "harness.synthetic",
-        "harness.workload",
+        "harness.training.synthetic",
+        "harness.training.workload",
     ),
     (
-        "harness.adaptation",
-        "harness.circumstances",
-        "harness.live_settings",
-        "harness.tensor_trace",
-        "harness.watching",
+        "harness.training.apply_recipe",
+        "harness.tracing.observations",
+        "harness.tracing.settings",
+        "harness.tracing.tensors",
+        "harness.tracing.hooks",
     ),
     (
-        "harness.module_probe",
-        "harness.module_values",
-        "harness.module_watch",
-        "harness.pair_classification",
-        "harness.probe",
+        "harness.tracing.module_probe",
+        "harness.tracing.module_values",
+        "harness.tracing.module_hooks",
+        "harness.training.workloads._sentence_pairs",
+        "harness.tracing.probe",
     ),
-    ("harness.loops", "harness.workloads"),
+    ("harness.training.loops", "harness.training.workloads"),
     (
-        "harness.alignment",
-        "harness.course",
-        "harness.detail",
-        "harness.settings",
-        "harness.soundness",
+        "harness.comparison.alignment",
+        "harness.comparison.noise.series",
+        "harness.comparison.describe",
+        "harness.results.settings",
+        "harness.comparison.soundness",
     ),
-    ("harness.batch_divergence", "harness.tensor_divergence"),
-    ("harness.divergence",),
-    ("harness.diagnose", "harness.dig"),
-    ("harness.compare", "harness.drift"),
-    ("harness.bench.blocks", "harness.bench.intervals"),
-    ("harness.bench.verdicts",),
-    ("harness.envelope",),
-    ("harness.noise_rung",),
-    ("harness.noise_runs",),
+    ("harness.comparison.batches", "harness.comparison.tensors"),
+    ("harness.comparison.stages",),
+    ("harness.comparison.causes", "harness.comparison.modules"),
+    ("harness.comparison.compare", "harness.comparison.noise.mean_shift"),
+    ("harness.results.sessions", "harness.benchmark.intervals"),
+    ("harness.benchmark.verdicts",),
+    ("harness.comparison.noise.envelope",),
+    ("harness.comparison.noise.verdict",),
+    ("harness.comparison.noise.judge",),
     (
-        "harness.across_devices",
-        "harness.against_itself",
-        "harness.bench",
-        "harness.gate",
-        "harness.baseline",
-        "harness.digging",
-        "harness.endings",
-        "harness.follower",
-        "harness.explain",
-        "harness.folders",
-        "harness.inquiry",
-        "harness.plan",
-        "harness.progress",
-        "harness.published_index",
-        "harness.publishing",
-        "harness.replays",
-        "harness.rounds",
+        "harness.spec.expand",
+        "harness.comparison.variants",
+        "harness.benchmark",
+        "harness.regression",
+        "harness.regression.baseline",
+        "harness.diagnosis.localize",
+        "harness.execution.parent.failures",
+        "harness.execution.parent.follower",
+        "harness.diagnosis.explain",
+        "harness.results.folders",
+        "harness.diagnosis.search",
+        "harness.execution.parent.plan",
+        "harness.execution.parent.progress",
+        "harness.report.index",
+        "harness.report.publish",
+        "harness.diagnosis.replay",
+        "harness.diagnosis.windows",
         "harness.report",
-        "harness.runner",
-        "harness.seeds",
-        "harness.start",
-        "harness.suites",
-        "harness.session",
+        "harness.execution.parent.runner",
+        "harness.comparison.seeds",
+        "harness.execution.entry",
+        "harness.spec.suites",
+        "harness.comparison.run",
         "harness.upgrade",
-        "harness.between_steps",
-        "harness.worker",
-        "harness.workers",
+        "harness.execution.child.listener",
+        "harness.execution.child.main",
+        "harness.execution.parent.process",
     ),
     ("harness.api",),
-    ("harness.commands",),
-    ("harness", "harness.__main__", "harness.cli", "harness.pytest_plugin"),
+    ("harness.cli",),
+    ("harness", "harness.__main__", "harness.cli.main", "harness.pytest_plugin"),
 )
 
 
@@ -255,7 +259,11 @@ def shed(tmp_path: Path) -> dict[str, Path]:
 
 def test_every_module_is_found_and_has_a_floor(house: dict[str, Path]) -> None:
     """The walk sees the whole house, and each room stands on a floor."""
-    assert {"harness.cli", "harness.report.model", "harness.loops.plain"} <= house.keys()
+    assert {
+        "harness.cli.main",
+        "harness.results.report",
+        "harness.training.loops.plain",
+    } <= house.keys()
     assert all(floor(name) >= 0 for name in house)
     with pytest.raises(AssertionError, match=r"harness\.attic has no floor"):
         floor("harness.attic")
@@ -268,7 +276,7 @@ def test_only_starred_rooms_import_heavy_libraries(house: dict[str, Path]) -> No
 
 def test_a_heavy_import_is_caught(shed: dict[str, Path]) -> None:
     """Control: an import of torch's submodule in a room without a star is seen, and only that."""
-    assert {"harness.record": {"torch"}} == heavy_imports(shed)
+    assert {"harness.results.record": {"torch"}} == heavy_imports(shed)
 
 
 def test_rooms_without_a_star_do_not_import_starred_ones(house: dict[str, Path]) -> None:
@@ -278,7 +286,7 @@ def test_rooms_without_a_star_do_not_import_starred_ones(house: dict[str, Path])
 
 def test_a_path_to_a_starred_room_is_caught(shed: dict[str, Path]) -> None:
     """Control: a starred room imported under an `if` is seen; within a function it is allowed."""
-    assert {"harness.compare": "harness.probe"} == paths_to_starred(shed)
+    assert {"harness.comparison.compare": "harness.tracing.probe"} == paths_to_starred(shed)
 
 
 def test_imports_go_only_downward(house: dict[str, Path]) -> None:
@@ -288,14 +296,17 @@ def test_imports_go_only_downward(house: dict[str, Path]) -> None:
 
 def test_an_upward_import_is_caught(shed: dict[str, Path]) -> None:
     """Control: an upward import is seen also within a function."""
-    assert {("harness.errors", "harness.compare")} == upward_imports(shed)
+    assert {("harness.errors", "harness.comparison.compare")} == upward_imports(shed)
 
 
 def test_plain_imports_neither_accelerate_nor_transformers(house: dict[str, Path]) -> None:
     """The oracle stands on torch alone; its neighbours, for control, do not."""
     foreign = {"accelerate", "transformers"}
     named = {
-        name: {one.split(".")[0] for one in imports(house[f"harness.loops.{name}"], house, True)}
+        name: {
+            one.split(".")[0]
+            for one in imports(house[f"harness.training.loops.{name}"], house, True)
+        }
         for name in ("plain", "accelerated", "trainer")
     }
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.diagnose.explanation import Explanation
-from harness.inquiry import Inquiry
-from harness.record import RunRecord
-from harness.replays import BudgetSpent, Replays, Stretch
-from harness.rounds import WINDOW, differing
-from harness.spec import Recipe
+from harness.diagnosis.replay import BudgetSpent, Replays, Stretch
+from harness.diagnosis.search import Inquiry
+from harness.diagnosis.windows import WINDOW, differing
+from harness.results.explanation import Explanation
+from harness.results.record import RunRecord
+from harness.spec.recipe import Recipe
 from tests.fake_training import World
 from tests.records import spec
 

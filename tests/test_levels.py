@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SpecError
-from harness.levels import NOT_RECORDED
-from harness.plan import plan
-from harness.report.model import verdict
-from harness.report.sentences import sentence
-from harness.spec import DETAILS, Case, Detail
+from harness.execution.parent.plan import plan
+from harness.report.text.summary import sentence
+from harness.results.levels import NOT_RECORDED
+from harness.results.report import verdict
+from harness.spec.case import Case
+from harness.spec.recipe import DETAILS, Detail
 from tests.records import Draft, compare_drafts, draft, spec
 
 

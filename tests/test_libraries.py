@@ -10,7 +10,15 @@ import pytest
 
 import harness
 from harness.errors import SpecError
-from harness.libraries import NEEDED, Libraries, ask, differing, linked_package, names_of, slug
+from harness.execution.environments.interpreter import (
+    NEEDED,
+    Libraries,
+    ask,
+    differing,
+    linked_package,
+    names_of,
+    slug,
+)
 
 ALL = dict.fromkeys(NEEDED, "99")
 PACKAGES = {"torch": "2.13.0+cpu", "transformers": "5.23.0", "rich": "14.0"}

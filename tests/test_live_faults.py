@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Comparison
-from harness.spec import Case
+from harness.results.comparison import Comparison
+from harness.spec.case import Case
 from tests.small_runs import comparison, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow

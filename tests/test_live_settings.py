@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from harness.live_settings import live_settings, schedule_summary
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.tracing.settings import live_settings, schedule_summary
+from harness.training.workload import Workload
 
 ROWS = [{"x": torch.tensor([float(number)])} for number in range(10)]
 

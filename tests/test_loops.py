@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.record import RunRecord
+from harness.results.record import RunRecord
 from tests.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow

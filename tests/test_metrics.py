@@ -1,6 +1,6 @@
 """The table of metrics."""
 
-from harness.metrics import METRICS, metric
+from harness.results.metrics import METRICS, metric
 
 
 def test_rows_are_found_by_their_own_name() -> None:

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from harness.module_probe import ModuleProbe
-from harness.probe import Listener, TraceProbe
-from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
-from harness.spec import Case, Recipe, RunSpec
+from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe
+from harness.tracing.hooks import Listener
+from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.probe import TraceProbe
 from tests.test_probe import batch, workload
 
 

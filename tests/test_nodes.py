@@ -14,14 +14,15 @@ import psutil
 import pytest
 from rich.console import Console
 
-from harness import nodes
-from harness.compare import compare
+from harness.comparison.compare import compare
 from harness.errors import RunFailed, SpecError
-from harness.follower import follow
-from harness.nodes import Meeting, Node, Part, this_node
-from harness.plan import RECORDS, plan
-from harness.record import RunRecord
-from harness.report.model import Report
+from harness.execution import nodes
+from harness.execution.nodes import Meeting, Node, Part, this_node
+from harness.execution.parent.follower import follow
+from harness.execution.parent.plan import plan
+from harness.results.folders import RECORDS
+from harness.results.record import RunRecord
+from harness.results.report import Report
 from tests.records import spec
 from tests.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
@@ -188,7 +189,7 @@ def test_another_command_is_refused(
     folder = tmp_path / RECORDS / "paraphrase-plain"
     first.give(folder, asked)
     other = small_case(tmp_path / "data", max_steps=4).model_copy(update={"world_size": 2})
-    monkeypatch.setattr("harness.follower.import_ahead", lambda: None)
+    monkeypatch.setattr("harness.execution.parent.follower.import_ahead", lambda: None)
     with pytest.raises(SpecError, match="max_steps is 3 on node 0 and 4 here"):
         follow(
             [other], ["plain"], "matched", tmp_path, Console(quiet=True), False, False, 1.0,

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Comparison, compare
-from harness.envelope import Envelope
+from harness.comparison.compare import compare
+from harness.comparison.noise.envelope import Envelope
+from harness.comparison.noise.judge import Judge
+from harness.comparison.noise.verdict import with_noise
 from harness.errors import SpecError
-from harness.noise_rung import with_noise
-from harness.noise_runs import Judge, draw_specs
-from harness.record import RunRecord
-from harness.report.model import verdict
-from harness.report.sentences import sentence
-from harness.spec import Recipe, RunSpec
+from harness.report.text.summary import sentence
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord
+from harness.results.report import verdict
+from harness.spec.case import RunSpec
+from harness.spec.expand import draw_specs
+from harness.spec.recipe import Recipe
 from tests.noisy_records import NOISE, Values, noisy_draft, values, write_draws, write_noisy
 from tests.records import spec
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.catalogue import cases, with_settings
+from harness.comparison.compare_folders import compare_folders
+from harness.comparison.run import run_cases
 from harness.errors import RecordError, SpecError
-from harness.report.model import REPORT_FILE
-from harness.session import compare_folders, run_cases
+from harness.results.report import REPORT_FILE
+from harness.spec.registry import cases, with_settings
 from tests.small_runs import small_case, train, write_pairs
 
 ARMS = {

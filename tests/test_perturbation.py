@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.perturbation import perturb
-from harness.spec import Perturbation
+from harness.spec.case import Perturbation
+from harness.training.perturbation import perturb
 
 
 class Small(nn.Module):

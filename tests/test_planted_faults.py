@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.compare import Comparison
+from harness.results.comparison import Comparison
 from tests.fault import Fault, path_of
 from tests.fault_runs import find
 from tests.planted_faults import FAULTS

@@ -14,15 +14,18 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from harness import tensor_trace
 from harness.errors import RecordError
-from harness.fingerprint import of_tensor
-from harness.levels import NOT_RECORDED
-from harness.probe import Listener, TimingProbe, TraceProbe
-from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
-from harness.sketch import Sketches
-from harness.spec import DETAILS, Case, Detail, Recipe, RunSpec
-from harness.workload import Workload
+from harness.results.levels import NOT_RECORDED
+from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import DETAILS, Detail, Recipe
+from harness.tracing import tensors as tensor_trace
+from harness.tracing.digest import of_tensor
+from harness.tracing.hooks import Listener
+from harness.tracing.probe import TraceProbe
+from harness.tracing.sketch import Sketches
+from harness.tracing.timing_probe import TimingProbe
+from harness.training.workload import Workload
 
 ROWS = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [2, 4, 6]]
 

@@ -9,13 +9,14 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.compare import compare
+from harness.comparison.compare import compare
 from harness.errors import SpecError
-from harness.loops.plain import share
-from harness.ranks import gather, rank_folder, rank_of
-from harness.record import RunRecord
-from harness.runner import Run, run_all
-from harness.spec import Case, Recipe
+from harness.execution.parent.runner import Run, run_all
+from harness.results.ranks import gather, rank_folder, rank_of
+from harness.results.record import RunRecord
+from harness.spec.case import Case
+from harness.spec.recipe import Recipe
+from harness.training.loops.plain import share
 from tests.records import Draft, compare_drafts, draft, spec
 from tests.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 
@@ -189,7 +190,7 @@ ENDINGS = {
 def test_a_rank_that_dies_or_hangs_ends_the_run(fault: str, tmp_path: Path) -> None:
     """In time, with that rank's last words, and with no process left."""
     case, before = two(tmp_path), {child.pid for child in psutil.Process().children(recursive=True)}
-    from harness import catalogue
+    from harness.spec import registry as catalogue
 
     run = Run(catalogue.run_spec(case, str(FAULTY_LOOPS / f"{fault}.py")), tmp_path / "record")
     started, timeout_s = time.monotonic(), 20.0

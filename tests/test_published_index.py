@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app
+from harness.cli.main import app
 from harness.errors import RecordError, SpecError
-from harness.published_index import BEGIN, END, has_index, index_of, write_index
-from harness.publishing import publish
+from harness.report.index import BEGIN, END, has_index, index_of, write_index
+from harness.report.publish import publish
 from tests.records import draft, write_run_folder
 from tests.report.run_folders import timed_report
 from tests.report.small_report import small_report

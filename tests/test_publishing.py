@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.comparison.compare_folders import compare_folders
 from harness.errors import SpecError
-from harness.publishing import publish
-from harness.record import RunRecord
-from harness.report.model import Report
-from harness.session import compare_folders
+from harness.report.publish import publish
+from harness.results.record import RunRecord
+from harness.results.report import Report
 from tests.records import draft, write_run_folder
 
 

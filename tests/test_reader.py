@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness.reader import Reader
+from harness.tracing.reader import Reader
 
 
 def test_all_that_was_submitted_is_done_when_it_was_waited_for() -> None:

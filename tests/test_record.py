@@ -11,7 +11,7 @@ import pytest
 import xxhash
 
 from harness.errors import RecordError
-from harness.record import (
+from harness.results.record import (
     HEADER,
     SCHEMA_VERSION,
     SCHEMAS,

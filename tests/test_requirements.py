@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import SpecError
-from harness.requirements import parse
+from harness.execution.environments.requirements import parse
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.compare import Comparison
+from harness.comparison.run import run_cases
 from harness.errors import SpecError
-from harness.record import Counts, Header, RecordWriter, RunRecord
-from harness.resume import Checkpoints, Seal
-from harness.session import run_cases
-from harness.spec import Case, RunSpec
+from harness.execution.checkpoints import Checkpoints, Seal
+from harness.results.comparison import Comparison
+from harness.results.record import Counts, Header, RecordWriter, RunRecord
+from harness.spec.case import Case, RunSpec
 from tests.records import draft, spec
 from tests.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
@@ -247,7 +247,7 @@ def test_an_interrupted_run_goes_on_by_resume_and_by_nothing_else(
         )
 
     with monkeypatch.context() as patched:
-        patched.setattr("harness.session.bars", lambda _runs, _console: Stopping())
+        patched.setattr("harness.comparison.run.bars", lambda _runs, _console: Stopping())
         with pytest.raises(KeyboardInterrupt):
             run(case)
     record = out / "records" / "paraphrase-plain"

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.compare import compare
+from harness.comparison.compare import compare
+from harness.comparison.run import run_cases
 from harness.errors import SpecError
-from harness.record import RunRecord
-from harness.session import run_cases
+from harness.results.record import RunRecord
 from tests.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.fingerprint import of_generators
-from harness.seeding import (
+from harness.tracing.digest import of_generators
+from harness.training.seeding import (
     deterministic_flags,
     generators_restored,
     make_deterministic,

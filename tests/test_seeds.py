@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import Comparison
+from harness.comparison.seeds import compare_seeds, margins_from
 from harness.errors import SpecError
-from harness.metrics import Margin
-from harness.record import COLLAPSE, RunRecord
-from harness.seeds import compare_seeds, margins_from, one_case_a_seed
-from harness.spec import Case, Recipe
+from harness.results.comparison import Comparison
+from harness.results.metrics import Margin
+from harness.results.record import COLLAPSE, RunRecord
+from harness.spec.case import Case
+from harness.spec.expand import one_case_a_seed
+from harness.spec.recipe import Recipe
 from tests.records import STEPS, Draft, draft, evaluation
 
 SEEDS = (42, 43, 44, 45)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.metrics import Margin
-from harness.report.model import Report
-from harness.seeds import one_case_a_seed
-from harness.session import compare_folders, run_cases
-from harness.spec import Case
+from harness.comparison.compare_folders import compare_folders
+from harness.comparison.run import run_cases
+from harness.results.metrics import Margin
+from harness.results.report import Report
+from harness.spec.case import Case
+from harness.spec.expand import one_case_a_seed
 from tests.small_runs import small_case, write_pairs
 
 pytestmark = pytest.mark.slow

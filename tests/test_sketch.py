@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.sketch import BUCKETS, Sketches
+from harness.tracing.sketch import BUCKETS, Sketches
 
 
 def sketch(sketches: Sketches, tensor: torch.Tensor, name: str = "weight") -> torch.Tensor:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.errors import SpecError
-from harness.spec import Case, Recipe, RunSpec, build, parse_value
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe, build, parse_value
 
 # Another valid value for each field of the recipe.
 OTHER: dict[str, Any] = {

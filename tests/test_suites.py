@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.catalogue import run_spec
-from harness.envelope import LEAST_DRAWS
-from harness.spec import Recipe
-from harness.suites import SUITES
+from harness.comparison.noise.envelope import LEAST_DRAWS
+from harness.spec.recipe import Recipe
+from harness.spec.registry import run_spec
+from harness.spec.suites import SUITES
 
 CASES = [case for make in SUITES.values() for case in make()]
 # Fields that no case of the matrix varies, each for a reason.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.trace_cost import costs, in_long_steps
-from harness.bench.blocks import Session
+from harness.results.sessions import Session
 from tests.bench_sessions import block
 from tests.small_runs import comparison, small_case, train, write_pairs
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.stages import ulp_distance
+from harness.results.divergence import ulp_distance
 
 
 def single(bits: int) -> float:

@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
-from harness import word_sums as module
-from harness.word_sums import word_sums
+from harness.tracing import device_digest as module
+from harness.tracing.device_digest import word_sums
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8]
 _MASK = 2**64 - 1

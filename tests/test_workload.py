@@ -13,16 +13,11 @@ from datasets import Array3D, Dataset, Features, Value
 from torch import Tensor
 
 from harness.errors import SpecError
-from harness.metric_modules.accuracy import Accuracy
-from harness.spec import Recipe
-from harness.workload import (
-    IGNORED,
-    Examples,
-    Workload,
-    check_one_batch,
-    evaluate_model,
-    mean_cross_entropy,
-)
+from harness.spec.recipe import Recipe
+from harness.tracing.examples import Examples
+from harness.training.evaluation import check_one_batch, evaluate_model
+from harness.training.metrics.accuracy import Accuracy
+from harness.training.workload import IGNORED, Workload, mean_cross_entropy
 
 TOKENS = [[5, 6, 7], [5, 6], [8, 9, 5, 6]]
 TAGS = [[IGNORED, 1, 0], [2, IGNORED], [0, 1, 2, IGNORED]]

@@ -10,10 +10,10 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
-from harness.bench.arms import STEPS_AHEAD
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.benchmark.arms import STEPS_AHEAD
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.probe import Probe
-from harness.watching import unwrapped_optimizer
-from harness.workload import Scores
+from harness.tracing.hooks import unwrapped_optimizer
+from harness.training.evaluation import Scores
+from harness.training.probe import Probe
 
 __all__ = ["Slowed"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
+from harness.loops import plain
 
 from benchmarks.slow_loops.extra_work import Slowed
-from harness.loops import plain
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

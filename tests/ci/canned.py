@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.bench.result import BenchResult
-from harness.commands.shared import EXIT_CODES
-from harness.compare import Comparison, Finding
-from harness.gate.result import GateItem, GateResult, UsedBaseline
-from harness.report.model import Report
+from harness.cli.shared import EXIT_CODES
+from harness.results.benchmark import BenchResult
+from harness.results.comparison import Comparison, Finding
+from harness.results.regression import GateItem, GateResult, UsedBaseline
+from harness.results.report import Report
 from tests.report.small_report import DIFFERENT, IDENTICAL, small_report
 
 __all__ = ["AGREES", "DIFFERS", "HOSTILE", "NO_BASELINE", "PASSES", "REGRESSED", "TIMED", "answers"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.report.model import Report
+from harness.results.report import Report
 from tests.ci.canned import AGREES, DIFFERS, NO_BASELINE, PASSES, REGRESSED, answers
 from tests.ci.gitlab import Status, resolved, status_of
 from tests.ci.place import REPOSITORY, fresh_copy, stand_in, venv_of_these_tests, with_first

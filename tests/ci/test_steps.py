@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.report.model import Report
-from harness.report.render import headline
+from harness.report.formats.page import headline
+from harness.results.report import Report
 from tests.ci.canned import (
     AGREES,
     DIFFERS,

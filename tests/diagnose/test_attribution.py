@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.diagnose.attribution import Search, Subset, most_questions
+from harness.diagnosis.minimize import Search, Subset, most_questions
 
 Truth = Callable[[Subset], bool]
 

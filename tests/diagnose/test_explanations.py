@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import Comparison
-from harness.record import Observation
-from harness.report.causes import reasons, settings_rows
-from harness.report.sentences import sentence
+from harness.report.text.causes import reasons, settings_rows
+from harness.report.text.summary import sentence
+from harness.results.comparison import Comparison
+from harness.results.record import Observation
 from tests.evidence import evident, scale_gradients
 from tests.records import STEPS, TENSORS, Draft, compare_drafts
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
-
 from harness.loops import accelerated
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def _nothing(self: Any, set_to_none: bool | None = None) -> None:

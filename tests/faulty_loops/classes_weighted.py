@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-
 from harness.loops import plain
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

@@ -1,11 +1,11 @@
 """The stock Trainer with one fault: `max_grad_norm` is left at its default of 1."""
 
 import torch
-
 from harness.loops import trainer
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

@@ -2,12 +2,13 @@
 draw is undone."""
 
 import torch
-
 from harness.loops import plain
-from harness.probe import Probe
-from harness.seeding import generators_restored
-from harness.spec import Recipe
-from harness.workload import Scores, Workload, evaluate_model
+
+from harness.spec.recipe import Recipe
+from harness.training.evaluation import Scores, evaluate_model
+from harness.training.probe import Probe
+from harness.training.seeding import generators_restored
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

@@ -4,9 +4,10 @@ included. Accuracy is right."""
 import torch
 from torch.utils.data import DataLoader
 
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Scores, Workload
+from harness.spec.recipe import Recipe
+from harness.training.evaluation import Scores
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 from tests.sound_loops.by_hand import ByHand
 
 

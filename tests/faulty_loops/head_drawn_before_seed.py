@@ -1,12 +1,12 @@
 """The plain loop with one fault: the head was drawn before anybody set a seed."""
 
 import torch
-
 from harness.loops import plain
-from harness.probe import Probe
-from harness.seeding import generators_restored
-from harness.spec import Recipe
-from harness.workload import Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.seeding import generators_restored
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

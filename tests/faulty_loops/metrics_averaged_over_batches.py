@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-
 from harness.loops import plain
-from harness.probe import Probe
-from harness.seeding import generators_restored
-from harness.spec import Recipe
-from harness.workload import Scores, Workload, evaluate_model
+
+from harness.spec.recipe import Recipe
+from harness.training.evaluation import Scores, evaluate_model
+from harness.training.probe import Probe
+from harness.training.seeding import generators_restored
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

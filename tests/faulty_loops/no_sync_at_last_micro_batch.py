@@ -7,10 +7,10 @@ import math
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.loops.plain import build_optimizer, epoch_loader, schedule, windows
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.training.loops.plain import build_optimizer, epoch_loader, schedule, windows
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

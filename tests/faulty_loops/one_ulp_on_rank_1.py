@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-
 from harness.loops import plain
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Scores, Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.evaluation import Scores
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 class Nudging:

@@ -1,12 +1,12 @@
 """The plain loop with one fault: a resumed process leaves the generators where it finds them."""
 
 import torch
-
 from harness.loops import plain
-from harness.probe import Probe
-from harness.seeding import GeneratorStates
-from harness.spec import Recipe
-from harness.workload import Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.seeding import GeneratorStates
+from harness.training.workload import Workload
 
 
 def _leave(states: GeneratorStates) -> None:

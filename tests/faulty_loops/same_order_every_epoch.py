@@ -2,10 +2,10 @@
 
 import torch
 
-from harness.loops.plain import build_optimizer, epoch_loader, schedule
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.training.loops.plain import build_optimizer, epoch_loader, schedule
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

@@ -1,11 +1,11 @@
 """The Accelerate loop with one fault: `use_seedable_sampler` is left at its default."""
 
 import torch
-
 from harness.loops import accelerated
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

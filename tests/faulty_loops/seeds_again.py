@@ -1,12 +1,12 @@
 """The plain loop with one fault: it sets the seed once more, though the model is built."""
 
 import torch
+from harness.loops import plain
 from transformers import set_seed
 
-from harness.loops import plain
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

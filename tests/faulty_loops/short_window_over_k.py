@@ -2,9 +2,9 @@
 
 import torch
 
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 from tests.sound_loops.by_hand import ByHand
 
 

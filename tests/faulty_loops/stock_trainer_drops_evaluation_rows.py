@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Scores, Workload
+from harness.spec.recipe import Recipe
+from harness.training.evaluation import Scores
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

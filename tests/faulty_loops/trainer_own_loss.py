@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
 
 
 class OwnLoss(Trainer):

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.bench.blocks import FOLDER, Session
-from harness.bench.passes import FILE
-from harness.gate.speeds import Speeds, speeds_of
-from harness.record import write_atomically
+from harness.benchmark.passes import FILE
+from harness.regression.speeds import Speeds, speeds_of
+from harness.results.record import write_atomically
+from harness.results.sessions import FOLDER, Session
 from tests.bench_sessions import sessions
 from tests.records import Draft, draft, write_run_folder
 

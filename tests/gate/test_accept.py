@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import former, read, stored
-from harness.bench.blocks import Session
 from harness.errors import HarnessError
-from harness.gate.accept import accept
+from harness.regression.accept import accept
+from harness.regression.baseline import former, read, stored
+from harness.results.sessions import Session
 from tests.gate.made_up import bench_folder, made_up_draft, timed
 from tests.records import write_run_folder
 
@@ -125,7 +125,7 @@ def test_nothing_rests_on_dates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
             return datetime(1970, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr("harness.gate.accept.datetime", Back)
+    monkeypatch.setattr("harness.regression.accept.datetime", Back)
     accept(tmp_path / "run", where, "second")
     (now,) = stored(where, "tiny")
     assert "second" == now.baseline.reason

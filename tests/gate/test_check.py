@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from harness import cli
-from harness.baseline import Baseline, alone, baseline_path, read, write
-from harness.bench.blocks import Session
-from harness.gate import measure
-from harness.gate.accept import accept
-from harness.gate.speeds import Change, Speeds, speeds_of
+from harness.cli import main as cli
+from harness.regression import measure
+from harness.regression.accept import accept
+from harness.regression.baseline import Baseline, alone, baseline_path, read, write
+from harness.regression.speeds import Change, Speeds, speeds_of
+from harness.results.sessions import Session
 from tests.gate.made_up import PEAK_BYTES, bench_folder, made_up_draft, timed
 from tests.records import Draft, fake_digest
 
@@ -420,25 +420,25 @@ def wrong_way_round(patch: pytest.MonkeyPatch) -> None:
 
 
 def blind_facts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("harness.gate.judge._apart", lambda *_: iter(()))
+    patch.setattr("harness.regression.judge._apart", lambda *_: iter(()))
 
 
 def lax_memory(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("harness.gate.judge.MEMORY_MARGIN", 0.5)
+    patch.setattr("harness.regression.judge.MEMORY_MARGIN", 0.5)
 
 
 def any_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("harness.gate.judge.differences", lambda *_: {})
+    patch.setattr("harness.regression.judge.differences", lambda *_: {})
 
 
 def green_verdict(patch: pytest.MonkeyPatch) -> None:
     for module in ("check", "self_check"):
-        patch.setattr(f"harness.gate.{module}.verdict", lambda _: "equivalent")
+        patch.setattr(f"harness.regression.{module}.verdict", lambda _: "equivalent")
 
 
 def one_look(patch: pytest.MonkeyPatch) -> None:
     for module in ("check", "self_check"):
-        patch.setattr(f"harness.gate.{module}.together", lambda first, _: first)
+        patch.setattr(f"harness.regression.{module}.together", lambda first, _: first)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
-from harness.bench.blocks import FOLDER, read_sessions
+from harness.cli import main as cli
+from harness.results.sessions import FOLDER, read_sessions
 from tests.small_runs import write_pairs
 
 pytestmark = pytest.mark.slow

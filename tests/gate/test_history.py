@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import cli
-from harness.gate import history
-from harness.gate.accept import accept
+from harness.cli import main as cli
+from harness.regression import history
+from harness.regression.accept import accept
 from tests.gate.made_up import bench_folder, made_up_draft, timed
 
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from harness.bench.intervals import Sample
-from harness.gate.looks import Look, Tolerance, enough, look, together
-from harness.gate.speeds import Change, Speeds
+from harness.benchmark.intervals import Sample
+from harness.regression.looks import Look, Tolerance, enough, look, together
+from harness.regression.speeds import Change, Speeds
 from tests.gate.made_up import times
 
 TOLERANCE = Tolerance()

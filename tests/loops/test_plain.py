@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.loops import plain
 from transformers import get_scheduler
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from harness import catalogue
-from harness.loops import plain
-from harness.loops.plain import LengthGrouped, schedule, windows
-from harness.probe import Listener, TraceProbe
-from harness.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
-from harness.seeding import generators_restored
-from harness.spec import Recipe
-from harness.worker import build_workload
+from harness.execution.child.main import build_workload
+from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.spec import registry as catalogue
+from harness.spec.recipe import Recipe
+from harness.tracing.hooks import Listener
+from harness.tracing.probe import TraceProbe
+from harness.training.loops.plain import LengthGrouped, schedule, windows
+from harness.training.seeding import generators_restored
 
 
 @pytest.mark.parametrize("num_steps", [1, 7, 22, 1377])

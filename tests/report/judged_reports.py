@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from harness.bench.result import ArmFigures, BenchResult
-from harness.compare import Comparison, Finding
-from harness.gate.result import GateItem, GateResult, UsedBaseline
-from harness.report.model import Report
+from harness.results.benchmark import ArmFigures, BenchResult
+from harness.results.comparison import Comparison, Finding
+from harness.results.regression import GateItem, GateResult, UsedBaseline
+from harness.results.report import Report
 from tests.report.small_report import AWKWARD, small_report
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from harness.compare import Comparison
-from harness.record import SCHEMAS, Header, RecordWriter, RunRecord
-from harness.report.model import Report
-from harness.stages import Divergence
+from harness.results.comparison import Comparison
+from harness.results.divergence import Divergence
+from harness.results.record import SCHEMAS, Header, RecordWriter, RunRecord
+from harness.results.report import Report
 from tests.bench_sessions import sessions
 from tests.records import Draft, draft
 from tests.report.judged_reports import bench_report

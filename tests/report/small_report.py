@@ -2,13 +2,12 @@
 
 from typing import Any, Literal
 
-from harness.compare import Comparison, Finding, SeedOutcome
-from harness.diagnose.explanation import Contribution, Cost, Explanation, Gap
-from harness.diagnose.row import Cause
-from harness.noise import FieldNoise, Noise
-from harness.report.model import Report, RunSummary
-from harness.settings import SettingDifference
-from harness.stages import Divergence, StageDifference
+from harness.results.comparison import Cause, Comparison, Finding, SeedOutcome
+from harness.results.divergence import Divergence, StageDifference
+from harness.results.explanation import Contribution, Cost, Explanation, Gap
+from harness.results.noise import FieldNoise, Noise
+from harness.results.report import Report, RunSummary
+from harness.results.settings import SettingDifference
 
 AWKWARD = 'a|b <script>alert("x")</script> & *c*\nnext'
 """Text that must be escaped in a page, and must stay within one cell of a table."""

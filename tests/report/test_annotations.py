@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from harness.gate.result import GateItem, GateResult, Listed, UsedBaseline
-from harness.report.annotations import (
+from harness.report.formats.annotations import (
     LIMIT,
     MESSAGE_BYTES,
     Annotation,
@@ -17,8 +16,9 @@ from harness.report.annotations import (
     cut,
     workflow_command,
 )
-from harness.report.model import Report, Verdict
-from harness.report.sentences import without_out
+from harness.report.text.summary import without_out
+from harness.results.regression import GateItem, GateResult, Listed, UsedBaseline
+from harness.results.report import Report, Verdict
 from tests.report.small_report import AWKWARD, DIFFERENT, IDENTICAL, run, small_report
 
 CHECK = (

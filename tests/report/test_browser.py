@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.report.files import write
-from harness.report.model import Report
+from harness.report.write import write
+from harness.results.report import Report
 from tests.report.judged_reports import gated_report
 from tests.report.run_folders import pair_report, timed_report
 from tests.report.test_page import hostile_report

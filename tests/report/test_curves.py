@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.curves import COLUMNS, Course, Curve, broken, curves_of, reduced
-from harness.report.exhibits import curve_rows, exhibits_of
-from harness.report.model import Report
+from harness.report.plots.collect import curve_rows, exhibits_of
+from harness.report.plots.curves import COLUMNS, Course, Curve, broken, curves_of, reduced
+from harness.results.report import Report
 from tests.report.run_folders import differing, long_report, pair_report
 from tests.report.small_report import IDENTICAL, seeds_report, small_report
 

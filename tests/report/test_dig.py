@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.dig import Dig, ModuleDifference
-from harness.report.dig import sentence
-from harness.report.render import render
-from harness.report.terminal import print_report
+from harness.report.formats.page import render
+from harness.report.formats.terminal import print_report
+from harness.report.text.modules import sentence
+from harness.results.localization import Dig, ModuleDifference
 from tests.report.small_report import DIFFERENT, small_report
 
 

@@ -8,9 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from harness.report.curves import curves_of
-from harness.report.drawing import COLOURS, WIDTH_PX, figure, for_page, label
-from harness.report.plots import (
+from harness.report.plots.curves import curves_of
+from harness.report.plots.figures import (
     Bar,
     Plot,
     Ratio,
@@ -19,6 +18,7 @@ from harness.report.plots import (
     pair_plot,
     rounds_plot,
 )
+from harness.report.plots.svg import COLOURS, WIDTH_PX, figure, for_page, label
 from tests.report.run_folders import HOSTILE, pair_report
 
 SVG = "{http://www.w3.org/2000/svg}"

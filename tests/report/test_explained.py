@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.diagnose.explanation import Explanation, Gap
-from harness.report.explained import HEADINGS, lines, rows, sentence
-from harness.report.model import verdict
-from harness.stages import Divergence
+from harness.report.text.explanation import HEADINGS, lines, rows, sentence
+from harness.results.divergence import Divergence
+from harness.results.explanation import Explanation, Gap
+from harness.results.report import verdict
 from tests.report.small_report import CODE, EXPLAINED
 
 ONE = EXPLAINED.contributions[:1]

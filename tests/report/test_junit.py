@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from harness.report.files import write
-from harness.report.junit import junit
-from harness.report.model import Report
+from harness.report.formats.junit import junit
+from harness.report.write import write
+from harness.results.report import Report
 from tests.report.judged_reports import bench_report, gated_report, item, speed
 from tests.report.run_folders import HOSTILE
 from tests.report.small_report import DIFFERENT, IDENTICAL, run, seeds_report, small_report

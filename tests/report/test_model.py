@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.compare import Comparison
-from harness.diagnose.row import Cause
 from harness.errors import RecordError
-from harness.report.model import Report, verdict
-from harness.report.sentences import remarks, sentence
+from harness.report.text.summary import remarks, sentence
+from harness.results.comparison import Cause, Comparison
+from harness.results.report import Report, verdict
 from tests.records import draft, spec, write_run_folder
 from tests.report.small_report import DIFFERENT, IDENTICAL, run, small_report
 

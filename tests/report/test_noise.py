@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.report.model import Report
-from harness.report.noise import HEADINGS, rows
-from harness.report.render import render
-from harness.report.sentences import sentence, summary
-from harness.report.terminal import print_report
+from harness.report.formats.page import render
+from harness.report.formats.terminal import print_report
+from harness.report.text.noise import HEADINGS, rows
+from harness.report.text.summary import sentence, summary
+from harness.results.report import Report
 from tests.report.small_report import noisy, small_report
 
 

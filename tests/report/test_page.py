@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.exhibits import exhibits_of
-from harness.report.files import write
-from harness.report.model import Report
-from harness.report.render import MARKDOWN_BYTES, render
+from harness.report.formats.page import MARKDOWN_BYTES, render
+from harness.report.plots.collect import exhibits_of
+from harness.report.write import write
+from harness.results.report import Report
 from tests.report.judged_reports import gated_report
 from tests.report.run_folders import HOSTILE, long_report, pair_report, timed_report
 from tests.report.small_report import (

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.bench.blocks import Session
-from harness.gate.result import UsedBaseline
-from harness.report.bench_panel import bench_panel, left_out
-from harness.report.gate import counts
-from harness.report.gate_panel import age, key_rows, lists, value
+from harness.report.plots.benchmark import bench_panel, left_out
+from harness.report.text.regression import counts
+from harness.report.text.regression_rows import age, key_rows, lists, value
+from harness.results.regression import UsedBaseline
+from harness.results.sessions import Session
 from tests.bench_sessions import block
 from tests.report.judged_reports import bench_report, gated_report
 from tests.report.run_folders import timed_report

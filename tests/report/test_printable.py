@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.report.printable import markdown_cell, printable
+from harness.report.escape import markdown_cell, printable
 
 
 @pytest.mark.parametrize(

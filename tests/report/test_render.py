@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from harness.errors import SpecError
-from harness.report.files import FORMATS, write
-from harness.report.junit import junit
-from harness.report.model import Report
-from harness.report.render import HEADLINES, headline, render, shown
-from harness.report.sentences import sentence
-from harness.report.terminal import print_report
-from harness.report.tidy import tidy
+from harness.report.formats.csv_table import tidy
+from harness.report.formats.junit import junit
+from harness.report.formats.page import HEADLINES, headline, render, shown
+from harness.report.formats.terminal import print_report
+from harness.report.text.summary import sentence
+from harness.report.write import FORMATS, write
+from harness.results.report import Report
 from tests.report.judged_reports import bench_report, gated_report
 from tests.report.small_report import (
     AWKWARD,

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.report.tidy import COLUMNS, tidy
+from harness.report.formats.csv_table import COLUMNS, tidy
 from tests.report.judged_reports import bench_report, gated_report
 from tests.report.run_folders import HOSTILE
 from tests.report.small_report import DIFFERENT, explained_report, run, seeds_report, small_report

@@ -15,9 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, RandomSampler
 from transformers import get_scheduler
 
-from harness.probe import Probe
-from harness.spec import Recipe
-from harness.workload import Workload, autocast, evaluate_model
+from harness.spec.recipe import Recipe
+from harness.training.evaluation import evaluate_model
+from harness.training.probe import Probe
+from harness.training.workload import Workload, autocast
 
 __all__ = ["ByHand", "train"]
 

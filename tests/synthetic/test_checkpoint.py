@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import synthetic
-from harness.synthetic.sentence_pairs import vocabulary
+from harness.training import synthetic
+from harness.training.synthetic.sentence_pairs import vocabulary
 
 CHECKPOINT = Path(synthetic.__file__).parent / "checkpoint"
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from harness.synthetic.sentence_pairs import vocabulary
-from harness.synthetic.shapes import CLASSES, image_splits, images
-from harness.synthetic.tagged_sentences import TAGS, tagged_sentences, tagged_splits
-from harness.synthetic.text import passages, text_splits
+from harness.training.synthetic.sentence_pairs import vocabulary
+from harness.training.synthetic.shapes import CLASSES, image_splits, images
+from harness.training.synthetic.tagged_sentences import TAGS, tagged_sentences, tagged_splits
+from harness.training.synthetic.text import passages, text_splits
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_does_not() -> None:

@@ -11,7 +11,13 @@ from itertools import pairwise
 
 import pytest
 
-from harness.synthetic.sentence_pairs import Row, Splits, sentence_pairs, splits, vocabulary
+from harness.training.synthetic.sentence_pairs import (
+    Row,
+    Splits,
+    sentence_pairs,
+    splits,
+    vocabulary,
+)
 
 # Digests of the rows as accepted with the shipped checkpoint, which was pretrained on this grammar.
 # Whoever changes the grammar pretrains again, then writes the new digests here.

@@ -10,17 +10,18 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
-from harness.commands.shared import EXIT_CODES
+from harness.cli.shared import EXIT_CODES
+from harness.diagnosis import bisect as bisecting
+from harness.diagnosis.bisect import Bisection, bisect
 from harness.errors import SpecError
-from harness.libraries import Libraries
-from harness.record import RunRecord
-from harness.report.model import Report
-from harness.report.sentences import first_lines
-from harness.runner import Run
-from harness.spec import Case, Recipe
-from harness.upgrade import bisecting
-from harness.upgrade.bisecting import Bisection, bisect
-from harness.upgrade.releases import Releases
+from harness.execution.environments.interpreter import Libraries
+from harness.execution.environments.releases import Releases
+from harness.execution.parent.runner import Run
+from harness.report.text.summary import first_lines
+from harness.results.record import RunRecord
+from harness.results.report import Report
+from harness.spec.case import Case
+from harness.spec.recipe import Recipe
 from tests.records import draft
 
 VERSIONS = tuple(f"1.{number}" for number in range(8))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SpecError
-from harness.upgrade.releases import between, released
+from harness.execution.environments.releases import between, released
 from tests.fake_packages import NAME, releases
 
 __all__ = ["releases"]  # the fixture

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from harness.upgrade.search import Found, first_that_differs
+from harness.diagnosis.bisection import Found, first_that_differs
 
 
 def _told(change: int, asked: list[int], place: int) -> Literal["same", "different"]:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare import Comparison, Finding, Outcome, compare, missing
-from harness.libraries import Libraries
-from harness.report.files import write
-from harness.report.model import Report, Verdict
-from harness.report.render import headline
-from harness.report.sentences import first_lines
-from harness.upgrade.result import UpgradeResult
-from harness.upgrade.sides import Side
-from harness.upgrade.words import upgrade_result
+from harness.comparison.compare import compare
+from harness.execution.environments.interpreter import Libraries
+from harness.execution.environments.variants import Side
+from harness.regression.upgrade_summary import upgrade_result
+from harness.report.formats.page import headline
+from harness.report.text.summary import first_lines
+from harness.report.write import write
+from harness.results.comparison import Comparison, Finding, Outcome, missing
+from harness.results.report import Report, Verdict
+from harness.results.upgrade import UpgradeResult
 from tests.records import Draft, Spoil, draft, evaluation
 
 SIDES = [

@@ -8,19 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-
-from harness import catalogue
-from harness.errors import SpecError
-from harness.seeding import generators_restored, seed_everything
-from harness.workload import (
-    IGNORED,
-    Examples,
-    Workload,
-    check_one_batch,
-    mean_cross_entropy,
-    next_tokens,
-)
 from harness.workloads import causal_lm
+
+from harness.errors import SpecError
+from harness.spec import registry as catalogue
+from harness.tracing.examples import Examples
+from harness.training.evaluation import check_one_batch
+from harness.training.seeding import generators_restored, seed_everything
+from harness.training.workload import IGNORED, Workload, mean_cross_entropy, next_tokens
 
 pytestmark = pytest.mark.slow
 

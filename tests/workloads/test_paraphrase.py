@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue
-from harness.record import RunRecord
-from harness.runner import Run, run_all
-from harness.synthetic.sentence_pairs import splits
+from harness.execution.parent.runner import Run, run_all
+from harness.results.record import RunRecord
+from harness.spec import registry as catalogue
+from harness.training.synthetic.sentence_pairs import splits
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from harness import catalogue
-from harness.metric_modules.accuracy_and_macro_f1 import AccuracyAndMacroF1
-from harness.seeding import generators_restored, seed_everything
-from harness.synthetic.tagged_sentences import TAGS, tagged_splits
-from harness.workload import IGNORED, Examples, Workload, check_one_batch
 from harness.workloads import token_classification
+
+from harness.spec import registry as catalogue
+from harness.tracing.examples import Examples
+from harness.training.evaluation import check_one_batch
+from harness.training.metrics.accuracy_and_macro_f1 import AccuracyAndMacroF1
+from harness.training.seeding import generators_restored, seed_everything
+from harness.training.synthetic.tagged_sentences import TAGS, tagged_splits
+from harness.training.workload import IGNORED, Workload
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from harness import catalogue
-from harness.errors import SpecError
-from harness.runner import Run, run_all
-from harness.seeding import generators_restored, seed_everything
-from harness.workload import Examples, Workload, check_one_batch
 from harness.workloads import vision
+
+from harness.errors import SpecError
+from harness.execution.parent.runner import Run, run_all
+from harness.spec import registry as catalogue
+from harness.tracing.examples import Examples
+from harness.training.evaluation import check_one_batch
+from harness.training.seeding import generators_restored, seed_everything
+from harness.training.workload import Workload
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,105 @@
+"""What `harness bench` does, without a command line: bench cases one after the other; a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.benchmark.arms import Arm
+from harness.benchmark.bench_case import Asked, Benched, Say, bench_case
+from harness.benchmark.folder import output_folder
+from harness.errors import SpecError
+from harness.report.write import write
+from harness.results.comparison import Comparison
+from harness.results.report import Report, Verdict
+
+__all__ = ["bench_cases", "progress", "verdict_of"]
+
+_SAY_EVERY_S = 10.0  # where lines are kept instead of drawn over
+
+
+def bench_cases(
+    cases: Mapping[str, Sequence[Arm]],
+    asked: Asked,
+    out: Path | None,
+    command: Sequence[str],
+    console: Console,
+    resume: bool = False,
+) -> tuple[Report, Path]:
+    """Bench the arms of each case by its name, the first arm of each being its reference.
+
+    The budget is shared out evenly; what one case leaves of it, the following ones have. `resume`:
+    go on in `out`, where the same bench was stopped. Raises as `bench_case` and `output_folder` do.
+    """
+    for name, arms in cases.items():
+        if len(arms) < 3:
+            raise SpecError(
+                "a bench compares an arm with the first one",
+                f"only {arms[0].name} on {name}",
+                "pass another by --loops or --arm",
+            )
+    began = time.monotonic()
+    benched: dict[str, Benched] = {}
+    with (
+        output_folder(out, next(iter(cases)), resume) as folder,
+        progress(console) as say,
+    ):
+        for number, (name, arms) in enumerate(cases.items()):
+            now = time.monotonic()
+            left_s = began + asked.budget_s - now
+            share = asked.within(left_s / (len(cases) - number))
+            where = folder if len(cases) == 1 else folder / name
+            benched[name] = bench_case(arms, share, where, folder, now, say)
+        report = _report(benched, folder, command)
+        write(report, folder)
+    return report, folder
+
+
+def _report(benched: Mapping[str, Benched], folder: Path, command: Sequence[str]) -> Report:
+    records = [pair for found in benched.values() for pair in found.records]
+    comparisons = [c for found in benched.values() for c in found.comparisons]
+    report = Report.of(records, comparisons, folder, command)
+    results = {name: f.result for name, f in benched.items() if f.result is not None}
+    environments = [found.passes.environment for found in benched.values()]
+    return report.model_copy(
+        update={
+            "bench": results,
+            "verdict": verdict_of([record.header.status for _, record in records], comparisons),
+            "environment": report.environment or environments[0],
+        }
+    )
+
+
+def verdict_of(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
+    """A failure first; then not knowing; then a difference in speed or in what is computed."""
+    if any(status not in ("completed", "stopped") for status in statuses):
+        return "failed"
+    if not comparisons or any(
+        c.outcome not in ("faster", "slower", "equivalent") for c in comparisons
+    ):
+        return "no_verdict"
+    if any(c.outcome != "equivalent" or c.equality == "different" for c in comparisons):
+        return "different"
+    return "equivalent"
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Say]:
+    """One line that is drawn over, on a terminal; elsewhere a line now and then."""
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda text: status.update(text)
+        return
+    last = -_SAY_EVERY_S
+
+    def say(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SAY_EVERY_S:
+            last = time.monotonic()
+            console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    yield say

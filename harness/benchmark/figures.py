@@ -1,0 +1,70 @@
+"""Blocks and passes -> the figures of each arm. Each of them can be checked by hand."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from harness.benchmark.arms import Arm
+from harness.benchmark.passes import Passes
+from harness.results.benchmark import ArmFigures
+from harness.results.sessions import Block, Session
+
+__all__ = ["figures_of"]
+
+
+def figures_of(arm: Arm, reference: Arm, sessions: Sequence[Session], passes: Passes) -> ArmFigures:
+    """What is known of one arm; `passes` may be empty."""
+    blocks = [block for session in sessions for block in session.blocks if block.arm == arm.name]
+    wall_s = sum(block.wall_s for block in blocks)
+    own_known = all(block.delay_s is not None for block in blocks)
+    own_step_s = statistics.median(b.own_s / b.steps for b in blocks) if own_known else None
+    step_s = statistics.median(block.wall_s / block.steps for block in blocks)
+    padded_tokens = sum(block.padded_tokens for block in blocks)
+    energies = [block.energy_j for block in blocks if block.energy_j is not None]
+    steps = sum(block.steps for block in blocks)
+    return ArmFigures(
+        name=arm.name,
+        loop=arm.spec.loop,
+        python=arm.libraries,
+        overrides=_departures(arm, reference),
+        observe=arm.observe,
+        steps=steps,
+        step_s=step_s,
+        own_step_s=own_step_s,
+        cpu_step_s=statistics.median(block.cpu_s / block.steps for block in blocks),
+        samples_per_s=sum(block.samples for block in blocks) / wall_s,
+        tokens_per_s=sum(b.tokens for b in blocks) / wall_s if padded_tokens else None,
+        padded_tokens_per_s=padded_tokens / wall_s if padded_tokens else None,
+        first_step_s=statistics.median(session.first_step_s[arm.name] for session in sessions),
+        startup_s=passes.startup_s.get(arm.name),
+        parameters=passes.parameters.get(arm.name),
+        energy_j_per_step=sum(energies) / steps if len(energies) == len(blocks) else None,
+        parts=passes.parts.get(arm.name, {}),
+        **passes.memory.get(arm.name, {}),
+        **_arithmetic(arm.name, passes, blocks, own_step_s or step_s),
+    )
+
+
+def _arithmetic(
+    name: str, passes: Passes, blocks: Sequence[Block], step_s: float
+) -> dict[str, Any]:
+    """FLOPs of a step, and the share of the peak: those of the counted steps, scaled by tokens."""
+    flops = passes.flops_per_step.get(name)
+    if flops is None:
+        return {}
+    counted_tokens = passes.tokens_per_counted_step[name]
+    found: dict[str, Any] = {"flops_per_step": flops}
+    scale = 1.0
+    if counted_tokens:
+        found["flops_per_six_n_tokens"] = flops / (6 * passes.parameters[name] * counted_tokens)
+        timed = sum(block.padded_tokens for block in blocks) / sum(b.steps for b in blocks)
+        scale = timed / counted_tokens
+    found["share_of_peak"] = flops * scale / step_s / passes.peak_flops_per_s[name]
+    return found
+
+
+def _departures(arm: Arm, reference: Arm) -> dict[str, Any]:
+    ours, theirs = (one.spec.recipe.model_dump(mode="json") for one in (arm, reference))
+    return {name: value for name, value in ours.items() if value != theirs[name]}

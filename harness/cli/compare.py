@@ -1,0 +1,45 @@
+"""`harness compare`: two records, or two output folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.cli.shared import DigOption, MarginOption, OutOption, command_line, show
+from harness.comparison.compare_folders import compare_folders
+from harness.comparison.seeds import margins_from
+from harness.diagnosis.localize import localized
+
+__all__ = ["compare_command"]
+
+
+def compare_command(
+    reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
+    candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    noise: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN_DIR",
+            help="Judge pairs that are not identical against the noise that a run with --noise "
+            "found; both sides must have been made with --noise too.",
+        ),
+    ] = None,
+    margin: MarginOption = None,
+    dig: DigOption = False,
+    out: OutOption = None,
+) -> int:
+    """Compare two records, or two output folders pair by pair. Needs no torch but to dig."""
+    report, folder = compare_folders(
+        reference,
+        candidate,
+        out,
+        command_line(),
+        margins_from(margin or ()),
+        noise,
+    )
+    if dig:
+        report = localized(report, folder, None, Console(stderr=True))
+    return show(report, folder)

@@ -1,0 +1,154 @@
+"""Lines up one trace of two runs on the rows that both have, without judging what stands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.results.arrow import as_numpy
+from harness.results.record import RunRecord
+
+__all__ = ["AlignedTrace", "Alignment"]
+
+Keys = npt.NDArray[np.int64]
+_PART_BITS = 24  # a row's key: its step, then its place within the step
+
+
+@dataclass(frozen=True)
+class AlignedTrace:
+    """The rows that both sides have, in order, and the keys (step, part) that only one has."""
+
+    reference: pa.Table
+    candidate: pa.Table
+    steps: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.int64]
+    reference_only: list[tuple[int, int]]
+    candidate_only: list[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def differing(self, column: str) -> npt.NDArray[np.int64]:
+        """Rows in which a column does not hold the same bits on both sides; a null has none."""
+        one, two = self.reference[column], self.candidate[column]
+        if not pa.types.is_list(one.type):
+            return np.flatnonzero(_unequal(one, two))
+        sizes = [as_numpy(pc.list_value_length(side)) for side in (one, two)]
+        if not np.array_equal(sizes[0], sizes[1]):
+            pairs = zip(map(repr, one.to_pylist()), map(repr, two.to_pylist()), strict=True)
+            return np.flatnonzero([a != b for a, b in pairs])
+        owner = np.repeat(np.arange(len(one)), sizes[0])
+        return np.unique(owner[_unequal(pc.list_flatten(one), pc.list_flatten(two))])
+
+    def pair(self, column: str, row: int) -> tuple[Any, Any]:
+        """The values of a column in one row, as Python values; None for a null."""
+        return self.reference[column][row].as_py(), self.candidate[column][row].as_py()
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The traces of two runs, each aligned when first asked for."""
+
+    reference: RunRecord
+    candidate: RunRecord
+
+    @cached_property
+    def steps(self) -> AlignedTrace:
+        """One row a step; the part is always 0."""
+        return _align(*((table, _keys(table)) for table in self._tables("steps")))
+
+    @cached_property
+    def micro_batches(self) -> AlignedTrace:
+        """One row a micro-batch; the part is its number within the step."""
+        return _align(
+            *(
+                (table, _keys(table, table["micro_batch"]))
+                for table in self._tables("micro_batches")
+            )
+        )
+
+    @cached_property
+    def tensors(self) -> AlignedTrace:
+        """One row a parameter and step; the part is the parameter's place in the model."""
+        left, right = self._tables("tensors")
+        names = (
+            pa.chunked_array(
+                [
+                    *left["tensor"].unify_dictionaries().cast(pa.string()).chunks,
+                    *right["tensor"].unify_dictionaries().cast(pa.string()).chunks,
+                ],
+                type=pa.string(),
+            )
+            .combine_chunks()
+            .dictionary_encode()
+        )
+        numbers = pa.chunked_array([names.indices])
+        return _align(
+            (left, _keys(left, numbers.slice(0, len(left)))),
+            (right, _keys(right, numbers.slice(len(left)))),
+        )
+
+    @cached_property
+    def unmatched_tensors(self) -> list[tuple[str, int]]:
+        """Name and step of each row that only one tensor trace has, though both hold its step.
+
+        A trace may be thinned to some steps, and then says nothing of the others.
+        """
+        trace, found = self.tensors, []
+        if not (trace.reference_only or trace.candidate_only):
+            return []
+        left, right = self._tables("tensors")
+        common = set(left["step"].to_pylist()) & set(right["step"].to_pylist())
+        for table, keys in ((left, trace.reference_only), (right, trace.candidate_only)):
+            only = {step for step, _ in keys if step in common}
+            both = set(
+                zip(trace.steps.tolist(), trace.reference["tensor"].to_pylist(), strict=True)
+            )
+            rows = zip(table["step"].to_pylist(), table["tensor"].to_pylist(), strict=True)
+            found += [
+                (name, step) for step, name in rows if step in only and (step, name) not in both
+            ]
+        return found
+
+    def _tables(self, name: str) -> tuple[pa.Table, pa.Table]:
+        left: pa.Table = getattr(self.reference, name)
+        right: pa.Table = getattr(self.candidate, name)
+        return left, right
+
+
+def _unequal(one: pa.ChunkedArray, two: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where two columns of numbers differ in a bit, or only one of them has a value."""
+    different: npt.NDArray[np.bool_] = _bits(one) != _bits(two)
+    if one.null_count or two.null_count:
+        different |= pc.is_null(one).to_numpy() != pc.is_null(two).to_numpy()
+    return different
+
+
+def _bits(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Numbers as integers of their own width; a null reads as zero."""
+    values: npt.NDArray[Any] = as_numpy(pc.fill_null(column, 0) if column.null_count else column)
+    return values.view(np.uint64) if values.dtype == np.float64 else values
+
+
+def _keys(table: pa.Table, part: pa.ChunkedArray | None = None) -> Keys:
+    keys: Keys = as_numpy(table["step"]).astype(np.int64) << _PART_BITS
+    return keys if part is None else keys + as_numpy(part).astype(np.int64)
+
+
+def _align(left: tuple[pa.Table, Keys], right: tuple[pa.Table, Keys]) -> AlignedTrace:
+    reference, candidate = left[0], right[0]
+    keys = left[1]
+    only: tuple[Keys, Keys] = (keys[:0], keys[:0])
+    if not np.array_equal(left[1], right[1]):
+        keys, rows_left, rows_right = np.intersect1d(left[1], right[1], return_indices=True)
+        reference, candidate = reference.take(rows_left), candidate.take(rows_right)
+        only = np.setdiff1d(left[1], right[1]), np.setdiff1d(right[1], left[1])
+    mask = (1 << _PART_BITS) - 1
+    unpacked = [[(int(key) >> _PART_BITS, int(key) & mask) for key in side] for side in only]
+    return AlignedTrace(reference, candidate, keys >> _PART_BITS, keys & mask, *unpacked)

@@ -1,0 +1,25 @@
+"""One row of the table of causes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.comparison.causes.evidence import Facts
+
+__all__ = ["Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cause, and how it is recognised."""
+
+    id: str
+    title: str
+    explains: tuple[str, ...]
+    """Stages in which it shows first where nothing else differs."""
+    signature: Callable[[Facts], str | None]
+    """The evidence in a sentence, with its numbers; None where the facts do not show the cause."""
+    remedy: str
+    reference: str = ""
+    """Issues of transformers or accelerate, or pages, that tell of it."""

@@ -1,0 +1,213 @@
+"""Two `modules` traces -> the module in which two runs part, forward or backward.
+
+The calls of modules are looked at in the order in which they ended, so that what is inside a module
+comes before it. The first that took the same on both sides and gave something else is the place
+where the computation itself departs. What is declined here: to say why it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.results.divergence import Divergence
+from harness.results.localization import Dig, ModuleDifference
+from harness.results.ranks import rank_of
+from harness.results.record import RunRecord
+
+__all__ = ["dig", "nothing_to_dig"]
+
+Row = dict[str, Any]
+_OF_THE_MODULES = ("rng", "loss", "gradients", "grad_norm")
+_ELSEWHERE = {
+    "config": "the two were set up otherwise",
+    "initial_weights": "the two begin with other weights",
+    "data_order": "the two took other rows, before any module ran",
+    "batch_content": "the two made other batches of the same rows, before any module ran",
+    "learning_rate": "the two gave the same loss and gradients, and part in the learning rate of "
+    "the update that follows",
+    "weights": "the two gave the same loss and gradients, and part in the update that follows or "
+    "in what is done to weights after it",
+    "optimizer_state": "the two gave the same loss and gradients, and part in the update that "
+    "follows",
+    "step_count": "the steps that both took are the same",
+    "evaluation": "the training of the two is the same",
+}
+
+
+def nothing_to_dig(first: Divergence | None, outcome: str) -> str:
+    """Why looking into modules would tell nothing of a pair; empty where it would."""
+    if first is None:
+        return f"nothing to dig: the two are {outcome}"
+    if first.stage in _OF_THE_MODULES:
+        return ""
+    return f"digging adds nothing: at step {first.step} {_ELSEWHERE[first.stage]}"
+
+
+def dig(reference: RunRecord, candidate: RunRecord, step: int) -> Dig:
+    """Compare the modules of two runs that were both dug at `step`, bit for bit.
+
+    Raises `RecordError` where a trace is damaged.
+    """
+    world_size = reference.spec.case.world_size
+    left, right = _passes(reference, world_size), _passes(candidate, world_size)
+    calls = 0
+    for key in sorted(left.keys() & right.keys()):
+        pairs = _pairs(left[key], right[key])
+        calls += len(pairs)
+        place = _place(pairs, key, world_size)
+        if place is not None:
+            return Dig(step=step, place=place, calls=calls)
+    if not calls:
+        return Dig(step=step, note="the two have no module in common that could be looked into")
+    note = (
+        f"no module differs in what it gives, forward or backward, in {calls} calls: "
+        "what parts there is made outside of them"
+    )
+    return Dig(step=step, calls=calls, note=note)
+
+
+Key = tuple[int, bool, int]  # micro-batch on its process, whether backward, rank
+
+
+def _passes(record: RunRecord, world_size: int) -> dict[Key, list[Row]]:
+    """The rows of each pass in their order; passes sort by when they happen."""
+    found: dict[Key, list[Row]] = {}
+    for row in record.trace("modules").to_pylist():
+        rank, number = rank_of(row["micro_batch"], world_size)
+        found.setdefault((number, row["direction"] == "backward", rank), []).append(row)
+    return {key: sorted(rows, key=lambda row: row["number"]) for key, rows in found.items()}
+
+
+class _Pair:
+    """One call on both sides."""
+
+    def __init__(self, one: Row, two: Row) -> None:
+        self.one, self.two = one, two
+        taken = [_by_name(row, "taken") for row in (one, two)]
+        common = [(n, taken[0][n], taken[1][n]) for n in taken[0] if n in taken[1]]
+        # A mask of another type may mean the same, so that it is told of and not judged by.
+        self.other_types = tuple(
+            f"{name} {left.kind} against {right.kind}"
+            for name, left, right in common
+            if left.kind != right.kind
+        )
+        alike = [each for each in common if each[1].kind == each[2].kind]
+        self.other_inputs = tuple(
+            name for name, left, right in alike if left.digest != right.digest
+        )
+        nothing = not (one["taken"] or two["taken"])
+        self.same_in = not self.other_inputs and (bool(alike) or nothing)
+        self._given = [_by_name(row, "given") for row in (one, two)]
+        self.other_outputs = tuple(
+            name
+            for name, left in self._given[0].items()
+            if name in self._given[1] and left.differs(self._given[1][name])
+        )
+        self.other_out = bool(self.other_outputs)
+
+    @property
+    def apart(self) -> bool:
+        """Whether it gave something else; where it gives nothing, whether it took something else.
+
+        So it is with the backward pass of an embedding.
+        """
+        gives = self.one["given"] and self.two["given"]
+        return self.other_out if gives else bool(self.other_inputs)
+
+    def figures(self) -> tuple[float, float, float | None]:
+        """The norms on both sides of what differs, and how far they are apart by the first."""
+        if not self.other_out:
+            taken = [_by_name(row, "taken") for row in (self.one, self.two)]
+            one, two = ([side[name] for name in self.other_inputs] for side in taken)
+        else:
+            one, two = ([side[name] for name in self.other_outputs] for side in self._given)
+        norms = [math.hypot(*(value.norm for value in values)) for values in (one, two)]
+        pairs = list(zip(one, two, strict=True))
+        if any(not left.sketch or len(left.sketch) != len(right.sketch) for left, right in pairs):
+            return norms[0], norms[1], None
+        apart = math.hypot(*(math.dist(left.sketch, right.sketch) for left, right in pairs))
+        known = norms[0] > 0 and math.isfinite(apart) and math.isfinite(norms[0])
+        return norms[0], norms[1], apart / norms[0] if known else None
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A tensor, or a plain value."""
+
+    kind: str
+    """Its type."""
+    digest: int
+    norm: float
+    sketch: list[float]
+
+    def differs(self, other: _Value) -> bool:
+        """Whether the two are other numbers; a type into which all of them fit changes none."""
+        if self.kind == other.kind:
+            return self.digest != other.digest
+        return not self.sketch or (self.norm, self.sketch) != (other.norm, other.sketch)
+
+
+def _by_name(row: Row, which: str) -> dict[str, _Value]:
+    found = {}
+    sketches = row["sketches"] if which == "given" else [[]] * len(row[which])
+    columns = (row[f"{which}_names"], row[which], row[f"{which}_norms"], sketches)
+    for name, digest, norm, sketch in zip(*columns, strict=True):
+        path, _, kind = name.rpartition(" ")
+        found[path] = _Value(kind, digest, norm, sketch)
+    return found
+
+
+def _pairs(left: Sequence[Row], right: Sequence[Row]) -> list[_Pair]:
+    """Calls that both sides made, in the order of the reference."""
+    others = {(row["module"], row["call"]): row for row in right}
+    keys = [(row["module"], row["call"]) for row in left]
+    return [_Pair(one, others[key]) for key, one in zip(keys, left, strict=True) if key in others]
+
+
+def _place(pairs: Sequence[_Pair], key: Key, world_size: int) -> ModuleDifference | None:
+    """Where one pass departs; None where it does not."""
+    first = next((pair for pair in pairs if pair.apart), None)
+    if first is None:
+        return None
+    # Or what holds it: the code of a module between those that are in it.
+    origin = next(
+        (
+            pair
+            for pair in pairs
+            if pair.same_in and pair.other_out and _holds(pair.one["module"], first.one["module"])
+        ),
+        None,
+    )
+    root = next((pair for pair in pairs if not pair.one["module"]), first)
+    if origin is None:  # it came in from outside, or from where no module gives
+        origin = root if root.other_inputs else first
+    one, two = origin.one, origin.two
+    reference, candidate, distance = origin.figures()
+    place = pairs.index(origin)
+    number, backward, rank = key
+    return ModuleDifference(
+        micro_batch=number,
+        rank=rank if world_size > 1 else None,
+        direction="backward" if backward else "forward",
+        module=one["module"],
+        module_class=(one["kind"], two["kind"]),
+        inputs_equal=origin.same_in,
+        other_inputs=origin.other_inputs,
+        other_types=origin.other_types,
+        weights_equal=one["parameters"] == two["parameters"],
+        generators_equal=one["rng"] == two["rng"],
+        training=(one["training"], two["training"]),
+        reference=reference,
+        candidate=candidate,
+        distance=distance,
+        first_seen=first.one["module"] if first is not origin and origin.same_in else None,
+        differing_after=sum(pair.apart for pair in pairs[place + 1 :]),
+    )
+
+
+def _holds(module: str, other: str) -> bool:
+    """Whether `other` is `module` or within it."""
+    return module in ("", other) or other.startswith(f"{module}.")

@@ -1,0 +1,134 @@
+"""What keeps one record from proving anything, whatever it is compared with.
+
+Two runs that are broken alike agree in every value; here it is said that each of them is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.results.arrow import as_numpy
+from harness.results.levels import not_recorded
+from harness.results.record import RunRecord
+
+__all__ = ["disorder", "doubts_about"]
+
+
+def disorder(record: RunRecord) -> Iterator[str]:
+    """Traces whose rows are not 1, 2, 3, ...: such a record cannot be lined up with another."""
+    steps = as_numpy(record.steps["step"])
+    if not np.array_equal(steps, np.arange(1, len(steps) + 1)):
+        yield "the steps of its trace are out of order or not whole"
+    micro = record.micro_batches
+    owner, part = as_numpy(micro["step"]), as_numpy(micro["micro_batch"])
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    expected = np.arange(1, len(owner) + 1) - np.repeat(starts, np.diff(starts, append=len(owner)))
+    if np.any(np.diff(owner) < 0) or not np.array_equal(part, expected):
+        yield "the micro-batches of its trace are out of order or not whole"
+    if not _tensors_whole(record):
+        yield "the tensors of its trace are out of order or not whole"
+
+
+def _tensors_whole(record: RunRecord) -> bool:
+    """The same parameters in the same order at each step that the trace is to hold."""
+    table = record.tensors
+    if not len(table):
+        return True
+    owner = as_numpy(table["step"])
+    count = int(np.count_nonzero(owner == owner[0]))
+    names = as_numpy(
+        pa.chunked_array([table["tensor"].unify_dictionaries().combine_chunks().indices])
+    )
+    if len(owner) % count or len(np.unique(names[:count])) != count:
+        return False
+    blocks = owner.reshape(-1, count)
+    last = len(record.steps)
+    held = [step for step in range(last + 1) if step < 2 or step % record.header.tensors_every == 0]
+    return (
+        bool(np.all(blocks == blocks[:, :1]))
+        and bool(np.all(names.reshape(-1, count) == names[:count]))
+        and blocks[:, 0].tolist() == held
+    )
+
+
+def doubts_about(record: RunRecord) -> Iterator[str]:
+    """Values that prove nothing by agreeing: missing, not finite, or still where they must move."""
+    header, steps, micro = record.header, record.steps, record.micro_batches
+    if len(steps) < 2:
+        yield f"{len(steps)} step(s) recorded, which shows no course; train for 2 or more"
+    asked = header.steps_expected
+    if header.status == "completed" and asked not in (None, len(steps)):
+        yield f"{len(steps)} steps recorded where its recipe asks for {asked}"
+    if (header.steps, header.micro_batches) != (len(steps), len(micro)):
+        yield (
+            f"its header counts {header.steps} steps and {header.micro_batches} micro-batches, "
+            f"its trace {len(steps)} and {len(micro)}"
+        )
+    if len(micro):
+        bare = np.setdiff1d(as_numpy(steps["step"]), as_numpy(micro["step"]))
+        if len(bare):
+            yield f"its micro-batches are not whole: step {bare[0]} has none"
+    absent = not_recorded(record)
+    for table in (steps, micro, record.tensors):
+        yield from _missing(table, absent)
+    if "grad_norm" not in absent:
+        yield from _not_finite(_without_skipped(record), "grad_norm")
+    yield from _not_finite(micro, "loss")
+    if not header.final_metrics:
+        yield "the trained model was not evaluated"
+    for number, evaluation in enumerate(header.evaluations, start=1):
+        which = "final" if number == len(header.evaluations) else f"step {evaluation.step}"
+        for name, value in evaluation.metrics.items():
+            if not np.isfinite(value):
+                yield f"{which} {name} is {value}"
+    if len(steps) >= 2:
+        yield from _still(micro, "loss")
+        for name in ("gradients", "weights", "optimizer_state"):
+            if name not in absent:
+                yield from _still(steps, name)
+    dissent = record.dissent
+    if len(dissent):
+        step, rank, tensor = (dissent[name][0].as_py() for name in ("step", "rank", "tensor"))
+        yield f"its processes part: from step {step} on rank {rank} holds another {tensor}"
+    ids = pc.list_flatten(micro["sample_ids"])
+    unknown = int(np.count_nonzero(as_numpy(ids) == -1))
+    if unknown:
+        yield f"{unknown} rows that it read are not of the training set"
+
+
+def _missing(table: pa.Table, left_out: Sequence[str]) -> Iterator[str]:
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count and name not in left_out:
+            row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
+            yield f"{name} is missing at step {table['step'][row].as_py()}"
+
+
+def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
+    values: npt.NDArray[Any] = as_numpy(table[name])
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        step = table["step"][int(bad[0])].as_py()
+        yield f"{name} is {values[bad[0]]} at step {step}; to agree in that is no agreement"
+
+
+def _without_skipped(record: RunRecord) -> pa.Table:
+    """The steps less those that a loss scaler left out, for there an overflow is no fault."""
+    steps = record.steps
+    if record.spec.recipe.precision != "fp16" or not len(steps):
+        return steps
+    weights = as_numpy(steps["weights"])
+    before = np.roll(weights, 1)
+    before[0] = int(record.header.initial_weights or "0", 16)
+    return steps.filter(pa.array(weights != before))
+
+
+def _still(table: pa.Table, name: str) -> Iterator[str]:
+    if len(table) and len(table[name].unique()) == 1:
+        yield f"{name} never changed, which no training does"

@@ -1,0 +1,203 @@
+"""Where two traces part: for each stage how much differs, and where it first does.
+
+Only values are compared here, bit for bit; what the differences amount to is `compare`'s to say.
+Two numbers are the same when their bits are, so a NaN never hides behind `nan != nan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.comparison.alignment import Alignment
+from harness.comparison.batches import micro_batches, whole_steps
+from harness.comparison.describe import (
+    factor_detail,
+    factors,
+    highest_rates,
+    order_detail,
+    rate_detail,
+    relative_distance,
+    update_detail,
+)
+from harness.comparison.tensors import digests, initial_weights
+from harness.results.divergence import STAGES, Divergence, StageDifference, ulp_distance
+from harness.results.levels import not_recorded
+from harness.results.record import Evaluation, RunRecord
+from harness.results.settings import setting_differences, settings_compared
+
+__all__ = ["divergences"]
+
+
+def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDifference]:
+    """What differs, stage by stage in causal order. A stage that was not recorded is left out.
+
+    Raises `RecordError` where a trace is damaged.
+    """
+    both = Alignment(reference, candidate)
+    sizes = [side.spec.case.world_size for side in (reference, candidate)]
+    found = [
+        *_config(both),
+        *initial_weights(both),
+        *(micro_batches(both, sizes[0]) if sizes[0] == sizes[1] else whole_steps(both)),
+        *digests(both),
+        *_scalars(both),
+        *_step_count(both),
+        *_evaluation(reference, candidate),
+    ]
+    found = [_told_exactly(both, stage) for stage in found]
+    return _told_apart(sorted(found, key=lambda stage: STAGES.index(stage.stage)))
+
+
+# Where a difference in a stage may come from, besides its own causes.
+_COMES_FROM = {
+    "batch_content": ("data_order", "rng"),
+    "rng": ("data_order", "batch_content", "evaluation"),
+    "loss": ("initial_weights", "data_order", "batch_content", "rng", "weights"),
+    "gradients": ("initial_weights", "data_order", "batch_content", "rng", "loss", "weights"),
+    "grad_norm": ("gradients",),
+    "weights": ("initial_weights", "gradients", "learning_rate"),
+    "optimizer_state": ("gradients", "weights", "learning_rate"),
+    "step_count": ("data_order",),
+    "evaluation": ("initial_weights", "weights", "step_count"),
+}
+
+
+def _told_apart(stages: list[StageDifference]) -> list[StageDifference]:
+    """Each difference with the earliest one that it may follow from."""
+    firsts = {stage.stage: stage.first for stage in stages if stage.first is not None}
+    told = []
+    for stage in stages:
+        earlier = [
+            firsts[name]
+            for name in _COMES_FROM.get(stage.stage, ())
+            if stage.first is not None and name in firsts and firsts[name].place < stage.first.place
+        ]
+        if earlier:
+            source = min(earlier, key=lambda divergence: divergence.place)
+            stage = stage.model_copy(update={"follows": source.stage})
+        told.append(stage)
+    return told
+
+
+def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
+    """With words on what differs, where the traces can tell."""
+    first = stage.first
+    if first is None:
+        return stage
+    step, detail = first.step, first.detail
+    if stage.stage == "data_order":
+        detail = order_detail(first.reference, first.candidate)
+    elif stage.stage == "learning_rate":
+        rates = highest_rates(both.reference), highest_rates(both.candidate)
+        detail = rate_detail(*rates, step)
+    elif stage.stage == "gradients":
+        ratios = factors(both.reference, both.candidate, step)
+        detail = factor_detail(ratios, first.tensors_differing or 0)
+    elif stage.stage == "weights":
+        detail = update_detail(both.reference, both.candidate, step)
+    relative = relative_distance(first.reference, first.candidate)
+    exact = first.model_copy(update={"detail": detail, "relative": relative})
+    return stage.model_copy(update={"first": exact})
+
+
+def _config(both: Alignment) -> Iterator[StageDifference]:
+    """Settings that both sides told of before their first step."""
+    headers = both.reference.header, both.candidate.header
+    compared = settings_compared(*headers)
+    if not compared:
+        return
+    different = setting_differences(*headers)
+    first = None
+    if different:
+        leading = min(different, key=lambda setting: not setting.decisive)
+        first = Divergence(
+            step=0,
+            stage="config",
+            reference={leading.name: leading.reference},
+            candidate={leading.name: leading.candidate},
+            detail=", ".join(setting.name for setting in different),
+        )
+    yield StageDifference(stage="config", compared=compared, differing=len(different), first=first)
+
+
+def _scalars(both: Alignment) -> Iterator[StageDifference]:
+    trace = both.steps
+    if not len(trace):
+        return
+    absent = not_recorded(both.reference, both.candidate)
+    for stage in ("grad_norm", "learning_rate"):
+        if stage in absent:
+            continue
+        rows = trace.differing(stage)
+        first = None
+        if len(rows):
+            values = trace.pair(stage, int(rows[0]))
+            first = Divergence(
+                step=trace.steps[rows[0]],
+                stage=stage,
+                reference=values[0],
+                candidate=values[1],
+                max_ulp=ulp_distance(*values) if stage == "grad_norm" else None,
+            )
+        yield StageDifference(stage=stage, compared=len(trace), differing=len(rows), first=first)
+
+
+def _step_count(both: Alignment) -> Iterator[StageDifference]:
+    """The number of updates; says nothing where a run was cut short, since it had no chance."""
+    if any(side.header.status != "completed" for side in (both.reference, both.candidate)):
+        return
+    left, right = len(both.reference.steps), len(both.candidate.steps)
+    first = None
+    if left != right:
+        first = Divergence(
+            step=min(left, right) + 1, stage="step_count", reference=left, candidate=right
+        )
+    yield StageDifference(stage="step_count", compared=1, differing=int(left != right), first=first)
+
+
+def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDifference]:
+    """Evaluations at the same step, and the last ones of both, whenever they were.
+
+    Where a run was cut short, only those before: it had no chance to make the others.
+    """
+    left, right = reference.header.evaluations, candidate.header.evaluations
+    cuts = [s.header.steps for s in (reference, candidate) if s.header.status != "completed"]
+    if cuts:
+        left, right = (tuple(e for e in side if e.step < min(cuts)) for side in (left, right))
+    if not (left or right):
+        return
+    last = max(found[-1].step for found in (left, right) if found)
+    before: dict[int, list[Evaluation | None]] = {}
+    for side, evaluations in enumerate((left, right)):
+        for number, evaluation in enumerate(evaluations, start=1):
+            step = last if number == len(evaluations) else evaluation.step
+            before.setdefault(step, [None, None])[side] = evaluation
+    found = [
+        Divergence(
+            step=step,
+            stage="evaluation",
+            reference=one and {"rows": one.rows, **one.metrics, **one.loss_metrics},
+            candidate=two and {"rows": two.rows, **two.metrics, **two.loss_metrics},
+        )
+        for step, (one, two) in sorted(before.items())
+        if _content(one) != _content(two) or _other_losses(one, two)
+    ]
+    yield StageDifference(
+        stage="evaluation",
+        compared=sum(None not in pair for pair in before.values()),
+        differing=len(found),
+        first=found[0] if found else None,
+    )
+
+
+def _other_losses(one: Evaluation | None, two: Evaluation | None) -> bool:
+    """Whether a loss that both tell differs; not every loop tells it."""
+    if one is None or two is None:
+        return False
+    common = one.loss_metrics.keys() & two.loss_metrics.keys()
+    return any(repr(one.loss_metrics[name]) != repr(two.loss_metrics[name]) for name in common)
+
+
+def _content(evaluation: Evaluation | None) -> str:
+    """What was measured, as text: two NaN print alike, and the sign of a zero is kept."""
+    return repr(evaluation and (evaluation.rows, sorted(evaluation.metrics.items())))

@@ -1,0 +1,48 @@
+"""How far two records are apart over a window of steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.comparison.noise.series import Course
+from harness.comparison.stages import divergences
+from harness.errors import RecordError
+from harness.results.divergence import Divergence
+from harness.results.explanation import Gap
+from harness.results.record import RunRecord
+
+__all__ = ["first_of_values", "gap"]
+
+
+def first_of_values(one: RunRecord, two: RunRecord, last: int | None = None) -> Divergence | None:
+    """Where the two first compute something else, up to step `last`; None: nowhere.
+
+    How they are configured does not count: a field may differ and do nothing. Raises `RecordError`
+    where a trace is damaged.
+    """
+    firsts = [found.first for found in divergences(one, two) if found.stage != "config"]
+    within = [d for d in firsts if d is not None and (last is None or d.step <= last)]
+    return min(within, key=lambda divergence: divergence.place, default=None)
+
+
+def gap(one: RunRecord, two: RunRecord, last: int) -> Gap:
+    """How far `two` is from `one` up to step `last`, or as far as both went.
+
+    Figures are None where a record holds no sketches of the weights.
+    """
+    first = first_of_values(one, two, last)
+    place = {"step": first.step, "stage": first.stage} if first else {}
+    try:
+        left, right = Course.of(one), Course.of(two)
+    except RecordError:
+        return Gap(**place)
+    steps = min(last, len(left.loss), len(right.loss))
+    if not steps or left.tensors != right.tensors:
+        return Gap(**place)
+    apart = float(np.sqrt(np.square(right.weights[steps] - left.weights[steps]).sum()))
+    way = float(np.sqrt(np.square(left.movement[steps]).sum()))
+    return Gap(
+        **place,
+        loss=float(np.abs(right.loss[:steps] - left.loss[:steps]).max()),
+        weights=apart / way if way else None,
+    )

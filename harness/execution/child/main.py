@@ -1,0 +1,292 @@
+"""The child process: one `RunSpec` in, one record out.
+
+It tells its parent how it goes, one JSON object a message; whatever the loop's libraries print goes
+to the log. It ends when the parent does. Exit codes: 0 completed, 2 refused (the spec does not fit
+what is here), 3 failed, 4 not run (its device is not here).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from harness.errors import LoopUnavailable, SpecError
+from harness.execution.checkpoints import FOLDER, Checkpoints
+from harness.execution.child import metadata as environment
+from harness.execution.child.listener import Interruption, Parent, Saving, StepListener
+from harness.execution.child.process_group import Place, joined
+from harness.results.ranks import rank_folder
+from harness.results.record import (
+    COLLAPSE,
+    SCHEMA_VERSION,
+    Counts,
+    Evaluation,
+    Header,
+    RecordWriter,
+)
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe
+from harness.tracing import digest as fingerprint
+from harness.tracing.hooks import Enough
+from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.probe import TraceProbe
+from harness.tracing.timing_probe import TimingProbe
+from harness.training.apply_recipe import adapt
+from harness.training.devices import absence
+from harness.training.evaluation import Scores, check_one_batch, evaluate_model
+from harness.training.perturbation import perturb
+from harness.training.seeding import (
+    generators_restored,
+    make_deterministic,
+    refused_operation,
+    seed_everything,
+)
+from harness.training.workload import Workload
+
+__all__ = ["build_workload", "import_loop", "main", "torch_device", "train_once"]
+
+
+def main(spec_json: str, folder: str, connection: Connection) -> int:
+    """Make the run of a `RunSpec` given as JSON; return the exit code."""
+    parent = Parent(connection)
+    spec = RunSpec.model_validate_json(spec_json)
+    try:
+        header = train_once(spec, Path(folder), parent)
+    except SpecError as error:
+        parent.tell("refused", message=str(error))
+        return 2
+    parent.tell(header.status)
+    return {"completed": 0, "stopped": 0, "not run": 4}.get(header.status, 3)
+
+
+def train_once(spec: RunSpec, folder: Path, parent: Parent) -> Header:
+    """Build, check, train, evaluate, and leave a record in `folder`, also of a failure.
+
+    Goes on from the newest whole checkpoint in `folder`, where there is one. Checkpoints are
+    removed once the run is completed. One of several processes leaves its record in a folder of
+    its own, below `folder`.
+
+    Raises `SpecError`, with no record left, where the spec cannot be run here at all.
+    """
+    absent = absence(spec.case.device)
+    if absent:
+        return _not_run(spec, folder, absent)
+    device = torch_device(spec.case.device, spec.recipe, spec.processes_per_node)
+    with joined(spec.case.world_size, device) as place:
+        return _train_here(spec, folder, parent, device, place)
+
+
+def _train_here(
+    spec: RunSpec, folder: Path, parent: Parent, device: torch.device, place: Place
+) -> Header:
+    checkpoints = Checkpoints(folder / FOLDER)
+    seal, warnings = checkpoints.newest(spec)
+    origin, start = checkpoints, seal
+    if spec.start_from is not None:
+        origin = Checkpoints(Path(spec.start_from))
+        start = origin.of_another_run(spec)
+    make_deterministic(device, spec.recipe.num_threads)
+    on_host = spec.case.digests == "host" or (spec.case.digests is None and device.type == "cpu")
+    fingerprint.use(fingerprint.HOST if on_host else fingerprint.ON_DEVICE)
+    facts: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "spec": spec,
+        "environment": environment.describe(device),
+        "digest_algorithm": fingerprint.algorithm(),
+    }
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        loop = import_loop(spec.loop)
+        parent.tell("building")
+        seed_everything(spec.recipe.seed)
+        workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
+        workload = replace(
+            workload,
+            output_dir=checkpoints.folder,
+            resume_from=origin.folder / start.checkpoint if start else None,
+            rank=place.rank,
+            world_size=place.world_size,
+        )
+        workload = adapt(workload, spec.recipe)
+        with generators_restored():
+            print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
+        expected, facts["steps_per_epoch"] = _steps_expected(workload, spec.recipe)
+        facts["steps_expected"] = expected
+        if spec.resume_at is not None and spec.resume_at >= expected:
+            raise SpecError(
+                f"a run is resumed before its last step, {expected}", spec.resume_at, "choose less"
+            )
+
+        place.meet()
+        if place.rank == 0:
+            checkpoints.clear_after(seal)
+            checkpoints.folder.mkdir(exist_ok=True)
+        place.meet()
+        writer = RecordWriter(folder if place.world_size == 1 else rank_folder(folder, place.rank))
+        facts["resumed_from"] = ()
+        counts = Counts()
+        if start:
+            counts = origin.take_up(start, place.rank, writer)
+            facts["resumed_from"] = (*start.resumed_from, start.step)
+        if seal:
+            seal = seal.model_copy(update={"resumed_from": facts["resumed_from"]})
+        interruption = Interruption()
+        saving = Saving(spec, checkpoints, writer, counts, place, seal)
+        listener = StepListener(parent, expected, spec.stop_after, interruption, saving)
+        probe: TraceProbe | TimingProbe
+        if spec.dig_at is not None:
+            probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
+        elif spec.observe == "trace":
+            probe = TraceProbe(writer, listener, workload, spec, expected, counts)
+        else:
+            probe = TimingProbe(writer, listener, workload, counts)
+        if spec.perturbation is not None:
+            perturb(workload.model, spec.perturbation)
+        try:
+            with interruption.held():
+                model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
+            final = evaluate_model(workload, spec.recipe, model)
+            facts["status"] = "completed"
+            warnings += _collapse(final)
+            probe.counts.evaluations.append(
+                Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
+            )
+        except Enough:
+            facts["status"] = "stopped"
+        except (Exception, KeyboardInterrupt) as error:  # any loop, any error
+            if isinstance(error, SpecError) and not probe.counts.steps:
+                raise  # the loop cannot do what was asked, and no work is lost
+            interrupted = isinstance(error, KeyboardInterrupt)
+            facts["status"] = "interrupted" if interrupted else "failed"
+            line = " ".join(str(error).split())
+            facts["error"] = (
+                "stopped by the user" if interrupted else f"{type(error).__name__}: {line}"
+            )
+            if operation := refused_operation(error):
+                facts["error"] = (
+                    f"deterministic mode refused {operation}, "
+                    f"which cannot repeat itself on {device.type}: train without it"
+                )
+            facts["traceback"] = traceback.format_exc()
+        probe.close()
+        header = Header(
+            **facts,
+            **probe.counts.model_dump(),
+            epochs=probe.counts.samples / len(workload.train_set),
+            warnings=tuple(warnings),
+        )
+        writer.close(header)
+        if place.rank == 0 and (header.status == "completed" or saving.seal is None):
+            shutil.rmtree(checkpoints.folder)
+    return header
+
+
+def _not_run(spec: RunSpec, folder: Path, reason: str) -> Header:
+    """Leave a record that says why there is nothing in it."""
+    header = Header(
+        schema_version=SCHEMA_VERSION,
+        spec=spec,
+        status="not run",
+        environment=environment.describe(torch.device(spec.case.device)),
+        error=reason,
+    )
+    RecordWriter(folder).close(header)
+    return header
+
+
+def _train(
+    loop: ModuleType, workload: Workload, recipe: Recipe, probe: TraceProbe | TimingProbe
+) -> tuple[torch.nn.Module, float]:
+    """The trained model, and the seconds it took."""
+    if recipe.reseed_after_build:
+        seed_everything(recipe.seed)
+    started = time.perf_counter()
+    model = loop.train(workload, recipe, probe)
+    return model, time.perf_counter() - started
+
+
+def _collapse(scores: Scores) -> list[str]:
+    """A model that always gives one answer has learned nothing, however well it scores."""
+    if len(scores.predicted) > 1:
+        return []
+    return [
+        f"{COLLAPSE}: every answer was class {min(scores.predicted)}; "
+        "that two such runs score alike means nothing"
+    ]
+
+
+def torch_device(name: str, recipe: Recipe, processes: int) -> torch.device:
+    """The device of this process, one of `processes` on this machine. Raises `SpecError`."""
+    if name == "cpu" and recipe.precision == "fp16":
+        raise SpecError(
+            "precision fp16 needs a GPU", "device cpu", "pass --device cuda, or set precision=bf16"
+        )
+    if name != "cuda":
+        return torch.device(name)
+    if processes > torch.cuda.device_count():
+        raise SpecError(
+            "each process needs a CUDA device of its own",
+            f"{processes} processes and {torch.cuda.device_count()} devices",
+            "lower --processes",
+        )
+    device = torch.device(name, int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
+def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir: Path) -> Workload:
+    """The workload of a case. Raises `SpecError` where its parts do not fit together."""
+    module = importlib.import_module(f"harness.training.workloads.{case.workload}")
+    return module.build(case.options, recipe, device, output_dir)  # type: ignore[no-any-return]  # every workload has it
+
+
+def import_loop(name: str) -> ModuleType:
+    """The module of a loop, by its name or its file. Raises `SpecError`."""
+    if name.endswith(".py"):
+        source = importlib.util.spec_from_file_location(f"user_loop_{Path(name).stem}", name)
+        assert source is not None  # since the suffix is .py
+        assert source.loader is not None
+        module = importlib.util.module_from_spec(source)
+        try:
+            source.loader.exec_module(module)
+        except Exception as error:
+            raise SpecError(
+                "a loop given as a file must import", f"{name}: {error}", "mend it"
+            ) from error
+    else:
+        try:
+            module = importlib.import_module(f"harness.training.loops.{name}")
+        except ImportError as error:
+            raise LoopUnavailable(f"loop {name} needs a library", error, "install it") from error
+    if not callable(getattr(module, "train", None)):
+        raise SpecError("a loop has a function train(workload, recipe, probe)", name, "add it")
+    return module
+
+
+def _steps_expected(workload: Workload, recipe: Recipe) -> tuple[int, int]:
+    """Updates in all, and in an epoch."""
+    rows, size = len(workload.train_set), recipe.per_device_batch_size
+    if recipe.sharding == "strided":
+        rows = math.ceil(rows / workload.world_size)
+    else:
+        size *= workload.world_size
+    batches = rows // size if recipe.drop_last else math.ceil(rows / size)
+    steps_per_epoch = math.ceil(batches / recipe.gradient_accumulation_steps)
+    if not batches:
+        raise SpecError(
+            "an epoch needs at least one batch", f"{rows} rows at {size} a batch", "lower the size"
+        )
+    return recipe.max_steps or recipe.num_epochs * steps_per_epoch, steps_per_epoch

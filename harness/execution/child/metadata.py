@@ -1,0 +1,92 @@
+"""What a run stood on: versions, machine, device, threads, flags, commit. Read, never changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from harness.training.devices import absence
+from harness.training.seeding import deterministic_flags
+from harness.version import __version__
+
+__all__ = ["describe"]
+
+_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "evaluate", "numpy", "tokenizers")
+_WINNING = ("ACCELERATE_", "OMP_", "MKL_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_")
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Facts that may change what is computed or how fast, as JSON values."""
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "harness": __version__,
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": str(device),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        # Variables of these families override what the code says.
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_WINNING)},
+        "commit": _commit(),
+    }
+    if device.type == "cuda" and not absence("cuda"):
+        facts["device_name"] = torch.cuda.get_device_name(device)
+        facts["cuda"] = torch.version.cuda
+        facts["driver"] = _driver()
+        facts["cudnn"] = torch.backends.cudnn.version()
+        facts["deterministic"] = deterministic_flags()
+    return facts
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's kernel module, where the kernel tells."""
+    try:
+        line = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    found = re.search(r"\b\d+\.\d+(\.\d+)?\b", line)
+    return found[0] if found else None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, with '+' where it was changed."""
+    where = Path(__file__).parents[2]
+    git = ["git", "-C", str(where)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", str(where)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "")

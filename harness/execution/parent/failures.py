@@ -1,0 +1,157 @@
+"""How runs end: their records gathered, and a record of why for one that could leave none."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import RecordError
+from harness.execution.entry import LOG
+from harness.execution.nodes import Part, node_folder
+from harness.execution.parent.process import Run, Worker
+from harness.results import ranks
+from harness.results.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
+
+__all__ = ["conclude", "gather", "given_up", "part_of"]
+
+_TAIL = 40  # lines of a log that are kept as somebody's last words
+
+
+def gather(run: Run) -> bool:
+    """One record out of those of several processes; whether there is a record now."""
+    if run.spec.case.world_size > 1 and not (run.folder / HEADER).is_file():
+        try:
+            ranks.gather(run.folder, run.spec.case.world_size)
+        except RecordError:
+            return False
+    if not (run.folder / HEADER).is_file():
+        return False
+    shutil.rmtree(_nodes(run), ignore_errors=True)
+    return True
+
+
+def part_of(worker: Worker) -> Part:
+    """How this machine's part of a run ended by itself."""
+    code = worker.process.exitcode or 0
+    codes = worker.exit_codes
+    if worker.run.spec.case.world_size == 1 and code:
+        codes = {0: code}
+    return Part(exit_codes=codes, failed=bool(code), refusal=worker.refusal)
+
+
+def given_up(worker: Worker, timeout_s: float) -> Part:
+    """End a run that hangs here; where each of its processes was."""
+    answers = worker.where()
+    worker.signal(signal.SIGKILL)
+    worker.end()
+    places = []
+    for rank in worker.ranks:
+        place = f"rank {rank} does not answer"
+        if rank in answers:
+            innermost = (answers[rank]["stack"] or ["its end"])[-1]
+            where = innermost.strip().partition("\n")[0]
+            place = f"rank {rank} after step {answers[rank]['step']} at {where}"
+        places.append(place)
+    stacks = "\n\n".join(
+        f"rank {rank}:\n{''.join(answer['stack'])}" for rank, answer in answers.items()
+    )
+    error = f"no step for {timeout_s:g} s: {'; '.join(places)}"
+    return Part(error=error, stacks=stacks, failed=True)
+
+
+def conclude(run: Run, parts: Mapping[int, Part | None]) -> None:
+    """Leave one record of a run that has ended on every node, by its part on each."""
+    ended = {node: part for node, part in parts.items() if part}
+    if any(part.error or part.refusal for part in ended.values()) or not gather(run):
+        _write_failure(run, _why(run, parts), _last_words(run, ended))
+
+
+def _nodes(run: Run) -> Path:
+    return node_folder(run.folder, 0).parent
+
+
+def _why(run: Run, parts: Mapping[int, Part | None]) -> str:
+    ended = [part for part in parts.values() if part]
+    refusals = dict.fromkeys(f"refused: {part.refusal}" for part in ended if part.refusal)
+    stopped = [part.error for part in ended if part.error]
+    absent = [f"node {node} did not come" for node, part in parts.items() if part is None]
+    if refusals or stopped or absent:
+        return "; ".join([*refusals, *stopped, *absent])
+    codes = {rank: code for part in ended for rank, code in part.exit_codes.items()}
+    if run.spec.case.world_size == 1:
+        return f"the worker ended with {_ending(codes.get(0, 0))}"
+    errors = _errors(run)
+    for rank, error in errors.items():
+        if not ranks.is_aftermath(error):
+            return f"rank {rank}: {error}"
+    # The launcher of each node names the first that failed there, be it for another node's sake.
+    causes = {rank: code for rank, code in codes.items() if rank not in errors} or codes
+    told = [
+        f"rank {rank} of {run.spec.case.world_size} ended with {_ending(code)}"
+        for rank, code in sorted(causes.items())
+    ]
+    return "; ".join(told) or "its processes did not all end well"
+
+
+def _errors(run: Run) -> dict[int, str]:
+    """What processes said themselves before they ended, of several of which others could not."""
+    found = {}
+    for rank in range(run.spec.case.world_size):
+        try:
+            header = RunRecord(ranks.rank_folder(run.folder, rank)).header
+        except RecordError:
+            continue
+        if header.error:
+            found[rank] = header.error
+    return found
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _last_words(run: Run, parts: Mapping[int, Part]) -> str:
+    """The stacks of processes that were given up, or else the ends of all logs."""
+    if any(part.refusal for part in parts.values()):
+        return ""
+    stacks = [part.stacks for part in parts.values() if part.error]
+    if stacks:
+        return "\n\n".join(stacks)
+    if run.spec.case.world_size == 1:
+        return _tail(run.folder)
+    words = [
+        f"rank {folder.name}:\n{_tail(folder)}"
+        for folder in sorted((run.folder / ranks.FOLDER).glob("*"))
+    ]
+    words.append(f"launcher:\n{_tail(run.folder)}")
+    words += [
+        f"launcher of node {node}:\n{_tail(node_folder(run.folder, node))}"
+        for node in parts
+        if node
+    ]
+    return "\n\n".join(words)
+
+
+def _tail(folder: Path) -> str:
+    log = folder / LOG
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return "\n".join(said.splitlines()[-_TAIL:])
+
+
+def _write_failure(run: Run, error: str, traceback: str) -> None:
+    for trace in run.folder.glob("*.parquet"):  # cut off in the middle of being written
+        trace.unlink()
+    for folder in (run.folder / ranks.FOLDER, _nodes(run)):
+        shutil.rmtree(folder, ignore_errors=True)
+    RecordWriter(run.folder).close(
+        Header(
+            schema_version=SCHEMA_VERSION,
+            spec=run.spec,
+            status="failed",
+            environment={},
+            error=error,
+            traceback=traceback,
+        )
+    )

@@ -1,0 +1,81 @@
+"""What a node other than the first does in a command: its part of each run that node 0 begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import RunFailed, SpecError
+from harness.execution.checkpoints import first_difference
+from harness.execution.nodes import Meeting, Node, Part, Turn
+from harness.execution.parent.plan import is_done, plan, runs_in
+from harness.execution.parent.process import import_ahead
+from harness.execution.parent.progress import bars
+from harness.execution.parent.runner import Run, run_all
+from harness.results.folders import RECORDS
+from harness.spec.case import Case
+from harness.spec.recipe import Conventions, Detail
+
+__all__ = ["follow"]
+
+
+def follow(
+    cases: Sequence[Case],
+    loops: Sequence[str],
+    conventions: Conventions,
+    out: Path,
+    console: Console,
+    suite: bool,
+    resume: bool,
+    timeout_s: float,
+    launcher: str,
+    launcher_config: Path | None,
+    node: Node,
+    detail: Detail = "full",
+) -> None:
+    """Train in every run that node 0 begins, until it ends. The arguments are those of `run_cases`.
+
+    Raises `SpecError` where this node cannot do what node 0 has begun, `RunFailed` where a run
+    failed here, the latter once there is no further one.
+    """
+    planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
+    runs = {run.folder.name: run for run in runs_in(out, planned, {})}
+    if (suite or resume) and all(is_done(run) for run in runs.values()):
+        return
+    meeting = Meeting(node, out, timeout_s)
+    import_ahead()
+    done = None
+    while (turn := meeting.next_turn(after=done)) is not None:
+        done = turn.run
+        folder = out / RECORDS / turn.run
+        try:
+            run = _same_run(runs, turn)
+            with bars([run], console) as on_event:
+                run_all([run], 1, on_event, suite, timeout_s, meeting)
+        except SpecError as error:
+            meeting.tell(folder, Part(refusal=str(error), failed=True, leaves=True))
+            raise
+        except KeyboardInterrupt:
+            error_there = f"node {node.rank} was stopped by the user"
+            meeting.tell(folder, Part(error=error_there, failed=True, leaves=True))
+            raise
+    if meeting.failed:
+        raise RunFailed(
+            f"node {node.rank} had runs that failed; node 0 writes the report to {out}",
+            ", ".join(meeting.failed),
+        )
+
+
+def _same_run(runs: dict[str, Run], turn: Turn) -> Run:
+    """The run of this node's own command that node 0 has begun."""
+    rule, remedy = "all nodes are given the same command", "repeat that of node 0"
+    if turn.run not in runs:
+        raise SpecError(rule, f"{turn.run} on node 0 alone", remedy)
+    run = runs[turn.run]
+    difference = first_difference(turn.spec, run.spec)
+    if difference is not None:
+        name, there, here = difference
+        raise SpecError(rule, f"{name} is {there} on node 0 and {here} here", remedy)
+    return run

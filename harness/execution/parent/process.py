@@ -1,0 +1,267 @@
+"""Started runs: their processes, what they tell, and how they are ended.
+
+A process is forked from a server that has imported the libraries once, so that each run has one of
+its own without paying seconds of imports. Where several train together, a process that does what
+`torchrun` does forks them in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.execution import entry as start
+from harness.execution.environments.interpreter import linked_package
+from harness.execution.nodes import Node, node_folder
+from harness.results.record import HEADER
+from harness.spec import registry as catalogue
+from harness.spec.case import RunSpec
+
+__all__ = ["Run", "Worker", "fork", "import_ahead", "launch", "stop"]
+
+_PRELOADED = [
+    "harness.execution.child.main",
+    *(f"harness.training.workloads.{name}" for name in catalogue.workloads()),
+    *(f"harness.training.loops.{name}" for name in catalogue.loops()),
+]
+_GRACE_S = 10.0  # what an interrupted worker is given to write its record
+_RENDEZVOUS_S = 24 * 3600  # nodes that do not come are found by the parent
+_ANSWER_S = 2.0  # what a hanging one is given to say where it is
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be made: what, and the folder of its record."""
+
+    spec: RunSpec
+    folder: Path
+    python: str | None = None
+    """The interpreter whose libraries it uses; None: this one."""
+
+
+@dataclass
+class Worker:
+    """A run under way."""
+
+    number: int
+    run: Run
+    process: ForkServerProcess
+    """The one that trains, or the launcher of several."""
+    connections: list[Connection]
+    """To each process that trains here, by its rank; the last one to their launcher, if any."""
+    resumed: bool
+    """Whether it goes on from where another one was ended as its run's spec asks."""
+    node: Node | None = None
+    """Which of several machines this is."""
+    dying: bool = False
+    """Whether it has told that it ends itself, as its run's spec asks."""
+    heard_at: float = field(default_factory=time.monotonic)
+    """When it last told of progress, by the monotonic clock, in seconds."""
+    exit_codes: dict[int, int] = field(default_factory=dict)
+    """How ranks ended that failed, as their launcher tells it."""
+    refusal: str = ""
+    """Why one of its processes refused what it was given."""
+
+    @property
+    def ranks(self) -> range:
+        """Of the processes that train on this machine."""
+        count = self.run.spec.processes_per_node
+        first = count * self.node.rank if self.node else 0
+        return range(first, first + count)
+
+    def events(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What it has told so far: rank and event. A launcher's rank follows the last."""
+        for rank, connection in enumerate(self.connections, start=self.ranks.start):
+            with suppress(EOFError, OSError):  # it ended
+                while connection.poll():
+                    yield rank, self._note(json.loads(connection.recv_bytes()))
+
+    def _note(self, event: dict[str, Any]) -> dict[str, Any]:
+        self.heard_at = time.monotonic()
+        self.dying = self.dying or event["event"] == "dying"
+        if event["event"] == "ranks_failed":
+            self.exit_codes = {int(rank): code for rank, code in event["exit_codes"].items()}
+        if event["event"] == "refused":
+            self.refusal = event["message"]
+        return event
+
+    def where(self) -> dict[int, dict[str, Any]]:
+        """Ask each process, by rank, for its `step` and `stack`, the innermost call last.
+
+        Who hangs outside of Python does not answer.
+        """
+        asked = self.connections[: len(self.ranks)]
+        for connection in asked:
+            with suppress(OSError):
+                connection.send_bytes(b"where")
+        found: dict[int, dict[str, Any]] = {}
+        deadline = time.monotonic() + _ANSWER_S
+        while len(found) < len(asked) and time.monotonic() < deadline:
+            found |= {rank: event for rank, event in self.events() if event["event"] == "where"}
+            time.sleep(0.05)
+        return found
+
+    def end(self) -> None:
+        """Wait for its end, and end what it may have left behind."""
+        self.process.join()
+        for connection in self.connections:
+            connection.close()
+        assert self.process.pid is not None
+        # A DataLoader's workers outlive a main process that was killed by seconds.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To its process group, or to itself where it has not made one yet."""
+        pid = self.process.pid
+        assert pid is not None
+        with suppress(ProcessLookupError):
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:
+                os.kill(pid, number)
+
+
+def import_ahead() -> None:
+    """Have the libraries imported while there is nothing to train yet."""
+    _context()
+    with _main_hidden():
+        forkserver.ensure_running()
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
+
+
+def fork(
+    target: Callable[..., None], args: tuple[Any, ...], python: str | None = None
+) -> ForkServerProcess:
+    """A started process that has the libraries imported and calls `target`.
+
+    `python`: the process is then one of that interpreter, and imports its libraries itself.
+    """
+    if python is not None:
+        target, args = (
+            start.become,
+            (python, str(linked_package()), f"{target.__module__}:{target.__qualname__}", args),
+        )
+    process = _context().Process(target=target, args=args)
+    with _main_hidden():
+        process.start()
+    return process
+
+
+def launch(number: int, run: Run, resumed: bool = False, node: Node | None = None) -> Worker:
+    """Start a run, or this node's part of it."""
+    log_folder = run.folder
+    if node and node.rank:
+        log_folder = node_folder(run.folder, node.rank)
+    else:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier try
+    context = _context()
+    alone = run.spec.case.world_size == 1
+    count = run.spec.processes_per_node
+    pipes = [context.Pipe() for _ in range(1 if alone else count + 1)]
+    ours, theirs = zip(*pipes, strict=True)
+    common = (run.spec.model_dump_json(), str(run.folder), os.getcwd())
+    if alone:
+        process = fork(start.worker, (*common, *theirs), run.python)
+    else:
+        arguments = _arguments(run.spec) if node is None else _node_arguments(run, node)
+        last = (run.spec.launcher, arguments, theirs[:-1], theirs[-1], str(log_folder))
+        process = fork(start.launcher, (*common, *last), run.python)
+    for end in theirs:
+        end.close()
+    return Worker(number, run, process, list(ours), resumed, node)
+
+
+def _arguments(spec: RunSpec) -> list[str]:
+    """Of the launcher of several processes on this machine."""
+    count = spec.case.world_size
+    if spec.launcher == "torchrun":
+        return [
+            f"--nproc-per-node={count}",
+            # What torchrun makes of --standalone: any free port.
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=localhost:0",
+            f"--rdzv-id={uuid.uuid4()}",
+        ]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    if spec.launcher == "notebook":
+        return [str(count), str(port)]
+    # Also on a CPU: with its --cpu it starts a single process.
+    arguments = ["--multi_gpu", f"--num_processes={count}", f"--main_process_port={port}"]
+    if spec.launcher_config is not None:
+        return [f"--config_file={spec.launcher_config}", *arguments]
+    return [*arguments, "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+
+
+def _node_arguments(run: Run, node: Node) -> list[str]:
+    """Of the launcher on one of several machines."""
+    spec = run.spec
+    if spec.launcher == "torchrun":
+        return [
+            f"--nproc-per-node={spec.processes_per_node}",
+            f"--nnodes={node.count}",
+            f"--node-rank={node.rank}",
+            "--rdzv-backend=static",  # the one that leaves each node its number
+            f"--rdzv-endpoint={node.address}:{node.port}",
+            # Runs follow each other at one port: none is to take up what another left there.
+            f"--rdzv-id={run.folder.name}-{spec.key}",
+            f"--rdzv-conf=timeout={_RENDEZVOUS_S}",
+        ]
+    config = [] if spec.launcher_config is None else [f"--config_file={spec.launcher_config}"]
+    return [
+        *config,
+        "--multi_gpu",
+        f"--num_processes={spec.case.world_size}",
+        f"--num_machines={node.count}",
+        f"--machine_rank={node.rank}",
+        f"--main_process_ip={node.address}",
+        f"--main_process_port={node.port}",
+        "--rdzv_backend=static",
+        f"--rdzv_conf=timeout={_RENDEZVOUS_S}",
+        *([] if config else ["--mixed_precision=no", "--dynamo_backend=no"]),
+    ]
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the user's script again in workers that need none."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def stop(workers: Iterable[Worker], number: signal.Signals) -> None:
+    """Signal whole process groups and wait for them; what does not end in time is killed."""
+    workers = list(workers)
+    for worker in workers:
+        worker.signal(number)
+    deadline = time.monotonic() + _GRACE_S
+    for worker in workers:
+        worker.process.join(timeout=max(0.0, deadline - time.monotonic()))
+        worker.signal(signal.SIGKILL)  # the worker, or children that it left behind
+        worker.process.join()

@@ -1,0 +1,147 @@
+"""The parent: gives runs their turns, a few at a time, gathers their records, cleans up.
+
+Whatever happens (a crash, a refusal, a process that hangs, Ctrl-C), no worker outlives the call,
+and records that were complete stay.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+from harness.errors import RunFailed, SpecError
+from harness.execution.nodes import Meeting, Part
+from harness.execution.parent.failures import conclude, gather, given_up, part_of
+from harness.execution.parent.process import Run, Worker, launch, stop
+from harness.results.record import RunRecord
+
+__all__ = ["OnEvent", "Run", "TIMEOUT_S", "run_all"]
+
+TIMEOUT_S = 1800.0
+"""A run that tells of no step for so long, evaluations and compiling included, is taken to hang."""
+_LOOK_S = 1.0  # how often one of several nodes looks how the others fare
+
+OnEvent = Callable[[int, dict[str, Any]], None]
+
+
+def run_all(
+    runs: Sequence[Run],
+    jobs: int | None,
+    on_event: OnEvent,
+    keep_going: bool = False,
+    timeout_s: float = TIMEOUT_S,
+    meeting: Meeting | None = None,
+) -> list[RunRecord]:
+    """Make the runs, at most `jobs` at a time; return their records in the same order.
+
+    `jobs` None: as many at a time as have a core for each of their threads, on CUDA one.
+
+    `on_event(number, event)` hears of every run's progress. A run that fails, or takes no step for
+    `timeout_s`, leaves a record that says so. Raises `SpecError` when a worker refuses what it was
+    given: then the others are stopped; with `keep_going` that run has failed and the others go on.
+    On KeyboardInterrupt the workers are asked to finish their records before it goes on up.
+
+    With a `meeting` this is one of several nodes, and `jobs` is 1. Node 0 gives each run its turn
+    and gathers what all left; the others only do their part, and return no records. Raises
+    `RunFailed` where another node takes no further part in the command.
+    """
+    waiting = list(enumerate(runs))
+    active: list[Worker] = []
+    try:
+        while waiting or active:
+            while waiting and _has_room(active, waiting[0][1], jobs):
+                active.append(_begin(*waiting.pop(0), meeting))
+            patience = min(each.heard_at for each in active) + timeout_s - time.monotonic()
+            if meeting:
+                patience = min(patience, _LOOK_S)
+            sources: list[Any] = [each.process.sentinel for each in active]
+            sources += [connection for each in active for connection in each.connections]
+            ready = wait(sources, timeout=max(0.0, patience))
+            for worker in list(active):
+                _listen(worker, on_event, keep_going)
+                if worker.process.sentinel in ready:
+                    active.remove(worker)
+                    worker.end()
+                    if worker.dying and not worker.resumed:
+                        active.append(launch(worker.number, worker.run, resumed=True))
+                        continue
+                    own = part_of(worker)
+                elif time.monotonic() > worker.heard_at + timeout_s:
+                    own = given_up(worker, timeout_s)
+                    active.remove(worker)
+                elif meeting and meeting.is_over(worker.run.folder):
+                    stop([worker], signal.SIGKILL)
+                    active.remove(worker)
+                    worker.end()
+                    own = part_of(worker)
+                else:
+                    continue
+                _finish(worker, meeting, own)
+                on_event(worker.number, {"event": "ended"})
+    except (KeyboardInterrupt, SpecError) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        stop(active, signal.SIGINT if interrupted else signal.SIGKILL)
+        for worker in active:
+            if meeting and meeting.leads:
+                meeting.parts(worker.run.folder)  # nobody writes there any more
+            if interrupted and (not meeting or meeting.leads):
+                gather(worker.run)
+        raise
+    finally:
+        stop(active, signal.SIGKILL)
+    return [RunRecord(run.folder) for run in runs] if not meeting or meeting.leads else []
+
+
+def _begin(number: int, run: Run, meeting: Meeting | None) -> Worker:
+    if meeting is None:
+        return launch(number, run)
+    if not meeting.leads:
+        meeting.tell(run.folder, Part(ended=False))
+    worker = launch(number, run, node=meeting.node)
+    if meeting.leads:
+        meeting.give(run.folder, run.spec)
+    return worker
+
+
+def _has_room(active: Sequence[Worker], following: Run, jobs: int | None) -> bool:
+    if jobs is not None or not active:
+        return len(active) < (jobs or 1)
+    runs = [*(worker.run for worker in active), following]
+    if any(run.spec.case.device != "cpu" for run in runs):
+        return False
+    threads = sum(run.spec.recipe.num_threads * run.spec.case.world_size for run in runs)
+    return threads <= (os.cpu_count() or 1)
+
+
+def _listen(worker: Worker, on_event: OnEvent, keep_going: bool) -> None:
+    """Pass on what a worker has told so far. Raises `SpecError` where it refused its spec."""
+    for rank, event in worker.events():
+        if rank != worker.ranks.start and event["event"] != "refused":
+            continue  # the first process speaks for all
+        if event["event"] == "refused" and not keep_going:
+            raise SpecError(event["message"])
+        on_event(worker.number, event)
+
+
+def _finish(worker: Worker, meeting: Meeting | None, own: Part) -> None:
+    """See that an ended run has its record; of several nodes, the others only tell node 0."""
+    folder = worker.run.folder
+    if meeting and not meeting.leads:
+        meeting.tell(folder, own)
+        return
+    parts = {0: own, **(meeting.parts(folder) if meeting else {})}
+    conclude(worker.run, parts)
+    for node, part in parts.items():
+        if part and part.refusal and part.leaves:
+            raise SpecError(f"node {node}: {part.refusal}")
+        # A node that has not come to a run that was given up does not come to the next.
+        if part.leaves if part else own.error:
+            raise RunFailed(
+                "every node takes part until the command ends",
+                f"node {node} has left",
+                "records that were complete are kept",
+            )

@@ -1,0 +1,205 @@
+"""What `harness accept` does: a finished run becomes what later runs are held against."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from harness.benchmark.passes import FILE, Passes
+from harness.benchmark.verdicts import LEAST_SESSIONS, control_of
+from harness.errors import RecordError, SpecError
+from harness.regression.baseline import (
+    Baseline,
+    Stored,
+    alone,
+    baseline_path,
+    cases_in,
+    nearest,
+    stored,
+    write,
+)
+from harness.regression.facts import facts_of, unsound
+from harness.regression.judge import Fresh, exact_items, key_item, memory_items
+from harness.regression.key import asked_of, key_of
+from harness.regression.looks import Tolerance, look
+from harness.regression.self_check import check_gate
+from harness.regression.speeds import ALPHA, Speeds, speeds_of
+from harness.results.benchmark import CONTROL
+from harness.results.record import RunRecord
+from harness.results.regression import GateItem
+from harness.results.report import Report
+from harness.results.sessions import FOLDER, read_sessions
+
+__all__ = ["Accepted", "accept"]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """One case that was accepted."""
+
+    case: str
+    path: Path
+    baseline: Baseline
+    former: Stored | None
+    """What stood there before, or else the nearest of the case."""
+    changes: tuple[GateItem, ...]
+    """The former against the new one; empty where there is none."""
+
+
+def accept(run_dir: Path, where: Path, reason: str) -> list[Accepted]:
+    """Make the cases of an output folder baselines in `where`, a folder or a file.
+
+    `run_dir`: of `harness bench` or `harness check`: facts, peak memory and speeds; of `harness
+    run`: facts of whole runs. Raises `SpecError` or `RecordError` where anything in it is no
+    baseline, and then writes nothing.
+    """
+    check_gate()
+    if not reason.strip():
+        raise SpecError("a baseline needs a reason", repr(reason), "pass --reason TEXT")
+    report = Report.read(run_dir)
+    by_case = _records(report, run_dir)
+    if len(by_case) > 1 and (where.is_file() or where.suffix == ".json"):
+        rule = "a file holds the baseline of one case"
+        raise SpecError(rule, f"{len(by_case)} cases in {run_dir}", "pass a folder to --baseline")
+    made = []
+    with alone(where):
+        if where.is_file() and (kept := cases_in(where)) != by_case.keys():
+            rule = "a file holds the baseline of one case"
+            raise SpecError(rule, f"{', '.join(kept)} in {where}", "name another file, or a folder")
+        for case, records in by_case.items():
+            folder = run_dir if len(by_case) == 1 else run_dir / case
+            made.append(_accepted(case, records, folder, where, reason.strip()))
+        for one in made:
+            write(one.baseline, one.path)
+    return made
+
+
+def _records(report: Report, run_dir: Path) -> dict[str, dict[str, RunRecord]]:
+    """Records by case and loop. Raises `SpecError` where one is not fit for a baseline."""
+    found: dict[str, dict[str, RunRecord]] = {}
+    for run in report.runs:
+        record = RunRecord(run_dir / run.record)
+        spec = record.spec
+        who = f"{run.loop} on {spec.case.name}"
+        if run.status != "completed" or record.header.status != "completed":
+            rule = "a baseline is made of runs that completed"
+            raise SpecError(rule, f"{who}: {record.header.status}", "mend it and run it again")
+        odd = spec.perturbation or spec.resume_at or spec.stop_after or spec.start_from
+        if odd or spec.case.seed_of or spec.case.device_of:
+            rule = "a baseline holds one whole run of each loop"
+            raise SpecError(
+                rule, f"{who} is one of several", "run it without --seeds, --devices, --resume-at"
+            )
+        if why := unsound(record):
+            raise SpecError("a baseline is made of sound runs", f"{who}: {why[0]}", "mend it")
+        found.setdefault(spec.case.name, {})[run.loop] = record
+    if not found:
+        raise SpecError("a baseline is made of runs", f"none in {run_dir}", "pass another folder")
+    return found
+
+
+def _accepted(
+    case: str,
+    records: dict[str, RunRecord],
+    folder: Path,
+    where: Path,
+    reason: str,
+) -> Accepted:
+    reference = next(iter(records.values()))
+    facts = reference.header.environment
+    key = key_of(reference)
+    for name, record in records.items():
+        if key_of(record) != key:
+            rule = "the loops of a baseline are run alike"
+            raise SpecError(rule, f"{name} of another key", "accept a run without --arm")
+    peaks = _peaks(folder)
+    speeds = _speeds(folder, list(records), key.device)
+    benched = (folder / FOLDER).is_dir() or (folder / FILE).is_file()
+    made_by: Literal["run", "bench"] = "bench" if benched else "run"
+    baseline = Baseline(
+        case=case,
+        reason=reason,
+        accepted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=facts.get("commit"),
+        made_by=made_by,
+        key=key,
+        asked=asked_of(reference),
+        versions=facts["versions"],
+        loops={name: facts_of(record, peaks.get(name)) for name, record in records.items()},
+        speeds=speeds,
+        ratios=_ratios(speeds) if speeds else {},
+    )
+    former = nearest(stored(where, case) if where.exists() else [], key)
+    changes = _changes(former.baseline, baseline) if former else []
+    return Accepted(case, baseline_path(where, case, key), baseline, former, tuple(changes))
+
+
+def _peaks(folder: Path) -> dict[str, float]:
+    """Peak allocated bytes by arm, of the passes; empty where there were none."""
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        memory = Passes(**json.loads(path.read_text(encoding="utf-8"))).memory
+        peaks = {arm: found.get("peak_allocated_bytes") for arm, found in memory.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise RecordError("passes are a whole file", path, "run the bench again") from None
+    for arm, count in peaks.items():
+        if count is not None and not (count > 0 and math.isfinite(count)):
+            raise RecordError("a peak is a positive number of bytes", f"{count} of {arm} in {path}")
+    return {arm: count for arm, count in peaks.items() if count is not None}
+
+
+def _speeds(folder: Path, loops: list[str], device: str) -> Speeds | None:
+    """Of the sessions in the folder; None where it has none.
+
+    Raises `SpecError` where a gate could not rest on them.
+    """
+    sessions = read_sessions(folder)
+    if not sessions:
+        return None
+    remedy = "bench it longer, or on a quieter machine; or accept the folder of harness run"
+    speeds = speeds_of(sessions, loops[0], device)
+    if speeds is None or len(sessions) < LEAST_SESSIONS:
+        rule = f"speeds are of {LEAST_SESSIONS} sessions or more"
+        raise SpecError(rule, f"{len(sessions)} in {folder}", remedy)
+    if any(
+        CONTROL not in session.arms or loops[0] not in session.arms for session in speeds.sessions
+    ):
+        rule = "speeds are of a reference and its control"
+        raise SpecError(rule, f"neither or one of them in {folder}", "accept another folder")
+    why = control_of(speeds.ratios(CONTROL, speeds.rounds), Tolerance().visible / 2).doubt
+    if why:
+        raise SpecError("the control of a bench must be good for its speeds to count", why, remedy)
+    kept = {*loops, CONTROL}
+    narrowed = [
+        session.model_copy(
+            update={"arms": {arm: t for arm, t in session.arms.items() if arm in kept}}
+        )
+        for session in speeds.sessions
+    ]
+    return speeds.model_copy(update={"sessions": tuple(narrowed)})
+
+
+def _ratios(speeds: Speeds) -> dict[str, tuple[float, float, float]]:
+    found = {}
+    for arm in (CONTROL, *speeds.candidates):
+        sample = speeds.ratios(arm, speeds.rounds)
+        found[arm] = (math.exp(sample.mean), *sample.interval(ALPHA))
+    return found
+
+
+def _changes(before: Baseline, now: Baseline) -> list[GateItem]:
+    """As a check of the new one against the former would list them, without a second look."""
+    fresh = Fresh(now.case, now.key, now.asked, now.versions, now.loops, {})
+    unlike = key_item(before, fresh)
+    if unlike is not None:
+        return [unlike]
+    items = [*exact_items(before, fresh), *memory_items(before, fresh)]
+    if before.speeds and now.speeds:
+        items += look(now.case, before.speeds, now.speeds, Tolerance()).items
+    return items

@@ -1,0 +1,251 @@
+"""What `harness check` does, without a command line: measure afresh, judge in three tiers, report.
+
+Exact facts and memory come first. Speeds come last, and where anything would fail by them they are
+measured a second time, in sessions of their own: only what both looks say fails.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from harness.benchmark.arms import Arm
+from harness.benchmark.bench import progress
+from harness.benchmark.bench_case import Say
+from harness.errors import SpecError
+from harness.regression import measure
+from harness.regression.baseline import Baseline, Stored, alone, nearest, stored
+from harness.regression.facts import facts_of, unsound
+from harness.regression.judge import Fresh, exact_items, key_item, memory_items, verdict
+from harness.regression.key import asked_of, differences, key_of, machine_class
+from harness.regression.looks import (
+    Look,
+    Tolerance,
+    enough,
+    look,
+    missing_speeds,
+    other_reference,
+    together,
+)
+from harness.regression.self_check import check_gate
+from harness.regression.speeds import Speeds
+from harness.report.write import write
+from harness.results.folders import output_folder
+from harness.results.record import RunRecord
+from harness.results.regression import GateItem, GateResult, UsedBaseline
+from harness.results.report import Report
+from harness.spec.case import Case
+from harness.spec.recipe import Conventions
+
+__all__ = ["CheckAsked", "check_cases"]
+
+_REPORT_S = 1.0
+"""What is kept of a budget for the report."""
+
+
+@dataclass(frozen=True)
+class CheckAsked:
+    """What is checked, and how much it may take."""
+
+    baseline: Path
+    """The folder of baselines, or one file."""
+    loops: Sequence[str]
+    conventions: Conventions = "matched"
+    budget_s: float = 300.0
+    """Wall seconds of everything. Where something looks slower, half of what the exact facts leave
+    is kept for a second look."""
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    exact_only: bool = False
+    """Leave speeds out."""
+    timeout_s: float = 300.0
+    """A turn or a start that takes longer is taken to hang."""
+
+
+@dataclass
+class _Found:
+    """What became of one case."""
+
+    items: list[GateItem]
+    baseline: UsedBaseline
+    records: dict[str, RunRecord] = field(default_factory=dict)
+    looks: int = 1
+    together: str = ""
+    failed: bool = False
+
+
+def check_cases(
+    cases: Sequence[Case], asked: CheckAsked, out: Path | None, command: Sequence[str], to: Console
+) -> tuple[Report, Path]:
+    """Hold each case against its baseline, and write the report.
+
+    Raises `SpecError` where something does not fit or another check is at work on the baseline,
+    `RecordError` where a baseline is damaged, `RunFailed` where an arm ends or hangs, or where the
+    gate does not pass its own test.
+    """
+    check_gate()
+    began = time.monotonic()
+    if len({case.name for case in cases}) < len(cases):
+        names = [case.name for case in cases]
+        raise SpecError("each case of a check has its own name", names, "rename one")
+    with (
+        alone(asked.baseline),
+        output_folder(out, f"check-{cases[0].name}") as folder,
+        progress(to) as say,
+    ):
+        found = []
+        for number, case in enumerate(cases):
+            left_s = began + asked.budget_s - time.monotonic()
+            deadline = time.monotonic() + left_s / (len(cases) - number) - _REPORT_S
+            where = folder if len(cases) == 1 else folder / case.name
+            where.mkdir(exist_ok=True)
+            found.append(_check(case, asked, where, folder, deadline, say))
+        report = _report(found, folder, command)
+        write(report, folder)
+    return report, folder
+
+
+def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Report:
+    items = tuple(item for one in found for item in one.items)
+    gate = GateResult(
+        items=items,
+        baselines=tuple(one.baseline for one in found),
+        looks=max(one.looks for one in found),
+        moved_together=" ".join(
+            f"{one.baseline.case}: {one.together}." for one in found if one.together
+        ),
+    )
+    records = [pair for one in found for pair in one.records.items()]
+    report = Report.of(records, [], folder, command)
+    judged = "failed" if any(one.failed for one in found) else verdict(items)
+    return report.model_copy(update={"gate": gate, "verdict": judged})
+
+
+def _check(
+    case: Case, asked: CheckAsked, folder: Path, records_in: Path, deadline: float, say: Say
+) -> _Found:
+    """One case. `folder`: of its sessions; `records_in`: of the records of all."""
+    there = stored(asked.baseline, case.name)
+    if not there:
+        words = (
+            f"no baseline of {case.name} in {asked.baseline}: make one by harness bench and "
+            "harness accept, or check whether the case was renamed"
+        )
+        return _Found(
+            [_of_case(case.name, words)],
+            UsedBaseline(case=case.name, file=None, machine_class="not looked at"),
+        )
+    benched = any(one.baseline.made_by == "bench" for one in there)
+    made_by: Literal["run", "bench"] = "bench" if benched else "run"
+    there = [one for one in there if one.baseline.made_by == made_by]
+    records = measure.traces(
+        case, asked.loops, asked.conventions, made_by, records_in, asked.timeout_s, say
+    )
+    reference = next(iter(records.values()))
+    key = key_of(reference)
+    used = nearest(there, key)
+    assert used is not None
+    found = _Found([], _used(used, asked.baseline, reference), records)
+    broken = {
+        name: record.header.error or record.header.status
+        for name, record in records.items()
+        if record.header.status not in ("completed", "stopped")
+    }
+    if broken:
+        found.failed = True
+        found.items += [
+            _of_case(case.name, f"{name} failed: {why}", name) for name, why in broken.items()
+        ]
+        return found
+    arms: list[Arm] = []
+    peaks: dict[str, float] = {}
+    comparable = not differences(used.baseline.key, key)
+    if made_by == "bench" and comparable:
+        arms = measure.arms(case, asked.loops, asked.conventions)
+        say(f"{case.name}: peak memory of each loop")
+        peaks = measure.memory(arms, folder, asked.timeout_s)
+    fresh = Fresh(
+        case=case.name,
+        key=key,
+        asked=asked_of(reference),
+        versions=reference.header.environment["versions"],
+        loops={name: facts_of(record, peaks.get(name)) for name, record in records.items()},
+        unsound={name: unsound(record) for name, record in records.items()},
+    )
+    unlike = key_item(used.baseline, fresh)
+    if unlike is not None:
+        found.items.append(unlike)
+        return found
+    found.items += exact_items(used.baseline, fresh)
+    if made_by == "bench" or not asked.exact_only:
+        found.items += memory_items(used.baseline, fresh)
+    if asked.exact_only:
+        return found
+    if used.baseline.speeds is None:
+        found.items += missing_speeds(case.name)
+        return found
+    whole, found.looks = _looks(case, used.baseline.speeds, arms, asked, folder, deadline, say)
+    found.items += whole.items
+    found.together = whole.together
+    return found
+
+
+def _looks(
+    case: Case,
+    before: Speeds,
+    arms: Sequence[Arm],
+    asked: CheckAsked,
+    folder: Path,
+    deadline: float,
+    say: Say,
+) -> tuple[Look, int]:
+    """What one look says, or two where anything would fail by the first; and how many."""
+
+    def one_look(number: int, until: float) -> tuple[Look, int]:
+        now, made = measure.look_at(
+            arms,
+            before,
+            folder,
+            number,
+            until,
+            deadline,
+            asked.timeout_s,
+            lambda speeds: enough(before, speeds, asked.tolerance),
+            lambda speeds: look(case.name, before, speeds, asked.tolerance).slower,
+            say,
+        )
+        return look(case.name, before, now, asked.tolerance), made
+
+    if arms[0].name != before.reference:
+        return other_reference(case.name, before, arms[0].name), 1
+    half_s = (deadline - time.monotonic()) / 2
+    first, made = one_look(1, time.monotonic() + half_s)
+    if not first.slower:
+        return first, 1
+    say(f"{case.name}: something looks slower; a second look in fresh sessions")
+    second, _ = one_look(made + 1, deadline)
+    return together(first, second), 2
+
+
+def _used(used: Stored, where: Path, reference: RunRecord) -> UsedBaseline:
+    baseline: Baseline = used.baseline
+    key = key_of(reference)
+    return UsedBaseline(
+        case=baseline.case,
+        file=str(used.path if used.path == where else used.path.relative_to(where)),
+        machine_class=machine_class(key),
+        accepted_at=baseline.accepted_at,
+        commit=baseline.commit,
+        reason=baseline.reason,
+        key_differences=differences(baseline.key, key),
+    )
+
+
+def _of_case(case: str, words: str, loop: str = "") -> GateItem:
+    return GateItem(
+        case=case, loop=loop, metric="case", tier="baseline", listed="missing", words=words
+    )

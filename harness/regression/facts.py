@@ -1,0 +1,187 @@
+"""What must be equal to the last bit: the exact facts of one loop, read from its traced run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.comparison.soundness import disorder, doubts_about
+from harness.errors import RecordError
+from harness.results.arrow import as_numpy
+from harness.results.record import RunRecord
+
+__all__ = ["KEPT_STEPS", "TRACES", "LoopFacts", "Trace", "facts_of", "unsound"]
+
+KEPT_STEPS = 512
+"""Steps whose values are kept, so that the first one that differs can be named."""
+
+Value = float | str | None
+
+
+class Trace(BaseModel):
+    """One column of the trace: a digest over all of it, and its beginning step by step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rows: int = Field(ge=0)
+    digest: str
+    """Over every value in order, at full precision."""
+    first: tuple[Value, ...]
+    """Of each of the first steps: the value itself, or a digest of what cannot be shown."""
+
+
+class LoopFacts(BaseModel):
+    """Of one loop. What was not recorded is None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    recipe: str
+    """Digest of the recipe that it followed, its own habits included."""
+    steps: int = Field(ge=1)
+    micro_batches: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    padded_tokens: int | None
+    """Of all batches, padding included; None: its rows have no tokens."""
+    parameters: int
+    """Trained scalars."""
+    initial_weights: str | None
+    traces: dict[str, Trace]
+    final_metrics: dict[str, float]
+    peak_allocated_bytes: int | None = None
+    """For tensors, see `harness.benchmark.child.meters`."""
+
+
+@dataclass(frozen=True)
+class TraceRow:
+    title: str
+    read: Callable[[RunRecord], Trace | None]
+
+
+def facts_of(record: RunRecord, peak_allocated_bytes: float | None = None) -> LoopFacts:
+    """The facts of a traced run. Raises `RecordError` where a trace is damaged."""
+    header = record.header
+    traces = {name: row.read(record) for name, row in TRACES.items()}
+    return LoopFacts(
+        recipe=record.spec.recipe.key,
+        steps=header.steps,
+        micro_batches=header.micro_batches,
+        samples=header.samples,
+        padded_tokens=_padded_tokens(record),
+        parameters=header.parameters,
+        initial_weights=header.initial_weights,
+        traces={name: trace for name, trace in traces.items() if trace is not None},
+        final_metrics=header.final_metrics,
+        peak_allocated_bytes=None if peak_allocated_bytes is None else int(peak_allocated_bytes),
+    )
+
+
+def unsound(record: RunRecord) -> list[str]:
+    """Why a run proves nothing by itself, a line each: a loss that stands still, zero gradients."""
+    try:
+        found = [*disorder(record), *doubts_about(record)]
+        norms = record.steps["grad_norm"]
+        if len(norms) and not norms.null_count and not np.any(as_numpy(norms)):
+            found.insert(0, "its gradients are zero at every step")
+    except RecordError as error:
+        return [str(error)]
+    return found
+
+
+def _padded_tokens(record: RunRecord) -> int | None:
+    shapes = record.circumstances["shape"].to_pylist()
+    if not shapes or any(shape is None or len(shape) != 2 for shape in shapes):
+        return None
+    return sum(int(rows * length) for rows, length in shapes)
+
+
+def _by_step(table: pa.Table, values: Sequence[Any]) -> dict[int, list[Any]]:
+    """Of the first steps, the values of each."""
+    found: dict[int, list[Any]] = {}
+    for step, value in zip(as_numpy(table["step"]).tolist(), values, strict=True):
+        if step > KEPT_STEPS:
+            break
+        found.setdefault(step, []).append(value)
+    return found
+
+
+def _hash(*arrays: Any) -> str:
+    digest = xxhash.xxh3_64()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _numbers(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
+    """Of a column of numbers that a reader understands."""
+
+    def read(record: RunRecord) -> Trace | None:
+        table = record.trace(trace)
+        if not len(table) or table[column].null_count:
+            return None
+        values = as_numpy(table[column])
+        if not np.all(np.isfinite(values)):
+            return None  # told of as unsound; JSON has no word for it
+        kept = _by_step(table, values.tolist())
+        first = tuple(math.fsum(part) / len(part) for part in kept.values())
+        return Trace(rows=len(table), digest=_hash(as_numpy(table["step"]), values), first=first)
+
+    return read
+
+
+def _digests(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
+    """Of a column of digests."""
+
+    def read(record: RunRecord) -> Trace | None:
+        table = record.trace(trace)
+        if not len(table) or table[column].null_count:
+            return None
+        values = as_numpy(table[column])
+        kept = _by_step(table, values.tolist())
+        first = tuple(_hash(np.array(part, dtype=np.uint64))[:8] for part in kept.values())
+        return Trace(rows=len(table), digest=_hash(as_numpy(table["step"]), values), first=first)
+
+    return read
+
+
+def _order(record: RunRecord) -> Trace | None:
+    """Which rows were read in which micro-batch."""
+    table = record.micro_batches
+    if not len(table) or table["sample_ids"].null_count:
+        return None
+    ids = table["sample_ids"].combine_chunks()
+    flat, ends = ids.flatten(), as_numpy(pa.chunked_array([ids.value_lengths()]))
+    values = as_numpy(pa.chunked_array([flat]))
+    rows = np.split(values, np.cumsum(ends)[:-1])
+    kept = _by_step(table, rows)
+    first = tuple(_hash(*part)[:8] for part in kept.values())
+    return Trace(rows=len(values), digest=_hash(as_numpy(table["step"]), ends, values), first=first)
+
+
+def _rates(record: RunRecord) -> Trace | None:
+    table = record.steps
+    if not len(table) or table["learning_rate"].null_count:
+        return None
+    rates = table["learning_rate"].combine_chunks()
+    values = as_numpy(pa.chunked_array([rates.flatten()]))
+    counts = as_numpy(pa.chunked_array([rates.value_lengths()]))
+    starts = (np.cumsum(counts) - counts)[:KEPT_STEPS]
+    first = tuple(values[starts].tolist())
+    return Trace(rows=len(values), digest=_hash(counts, values), first=first)
+
+
+TRACES: dict[str, TraceRow] = {
+    "data_order": TraceRow("order of the rows", _order),
+    "batch_content": TraceRow("content of the batches", _digests("micro_batches", "batch_content")),
+    "loss_trace": TraceRow("loss of each step", _numbers("micro_batches", "loss")),
+    "grad_norm": TraceRow("norm of the raw gradients", _numbers("steps", "grad_norm")),
+    "learning_rate": TraceRow("learning rate", _rates),
+    "weights": TraceRow("weights after each step", _digests("steps", "weights")),
+}
+"""In causal order: the first that differs is nearest to the cause."""

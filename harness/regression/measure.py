@@ -1,0 +1,136 @@
+"""What a check measures of a case: traced runs, peak memory, and sessions of turns."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from harness.benchmark.arms import Arm, arms_of, plan_key
+from harness.benchmark.bench_case import Say
+from harness.benchmark.passes import FILE, Passes, peak_allocated
+from harness.benchmark.schedule import rounds_that_fit
+from harness.benchmark.session import run_session
+from harness.benchmark.traced import TRACED_STEPS, traced_runs
+from harness.benchmark.verdicts import LEAST_SESSIONS
+from harness.execution.parent.plan import plan, runs_in
+from harness.execution.parent.runner import run_all
+from harness.regression.speeds import Speeds, speeds_of
+from harness.results.record import RunRecord, write_atomically
+from harness.results.sessions import FOLDER, Session
+from harness.spec.case import Case, label
+from harness.spec.recipe import Conventions
+
+__all__ = ["arms", "look_at", "memory", "traces"]
+
+_PLANNED = 8
+"""Sessions that a look's time is cut into: many short ones tell more than few long ones."""
+_OVERHEAD = 1.5
+"""A turn takes so many times what its steps do: waking up, and what else the machine runs."""
+
+
+def arms(case: Case, loops: Sequence[str], conventions: Conventions) -> list[Arm]:
+    """As a bench has them. Raises `SpecError`."""
+    return arms_of(case, loops, conventions)
+
+
+def traces(
+    case: Case,
+    loops: Sequence[str],
+    conventions: Conventions,
+    made_by: Literal["run", "bench"],
+    folder: Path,
+    timeout_s: float,
+    say: Say,
+) -> dict[str, RunRecord]:
+    """Traced runs made afresh by loop: as long as those that the baseline's facts are of.
+
+    Raises `SpecError` where a loop refuses its recipe; one that fails leaves a record of it.
+    """
+    if made_by == "bench":
+        say(f"{case.name}: {TRACED_STEPS} traced steps of each loop")
+        return traced_runs(arms(case, loops, conventions), folder, timeout_s)
+    say(f"{case.name}: a traced run of each loop")
+    runs = runs_in(folder, plan([case], loops, conventions, "torchrun", None, None), {})
+    records = run_all(runs, None, lambda _number, _event: None, timeout_s=timeout_s)
+    return {label(run.spec): record for run, record in zip(runs, records, strict=True)}
+
+
+def memory(planned: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, float]:
+    """Peak allocated bytes by loop, kept in the folder as a bench keeps its passes."""
+    found = peak_allocated(planned, folder / "logs", timeout_s)
+    passes = Passes(memory={name: {"peak_allocated_bytes": count} for name, count in found.items()})
+    with write_atomically(folder / FILE) as temporary:
+        temporary.write_text(json.dumps(asdict(passes), indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def look_at(
+    planned: Sequence[Arm],
+    before: Speeds,
+    folder: Path,
+    number: int,
+    until: float,
+    deadline: float,
+    timeout_s: float,
+    enough: Callable[[Speeds], bool],
+    slower: Callable[[Speeds], bool],
+    say: Say,
+) -> tuple[Speeds | None, int]:
+    """Sessions from `number` on, until they are enough, and how many were made.
+
+    None goes on past the `deadline`. Where anything is `slower` none is begun that would end after
+    `until`, so that there is time for a second look; but for the first few, without which a look
+    says nothing. The turns are as long as those of the baseline, so that the same rows
+    are trained on. Raises `RunFailed` where an arm ends or hangs.
+    """
+    case = planned[0].spec.case
+    rounds = _rounds(planned, before, until - time.monotonic())
+    sessions: list[Session] = []
+    while True:
+        speeds = speeds_of(sessions, planned[0].name, case.device)
+        if speeds is not None and enough(speeds):
+            break
+        ends = time.monotonic() + max((session.took_s for session in sessions), default=0.0)
+        saving = speeds is not None and len(sessions) >= LEAST_SESSIONS and slower(speeds)
+        if ends >= (until if saving else deadline):
+            break
+        which = number + len(sessions)
+
+        def on_round(done: int, of: int, which: int = which) -> None:
+            left = max(0.0, deadline - time.monotonic())
+            say(f"{case.name}: session {which}, round {done} of {of}, at most {left:.0f} s left")
+
+        session = run_session(
+            planned,
+            number=which,
+            plan=plan_key(planned),
+            seed=1000 * case.recipe.seed + which,
+            steps=before.steps_per_turn,
+            rounds=rounds,
+            session_s=math.inf,
+            deadline=deadline,
+            logs=folder / "logs",
+            timeout_s=timeout_s,
+            on_round=on_round,
+        )
+        if session is None:
+            break
+        session.write(folder / FOLDER)
+        sessions.append(session)
+    return speeds, len(sessions)
+
+
+def _rounds(planned: Sequence[Arm], before: Speeds, look_s: float) -> int:
+    """Of each session: balanced, and no more than the baseline's sessions have."""
+    steps_s = [
+        statistics.median(times) * before.steps_per_turn
+        for times in before.sessions[0].arms.values()
+    ]
+    round_s = _OVERHEAD * statistics.fmean(steps_s) * len(planned)
+    return min(before.rounds, rounds_that_fit(len(planned), round_s, look_s / _PLANNED))

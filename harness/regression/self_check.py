@@ -1,0 +1,172 @@
+"""Before the gate answers anything, it is asked what is known.
+
+Made-up facts and times, of which it is plain in which list they belong, go the way that measured
+ones go. A gate that sorts them otherwise (an inverted comparison, a margin that was lost) gives no
+answer at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.errors import RunFailed
+from harness.regression.baseline import Baseline
+from harness.regression.facts import LoopFacts, Trace
+from harness.regression.judge import Fresh, exact_items, key_item, memory_items, verdict
+from harness.regression.key import Key
+from harness.regression.looks import Tolerance, look, together
+from harness.regression.speeds import SessionTimes, Speeds
+from harness.results.benchmark import CONTROL
+from harness.results.regression import GateItem, Listed
+
+__all__ = ["check_gate"]
+
+_SESSIONS, _ROUNDS = 5, 3
+_SHAKE = (1.000, 1.004, 0.997, 1.002, 0.998)
+"""Of the made-up times: sessions differ a little, so that intervals have a width."""
+
+
+def check_gate() -> None:
+    """Raises `RunFailed` where the gate does not sort what is known as it must."""
+    for question, expected, found in _answers():
+        if expected != found:
+            raise RunFailed(
+                f"the gate must call {question} {expected}",
+                found,
+                "nothing was checked: this installation of the harness is damaged",
+            )
+
+
+def _answers() -> Iterator[tuple[str, str, str]]:
+    """What is asked, the answer that is right, and the one that is given."""
+    baseline, same = _baseline(_facts()), _fresh(_facts())
+    yield "equal facts", "equivalent", verdict([*exact_items(baseline, same)])
+    yield "nothing at all", "no_verdict", verdict([])
+    changed = {
+        "a step more": _facts(steps=7),
+        "a step less": _facts(steps=5),
+        "a sample more": _facts(samples=49),
+        "a parameter more": _facts(parameters=31),
+        "other losses": _facts(loss="b"),
+    }
+    for question, facts in changed.items():
+        yield question, "regression", verdict([*exact_items(baseline, _fresh(facts))])
+    lame = _fresh(_facts(), unsound=("its gradients are zero at every step",))
+    yield "zero gradients", "regression", verdict([*exact_items(baseline, lame)])
+    no_loop = Fresh("case", _key(), {}, {}, {}, {})
+    yield "a missing loop", "no_verdict", verdict([*exact_items(baseline, no_loop)])
+    for question, size, listed in (
+        ("equal memory", 1_000_000, "unchanged"),
+        ("2% more memory", 1_020_000, "regressed"),
+        ("2% less memory", 980_000, "improved"),
+    ):
+        (item,) = memory_items(baseline, _fresh(_facts(memory=size)))
+        yield question, listed, item.listed
+    yield "an equal key", "comparable", "not" if key_item(baseline, same) else "comparable"
+    other = Fresh("case", _key(cores=4), {}, {}, same.loops, {})
+    apart = key_item(baseline, other)
+    yield "another machine", "not_comparable", apart.listed if apart else "comparable"
+    yield from _speed_answers()
+
+
+def _speed_answers() -> Iterator[tuple[str, str, str]]:
+    before, tolerance = _speeds(), Tolerance()
+    for question, now, expected in (
+        ("equal speeds", _speeds(), ("unchanged", "unchanged")),
+        ("a loop that is 10% slower", _speeds(loop=1.1), ("unchanged", "regressed")),
+        ("a loop that is 10% faster", _speeds(loop=0.9), ("unchanged", "improved")),
+        ("all loops 10% slower", _speeds(code=1.1), ("regressed", "unchanged")),
+        ("a machine that is 10% slower", _speeds(machine=1.1), ("unchanged", "unchanged")),
+    ):
+        found = look("case", before, now, tolerance)
+        yield question, ", ".join(expected), ", ".join(item.listed for item in found.items)
+    slow = look("case", before, _speeds(loop=1.1), tolerance)
+    fine = look("case", before, _speeds(), tolerance)
+    for question, pair, expected_one in (
+        ("slower in two looks", (slow, slow), "regressed"),
+        ("slower in the first look alone", (slow, fine), "inconclusive"),
+        ("slower in the second look alone", (fine, slow), "inconclusive"),
+    ):
+        yield question, expected_one, _of_loop(together(*pair).items)
+
+
+def _of_loop(items: tuple[GateItem, ...]) -> Listed:
+    return next(item.listed for item in items if item.loop == "loop")
+
+
+def _key(cores: int = 2) -> Key:
+    return Key(
+        schema_version=1,
+        device="cpu",
+        device_model=None,
+        device_count=1,
+        driver=None,
+        cuda=None,
+        cpu_model="a processor",
+        cores=cores,
+        threads=1,
+        precision="fp32",
+        determinism="",
+        workload="a task",
+        python="3.11",
+        torch="2.13",
+        transformers="5.23",
+        accelerate="1.15",
+    )
+
+
+def _facts(
+    steps: int = 6,
+    samples: int = 48,
+    parameters: int = 30,
+    loss: str = "a",
+    memory: int = 1_000_000,
+) -> LoopFacts:
+    return LoopFacts(
+        recipe="a recipe",
+        steps=steps,
+        micro_batches=6,
+        samples=samples,
+        padded_tokens=480,
+        parameters=parameters,
+        initial_weights="0",
+        traces={"loss_trace": Trace(rows=6, digest=loss, first=(0.7, 0.6))},
+        final_metrics={"accuracy": 0.75},
+        peak_allocated_bytes=memory,
+    )
+
+
+def _baseline(facts: LoopFacts) -> Baseline:
+    return Baseline(
+        case="case",
+        reason="known",
+        accepted_at="",
+        commit=None,
+        made_by="bench",
+        key=_key(),
+        asked={},
+        versions={},
+        loops={"loop": facts},
+    )
+
+
+def _fresh(facts: LoopFacts, unsound: tuple[str, ...] = ()) -> Fresh:
+    return Fresh("case", _key(), {}, {}, {"loop": facts}, {"loop": unsound})
+
+
+def _speeds(loop: float = 1.0, code: float = 1.0, machine: float = 1.0) -> Speeds:
+    """Times of a reference, its control and a loop. `code`: of all loops, not of the yardstick."""
+    step_s = 0.04 * code * machine
+    sessions = []
+    for number in range(_SESSIONS):
+        one, two = _SHAKE[number], _SHAKE[-1 - number]
+        times = {"plain": one, CONTROL: two, "loop": loop * _SHAKE[(number + 2) % _SESSIONS]}
+        sessions.append(
+            SessionTimes(
+                arms={arm: (step_s * value,) * _ROUNDS for arm, value in times.items()},
+                yardstick_s=(0.004 * machine,) * _ROUNDS,
+            )
+        )
+    return Speeds(
+        statistic="own_step_s", reference="plain", steps_per_turn=10, sessions=tuple(sessions)
+    )

@@ -1,0 +1,148 @@
+"""What `harness upgrade` does, without a command line: traces, then speeds, and one report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.benchmark.arms import arms_across
+from harness.benchmark.bench import progress, verdict_of
+from harness.benchmark.bench_case import Asked, Benched, bench_case
+from harness.comparison.run import run_cases
+from harness.execution.environments.variants import Side, one_case_a_side, pythons
+from harness.regression.upgrade_summary import upgrade_result
+from harness.report.write import write
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord
+from harness.results.report import Report, Verdict, verdict
+from harness.spec.case import Case
+from harness.spec.recipe import Conventions, Detail
+
+__all__ = ["Upgrade", "upgrade_cases", "with_what_changed"]
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What is to be held against what."""
+
+    cases: Sequence[Case]
+    loops: Sequence[str]
+    conventions: Conventions
+    sides: Sequence[Side]
+    """The first is the reference."""
+    detail: Detail
+
+    def traced(self) -> list[Case]:
+        """Each case with each set of libraries."""
+        return [one for case in self.cases for one in one_case_a_side(case, self.sides)]
+
+
+def upgrade_cases(
+    asked: Upgrade,
+    speeds: Asked | None,
+    jobs: int | None,
+    timeout_s: float,
+    resume: bool,
+    out: Path | None,
+    command: Sequence[str],
+    console: Console,
+) -> tuple[Report, Path]:
+    """Train each case by each loop with each set of libraries; then time each loop beside itself.
+
+    `speeds`: how much of that; its budget is shared out evenly; None: none of it. `resume`: go on
+    in `out`, where the same was stopped. Raises as `run_cases` and `bench_case` do; the report of
+    the traces is there before the first session.
+    """
+    report, folder = run_cases(
+        asked.traced(),
+        asked.loops,
+        asked.conventions,
+        jobs,
+        out,
+        command,
+        console,
+        resume=resume,
+        timeout_s=timeout_s,
+        detail=asked.detail,
+        pythons=pythons(asked.sides),
+    )
+    report = with_what_changed(report, folder, asked.sides, {})
+    if speeds is None:
+        return report, folder
+    benched = _speeds(asked, speeds, report, folder, console)
+    report = with_what_changed(report, folder, asked.sides, benched)
+    return report, folder
+
+
+def with_what_changed(
+    report: Report, folder: Path, sides: Sequence[Side], benched: Mapping[str, Benched]
+) -> Report:
+    """The report of the traced runs, written anew with what changed; `benched`: speeds, by name."""
+    records = [RunRecord(folder / run.record) for run in report.runs]
+    headers = {
+        (run.one_of, f"{run.loop} {run.where}"): record.header
+        for run, record in zip(report.runs, records, strict=True)
+    }
+    timed = [pair for found in benched.values() for pair in found.comparisons]
+    whole = report.model_copy(
+        update={
+            "comparisons": (*report.comparisons, *timed),
+            "bench": {name: f.result for name, f in benched.items() if f.result is not None},
+            "upgrade": upgrade_result(sides, report.comparisons, headers, timed),
+            "verdict": _verdict(report, timed),
+        }
+    )
+    write(whole, folder)
+    return whole
+
+
+def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
+    """A failure first; then a change; then not knowing."""
+    statuses = [run.status for run in report.runs]
+    values = verdict(statuses, report.comparisons)
+    if not timed or values == "failed":
+        return values
+    both = (values, verdict_of([], timed))
+    changed = any(pair.outcome in ("faster", "slower") for pair in timed)
+    if changed or "different" in both:
+        return "different"
+    return "no_verdict" if "no_verdict" in both else "equivalent"
+
+
+def _speeds(
+    asked: Upgrade, speeds: Asked, report: Report, folder: Path, console: Console
+) -> dict[str, Benched]:
+    """A bench of each loop beside itself, one after the other."""
+    began = time.monotonic()
+    several = [
+        (case, loop) for case in asked.cases for loop in dict.fromkeys(asked.loops)
+    ]  # of a loop that was traced twice the speed is asked once
+    benched: dict[str, Benched] = {}
+    with progress(console) as say:
+        for number, (case, loop) in enumerate(several):
+            arms = arms_across(case, loop, asked.conventions, asked.sides)
+            name = arms[0].spec.case.name
+            now = time.monotonic()
+            share = (began + speeds.budget_s - now) / (len(several) - number)
+            known = {
+                arm.name: pair
+                for arm in arms[2:]
+                for pair in report.comparisons
+                if pair.case == case.name
+                and pair.reference == f"{Path(loop).stem} with {arms[0].libraries}"
+                and pair.candidate == f"{Path(loop).stem} with {arm.libraries}"
+            }
+            benched[name] = bench_case(
+                arms,
+                speeds.within(share),
+                folder / name,
+                folder,
+                now,
+                say,
+                known,
+            )
+    return benched

@@ -1,0 +1,202 @@
+"""A report -> CSV in long form: one row for each thing that was found, always the same columns.
+
+`kind` says what a row is: the `verdict`; a `comparison` with its first divergence; a `finding`, one
+metric of a comparison; a `run` with one figure of it; an `arm` of a bench with one figure of it;
+the `control` of a bench; a `gate` item. A cell is empty where it does not apply. Numbers are in
+base units, with all their digits; text that a spreadsheet would take for a formula begins with an
+apostrophe.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from harness.report.escape import printable
+from harness.report.formats.page import headline
+from harness.report.text.summary import sentence
+from harness.results.benchmark import BenchResult
+from harness.results.comparison import Comparison
+from harness.results.metrics import metric
+from harness.results.regression import GateResult
+from harness.results.report import Report, RunSummary
+
+__all__ = ["COLUMNS", "tidy"]
+
+COLUMNS = (
+    "kind",
+    "case",
+    "reference",
+    "candidate",
+    "loop",
+    "seed",
+    "metric",
+    "unit",
+    "better",
+    "outcome",
+    "step",
+    "stage",
+    "tensor",
+    "value",
+    "reference_value",
+    "candidate_value",
+    "ratio",
+    "interval_low",
+    "interval_high",
+    "margin",
+    "words",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ARM_FIGURES = {
+    "step_s": ("s", "lower"),
+    "own_step_s": ("s", "lower"),
+    "cpu_step_s": ("s", "lower"),
+    "samples_per_s": ("1/s", "higher"),
+    "tokens_per_s": ("1/s", "higher"),
+    "padded_tokens_per_s": ("1/s", "higher"),
+    "first_step_s": ("s", "lower"),
+    "startup_s": ("s", "lower"),
+    "peak_resident_bytes": ("B", "lower"),
+    "peak_allocated_bytes": ("B", "lower"),
+    "peak_reserved_bytes": ("B", "lower"),
+    "flops_per_step": ("", "neither"),
+    "share_of_peak": ("", "higher"),
+    "energy_j_per_step": ("J", "lower"),
+}
+
+_Row = dict[str, Any]
+
+
+def tidy(report: Report) -> str:
+    """The whole file, its heading first."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in _rows(report):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return repr(value) if isinstance(value, float) else value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _rows(report: Report) -> Iterator[_Row]:
+    yield {"kind": "verdict", "outcome": report.verdict, "words": headline(report)}
+    for comparison in report.comparisons:
+        yield from _comparison(comparison)
+    for run in report.runs:
+        yield from _run(run)
+    for case, result in report.bench.items():
+        yield from _bench(case, result)
+    if report.gate is not None:
+        yield from _gate(report.gate)
+
+
+def _comparison(comparison: Comparison) -> Iterator[_Row]:
+    pair = {
+        "case": comparison.case,
+        "reference": comparison.reference,
+        "candidate": comparison.candidate,
+    }
+    row: _Row = {
+        "kind": "comparison",
+        **pair,
+        "outcome": comparison.outcome,
+        "metric": "steps compared",
+        "value": comparison.steps,
+        "words": sentence(comparison),
+    }
+    first = comparison.first_divergence
+    if first is not None:
+        row |= {"step": first.step, "stage": first.stage, "tensor": first.tensor}
+        row |= _sides(first.reference, first.candidate)
+    yield row
+    for found in comparison.findings:
+        low, high = found.interval or (None, None)
+        yield {
+            "kind": "finding",
+            **pair,
+            "metric": found.metric,
+            "unit": found.unit,
+            "better": metric(found.metric).better,
+            "outcome": found.outcome,
+            "reference_value": found.reference,
+            "candidate_value": found.candidate,
+            "ratio": found.ratio,
+            "interval_low": low,
+            "interval_high": high,
+            "margin": found.margin,
+        }
+
+
+def _sides(reference: Any, candidate: Any) -> _Row:
+    """Two values, as far as they fit into a cell each."""
+    sides = {"reference_value": reference, "candidate_value": candidate}
+    return {name: value for name, value in sides.items() if isinstance(value, int | float | str)}
+
+
+def _run(run: RunSummary) -> Iterator[_Row]:
+    figures = {"steps": run.steps, "samples": run.samples, "epochs": run.epochs}
+    for name, value in {**figures, **run.final_metrics, "wall_s": run.wall_s}.items():
+        row = metric(name)
+        yield {
+            "kind": "run",
+            "case": run.case,
+            "loop": run.loop,
+            "seed": run.seed,
+            "metric": name,
+            "unit": row.unit,
+            "better": row.better,
+            "outcome": run.status,
+            "value": value,
+            "words": run.error,
+        }
+
+
+def _bench(case: str, result: BenchResult) -> Iterator[_Row]:
+    low, high = result.control_interval
+    why = result.control_why_not or result.control_caution
+    yield {
+        "kind": "control",
+        "case": case,
+        "reference": result.arms[0].name if result.arms else "",
+        "metric": result.statistic,
+        "outcome": "inconclusive" if why else "equivalent",
+        "ratio": result.control_ratio,
+        "interval_low": low,
+        "interval_high": high,
+        "margin": result.margin,
+        "words": why,
+    }
+    for arm in result.arms:
+        for name, (unit, better) in _ARM_FIGURES.items():
+            value = getattr(arm, name)
+            if value is not None:
+                row = {"kind": "arm", "case": case, "loop": arm.name, "metric": name}
+                yield {**row, "unit": unit, "better": better, "value": value}
+
+
+def _gate(gate: GateResult) -> Iterator[_Row]:
+    for item in gate.items:
+        low, high = item.interval or (None, None)
+        yield {
+            "kind": "gate",
+            "case": item.case,
+            "loop": item.loop,
+            "metric": item.metric,
+            "unit": item.unit,
+            "outcome": item.listed,
+            **_sides(item.before, item.now),
+            "ratio": item.ratio,
+            "interval_low": low,
+            "interval_high": high,
+            "words": item.words,
+        }

@@ -1,0 +1,161 @@
+"""A report -> JUnit XML, for a CI that reads nothing else.
+
+What makes exit code 1 is a `failure`, what makes 3 an `error`. JUnit has no word for not knowing,
+and most programs show `skipped` as green. So each pair or item that gave no answer is `skipped`
+with its reason, where a reader looks for it, and the test case `verdict`, which is always there,
+is an `error` where the report as a whole gives no verdict: unknown is seen, and is never green.
+
+With a baseline the test cases are what was held against it: two loops that differ as they did when
+they were accepted are no regression. Without one they are the pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from harness.report.escape import printable
+from harness.report.formats.page import headline
+from harness.report.text.causes import reasons
+from harness.report.text.seeds import run_name
+from harness.report.text.summary import first_lines, sentence
+from harness.results.comparison import Comparison
+from harness.results.regression import GateItem
+from harness.results.report import Report, RunSummary
+
+__all__ = ["junit"]
+
+_SUITE = "trainloop-harness"
+_FAILING = ("different", "slower", "faster", "regressed")
+_PASSING = ("identical", "within_noise", "equivalent", "unchanged", "improved")
+
+
+@dataclass(frozen=True)
+class _Test:
+    """One test case; `kind` is 'failure', 'error' or 'skipped', or empty where it passed."""
+
+    suite: str
+    name: str
+    kind: str = ""
+    type: str = ""
+    message: str = ""
+    text: str = ""
+    time_s: float = 0.0
+
+
+def junit(report: Report) -> str:
+    """The whole file."""
+    tests = [_verdict(report)]
+    if report.gate is None:
+        tests += [_pair(comparison) for comparison in report.comparisons]
+    else:
+        tests += [_item(item) for item in report.gate.items]
+    tests += _runs(report)
+    suites = ElementTree.Element("testsuites", {"name": _SUITE, **_counts(tests)})
+    for name in dict.fromkeys(test.suite for test in tests):
+        inside = [test for test in tests if test.suite == name]
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            {"name": printable(name), **_counts(inside), "skipped": _skipped(inside)},
+        )
+        for test in inside:
+            _add(suite, test)
+    ElementTree.indent(suites)
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    return head + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _add(suite: ElementTree.Element, test: _Test) -> None:
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        classname=printable(test.suite),
+        name=printable(test.name),
+        time=f"{test.time_s:.3f}",
+    )
+    if test.kind:
+        told = {"message": printable(test.message)}
+        if test.kind != "skipped":
+            told["type"] = test.type
+        ElementTree.SubElement(case, test.kind, told).text = printable(test.text) or None
+
+
+def _counts(tests: list[_Test]) -> dict[str, str]:
+    count = {kind: sum(test.kind == kind for test in tests) for kind in ("failure", "error")}
+    return {
+        "tests": str(len(tests)),
+        "failures": str(count["failure"]),
+        "errors": str(count["error"]),
+        "time": f"{sum(test.time_s for test in tests):.3f}",
+    }
+
+
+def _skipped(tests: list[_Test]) -> str:
+    return str(sum(test.kind == "skipped" for test in tests))
+
+
+def _verdict(report: Report) -> _Test:
+    """The answer of the whole, as the exit code gives it."""
+    kinds = {"equivalent": "", "different": "failure", "regression": "failure"}
+    kind = kinds.get(report.verdict, "error")
+    lines = first_lines(report)
+    if not kind:
+        return _Test(_SUITE, "verdict")
+    message = f"{headline(report)} ({report.verdict})"
+    return _Test(_SUITE, "verdict", kind, report.verdict, message, "\n".join(lines))
+
+
+def _kind(outcome: str) -> str:
+    if outcome in _FAILING:
+        return "failure"
+    return "" if outcome in _PASSING else "skipped"
+
+
+def _pair(comparison: Comparison) -> _Test:
+    """A pair; one that is equally fast and computes something else is not the same."""
+    name = f"{comparison.candidate} against {comparison.reference}"
+    outcome = comparison.outcome
+    if _kind(outcome) == "" and comparison.equality == "different":
+        outcome = "different"
+    if not _kind(outcome):
+        return _Test(comparison.case, name)
+    lines = [*reasons(comparison), *comparison.doubts]
+    if comparison.note:
+        lines.append(f"Known: {comparison.note}")
+    return _Test(
+        comparison.case,
+        name,
+        _kind(outcome),
+        outcome,
+        sentence(comparison),
+        "\n".join(lines),
+    )
+
+
+def _item(item: GateItem) -> _Test:
+    name = f"{item.loop}: {item.metric}" if item.loop else item.metric
+    kind = _kind(item.listed)
+    if not kind:
+        return _Test(item.case, name)
+    return _Test(item.case, name, kind, item.listed, f"{item.listed}: {item.words}")
+
+
+def _runs(report: Report) -> Iterator[_Test]:
+    """Runs that did not end as they should; of those that did the pairs speak."""
+    for run in report.runs:
+        if run.status not in ("completed", "stopped"):
+            kind = "skipped" if run.status == "not run" else "error"
+            yield _ended(run, kind)
+
+
+def _ended(run: RunSummary, kind: str) -> _Test:
+    return _Test(
+        run.case,
+        f"{run_name(run)}: run",
+        kind,
+        run.status,
+        f"{run.status}: {run.error or 'no reason recorded'}",
+        time_s=run.wall_s or 0.0,
+    )

@@ -1,0 +1,219 @@
+"""The curves of two runs over their steps, read from the records that lie beside a report.
+
+Nothing is judged here: outcomes come from the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from harness.errors import RecordError
+from harness.results.arrow import as_numpy, filled
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord
+from harness.results.report import Report, RunSummary
+
+__all__ = ["COLUMNS", "Course", "Curve", "Curves", "PairCurves", "broken", "curves_of", "reduced"]
+
+Array = npt.NDArray[np.float64]
+
+COLUMNS = 400
+"""Into so many columns of pixels the steps of a curve are put."""
+_MOST = 4
+"""Pairs whose curves are drawn, those that are not identical first."""
+_QUANTITIES = {
+    "loss": "training loss",
+    "learning_rate": "learning rate",
+    "grad_norm": "norm of the raw gradients",
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """One quantity of one run over its steps, as far as it was recorded: two arrays [steps]."""
+
+    steps: Array
+    values: Array
+
+    @property
+    def finite(self) -> Array:
+        """The values, NaN where they are not finite."""
+        return np.where(np.isfinite(self.values), self.values, np.nan)
+
+    @property
+    def broken_at(self) -> Array:
+        """Steps at which the value is not finite."""
+        broken: Array = self.steps[~np.isfinite(self.values)]
+        return broken
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity of two runs."""
+
+    name: str
+    title: str
+    reference: Course
+    candidate: Course
+
+    @property
+    def apart(self) -> Course:
+        """|candidate - reference| at the steps that both took; NaN where one is not finite."""
+        steps, one, two = np.intersect1d(
+            self.reference.steps, self.candidate.steps, assume_unique=True, return_indices=True
+        )
+        difference = np.abs(self.candidate.finite[two] - self.reference.finite[one])
+        return Course(steps, difference)
+
+
+@dataclass(frozen=True)
+class PairCurves:
+    """Every quantity that both runs of a comparison recorded."""
+
+    comparison: Comparison
+    curves: tuple[Curve, ...]
+    seed: int | None = None
+    """Of a comparison over several seeds: the one that is shown."""
+
+    @property
+    def first_step(self) -> int | None:
+        """Where the two part, in bits."""
+        found = self.comparison.first_divergence
+        for one in self.comparison.seeds:
+            if one.seed == self.seed:
+                found = one.first_divergence
+        return None if found is None else found.step
+
+    @property
+    def steps(self) -> int:
+        """Of the longer of the two."""
+        sides = (side for curve in self.curves for side in (curve.reference, curve.candidate))
+        return max((len(side.steps) for side in sides), default=0)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a report can draw."""
+
+    pairs: tuple[PairCurves, ...] = ()
+    left_out: int = 0
+    """Pairs of which records are there, and that are not drawn."""
+    notes: tuple[str, ...] = field(default=("the records are not at hand, so there are no curves",))
+    """Why others have no curves, a sentence each."""
+
+
+def curves_of(report: Report, folder: Path) -> Curves:
+    """The curves of a report in `folder`. Never raises for what stands in the records."""
+    found: list[PairCurves] = []
+    notes: dict[str, None] = {}
+    left_out = 0
+    told_apart = sorted(report.comparisons, key=lambda one: one.outcome == "identical")
+    for comparison in told_apart:
+        seed = next((one.seed for one in comparison.seeds), None)
+        sides = [
+            _run(report.runs, comparison.case, name, seed)
+            for name in (comparison.reference, comparison.candidate)
+        ]
+        if None in sides:
+            notes["some pairs have no curves: their runs are not among those of this report"] = None
+            continue
+        if len(found) == _MOST:
+            left_out += 1
+            continue
+        try:
+            one, two = (_courses(RunRecord(folder / side.record)) for side in sides if side)
+        except RecordError as error:
+            notes[f"a pair has no curves: {str(error).replace(f'{folder}/', '')}"] = None
+            continue
+        curves = tuple(
+            Curve(name, title, one[name], two[name])
+            for name, title in _QUANTITIES.items()
+            if name in one and name in two
+        )
+        if curves:
+            found.append(PairCurves(comparison, curves, seed))
+        else:
+            notes["some pairs have no curves: nothing was recorded of their steps"] = None
+    return Curves(tuple(found), left_out, tuple(notes))
+
+
+def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> RunSummary | None:
+    """The run that a comparison calls `name`.
+
+    `harness compare` of two records calls them by loop or folder, and their runs by both.
+    """
+    for run in runs:
+        if (run.case, run.loop, run.seed) == (case, name, seed):
+            return run
+        elsewhere = (run.one_of, f"{run.loop} {run.where}", run.seed)
+        if run.where and elsewhere == (case, name, seed):
+            return run
+    found = [run for run in runs if name in run.loop.split(": ") and run.seed == seed]
+    return found[0] if len(found) == 1 else None
+
+
+def _courses(record: RunRecord) -> dict[str, Course]:
+    """By quantity, those that the record holds."""
+    table, micro = record.steps, record.micro_batches
+    steps = as_numpy(table["step"]).astype(np.float64)
+    found = {}
+    if len(micro):
+        owner = as_numpy(micro["step"])
+        sums = np.bincount(owner, as_numpy(filled(micro["loss"], float("nan"))))
+        counts = np.bincount(owner)
+        seen = np.flatnonzero(counts)
+        found["loss"] = Course(seen.astype(np.float64), sums[seen] / counts[seen])
+    if len(table):
+        rates = _highest(table["learning_rate"])
+        if rates is not None:
+            found["learning_rate"] = Course(steps, rates)
+        if table["grad_norm"].null_count < len(table):
+            norms = as_numpy(filled(table["grad_norm"], float("nan")))
+            found["grad_norm"] = Course(steps, norms)
+    return found
+
+
+def _highest(column: pa.ChunkedArray) -> Array | None:
+    """The highest value of each list; None where a list has none."""
+    lists = column.combine_chunks()
+    offsets = np.concatenate([as_numpy(pa.chunked_array([lists.offsets]))])
+    flat = as_numpy(pa.chunked_array([lists.values]))
+    if column.null_count or not len(flat) or np.any(np.diff(offsets) == 0):
+        return None
+    highest: Array = np.maximum.reduceat(flat[: offsets[-1]], offsets[:-1])
+    return highest
+
+
+def reduced(course: Course, columns: int = COLUMNS) -> Course:
+    """The lowest and the highest value of each of `columns` equal stretches of steps, in order.
+
+    So no spike is lost, however many steps there are. A course that is short enough stays whole.
+    """
+    count = len(course.steps)
+    if count <= 2 * columns:
+        return course
+    width = -(-count // columns)
+    values = np.full(width * -(-count // width), np.nan)
+    values[:count] = course.finite
+    stretches = values.reshape(-1, width)
+    blank = np.all(np.isnan(stretches), axis=1)
+    lowest = np.where(blank, 0, np.argmin(np.nan_to_num(stretches, nan=np.inf), axis=1))
+    highest = np.where(blank, 1, np.argmax(np.nan_to_num(stretches, nan=-np.inf), axis=1))
+    begins = np.arange(len(stretches)) * width
+    places = np.sort(np.stack([begins + lowest, begins + highest], axis=1), axis=1).ravel()
+    places = np.unique(np.minimum(places, count - 1))
+    return Course(course.steps[places], course.finite[places])
+
+
+def broken(sides: Sequence[Course]) -> str:
+    """In words, where a value of one of the sides is not finite; empty where all are."""
+    steps = np.unique(np.concatenate([side.broken_at for side in sides]))
+    if not len(steps):
+        return ""
+    return f"not finite at {len(steps)} steps, first at step {steps[0]:.0f}"

@@ -1,0 +1,295 @@
+"""Numbers -> plots, each an SVG: curves of two runs, ratios, rounds, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.report.plots.curves import Array, Course, Curve, PairCurves, broken, reduced
+from harness.report.plots.svg import COLOURS, FONT_PX, bare, figure, label, svg
+from harness.units import number, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "Bar",
+    "Plot",
+    "Ratio",
+    "forest_plot",
+    "memory_plot",
+    "pair_plot",
+    "rounds_plot",
+]
+
+_SIDES = (("one", "-"), ("two", (0, (3, 2))))
+_ARMS = (
+    ("one", "-"),
+    ("two", (0, (4, 1.5))),
+    ("three", (0, (1, 1.2))),
+    ("four", (0, (5, 1.5, 1, 1.5))),
+    ("five", (0, (2, 3))),
+)
+"""Colour and dashes of each arm; further ones begin anew."""
+_SHORT = 14  # characters of a name beside which another one has room
+_WIDEST = 1e3  # highest over lowest difference from which its axis is one of powers
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One drawing."""
+
+    name: str
+    """Of its file, without the ending; one of a kind within a report."""
+    title: str
+    description: str
+    """What it shows, in a sentence, for who does not see it."""
+    svg: str
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One line of a forest plot."""
+
+    name: str
+    ratio: float
+    interval: tuple[float, float]
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a plot of memory."""
+
+    name: str
+    size_bytes: float
+
+
+def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
+    """Both runs over each other; below, on a scale of its own, how far they are apart."""
+    names = pair.comparison.reference, pair.comparison.candidate
+    title = f"{curve.title}, {names[1]} against {names[0]}"
+    description = told(pair, curve)
+    with figure(310) as drawn:
+        above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(1.9, 1))
+        sides = (curve.reference, curve.candidate)
+        for side, one, (colour, dashes), width in zip(
+            sides, names, _SIDES, (3.0, 1.5), strict=True
+        ):
+            _line(above, reduced(side), COLOURS[colour], dashes, width, label(one))
+        _rugs(above, sides)
+        _difference(below, curve.apart)
+        if pair.first_step is not None:
+            mark = {
+                "color": COLOURS["mark"],
+                "linewidth": 1.2,
+                "linestyle": (0, (2, 2)),
+                "zorder": 1,
+            }
+            below.axvline(pair.first_step, **mark)
+            above.axvline(
+                pair.first_step,
+                label=f"first divergence, step {pair.first_step}",
+                **mark,
+            )
+        for axes, heading in ((above, curve.title), (below, "difference")):
+            bare(axes)
+            axes.set_title(heading, loc="left", fontsize=FONT_PX, pad=4)
+        below.set_xlabel("step")
+        columns = 1 if max(map(len, names)) > _SHORT else 2
+        drawn.legend(loc="upper left", ncols=columns, frameon=False, bbox_to_anchor=(0.0, 1.01))
+        top = 0.79 if columns == 2 else 0.73
+        drawn.subplots_adjust(left=0.15, right=0.97, top=top, bottom=0.135, hspace=0.34)
+        return Plot(name, title, description, svg(drawn, title, description))
+
+
+def _difference(axes: Axes, apart: Course) -> None:
+    """Its line, on a scale of powers where it spans many of them."""
+    differing = apart.values[apart.values > 0]
+    colour = COLOURS["four"]
+    _line(axes, reduced(_without_zeros(apart)), colour, "-", 1.1)
+    if not len(differing):
+        axes.plot(apart.steps[[0, -1]], [0, 0], color=colour, linewidth=1.1)
+        axes.set_ylim(-1, 1)
+        axes.set_yticks([0])
+        axes.text(0.5, 0.72, "none at any step", transform=axes.transAxes, ha="center")
+    elif differing.max() > _WIDEST * differing.min():
+        axes.set_yscale("log")
+        axes.set_yticks(_powers(differing), labels=[f"{p:g}" for p in _powers(differing)])
+        axes.minorticks_off()
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def told(pair: PairCurves, curve: Curve) -> str:
+    """A plot of curves in a sentence."""
+    apart = curve.apart
+    sides = curve.reference, curve.candidate
+    parts = [
+        f"{name} {_ends(side)}"
+        for name, side in zip(
+            (pair.comparison.reference, pair.comparison.candidate), sides, strict=True
+        )
+    ]
+    text = f"{curve.title}: {'; '.join(parts)}. "
+    steps = apart.steps[apart.values > 0]
+    if len(steps):
+        largest = int(np.nanargmax(apart.values))
+        text += (
+            f"They differ at {len(steps)} of {len(apart.steps)} steps, first at step "
+            f"{steps[0]:.0f}, most at step {apart.steps[largest]:.0f}, by "
+            f"{number(float(apart.values[largest]), 3)}"
+        )
+    else:
+        text += f"No difference at any of {len(apart.steps)} steps that both took"
+    undefined = broken(sides)
+    return f"{text}; {undefined}." if undefined else f"{text}."
+
+
+def _ends(side: Course) -> str:
+    first, last = (number(float(value), 4) for value in side.values[[0, -1]])
+    return f"from {first} to {last}"
+
+
+def _without_zeros(course: Course) -> Course:
+    """Where there is no difference there is no line: powers of ten have no zero."""
+    return Course(course.steps, np.where(course.values > 0, course.values, np.nan))
+
+
+def _powers(values: Array) -> list[float]:
+    low, high = (int(np.floor(np.log10(bound))) for bound in (values.min(), values.max()))
+    return [10.0**power for power in range(low, high + 2, -(-(high + 1 - low) // 3))]
+
+
+def _line(
+    axes: Axes,
+    course: Course,
+    colour: str,
+    dashes: object,
+    width: float,
+    name: str = "",
+) -> None:
+    """A line through what is finite; a point where a finite value stands between two gaps."""
+    axes.plot(
+        course.steps,
+        course.values,
+        color=colour,
+        linestyle=dashes,
+        linewidth=width,
+        label=name or "_nolegend_",
+    )
+    gone = np.concatenate([[True], np.isnan(course.values), [True]])
+    alone = ~gone[1:-1] & gone[:-2] & gone[2:]
+    if alone.any():
+        points = course.steps[alone], course.values[alone]
+        axes.plot(*points, linestyle="none", marker="o", markersize=2.2, color=colour)
+
+
+def _rugs(axes: Axes, sides: Sequence[Course]) -> None:
+    """A cross at the foot for each stretch of steps with a value that is not finite."""
+    for side, (colour, _) in zip(sides, _SIDES, strict=True):
+        if len(side.broken_at):
+            shown = np.unique(np.round(np.linspace(0, len(side.broken_at) - 1, 60)).astype(int))
+            axes.plot(
+                side.broken_at[shown],
+                np.full(len(shown), 0.03),
+                linestyle="none",
+                marker="x",
+                color=COLOURS[colour],
+                transform=axes.get_xaxis_transform(),
+            )
+
+
+def forest_plot(name: str, title: str, ratios: Sequence[Ratio], margin: float) -> Plot:
+    """Ratios with their intervals, the band in which a difference does not matter, and 1."""
+    description = (
+        f"{title}: "
+        + "; ".join(
+            f"{one.name} {one.ratio:.4f} ({one.interval[0]:.4f} to {one.interval[1]:.4f}), "
+            f"{one.outcome}"
+            for one in ratios
+        )
+        + f". Between {1 / (1 + margin):.3f} and {1 + margin:.3f} a difference does not matter."
+    )
+    bounds = [1 / (1 + margin), 1 + margin, *(b for one in ratios for b in one.interval)]
+    room = 0.06 * (max(bounds) - min(bounds))
+    with figure(64 + 40 * len(ratios)) as drawn:
+        axes = drawn.subplots()
+        axes.axvspan(1 / (1 + margin), 1 + margin, color=COLOURS["band"], linewidth=0)
+        axes.axvline(1, color=COLOURS["soft"], linewidth=1)
+        for place, one in enumerate(ratios):
+            colour = COLOURS["soft"] if one.outcome == "control" else COLOURS["one"]
+            axes.plot(one.interval, (place, place), color=colour, linewidth=2.4)
+            axes.plot([one.ratio], [place], marker="D", markersize=5.5, color=colour)
+            axes.text(
+                0,
+                place - 0.3,
+                f"{label(one.name, 42)}: {one.outcome}",
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                bbox={"facecolor": COLOURS["ground"], "edgecolor": "none", "pad": 1},
+            )
+        axes.set_ylim(len(ratios) - 0.6, -0.7)
+        axes.set_xlim(min(bounds) - room, max(bounds) + room)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("time of a step over the reference's; right of 1 is slower")
+        bare(axes)
+        height = 64 + 40 * len(ratios)
+        drawn.subplots_adjust(left=0.04, right=0.96, top=1 - 6 / height, bottom=42 / height)
+        return Plot(name, title, description, svg(drawn, title, description))
+
+
+def rounds_plot(
+    name: str, title: str, what: str, arms: Sequence[tuple[str, Array]], sessions: Sequence[int]
+) -> Plot:
+    """Seconds of a step of each arm [rounds of all sessions]; lines where a session begins.
+
+    `sessions`: the first round of each.
+    """
+    description = f"{title}. " + "; ".join(
+        f"{arm}: median {quantity(float(np.nanmedian(values)), 's')}, from "
+        f"{quantity(float(np.nanmin(values)), 's')} to {quantity(float(np.nanmax(values)), 's')}"
+        for arm, values in arms
+    )
+    with figure(250) as drawn:
+        axes = drawn.subplots()
+        for begin in sessions[1:]:
+            axes.axvline(begin - 0.5, color=COLOURS["soft"], linewidth=0.8, linestyle=(0, (1, 2)))
+        for place, (arm, values) in enumerate(arms):
+            colour, dashes = _ARMS[place % len(_ARMS)]
+            rounds = np.arange(1, len(values) + 1, dtype=np.float64)
+            course = reduced(Course(rounds, 1e3 * values))
+            _line(axes, course, COLOURS[colour], dashes, 1.3, label(arm))
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel("round; dotted: a new session")
+        axes.set_title(f"{what}, ms; lower is better", loc="left", fontsize=FONT_PX, pad=4)
+        bare(axes)
+        drawn.legend(loc="upper left", ncols=2, frameon=False, bbox_to_anchor=(0.0, 1.0))
+        rows = -(-len(arms) // 2)
+        drawn.subplots_adjust(left=0.16, right=0.97, top=0.89 - 0.065 * rows, bottom=0.17)
+        return Plot(name, title, f"{description}.", svg(drawn, title, f"{description}."))
+
+
+def memory_plot(name: str, title: str, bars: Sequence[Bar]) -> Plot:
+    """A bar for each arm, from zero."""
+    description = f"{title}: " + "; ".join(
+        f"{bar.name} {quantity(bar.size_bytes, 'B')}" for bar in bars
+    )
+    most = max(bar.size_bytes for bar in bars)
+    height = 24 + 40 * len(bars)
+    with figure(height) as drawn:
+        axes = drawn.subplots()
+        for place, bar in enumerate(bars):
+            share = bar.size_bytes / most
+            axes.barh(place + 0.12, share, height=0.34, color=COLOURS["one"])
+            axes.text(0, place - 0.3, label(bar.name), va="center")
+            axes.text(1, place - 0.3, quantity(bar.size_bytes, "B"), va="center", ha="right")
+        axes.set_ylim(len(bars) - 0.5, -0.6)
+        axes.set_xlim(0, 1)
+        axes.axis("off")
+        drawn.subplots_adjust(left=0.04, right=0.96, top=0.97, bottom=0.03)
+        return Plot(name, title, f"{description}.", svg(drawn, title, f"{description}."))

@@ -1,0 +1,190 @@
+"""A matplotlib figure -> SVG text that is the same on every machine and takes a page's colours.
+
+Matplotlib is imported where something is drawn: it takes longer than everything else of a report.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from harness.report.escape import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "FONT_PX", "WIDTH_PX", "bare", "figure", "for_page", "label", "svg"]
+
+WIDTH_PX = 360
+"""Of every plot: on a phone it is shown as it was drawn, on a desk several stand in a row."""
+FONT_PX = 11.5
+_INCH_PX = 72  # matplotlib writes points, and a page reads them as its own units
+_LONGEST = 30  # characters of a name in a plot
+COLOURS = {
+    "ink": "#1b1f24",
+    "soft": "#59636e",
+    "line": "#d1d9e1",
+    "ground": "#fffffe",
+    "band": "#e9eef4",
+    "one": "#0062a3",
+    "two": "#c24e00",
+    "three": "#007a5a",
+    "four": "#8a4d9e",
+    "five": "#6b5b00",
+    "mark": "#a40e26",
+}
+"""Of a file by itself, on a light ground; a page has its own value for each name, light and dark.
+One to five are told apart by those who see no red or no green, and by their dashes."""
+_SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "harness",
+    "font.size": FONT_PX,
+    "text.color": COLOURS["ink"],
+    "text.parse_math": False,
+    "axes.edgecolor": COLOURS["line"],
+    "axes.labelcolor": COLOURS["soft"],
+    "axes.labelsize": FONT_PX,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": False,
+    "grid.color": COLOURS["line"],
+    "grid.linewidth": 0.6,
+    "figure.facecolor": COLOURS["ground"],
+    "xtick.color": COLOURS["line"],
+    "ytick.color": COLOURS["line"],
+    "xtick.labelcolor": COLOURS["soft"],
+    "ytick.labelcolor": COLOURS["soft"],
+    "xtick.labelsize": FONT_PX,
+    "ytick.labelsize": FONT_PX,
+    "lines.solid_capstyle": "round",
+    "path.simplify": False,
+}
+_NAMESPACE = re.compile(r"\{[^}]*\}")
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_REFERENCE = re.compile(r"#([\w.-]+)")
+
+
+@contextmanager
+def figure(height_px: float) -> Iterator[Figure]:
+    """An empty figure of the width of all; matplotlib's settings are put back at the end."""
+    log = logging.getLogger("matplotlib")
+    before = log.level
+    log.setLevel(logging.ERROR)  # of its cache of fonts, which is no news of a training
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        with matplotlib.rc_context(_SETTINGS):
+            yield Figure(figsize=(WIDTH_PX / _INCH_PX, height_px / _INCH_PX))
+    finally:
+        log.setLevel(before)
+
+
+def bare(axes: Axes) -> None:
+    """Without ticks, which would only repeat what the grid shows; numbers as everywhere here."""
+    axes.tick_params(length=0)
+    if axes.get_yscale() == "linear" and len(axes.get_yticks()) > 1:
+        axes.yaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:g}")
+
+
+def label(name: str, longest: int = _LONGEST) -> str:
+    """A name that others chose, fit for a plot: on one line, and cut where it is long."""
+    text = " ".join(printable(name).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def svg(drawn: Figure, title: str, description: str) -> str:
+    """The figure as an SVG file of its own, in light colours, with a title and a description.
+
+    Of matplotlib's output only what draws is kept: no date, no metadata, coordinates to a tenth of
+    a pixel, text as text in the reader's own font.
+    """
+    buffer = io.StringIO()
+    drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314  # drawn here, a line above
+    for element in root.iter():
+        _tidy(element)
+    for child in [*root.findall("metadata"), *root.findall("defs[style]")]:
+        root.remove(child)
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.set("xmlns", "http://www.w3.org/2000/svg")
+    root.set("xmlns:xlink", "http://www.w3.org/1999/xlink")
+    root.set("font-family", "system-ui, sans-serif")
+    root.set("stroke-linejoin", "round")
+    for name, text in (("desc", description), ("title", title)):
+        told = ElementTree.Element(name)
+        told.text = printable(text)
+        root.insert(0, told)
+    _keep_used_names(root)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def for_page(text: str, name: str) -> str:
+    """An SVG of ours as a part of an HTML page: its names begin with `name`, its colours are the
+    page's, and it is one picture, with its title and description, for who listens."""
+    root = ElementTree.fromstring(text)  # noqa: S314  # drawn here, by `svg`
+    for element in root.iter():
+        element.tag = _NAMESPACE.sub("", element.tag)
+        if "id" in element.attrib:
+            element.set("id", f"{name}-{element.get('id')}")
+        for key, value in list(element.attrib.items()):
+            if key.endswith("href") or "url(#" in value:
+                del element.attrib[key]
+                element.set(_NAMESPACE.sub("", key), _REFERENCE.sub(rf"#{name}-\1", value))
+        if "style" in element.attrib:
+            element.set("style", _of_the_page(element.attrib["style"]))
+    root.set("xmlns", "http://www.w3.org/2000/svg")
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    root[0].set("id", f"{name}-title")
+    root[1].set("id", f"{name}-desc")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _of_the_page(style: str) -> str:
+    for name, colour in COLOURS.items():
+        style = style.replace(colour, f"var(--plot-{name})")
+    return style
+
+
+def _tidy(element: ElementTree.Element) -> None:
+    """Short numbers, no namespaces, no fonts of this machine."""
+    element.tag = _NAMESPACE.sub("", element.tag)
+    for key, value in list(element.attrib.items()):
+        if _NAMESPACE.match(key):
+            del element.attrib[key]
+            key = "xlink:href"
+        if key == "style":
+            parts = (part.strip() for part in value.split(";"))
+            value = "; ".join(part for part in parts if not part.startswith("font-family"))
+        elif key in ("x", "y", "d", "transform", "width", "height") and element.tag != "svg":
+            value = " ".join(_NUMBER.sub(_short, value).split())
+        element.set(key, value)
+    if element.text and not element.text.strip():
+        element.text = None
+    if element.tail and not element.tail.strip():
+        element.tail = None
+
+
+def _short(found: re.Match[str]) -> str:
+    return f"{float(found.group()):.1f}".removesuffix(".0")
+
+
+def _keep_used_names(root: ElementTree.Element) -> None:
+    """Take away the ids that nothing refers to; matplotlib gives one to every group."""
+    values = (value for element in root.iter() for value in element.attrib.values() if "#" in value)
+    used = {name for value in values for name in _REFERENCE.findall(value)}
+    for element in root.iter():
+        if element.attrib.get("id") not in used:
+            element.attrib.pop("id", None)

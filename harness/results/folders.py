@@ -1,0 +1,81 @@
+"""Output folders of the harness: made new, and read back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from harness.errors import RecordError, SpecError
+from harness.results.record import HEADER, RunRecord
+from harness.results.report import REPORT_FILE, Report
+from harness.spec.case import label
+
+__all__ = ["Found", "RECORDS", "output_folder", "records_in", "short_names"]
+
+Found = dict[tuple[str, str], RunRecord]
+"""Records by case and label."""
+
+
+def short_names(one: Path, two: Path) -> tuple[str, str]:
+    """What tells the two folders apart for a reader."""
+    if one.name != two.name:
+        return one.name, two.name
+    return str(one), str(two)
+
+
+def records_in(path: Path) -> Found:
+    """The records at `path`: itself one, or the output folder of a run."""
+    if (path / HEADER).is_file():
+        record = RunRecord(path)
+        return {(record.spec.case.name, label(record.spec)): record}
+    if not path.is_dir():
+        raise SpecError("a record or run folder must exist", path, "check the path")
+    if not (path / REPORT_FILE).is_file():
+        raise RecordError(
+            f"a run folder holds a {REPORT_FILE}, a record a {HEADER}", path, "pass one of those"
+        )
+    found = {}
+    for run in Report.read(path).runs:
+        record = RunRecord(path / run.record)
+        found[record.spec.case.name, run.loop] = record
+    return found
+
+
+@contextmanager
+def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
+    """A new folder; when what is done inside is refused or cannot be done, it is gone again.
+
+    With `again` it may be one that a stopped run left, and stays whatever happens.
+    """
+    folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    number = 1
+    while out is None and folder.exists():
+        number += 1
+        folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
+    if again and (folder / RECORDS).is_dir():
+        yield folder
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError("--out takes a folder that can be made", error, "name another") from None
+    try:
+        yield folder
+    except (SpecError, RecordError):
+        for content in folder.iterdir():
+            shutil.rmtree(content) if content.is_dir() else content.unlink()
+        for made in (folder, *folder.absolute().parents):
+            if made.absolute() == existing.absolute():
+                break
+            made.rmdir()
+        raise
+
+
+RECORDS = "records"
+"""Where records are, within an output folder."""

@@ -1,0 +1,136 @@
+"""The records of processes that trained together -> one record, with a check that they agree.
+
+The record is that of the first process, with the micro-batches of all. What another process held
+otherwise than the first at the end of a step is kept as `dissent`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from harness.results.arrow import as_numpy
+from harness.results.record import SCHEMAS, Header, RecordWriter, RunRecord
+
+__all__ = ["gather", "is_aftermath", "rank_folder", "rank_of"]
+
+FOLDER = "ranks"
+_AFTERMATH = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
+_DIGESTS = ("gradient", "weight", "optimizer_state")
+
+
+def rank_folder(folder: Path, rank: int) -> Path:
+    """Where the process `rank` leaves its own record, within the folder of the run's."""
+    return folder / FOLDER / str(rank)
+
+
+def rank_of(micro_batch: int, world_size: int) -> tuple[int, int]:
+    """Rank, and number of the micro-batch on it, of a micro-batch of a gathered record."""
+    return (micro_batch - 1) % world_size, (micro_batch - 1) // world_size + 1
+
+
+def is_aftermath(error: str) -> bool:
+    """Whether a process failed because another one had ended, as gloo and NCCL say it."""
+    return any(words in error for words in _AFTERMATH)
+
+
+def gather(folder: Path, world_size: int) -> None:
+    """Make the record in `folder` from those of the processes, and remove theirs.
+
+    Raises `RecordError` where one of them left none.
+    """
+    records = [RunRecord(rank_folder(folder, rank)) for rank in range(world_size)]
+    writer = RecordWriter(folder)
+    first = records[0]
+    for name in first.header.traces:
+        if name in ("micro_batches", "circumstances", "modules"):
+            writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
+        else:
+            writer.add_table(name, first.trace(name))
+    for rank, record in enumerate(records[1:], start=1):
+        dissent = _dissent(first, record, rank)
+        if len(dissent):
+            writer.add_table("dissent", dissent)
+    writer.close(_header(records))
+    shutil.rmtree(folder / FOLDER)
+
+
+def _header(records: Sequence[RunRecord]) -> Header:
+    headers = [record.header for record in records]
+    first = headers[0]
+    samples = sum(header.samples for header in headers)
+    rows = round(first.samples / first.epochs) if first.epochs else 0
+    failed = [header for header in headers if header.status == "failed"]
+    aftermath = [header for header in failed if is_aftermath(header.error or "")]
+    cut = [header for header in headers if header.status == "interrupted"]
+    # What one node was asked to stop, the others see fail.
+    causes = [header for header in failed if header not in aftermath]
+    worst = [*causes, *cut, *aftermath, first][0]
+    rank = headers.index(worst)
+    return first.model_copy(
+        update={
+            "status": worst.status,
+            "error": worst.error and f"rank {rank}: {worst.error}",
+            "traceback": worst.traceback,
+            "samples": samples,
+            "micro_batches": sum(header.micro_batches for header in headers),
+            "epochs": samples / rows if rows else 0.0,
+            "repeated_samples": _repeated(records),
+        }
+    )
+
+
+def _repeated(records: Sequence[RunRecord]) -> int:
+    """Samples that had been seen before in their epoch, by whichever process."""
+    per_epoch = records[0].header.steps_per_epoch
+    if not per_epoch:
+        return 0
+    epochs, ids = [], []
+    for record in records:
+        table = record.micro_batches
+        column = table["sample_ids"].combine_chunks()
+        sizes = np.diff(as_numpy(pa.chunked_array([column.offsets])))
+        ids.append(as_numpy(pa.chunked_array([column.flatten()])))
+        epochs.append(np.repeat((as_numpy(table["step"]) - 1) // per_epoch, sizes))
+    seen = np.stack([np.concatenate(epochs), np.concatenate(ids)])
+    return int(seen.shape[1] - np.unique(seen, axis=1).shape[1])
+
+
+def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
+    """Those of all processes, numbered through by micro-batch, then rank."""
+    count, tables = len(own_tables), []
+    for rank, table in enumerate(own_tables):
+        own = as_numpy(table["micro_batch"]).astype(np.int32)
+        through = pa.array((own - 1) * count + rank + 1, pa.int32())
+        place = table.column_names.index("micro_batch")
+        tables.append(table.set_column(place, "micro_batch", through))
+    whole = pa.concat_tables(tables)
+    keys = [key for key in ("step", "micro_batch", "number") if key in whole.column_names]
+    return whole.sort_by([(key, "ascending") for key in keys])
+
+
+def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
+    """The tensors that `other` held otherwise than `first`, at each step that both took."""
+    steps = min(len(first.steps), len(other.steps))
+    left, right = (
+        table.filter(pa.array(as_numpy(table["step"]) <= steps))
+        for table in (first.tensors, other.tensors)
+    )
+    recorded = [name for name in _DIGESTS if not left[name].null_count]
+    equal = {name: as_numpy(left[name]) == as_numpy(right[name]) for name in recorded}
+    agreed = np.logical_and.reduce(list(equal.values()))
+    rows = pa.array(~agreed)
+    columns = {
+        "step": right["step"].filter(rows),
+        "rank": pa.array(np.full(int((~agreed).sum()), rank), pa.int16()),
+        "tensor": right["tensor"].filter(rows).cast(pa.string()),
+    }
+    for name in _DIGESTS:
+        columns[name] = pa.nulls(int((~agreed).sum()), pa.uint64())
+    for name in recorded:
+        columns[name] = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
+    return pa.table(columns, schema=SCHEMAS["dissent"])

@@ -1,0 +1,283 @@
+"""`RunRecord` and its files: what one run left behind, written as it goes and read without torch.
+
+A record is a folder: `record.json`, a header with a version, and one Parquet file for each trace.
+The header is written last and atomically, and holds the digest of every trace, so a folder without
+a header, or with a trace that was cut or edited, is refused rather than read. Nothing in a record
+is ever executed.
+
+What stands in each trace: `traces.py`; in the header: `header.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from harness.errors import RecordError
+from harness.results.header import (
+    COLLAPSE,
+    KEPT,
+    SCHEMA_VERSION,
+    Counts,
+    Evaluation,
+    Header,
+    Observation,
+    TraceFile,
+)
+from harness.results.schema import SCHEMAS
+from harness.spec.case import RunSpec
+
+__all__ = [
+    "COLLAPSE",
+    "HEADER",
+    "KEPT",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "Counts",
+    "Evaluation",
+    "Header",
+    "Observation",
+    "RecordWriter",
+    "RunRecord",
+    "TraceFile",
+    "file_digest",
+    "write_atomically",
+]
+
+HEADER = "record.json"
+_ROWS_HELD = 4096  # rows kept in memory before they go to the file as one row group
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it on success and vanishes on failure."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RecordWriter:
+    """Writes a record as the run goes; memory stays flat however long the run is."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is made; a header left there by an earlier run is removed first."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / HEADER).unlink(missing_ok=True)
+        self.folder = folder
+        self._files: dict[str, pq.ParquetWriter] = {}
+        self._held: dict[str, dict[str, list[Any]]] = {}
+        self._rows: dict[str, int] = {}
+        self._aside: list[Path] = []
+
+    def set_aside(self, folder: Path) -> None:
+        """Finish what was added so far as files in a new `folder`; the record goes on in others.
+
+        They are safe there whatever becomes of this process, and `close` reads them back.
+        """
+        folder.mkdir(parents=True)
+        for trace in list(self._held):
+            self._flush(trace)
+        for trace, file in self._files.items():
+            file.close()
+            (self.folder / f"{trace}.parquet").replace(folder / f"{trace}.parquet")
+        self._files = {}
+        self._aside.append(folder)
+
+    def take_up(self, folders: Iterable[Path]) -> None:
+        """Go on after what an earlier process had set aside in `folders`."""
+        self._aside += folders
+
+    def add(self, trace: str, **row: Any) -> None:
+        """Append one row; `row` names every column of the trace's schema."""
+        held = self._held.get(trace) or self._begun(trace)
+        for name, column in held.items():
+            column.append(row[name])
+        if len(column) >= _ROWS_HELD:
+            self._flush(trace)
+
+    def add_rows(self, trace: str, count: int, **columns: Any) -> None:
+        """Append `count` rows; each column of the schema is a list, or one value for all rows."""
+        if not count:
+            return
+        held = self._held.get(trace) or self._begun(trace)
+        for name, column in held.items():
+            values = columns[name]
+            column.extend(values if isinstance(values, list) else [values] * count)
+        if len(column) >= _ROWS_HELD:
+            self._flush(trace)
+
+    def _begun(self, trace: str) -> dict[str, list[Any]]:
+        held: dict[str, list[Any]] = {name: [] for name in SCHEMAS[trace].names}
+        self._held[trace] = held
+        return held
+
+    def _flush(self, trace: str) -> None:
+        held = self._held.pop(trace, None)
+        if not held:
+            return
+        self.add_table(trace, pa.table(held, schema=SCHEMAS[trace]))
+
+    def add_table(self, trace: str, table: pa.Table) -> None:
+        """Append many rows at once, as one row group."""
+        if trace not in self._files:
+            # Digests look random: a dictionary of them would only make the file larger.
+            coded = [name for name in table.column_names if name in ("step", "tensor")]
+            path = self.folder / f"{trace}.parquet"
+            self._files[trace] = pq.ParquetWriter(
+                path, table.schema, compression="zstd", use_dictionary=coded
+            )
+        self._files[trace].write_table(table)
+        self._rows[trace] = self._rows.get(trace, 0) + table.num_rows
+
+    def close(self, header: Header) -> None:
+        """Finish the traces, then write the header that makes them a record."""
+        if self._aside:
+            self._put_together()
+        for trace in list(self._held):
+            self._flush(trace)
+        for file in self._files.values():
+            file.close()
+        traces = {
+            trace: TraceFile(rows=rows, xxh3_128=file_digest(self.folder / f"{trace}.parquet"))
+            for trace, rows in self._rows.items()
+        }
+        whole = header.model_copy(update={"traces": traces})
+        with write_atomically(self.folder / HEADER) as path:
+            path.write_text(whole.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def _put_together(self) -> None:
+        """Begin the traces anew with what was set aside, one row group at a time."""
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".last-") as scratch:
+            last = Path(scratch) / "last"
+            self.set_aside(last)
+            aside, self._aside, self._rows = self._aside, [], {}
+            for folder in aside:
+                for path in sorted(folder.glob("*.parquet")):
+                    file = pq.ParquetFile(path)
+                    for number in range(file.num_row_groups):
+                        self.add_table(path.stem, file.read_row_group(number))
+
+
+class RunRecord:
+    """A record read back. Traces are read when first asked for, and checked then."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the header. Raises `RecordError` where there is none that this version knows."""
+        self.folder = folder
+        path = folder / HEADER
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError):  # bytes that are no text, or a path that can be none
+            raise RecordError(
+                f"a record is a folder that holds a readable {HEADER}",
+                folder,
+                "pass the folder of a finished run",
+            ) from None
+        self.header = _header(text, path)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was run."""
+        return self.header.spec
+
+    @cached_property
+    def steps(self) -> pa.Table:
+        """The `steps` trace."""
+        return self.trace("steps")
+
+    @cached_property
+    def micro_batches(self) -> pa.Table:
+        """The `micro_batches` trace."""
+        return self.trace("micro_batches")
+
+    @cached_property
+    def tensors(self) -> pa.Table:
+        """The `tensors` trace."""
+        return self.trace("tensors")
+
+    @cached_property
+    def circumstances(self) -> pa.Table:
+        """The `circumstances` trace."""
+        return self.trace("circumstances")
+
+    @cached_property
+    def norms(self) -> pa.Table:
+        """The `norms` trace."""
+        return self.trace("norms")
+
+    @cached_property
+    def logged(self) -> pa.Table:
+        """The `logged` trace."""
+        return self.trace("logged")
+
+    @cached_property
+    def dissent(self) -> pa.Table:
+        """The `dissent` trace."""
+        return self.trace("dissent")
+
+    def trace(self, name: str) -> pa.Table:
+        """One trace, empty where the run left none. Raises `RecordError` where it is damaged."""
+        schema = SCHEMAS[name]
+        stored = self.header.traces.get(name)
+        if stored is None:
+            return pa.Table.from_batches([], schema)  # `empty_table` imports pandas
+        path = self.folder / f"{name}.parquet"
+        remedy = "run it again, or restore the file"
+        if not path.is_file():
+            raise RecordError("every trace of a record must be there", path, remedy)
+        if file_digest(path) != stored.xxh3_128:
+            raise RecordError("a trace must be as it was written", f"{path}, changed", remedy)
+        try:
+            # Not `read_table`: that imports pandas, which takes longer than everything else.
+            table = pq.ParquetFile(path).read()
+        except pa.ArrowInvalid:
+            raise RecordError("a trace is a Parquet file", path, remedy) from None
+        if table.num_rows != stored.rows or not table.schema.equals(schema):
+            raise RecordError("a trace must hold the columns and rows of its header", path, remedy)
+        return table
+
+
+def _header(text: str, path: Path) -> Header:
+    try:
+        raw = from_json(text)
+    except ValueError:
+        raise RecordError("a record's header is JSON", path, "run it again") from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"this harness reads records of schema version {SCHEMA_VERSION}",
+            f"version {version} in {path}",
+            "run it again with this version, or read it with the one that wrote it",
+        )
+    try:
+        return Header.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"header field {place}: {first['msg']}", path, "run it again") from None
+
+
+def file_digest(path: Path) -> str:
+    """128-bit XXH3 of a file's bytes, in hexadecimal."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,246 @@
+"""What there is to run: loops, workloads and their cases, found by looking into the folders.
+
+A loop or workload is described by its own file: its docstring, and literal constants at its top.
+They are read from the source as literals and never executed, so that listing needs no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+from harness.errors import SpecError, unknown_name
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Conventions, Option, Recipe, build, parse_value
+
+__all__ = [
+    "LoopEntry",
+    "WorkloadEntry",
+    "case_from_file",
+    "cases",
+    "loop",
+    "loops",
+    "run_spec",
+    "with_settings",
+    "workload",
+    "workloads",
+]
+
+_TRAINING = Path(__file__).parent.parent / "training"
+_FIRST = ("plain", "accelerated", "trainer")  # the reference comes first
+
+
+@dataclass(frozen=True)
+class LoopEntry:
+    """A training loop."""
+
+    name: str
+    summary: str
+    path: Path
+    native: dict[str, Any]
+    """Recipe fields that this loop's framework, or the course's text, sets otherwise by itself."""
+    native_distributed: dict[str, Any]
+    """Further ones where several processes train together."""
+
+
+@dataclass(frozen=True)
+class WorkloadEntry:
+    """A task: model, data, loss and evaluation."""
+
+    name: str
+    summary: str
+    options: dict[str, Option]
+    """What `--set` may choose besides the recipe, with the defaults."""
+    recipe: dict[str, Any]
+    """Recipe fields in which its own case departs from the course's."""
+
+
+def loops() -> dict[str, LoopEntry]:
+    """All loops by name, the reference first."""
+    found = {path.stem: _loop(path) for path in _modules("loops")}
+    return {name: found[name] for name in (*_FIRST, *sorted(found.keys() - set(_FIRST)))}
+
+
+def loop(name: str) -> LoopEntry:
+    """The loop of that name, or the user's own in that file. Raises `SpecError`."""
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError("a loop given as a file must exist", name, "check the path")
+        return _loop(path.resolve())
+    known = loops()
+    if name not in known:
+        raise unknown_name("loop", name, [*known, "or the path of a file that ends in .py"])
+    return known[name]
+
+
+@cache
+def workloads() -> dict[str, WorkloadEntry]:
+    """All workloads by name."""
+    found = {}
+    for path in sorted(_modules("workloads")):
+        summary, constants = _describe(path)
+        found[path.stem] = WorkloadEntry(
+            path.stem, summary, constants.get("OPTIONS", {}), constants.get("RECIPE", {})
+        )
+    return found
+
+
+def workload(name: str) -> WorkloadEntry:
+    """The workload of that name. Raises `SpecError`."""
+    known = workloads()
+    if name not in known:
+        raise unknown_name("workload", name, known)
+    return known[name]
+
+
+def cases() -> dict[str, Case]:
+    """The built-in cases: each workload has one of its own name with its default recipe."""
+    return {
+        entry.name: Case(
+            name=entry.name,
+            workload=entry.name,
+            options=entry.options,
+            recipe=build(Recipe, entry.recipe),
+        )
+        for entry in workloads().values()
+    }
+
+
+def case(name: str) -> Case:
+    """The built-in case of that name, or the user's own in a file that ends in .toml.
+
+    Raises `SpecError`.
+    """
+    if name.endswith(".toml"):
+        return case_from_file(Path(name))
+    known = cases()
+    if name not in known:
+        raise unknown_name("case", name, [*known, "or a file that ends in .toml"])
+    return known[name]
+
+
+def case_from_file(path: Path) -> Case:
+    """A case written as TOML: the fields of `Case`, with tables `options` and `recipe`.
+
+    Raises `SpecError`.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise SpecError("a case file must exist", path, "check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError("a case file is TOML", f"{path}: {error}", "mend it") from None
+    for name in content:
+        if name not in Case.model_fields:
+            raise unknown_name(f"field in {path}", name, Case.model_fields)
+    for name in ("options", "recipe"):
+        if not isinstance(content.get(name, {}), dict):
+            raise SpecError(f"{name} in a case file is a table", repr(content[name]), "mend it")
+    entry = workload(str(content.get("workload", "paraphrase")))
+    settings = {**content.pop("options", {}), **content.pop("recipe", {})}
+    values = {"name": path.stem, **content, "workload": entry.name, "options": entry.options}
+    case = build(Case, {**values, "recipe": build(Recipe, entry.recipe)})
+    return with_settings(case, settings)
+
+
+def with_settings(case: Case, settings: dict[str, Any]) -> Case:
+    """`case` with fields of its recipe and options of its workload changed. Raises `SpecError`.
+
+    Values may be text as it stands after `--set KEY=`.
+    """
+    options = workload(case.workload).options
+    recipe: dict[str, Any] = {}
+    chosen: dict[str, Option] = {}
+    for name, value in settings.items():
+        if name in Recipe.model_fields:
+            recipe[name] = _field(name, value) if isinstance(value, str) else value
+        elif name in options:
+            chosen[name] = _option(name, value, options[name])
+        else:
+            raise unknown_name(f"key for {case.workload}", name, [*options, *Recipe.model_fields])
+    return case.model_copy(
+        update={
+            "recipe": build(Recipe, {**case.recipe.model_dump(), **recipe}),
+            "options": {**options, **case.options, **chosen},
+        }
+    )
+
+
+def run_spec(
+    case: Case, loop_name: str, conventions: Conventions = "matched", **more: Any
+) -> RunSpec:
+    """What `loop_name` is to do on `case`. Raises `SpecError`."""
+    entry = loop(loop_name)
+    name = str(entry.path) if loop_name.endswith(".py") else entry.name
+    habits = entry.native if conventions == "native" else {}
+    if habits and case.world_size > 1:
+        habits = habits | entry.native_distributed
+    arm = more.get("arm")
+    own = {**case.overrides.get(entry.name, {}), **(case.arms[arm] if arm else {})}
+    values = {**case.recipe.model_dump(), **habits, **own}
+    resume_at = more.get("resume_at")
+    if resume_at is not None and values["save_every"] is None:
+        values["save_every"] = resume_at
+    recipe = build(Recipe, values)
+    if resume_at is not None and (recipe.save_every or 0) > resume_at:
+        raise SpecError(
+            "a run that is resumed needs a checkpoint before it is stopped",
+            f"resume at {resume_at}, save_every={recipe.save_every}",
+            "set save_every to less, or to none",
+        )
+    run = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
+    return build(RunSpec, run)
+
+
+def _field(name: str, text: str) -> Any:
+    """The value of a recipe field; 'none' is a word where the field cannot be None."""
+    value = parse_value(text)
+    optional = type(None) in get_args(Recipe.model_fields[name].annotation)
+    return text if value is None and not optional else value
+
+
+def _option(name: str, value: Any, default: Option) -> Option:
+    """The value of an option, of the kind that its default has; text stays as it was written."""
+    if default is None or isinstance(default, str):
+        return None if value is None or str(value).lower() == "none" else str(value)
+    value = parse_value(value) if isinstance(value, str) else value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) if isinstance(default, bool) else number:
+        return value  # type: ignore[no-any-return]  # its type was just checked
+    kind = type(default).__name__
+    raise SpecError(f"option {name} takes a value of type {kind}", repr(value), "change it")
+
+
+def _modules(folder: str) -> list[Path]:
+    return [path for path in (_TRAINING / folder).glob("*.py") if not path.stem.startswith("_")]
+
+
+def _loop(path: Path) -> LoopEntry:
+    summary, constants = _describe(path)
+    native, distributed = (constants.get(n, {}) for n in ("NATIVE", "NATIVE_DISTRIBUTED"))
+    return LoopEntry(path.stem, summary, path, native, distributed)
+
+
+def _describe(path: Path) -> tuple[str, dict[str, Any]]:
+    """The first sentence of a module's docstring, and its constants that are literal dicts."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise SpecError(
+            "a loop or workload is a Python file", f"{path}: {error}", "mend it"
+        ) from None
+    constants = {}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
+            with suppress(ValueError):  # a table that is computed says nothing to us
+                constants[target.id] = ast.literal_eval(value)
+    doc = ast.get_docstring(tree) or ""
+    return " ".join(doc.split("\n\n")[0].split()), constants

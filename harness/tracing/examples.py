@@ -1,0 +1,83 @@
+"""Tells which training rows a batch holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from harness.training.workload import IGNORED
+
+__all__ = ["Examples"]
+
+
+class Examples:
+    """Tells which training rows a batch holds, from what the batch holds.
+
+    A row is known by its tokens without padding, or by its pixels, so that any loop can be watched,
+    whatever columns it dropped. Equal rows share the id of the first of them.
+    """
+
+    UNKNOWN = -1
+
+    def __init__(self, train_set: Dataset) -> None:
+        columns = train_set.with_format("numpy")
+        kinds = ("input_ids", "token_type_ids", "pixel_values")
+        self._keys = [name for name in kinds if name in columns.features]
+        self._columns = columns
+        self._ids: dict[tuple[str, ...], dict[bytes, int]] = {}
+        labels = [torch.tensor(row) for row in columns["labels"][:]]
+        self.labels = (
+            pad_sequence(labels, batch_first=True, padding_value=IGNORED)
+            if labels[0].ndim
+            else torch.stack(labels)
+        )
+        """Labels of the training set: [rows], or [rows, longest] filled up with `IGNORED`."""
+
+    def identify(self, batch: Mapping[str, Tensor]) -> list[int]:
+        """Row numbers of a batch [batch, ...]; `UNKNOWN` for what is no training row."""
+        keys = tuple(name for name in self._keys if name in batch)  # a loop may leave some out
+        if keys not in self._ids:
+            known = self._ids[keys] = {}
+            for number, row in enumerate(zip(*(self._columns[name] for name in keys), strict=True)):
+                known.setdefault(_row_key(row), number)
+        columns = [_as_numpy(batch[name]) for name in keys]
+        rows: Any = zip(*columns, strict=True)
+        if "attention_mask" in batch:
+            mask = _as_numpy(batch["attention_mask"]).astype(bool)
+            rows = ([column[i][mask[i]] for column in columns] for i in range(len(mask)))
+        return [self._ids[keys].get(_row_key(row), self.UNKNOWN) for row in rows]
+
+    def labels_of(self, ids: list[int], batch: Mapping[str, Tensor]) -> Tensor:
+        """The labels of the rows `ids` that `batch` holds, in the shape that its collator gives.
+
+        For a loop that keeps them to itself, to compute its loss outside the model. On the CPU.
+        Labels of tokens stand where the tokens do, and those of an unknown row are `IGNORED`.
+        """
+        if self.labels.ndim == 1:
+            return self.labels[ids]
+        tokens = batch["input_ids"]
+        mask = batch.get("attention_mask", torch.ones_like(tokens)).bool().cpu()
+        labels = torch.full(tokens.shape, IGNORED)
+        for row, number in enumerate(ids):
+            if number != self.UNKNOWN:
+                labels[row, mask[row]] = self.labels[number, : int(mask[row].sum())]
+        return labels
+
+
+def _as_numpy(tensor: Tensor) -> Any:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _row_key(columns: Any) -> bytes:
+    arrays = (np.asarray(column) for column in columns)
+    return b"|".join(
+        array.astype(np.float32 if array.dtype.kind == "f" else np.int64).tobytes()
+        for array in arrays
+    )

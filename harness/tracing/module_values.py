@@ -1,0 +1,71 @@
+"""What goes into a module or comes out of it, however it is nested: names, digests and sizes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import xxhash
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from harness.tracing import digest as fingerprint
+from harness.tracing.sketch import Sketches
+
+__all__ = ["Values", "by_name", "leaves"]
+
+
+@dataclass
+class Values:
+    """What went in or out at one place, by name and type, in order."""
+
+    digests: dict[str, int] = field(default_factory=dict)
+    norms: list[float] = field(default_factory=list)
+    """2-norm of each tensor of floats; 0 for what is none."""
+    sketches: list[list[float]] = field(default_factory=list)
+    """Of each tensor of floats; empty for what is none."""
+
+    def add(self, name: str, value: object, sketches: Sketches) -> None:
+        """One tensor, or one plain value."""
+        local = value.to_local() if isinstance(value, DTensor) else value
+        norm, sketch = 0.0, []
+        if isinstance(local, Tensor):
+            kind = str(local.dtype).removeprefix("torch.")
+            digest = fingerprint.of_batch({"": local})
+            if local.is_floating_point():
+                norm = float(torch.linalg.vector_norm(local.detach().float()))
+                sketch = sketches.of(f"{name} {local.numel()}", local)
+        else:
+            kind = type(local).__name__
+            digest = xxhash.xxh3_64_intdigest(repr(local).encode())
+        self.digests[f"{name} {kind}"] = digest
+        self.norms.append(norm)
+        self.sketches.append(sketch)
+
+
+def by_name(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a module is called with, by the names of its parameters."""
+    named = {
+        name
+        for name, each in inspect.signature(module.forward).parameters.items()
+        if each.kind is each.POSITIONAL_OR_KEYWORD
+    }
+    names = [name for name in inspect.signature(module.forward).parameters if name in named]
+    names += [str(number) for number in range(len(names), len(args))]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, object]]:
+    """Tensors and plain values within nested containers, with the way to each."""
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, (Tensor, bool, int, float, str)):
+        yield name, value
+    elif isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, (list, tuple)):
+        inside = enumerate(value)
+    for key, part in inside:
+        yield from leaves(part, f"{name}.{key}" if name else str(key))

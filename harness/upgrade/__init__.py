@@ -1,1 +1,0 @@
-"""What did an upgrade change in my training? Nothing is imported here."""
