@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.detection import detect, shortfalls, table, write
+from studies.detection import detect, shortfalls, table, write
 
 
 @pytest.mark.long

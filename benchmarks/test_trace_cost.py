@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks.conftest import chosen_case
-from benchmarks.trace_cost import costs, watched_arms
 from harness.benchmark.bench import bench_cases
 from harness.benchmark.bench_case import Asked
 from harness.results.sessions import read_sessions
+from studies.trace_cost import costs, watched_arms
 
 
 @pytest.mark.long

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALPHA", "Judgement", "POWER", "TRIMMED", "judge", "seeds_needed", "trimmed_mean"]
+__all__ = ["ALPHA", "POWER", "TRIMMED", "Judgement", "judge", "seeds_needed", "trimmed_mean"]
 
 ALPHA = 0.05
 """Level of each of the two one-sided tests."""

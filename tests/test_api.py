@@ -12,7 +12,7 @@ import pytest
 import harness
 from harness.errors import SpecError
 from harness.results.report import Report
-from tests.small_runs import write_pairs
+from tests.support.small_runs import write_pairs
 
 
 def loaded_by(code: str) -> str:

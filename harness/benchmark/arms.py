@@ -27,11 +27,11 @@ from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import DETAILS, Conventions, Recipe, build, parse_value
 
 __all__ = [
-    "Arm",
-    "Observe",
     "RECIPES",
     "ROWS",
     "STEPS_AHEAD",
+    "Arm",
+    "Observe",
     "arms_across",
     "arms_of",
     "check_name",

@@ -1,9 +1,9 @@
 """Speeds now against the baseline's: one look, and what two looks say together. Pure.
 
 The ratio to the reference tells whether one loop moved. Whether all moved alike is told by the
-reference's own time, held against the yardstick (`harness.benchmark.child.yardstick`), a fixed piece of work
-that was timed between the same turns: where it moved as the loops did, the machine is another one
-today; where it did not, it is a library, the reference itself or the workload.
+reference's own time, compared with the yardstick (`harness.benchmark.child.yardstick`), a fixed
+piece of work that was timed between the same turns. If it moved as the loops did, the machine
+changed. If it did not, a library, the reference itself or the workload changed.
 """
 
 from __future__ import annotations

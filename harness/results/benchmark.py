@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["ArmFigures", "BenchResult", "CONTROL"]
+__all__ = ["CONTROL", "ArmFigures", "BenchResult"]
 
 
 class _Result(BaseModel):

@@ -13,7 +13,7 @@ from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
 from harness.spec.case import label
 
-__all__ = ["Found", "RECORDS", "output_folder", "records_in", "short_names"]
+__all__ = ["RECORDS", "Found", "output_folder", "records_in", "short_names"]
 
 Found = dict[tuple[str, str], RunRecord]
 """Records by case and label."""

@@ -71,7 +71,7 @@ class Block:
     energy_j: float | None = None
     """Joules that the accelerator drew; None: nobody tells."""
     yardstick_s: float | None = None
-    """Own seconds of a fixed piece of work just before the turn, see `harness.benchmark.child.yardstick`;
+    """Own seconds of the yardstick (`harness.benchmark.child.yardstick`) just before the turn.
     None: a session of an earlier version, which did not time it."""
 
     @property

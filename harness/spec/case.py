@@ -27,19 +27,19 @@ class Case(_Frozen):
     name: _Name
     """Names the case in tables and folders."""
     workload: str
-    """A file of `harness/workloads/`."""
-    options: dict[str, Option] = {}
+    """A file of `harness/training/workloads/`."""
+    options: dict[str, Option] = Field(default_factory=dict)
     """Options of that workload, such as `data` and `model`."""
     recipe: Recipe = Recipe()
     """How the model is trained."""
-    overrides: dict[str, dict[str, Any]] = {}
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Recipe fields that single loops are to set otherwise, by the loop's name."""
     resume_at: int | None = Field(None, ge=1)
     """Each loop also trains with its process killed amid the update after so many, goes on from its
     last checkpoint in a new process, and is compared with its uninterrupted run."""
     seed_of: str | None = None
     """The case of which this is one seed among several; None: it stands for itself."""
-    arms: dict[_Name, dict[str, Any]] = {}
+    arms: dict[_Name, dict[str, Any]] = Field(default_factory=dict)
     """The first loop also trains once by each of these, by name: recipe fields set otherwise."""
     noise: int | None = Field(None, ge=1)
     """So many draws of the first loop, perturbed by rounding, tell its noise, against which every
@@ -78,7 +78,7 @@ class RunSpec(_Frozen):
     case: Case
     """What is trained. Its recipe is the one that everyone was asked to follow."""
     loop: str
-    """A file of `harness/loops/`, or the path of a loop of the user's own."""
+    """A file of `harness/training/loops/`, or the path of a loop of the user's own."""
     recipe: Recipe
     """What this loop follows: the case's recipe, with the loop's own habits where `native`."""
     conventions: Conventions = "matched"

@@ -23,11 +23,11 @@ from pydantic import (
 from harness.errors import SpecError, unknown_name
 
 __all__ = [
-    "Conventions",
     "DETAILS",
     "DEVICES",
-    "Detail",
     "LAUNCHERS",
+    "Conventions",
+    "Detail",
     "Option",
     "Recipe",
     "build",

@@ -10,7 +10,7 @@ from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison, Finding
 from harness.results.regression import GateItem, GateResult, UsedBaseline
 from harness.results.report import Report
-from tests.report.small_report import DIFFERENT, IDENTICAL, small_report
+from tests.support.small_report import DIFFERENT, IDENTICAL, small_report
 
 __all__ = ["AGREES", "DIFFERS", "HOSTILE", "NO_BASELINE", "PASSES", "REGRESSED", "TIMED", "answers"]
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 EQUIVALENCE = REPOSITORY / ".github" / "workflows" / "equivalence.yml"
 LOOP = """
-from harness.loops import plain
+from harness.training.loops import plain
 
 
 def train(workload, recipe, probe):

@@ -28,7 +28,7 @@ from tests.ci.canned import (
 )
 from tests.ci.place import REPOSITORY, fresh_copy, stand_in, venv_of_these_tests, with_first
 from tests.ci.runner import NOT_RUN, Job, Played, play
-from tests.report.small_report import DIFFERENT, run
+from tests.support.small_report import DIFFERENT, run
 
 EQUIVALENCE = REPOSITORY / ".github" / "workflows" / "equivalence.yml"
 GPU = REPOSITORY / ".github" / "workflows" / "gpu.yml"

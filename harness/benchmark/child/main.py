@@ -1,7 +1,7 @@
 """The child process of a bench: one arm, trained turn by turn for as long as its parent grants any.
 
-Like `harness.execution.child.main` it tells its parent by JSON messages, and ends when the parent does. It leaves
-no record: values and times never come from the same run.
+Like `harness.execution.child.main` it sends its parent JSON messages and ends when the parent
+does. It leaves no record: values and times never come from the same run.
 """
 
 from __future__ import annotations

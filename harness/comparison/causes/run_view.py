@@ -118,7 +118,7 @@ class Side:
         return values
 
     def loss_factor(self, step: int) -> float:
-        """What the mean of a step's losses was multiplied by; see `harness.tracing.observations`."""
+        """The factor on the mean of a step's losses; see `harness.tracing.observations`."""
         seen = self.record.header.observed.get("loss_scaled", ())
         if len(seen) >= KEPT and step > seen[-1].step:
             return math.nan  # not known

@@ -19,7 +19,7 @@ from harness.execution.parent.failures import conclude, gather, given_up, part_o
 from harness.execution.parent.process import Run, Worker, launch, stop
 from harness.results.record import RunRecord
 
-__all__ = ["OnEvent", "Run", "TIMEOUT_S", "run_all"]
+__all__ = ["TIMEOUT_S", "OnEvent", "Run", "run_all"]
 
 TIMEOUT_S = 1800.0
 """A run that tells of no step for so long, evaluations and compiling included, is taken to hang."""

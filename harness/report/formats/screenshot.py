@@ -1,4 +1,7 @@
-"""A report as it stands on the terminal -> an SVG picture: `python -m harness.report.formats.screenshot`."""
+"""The terminal view of a report -> an SVG picture.
+
+python -m harness.report.formats.screenshot RUN_DIR FILE.svg
+"""
 
 from __future__ import annotations
 

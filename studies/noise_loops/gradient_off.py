@@ -1,0 +1,15 @@
+"""The plain loop with one fault: the gradient of the head's weight is off by a thousandth."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.loops import plain
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train by the recipe."""
+    weight = workload.model.get_parameter("classifier.weight")
+    weight.register_hook(lambda gradient: gradient * 1.001)
+    return plain.train(workload, recipe, probe)

@@ -1,0 +1,96 @@
+"""One of two processes is killed, hangs or runs out of memory, again and again.
+
+    python -m studies.rank_endings --repetitions 20 --out FOLDER
+
+Each time the command must end by itself within the stated time, with exit code 3, a report that
+names the rank, and no process left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+
+from harness.results.record import RunRecord, write_atomically
+
+ENDINGS = {
+    "killed": "rank 1 of 2 ended with signal SIGKILL",
+    "out_of_memory": "rank 1: MemoryError",
+    "hangs": "rank_1_hangs.py",
+}
+LOOPS = Path(__file__).parent.parent / "tests" / "faults" / "faulty_loops"
+TIMEOUT_S = 15
+ALLOWED_S = 90  # start-up of two processes and the report included, on a busy machine
+
+
+def once(ending: str, folder: Path) -> dict[str, Any]:
+    """Run the command; what became of it."""
+    loop = LOOPS / f"rank_1_{ending}.py"
+    mark = f"HARNESS_ENDING={folder}"
+    command = [
+        sys.executable, "-m", "harness", "run", "--loops", str(loop), "--processes", "2",
+        "--set", "train_rows=44", "--set", "eval_rows=8", "--timeout", str(TIMEOUT_S),
+        "--out", str(folder),
+    ]  # fmt: skip
+    name, _, value = mark.partition("=")
+    started = time.monotonic()
+    done = subprocess.run(
+        command, env={**os.environ, name: value}, capture_output=True, timeout=600, check=False
+    )
+    wall_s = time.monotonic() - started
+    time.sleep(0.5)
+    left = [process.pid for process in psutil.process_iter() if _has(process, name, value)]
+    error = RunRecord(folder / "records" / f"paraphrase-{loop.stem}").header.error or ""
+    return {
+        "ending": ending,
+        "exit_code": done.returncode,
+        "wall_s": round(wall_s, 1),
+        "report": (folder / "report.html").is_file(),
+        "named": ENDINGS[ending] in error,
+        "processes_left": len(left),
+    }
+
+
+def _has(process: psutil.Process, name: str, value: str) -> bool:
+    try:
+        return process.environ().get(name) == value and process.status() != "zombie"
+    except psutil.Error:
+        return False
+
+
+def main(
+    repetitions: Annotated[int, typer.Option(min=1, help="Of each ending.")] = 20,
+    out: Annotated[Path, typer.Option(help="A new folder for records and result.")] = Path(
+        "reports/rank-endings"
+    ),
+) -> None:
+    """Repeat each ending, and write result.json."""
+    console, seen = Console(), []
+    for number in range(repetitions):
+        for ending in ENDINGS:
+            found = once(ending, out / f"{ending}-{number:02}")
+            found["good"] = (
+                (found["exit_code"], found["report"], found["named"], found["processes_left"])
+                == (3, True, True, 0)
+            ) and found["wall_s"] <= ALLOWED_S
+            seen.append(found)
+            console.print(found)
+    bad = [found for found in seen if not found["good"]]
+    result = {"timeout_s": TIMEOUT_S, "allowed_s": ALLOWED_S, "runs": seen, "bad": bad}
+    with write_atomically(out / "result.json") as path:
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    console.print(f"{len(seen)} runs, {len(bad)} not as they must be")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,190 @@
+"""`harness bench` from end to end: killed, gone on with, hanging, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.results.sessions import FOLDER, read_sessions
+from tests.support.small_runs import FAULTY_LOOPS, write_pairs
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def command(data: Path, loops: str, *more: str) -> list[str]:
+    """A short bench on the rows in `data`."""
+    return [
+        sys.executable, "-m", "harness", "bench", "--loops", loops,
+        "--set", f"data={data}", "--out", "out", *more,
+    ]  # fmt: skip
+
+
+def environment(mark: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_BENCH_TEST": mark}
+
+
+def bench(data: Path, loops: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """It, run to its end in the folder of `data`."""
+    return subprocess.run(
+        command(data, loops, *more),
+        cwd=data.parent,
+        env=environment(str(data)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def left(mark: str) -> list[int]:
+    """Processes that such a bench left behind."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("HARNESS_BENCH_TEST") == mark and process.status() != "zombie":
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
+    """SIGKILL of the parent costs the session under way; no process stays; --resume ends well."""
+    data = write_pairs(tmp_path / "data")
+    more = ("--sessions", "3", "--rounds", "3")
+    started = subprocess.Popen(
+        [*command(data, "plain,trainer", *more), "--beside", "nothing"],
+        cwd=tmp_path,
+        env=environment(str(data)),
+        stderr=subprocess.DEVNULL,
+    )
+    first = tmp_path / "out" / FOLDER / "001.parquet"
+    deadline = time.monotonic() + 120
+    while not first.is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)  # amid the second session
+    second = bench(data, "plain,trainer", *more, "--resume")
+    assert 2 == second.returncode
+    assert "one bench at a time works in a folder" in second.stderr
+    started.kill()
+    started.wait()
+    before = first.read_bytes()
+    deadline = time.monotonic() + 20
+    while left(str(data)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert [] == left(str(data))
+    assert ["001.parquet"] == [path.name for path in first.parent.glob("*")]
+
+    other = bench(data, "plain,accelerated", *more, "--resume")
+    assert 2 == other.returncode
+    assert "same arms" in other.stderr
+
+    done = bench(data, "plain,trainer", *more, "--resume")
+
+    assert done.returncode in (0, 1, 4), done.stderr
+    assert before == first.read_bytes()
+    assert 3 == len(read_sessions(tmp_path / "out"))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (comparison,) = report["comparisons"]
+    assert ("plain", "trainer") == (comparison["reference"], comparison["candidate"])
+    assert "identical" == comparison["equality"]
+    found = {finding["metric"]: finding for finding in comparison["findings"]}
+    assert {"step_s", "cpu_step_s"} <= found.keys()
+    for finding in found.values():
+        assert finding["outcome"] in ("faster", "slower", "equivalent", "inconclusive")
+        assert finding["interval"][0] <= finding["ratio"] <= finding["interval"][1]
+        assert "s" == finding["unit"]
+    result = report["bench"]["paraphrase"]
+    arms = {arm["name"]: arm for arm in result["arms"]}
+    assert {"plain", "control", "trainer"} == arms.keys()
+    # The rule of thumb knows neither attention's own products nor that embeddings are none.
+    assert 0.7 < arms["plain"]["flops_per_six_n_tokens"] < 1.3
+    assert arms["plain"]["flops_per_step"] == arms["trainer"]["flops_per_step"]
+    assert 0 < arms["plain"]["share_of_peak"] < 1
+    assert {"data", "forward", "backward", "optimizer", "rest"} == arms["trainer"]["parts"].keys()
+    assert result["conclusion"] in " ".join(done.stdout.split())
+    for page, heading in (("report.md", "## Speed: paraphrase"), ("report.html", ">Speed</h2>")):
+        assert heading in (tmp_path / "out" / page).read_text()
+
+
+@pytest.mark.parametrize(
+    ("loop", "said"),
+    [("killed", "arm killed in session 1 ended with signal SIGKILL"), ("hangs", "arm hangs in")],
+)
+def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path) -> None:
+    """One line, exit code 3, and nobody is left; of one that hangs there is the stack."""
+    data = write_pairs(tmp_path / "data")
+    loops = f"plain,{FAULTY_LOOPS / loop}.py"
+
+    done = bench(data, loops, "--beside", "nothing", "--timeout", "15")
+
+    assert 3 == done.returncode
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("harness: "))
+    assert said in line
+    if loop == "hangs":
+        assert "hung and was ended" in line
+        log = (tmp_path / "out" / "logs" / "hangs" / "log.txt").read_text()
+        assert "hangs.py" in log
+    assert [] == left(str(data))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--margin", "0"), "a margin is a positive number"),
+        (("--loops", "plain"), "compares an arm with the first one"),
+        (("--device", "abacus"), "unknown device"),
+        (("--arm", "x"), "--arm takes NAME=LOOP"),
+        (("--resume",), "--resume"),
+        (("--sessions", "2"), "sessions"),
+    ],
+)
+def test_wrong_use_is_one_line(more: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    """Exit code 2, and nothing is left behind."""
+    arguments = [sys.executable, "-m", "harness", "bench", *more]
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env=environment(""), capture_output=True, text=True, timeout=60
+    )
+
+    assert 2 == done.returncode
+    assert 1 == len(done.stderr.splitlines())
+    assert said in done.stderr
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_several_cases_with_arms_of_other_kinds(tmp_path: Path) -> None:
+    """Two cases share the budget; beside the loops an arm that is traced, and another Python's."""
+    data = write_pairs(tmp_path / "data")
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "harness", "bench", "paraphrase", "causal_lm"),
+            *("--loops", "plain", "--sessions", "3", "--rounds", "1", "--beside", "nothing"),
+            *("--arm", "seen=plain,observe=trace,detail=weights"),
+            *("--arm", f"elsewhere=plain,python={sys.executable}"),
+            *("--set", "train_rows=64", "--set", "eval_rows=8", "--out", "out"),
+        ],
+        cwd=data.parent,
+        env=environment(str(data)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert done.returncode in (0, 1, 4), done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {"paraphrase", "causal_lm"} == report["bench"].keys()
+    for result in report["bench"].values():
+        assert 3 == result["sessions"]
+        arms = {arm["name"]: arm for arm in result["arms"]}
+        assert {"plain", "control", "seen", "elsewhere"} == arms.keys()
+        assert ("trace", "nothing") == (arms["seen"]["observe"], arms["plain"]["observe"])
+        assert arms["elsewhere"]["python"]
+    assert [] == left(str(data))

@@ -1,0 +1,346 @@
+"""Runs that part are replayed, and the module is named in which they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from rich.console import Console
+
+from harness.comparison.compare import compare
+from harness.comparison.compare_folders import compare_folders
+from harness.comparison.modules import dig
+from harness.comparison.run import run_cases
+from harness.diagnosis.localize import dug, localized
+from harness.results.comparison import Comparison
+from harness.results.localization import Dig
+from harness.results.record import RunRecord
+from harness.results.report import Report
+from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
+
+pytestmark = pytest.mark.slow
+
+QUIET = Console(quiet=True)
+LOOPS = ["plain", "accelerated", "trainer"]
+
+# Step, direction and module in which each faulty loop departs; None where no module does.
+FAULTS: dict[str, tuple[int, str, str] | None] = {
+    "output_of_layer_1_scaled": (3, "forward", "bert.encoder.layer.1"),
+    "backward_of_layer_0_scaled": (2, "backward", "bert.encoder.layer.0.intermediate.dense"),
+    "forgot_train_mode": (1, "forward", "bert.embeddings.dropout"),
+    "one_ulp_in_one_weight": None,
+    "forgot_zero_grad": None,
+    "schedule_off_by_one": None,
+    "same_order_every_epoch": None,
+}
+# Fields of the recipe, the module in which they depart, and its direction.
+ARMS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "eager": ({"attention": "eager"}, "forward", "bert.encoder.layer.0.attention.self"),
+    "bf16": ({"precision": "bf16"}, "forward", "bert.encoder.layer.0.attention.self.query"),
+    "smoothed": ({"label_smoothing": 0.1}, "backward", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def digs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dig]:
+    """What digging gave for each faulty loop, each arm, and the plain loop again."""
+    folder = tmp_path_factory.mktemp("dig")
+    case = small_case(write_pairs(folder / "data")).model_copy(
+        update={"arms": {name: fields for name, (fields, _, _) in ARMS.items()}}
+    )
+    loops = ["plain", *(str(FAULTY_LOOPS / f"{name}.py") for name in FAULTS)]
+    records = train(case, loops, folder / "records")
+    records |= train(case, ["plain"], folder / "records", repeat=2)
+    for arm in ARMS:
+        records |= train(case, ["plain"], folder / "records", arm=arm)
+    return dug_against_plain(records, folder / "dug")
+
+
+def dug_against_plain(records: dict[str, RunRecord], folder: Path) -> dict[str, Dig]:
+    """What digging gives for each record against that of the plain loop, by label."""
+    pairs = [comparison(records, "plain", name) for name in records if name != "plain"]
+
+    def find(pair: Comparison) -> tuple[RunRecord, RunRecord]:
+        return records["plain"], records[pair.candidate]
+
+    found = dug(pairs, find, folder, 2, QUIET)
+    return {pair.candidate: pair.dig for pair in found if pair.dig is not None}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_module_of_a_planted_fault_is_named(fault: str, digs: dict[str, Dig]) -> None:
+    """And where the fault is in none, none is."""
+    place = digs[fault].place
+    met = None if place is None else (digs[fault].step, place.direction, place.module)
+    assert FAULTS[fault] == met
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_module_that_another_recipe_computes_otherwise_is_named(
+    arm: str, digs: dict[str, Dig]
+) -> None:
+    """A kernel departs in its module; a loss, before the backward pass begins."""
+    place = digs[arm].place
+    assert place is not None
+    assert (*ARMS[arm][1:], bool(place.module)) == (
+        place.direction,
+        place.module,
+        place.inputs_equal,
+    )
+
+
+def test_what_is_other_there_is_told(digs: dict[str, Dig]) -> None:
+    """The size of the planted fault, and a module's mode."""
+    places = {name: answer.place for name, answer in digs.items()}
+    scaled, mode = (places[name] for name in ("output_of_layer_1_scaled", "forgot_train_mode"))
+    assert scaled is not None
+    assert mode is not None
+    assert pytest.approx(1e-4, rel=0.3) == scaled.distance
+    assert pytest.approx(1.0001, abs=1e-6) == scaled.candidate / scaled.reference
+    assert (True, False) == mode.training
+    assert scaled.weights_equal
+    assert "what is done to weights after it" in digs["one_ulp_in_one_weight"].note
+
+
+def test_other_weights_are_told_of_a_module(tmp_path: Path) -> None:
+    """Where no weights were recorded, a weight that moved shows in modules once it moves a loss."""
+    case = small_case(write_pairs(tmp_path / "data"))
+    loops = ["plain", str(FAULTY_LOOPS / "one_ulp_in_one_weight.py")]
+    records = train(case, loops, tmp_path / "records", detail="steps")
+    found = dug_against_plain(records, tmp_path / "dug")["one_ulp_in_one_weight"]
+    place = found.place
+    assert place is not None
+    assert (6, "forward") == (found.step, place.direction)
+    assert "bert.embeddings.word_embeddings" == place.module
+    assert not place.weights_equal
+
+
+def test_what_modules_cannot_tell_is_said_without_a_replay(digs: dict[str, Dig]) -> None:
+    """An identical pair, another order of the rows and another learning rate have nothing to dig;
+    gradients left over from before are in no module."""
+    assert "nothing to dig: the two are identical" == digs["plain-2"].note
+    assert "other rows" in digs["same_order_every_epoch"].note
+    assert "learning rate" in digs["schedule_off_by_one"].note
+    assert (2, 96) == (digs["forgot_zero_grad"].step, digs["forgot_zero_grad"].calls)
+
+
+def test_a_generator_that_stood_elsewhere_is_told(tmp_path: Path) -> None:
+    """Where one loop fetches ahead with a collator that draws, dropout draws another mask."""
+    case = small_case(write_pairs(tmp_path / "data"), extra_padding=5)
+    records = train(case, ["plain", "trainer"], tmp_path / "records")
+    place = dug_against_plain(records, tmp_path / "dug")["trainer"].place
+    assert place is not None
+    assert ("bert.embeddings.dropout", True, False) == (
+        place.module,
+        place.inputs_equal,
+        place.generators_equal,
+    )
+
+
+RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
+    "checkpoints": (
+        1,
+        {
+            "gradient_accumulation_steps": 5,
+            "per_device_batch_size": 6,
+            "gradient_checkpointing": True,
+            "eval_every": 2,
+        },
+    ),
+    "bf16": (1, {"precision": "bf16", "attention": "eager"}),
+    "processes": (2, {"gradient_accumulation_steps": 2}),
+    "shared-out": (2, {"parallel": "fsdp2"}),
+}
+
+
+@pytest.mark.parametrize(("processes", "recipe"), RECIPES.values(), ids=RECIPES)
+def test_digging_changes_no_bit_of_a_run(
+    processes: int, recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of any loop; and the loops, which are identical, have no module that differs."""
+    case = small_case(write_pairs(tmp_path / "data"), **recipe)
+    case = case.model_copy(update={"world_size": processes})
+    loops = ["plain"] if "parallel" in recipe else LOOPS
+    plain = train(case, loops, tmp_path / "plain", stop_after=3)
+    again = train(case, loops, tmp_path / "dug", stop_after=3, dig_at=3)
+    for name, record in plain.items():
+        other = again[f"{name}-dug-3"]
+        assert "stopped" == other.header.status
+        for trace in ("steps", "micro_batches", "tensors", "dissent"):
+            assert record.trace(trace).equals(other.trace(trace)), (name, trace)
+        answer = dig(again["plain-dug-3"], other, 3)
+        assert (None, len(other.trace("modules"))) == (answer.place, answer.calls)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a run with a fault, dug, whose data lie beside it."""
+    folder = tmp_path_factory.mktemp("run")
+    case = small_case(write_pairs(folder / "data"))
+    fault = folder / "fault.py"
+    shutil.copy(FAULTY_LOOPS / "output_of_layer_1_scaled.py", fault)
+    report, out = run_cases(
+        [case], ["plain", str(fault)], "matched", 2, folder / "out", ["harness"], QUIET
+    )
+    localized(report, out, 2, QUIET)
+    return folder
+
+
+def place(report: Report) -> tuple[int | None, str]:
+    """Where the only pair parts."""
+    answer = report.comparisons[0].dig
+    assert answer is not None
+    assert answer.place is not None, answer.note
+    return answer.step, answer.place.module
+
+
+def test_a_run_digs_and_its_report_tells_it(run_folder: Path) -> None:
+    """On the page, in `report.json`, and with the replays among the records."""
+    out = run_folder / "out"
+    assert (3, "bert.encoder.layer.1") == place(Report.read(out))
+    assert "the forward pass parts in bert.encoder.layer.1 (BertLayer)" in (
+        out / "report.md"
+    ).read_text(encoding="utf-8")
+    names = {path.name for path in (out / "records").iterdir()}
+    assert {"paraphrase-plain-dug-3", "paraphrase-fault-dug-3"} < names
+    assert 2 == len(Report.read(out).runs)
+
+
+def test_two_records_are_dug(run_folder: Path, tmp_path: Path) -> None:
+    """Compared afterwards, they are replayed from what stands in them."""
+    records = run_folder / "out" / "records"
+    report, _ = compare_folders(
+        records / "paraphrase-plain",
+        records / "paraphrase-fault",
+        tmp_path / "out",
+        ["harness"],
+    )
+    report = localized(report, tmp_path / "out", None, QUIET)
+    assert (3, "bert.encoder.layer.1") == place(report)
+
+
+def told(run_folder: Path, out: Path) -> str:
+    """Why the pair was not dug."""
+    records = run_folder / "out" / "records"
+    report, _ = compare_folders(
+        records / "paraphrase-plain", records / "paraphrase-fault", out, ["harness"]
+    )
+    report = localized(report, out, None, QUIET)
+    answer = report.comparisons[0].dig
+    assert answer is not None
+    assert answer.place is None
+    assert "different" == report.verdict
+    return answer.note
+
+
+@pytest.mark.parametrize("gone", ["data", "fault.py"])
+def test_what_a_replay_lacks_is_said_in_a_line(gone: str, run_folder: Path, tmp_path: Path) -> None:
+    """Data or a loop that is gone: the comparison stands, without an answer on modules."""
+    (run_folder / gone).rename(tmp_path / "elsewhere")
+    try:
+        note = told(run_folder, tmp_path / "out")
+    finally:
+        (tmp_path / "elsewhere").rename(run_folder / gone)
+    assert "replayed" in note
+    assert gone in note
+    assert "\n" not in note
+
+
+def test_other_versions_are_said_in_a_line(run_folder: Path, tmp_path: Path) -> None:
+    """With what was recorded and what is installed."""
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder / "out", copy / "out")
+    path = copy / "out" / "records" / "paraphrase-plain" / "record.json"
+    header = json.loads(path.read_text(encoding="utf-8"))
+    header["environment"]["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(header), encoding="utf-8")
+    assert "plain cannot be replayed: it was recorded with torch 1.0, and " in told(
+        copy, tmp_path / "compared"
+    )
+
+
+def test_a_replay_that_departs_from_its_run_gives_no_answer(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    """Such as of a loop that was edited since."""
+    fault = run_folder / "fault.py"
+    text = fault.read_text(encoding="utf-8")
+    fault.write_text(text.replace("step == 2", "step == 1"), encoding="utf-8")
+    try:
+        note = told(run_folder, tmp_path / "out")
+    finally:
+        fault.write_text(text, encoding="utf-8")
+    assert "fault did not repeat itself: its replay departs at step 2 in " in note
+
+
+def test_another_number_of_processes_has_nothing_to_dig(tmp_path: Path) -> None:
+    """Their micro-batches are others."""
+    case = small_case(write_pairs(tmp_path / "data"), max_steps=2)
+    one = train(case, ["plain"], tmp_path / "one")["plain"]
+    case = case.model_copy(update={"world_size": 2})
+    two = train(case, ["plain"], tmp_path / "two")["plain"]
+    pair = compare(one, two, ("one", "two"))
+    first = pair.first_divergence
+    assert first is not None
+    pair = pair.model_copy(
+        update={
+            "first_divergence": first.model_copy(update={"stage": "loss", "step": 1}),
+            "stages": (),
+        }
+    )
+    (found,) = dug([pair], lambda _pair: (one, two), tmp_path / "dug", 2, QUIET)
+    assert found.dig is not None
+    assert "1 and 2 processes" in found.dig.note
+
+
+def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
+    """Ctrl-C amid the replays: what was found before stands, and no process is left."""
+    data = write_pairs(tmp_path / "data", train=200)
+    fault = FAULTY_LOOPS / "output_of_layer_1_scaled.py"
+    slow = tmp_path / "slow.py"
+    text = fault.read_text(encoding="utf-8").replace("step == 2", "step == 20")
+    slow.write_text(text, encoding="utf-8")
+    out = tmp_path / "out"
+    command = ["run", "--loops", f"plain,{slow}", "--set", f"data={data}", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *command, "--set", "num_epochs=2", "--dig"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and not list(out.glob("records/*-dug-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert 3 == process.returncode, errors
+    assert "interrupted" in errors
+    report = Report.read(out)
+    assert ("different", None) == (report.comparisons[0].outcome, report.comparisons[0].dig)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _group(process.pid):
+        time.sleep(0.1)
+    assert [] == _group(process.pid)
+
+
+def _group(number: int) -> list[int]:
+    """Processes of that group."""
+    found = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError):
+            if os.getpgid(pid) == number:
+                found.append(pid)
+    return found

@@ -1,0 +1,28 @@
+"""The plain loop with one fault: from step 2 on one bias goes uphill."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.loops import plain
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does but for that."""
+    build = plain.build_optimizer
+
+    def watched(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        optimizer = build(model, recipe)
+
+        def act(*_: object) -> None:
+            if optimizer.state:
+                gradient = model.get_parameter("classifier.bias").grad
+                assert gradient is not None
+                gradient.neg_()
+
+        optimizer.register_step_pre_hook(act)
+        return optimizer
+
+    plain.build_optimizer = watched
+    return plain.train(workload, recipe, probe)

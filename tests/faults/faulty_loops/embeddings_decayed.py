@@ -1,0 +1,27 @@
+"""The plain loop with one fault: the embeddings, and nothing else, are decayed by a hundredth."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.loops import plain
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does but for that."""
+    build = plain.build_optimizer
+
+    def watched(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        optimizer = build(model, recipe)
+
+        def act(*_: object) -> None:
+            embeddings = workload.model.get_parameter("bert.embeddings.word_embeddings.weight")
+            with torch.no_grad():
+                embeddings.mul_(1 - 0.01 * optimizer.param_groups[0]["lr"])
+
+        optimizer.register_step_pre_hook(act)
+        return optimizer
+
+    plain.build_optimizer = watched
+    return plain.train(workload, recipe, probe)

@@ -1,0 +1,21 @@
+"""A loop by hand with one fault: losses of a window are not divided."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+from tests.faults.sound_loops.by_hand import ByHand
+
+
+class Faulty(ByHand):
+    """That training, but for one thing."""
+
+    def share(self, i: int) -> float:
+        """Whole."""
+        return 1
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the loop by hand does but for that."""
+    return Faulty(workload, recipe, probe).run()

@@ -1,0 +1,24 @@
+"""The plain loop with one fault: an epoch's last, incomplete window is never stepped."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.loops import plain
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does but for that."""
+    windows = plain.windows
+
+    def faulty(*given: Any) -> Iterator[list[plain.Batch]]:
+        for window in windows(*given):
+            if len(window) == recipe.gradient_accumulation_steps:
+                yield window
+
+    plain.windows = faulty  # type: ignore[assignment]  # this process is its own
+    return plain.train(workload, recipe, probe)

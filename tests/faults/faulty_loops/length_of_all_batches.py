@@ -1,0 +1,21 @@
+"""A loop by hand with one fault: the schedule is as long as all batches of all epochs."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+from tests.faults.sound_loops.by_hand import ByHand
+
+
+class Faulty(ByHand):
+    """That training, but for one thing."""
+
+    def length(self) -> int:
+        """In batches, not in updates."""
+        return self.recipe.num_epochs * self.batches()
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the loop by hand does but for that."""
+    return Faulty(workload, recipe, probe).run()

@@ -1,0 +1,20 @@
+"""A loop by hand with one fault: the list of what is not decayed spells the norms as this model
+does not."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+from tests.faults.sound_loops.by_hand import ByHand
+
+
+class Faulty(ByHand):
+    """That training, but for one thing."""
+
+    spared = ("bias", "layernorm.weight")
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the loop by hand does but for that."""
+    return Faulty(workload, recipe, probe).run()

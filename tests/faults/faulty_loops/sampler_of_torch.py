@@ -1,0 +1,15 @@
+"""The plain loop with one fault: rows are shuffled by torch's global generator, as
+`DataLoader(shuffle=True)` does."""
+
+import torch
+
+from harness.spec.recipe import Recipe
+from harness.training.loops import plain
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the plain loop does but for that."""
+    changed = recipe.model_copy(update={"sampler": "global"})
+    return plain.train(workload, changed, probe)

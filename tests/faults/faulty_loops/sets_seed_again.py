@@ -1,0 +1,23 @@
+"""A loop by hand with one fault: `set_seed` at the top of the training."""
+
+import torch
+from transformers import set_seed
+
+from harness.spec.recipe import Recipe
+from harness.training.probe import Probe
+from harness.training.workload import Workload
+from tests.faults.sound_loops.by_hand import ByHand
+
+
+class Faulty(ByHand):
+    """That training, but for one thing."""
+
+    def begins_epoch(self, epoch: int) -> None:
+        """The first one with fresh generators."""
+        if not epoch:
+            set_seed(self.recipe.seed)
+
+
+def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
+    """Train as the loop by hand does but for that."""
+    return Faulty(workload, recipe, probe).run()

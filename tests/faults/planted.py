@@ -1,0 +1,12 @@
+"""All planted faults, of known causes and of others."""
+
+from __future__ import annotations
+
+from tests.faults.planted_known import KNOWN
+from tests.faults.planted_known_later import KNOWN_LATER, TWO_AT_ONCE
+from tests.faults.planted_unknown import UNKNOWN
+from tests.faults.planted_unknown_later import UNKNOWN_LATER
+
+__all__ = ["FAULTS"]
+
+FAULTS = KNOWN + UNKNOWN + KNOWN_LATER + TWO_AT_ONCE + UNKNOWN_LATER

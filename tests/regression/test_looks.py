@@ -1,0 +1,137 @@
+"""One look at speeds, and two together, on times of which it is known what they show."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.benchmark.intervals import Sample
+from harness.regression.looks import Look, Tolerance, enough, look, together
+from harness.regression.speeds import Change, Speeds
+from tests.support.made_up_runs import times
+
+TOLERANCE = Tolerance()
+
+
+def lists(found: Look) -> dict[str, str]:
+    return {item.loop: item.listed for item in found.items}
+
+
+def test_welch_interval_is_that_of_the_formula() -> None:
+    """Two samples of two and three by hand: error, degrees of freedom and half-width."""
+    change = Change(Sample((0.0, 0.02)), Sample((0.1, 0.12, 0.14)))
+    # variances 2e-4 and 4e-4, parts 1e-4 and 4e-4/3; df = (7/3e-4)^2 / (1e-8 + 16e-8/18)
+    freedom = (7 / 3) ** 2 / (1 + (4 / 3) ** 2 / 2)
+    assert 2.882 == pytest.approx(freedom, abs=1e-3)
+    assert 0.11 == pytest.approx(change.mean)
+    # t(0.975; 2.882) = 3.257, error = sqrt(7/3 * 1e-4) = 0.015275
+    assert 0.0498 == pytest.approx(change.half_width, abs=2e-4)
+    assert math.exp(0.11) == pytest.approx(change.ratio)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1.03, 1.20, "slower"),
+        (1.01, 1.08, "inconclusive"),  # surely slower, but by how much?
+        (0.99, 1.08, "unchanged"),  # 10% is ruled out
+        (0.99, 1.11, "inconclusive"),  # and here it is not
+        (1.005, 1.015, "unchanged"),  # within the margin
+        (0.90, 0.97, "faster"),
+        (0.95, 0.999, "unchanged"),
+    ],
+)
+def test_what_an_interval_allows_one_to_say(low: float, high: float, expected: str) -> None:
+    """Regions of the interval, with a margin of 2% and 10% that must be visible."""
+
+    class Known(Change):
+        @property
+        def interval(self) -> tuple[float, float]:
+            return low, high
+
+    sample = Sample((0.0, 0.0))
+    assert expected == Known(sample, sample).moved(0.02, 0.10)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (times(seed=1), {"plain": "unchanged", "trainer": "unchanged"}),
+        (times(seed=1, loop=1.1), {"plain": "unchanged", "trainer": "regressed"}),
+        (times(seed=1, loop=0.9), {"plain": "unchanged", "trainer": "improved"}),
+        (times(seed=1, code=1.1), {"plain": "regressed", "trainer": "unchanged"}),
+        (times(seed=1, machine=1.1), {"plain": "unchanged", "trainer": "unchanged"}),
+        # Plain alone became slower: the others' ratios fall, but nothing of them improved.
+        (times(seed=1, code=1.1, loop=1 / 1.1), {"plain": "regressed", "trainer": "unchanged"}),
+        # Plain alone became faster: their ratios rise, but they did not get slower.
+        (times(seed=1, code=0.9, loop=1 / 0.9), {"plain": "improved", "trainer": "unchanged"}),
+    ],
+)
+def test_each_change_ends_in_its_list(now: Speeds, expected: dict[str, str]) -> None:
+    """One loop, all loops, the machine, or the reference alone."""
+    assert expected == lists(look("case", times(), now, TOLERANCE))
+
+
+def test_all_loops_alike_are_told_from_the_machine() -> None:
+    """The words name a library or the machine, by what the yardstick did; one loop has none."""
+    code = look("case", times(), times(seed=1, code=1.1), TOLERANCE).together
+    machine = look("case", times(), times(seed=1, machine=1.1), TOLERANCE).together
+    assert "yardstick did not: a library" in code
+    assert "so did the machine's own yardstick: it is the machine" in machine
+    assert "" == look("case", times(), times(seed=1, loop=1.1), TOLERANCE).together
+    alone = times(seed=1, code=1.1, loop=1 / 1.1)
+    assert "" == look("case", times(), alone, TOLERANCE).together
+
+
+def test_without_a_yardstick_a_slower_machine_is_no_verdict() -> None:
+    """An older bench did not time it: what cannot be told apart is not called."""
+    bare = times()
+    sessions = tuple(s.model_copy(update={"yardstick_s": None}) for s in bare.sessions)
+    before = bare.model_copy(update={"sessions": sessions})
+    assert (
+        "inconclusive" == lists(look("case", before, times(seed=1, code=1.1), TOLERANCE))["plain"]
+    )
+    assert "unchanged" == lists(look("case", before, times(seed=1), TOLERANCE))["plain"]
+
+
+def test_too_little_is_no_verdict() -> None:
+    """No sessions, two sessions, a wild control, other turns: never green."""
+    before = times()
+    for now in (None, times(seed=1, count=2), times(seed=1, by=0.2)):
+        assert {"inconclusive"} == set(lists(look("case", before, now, TOLERANCE)).values())
+    other = times(seed=1).model_copy(update={"steps_per_turn": 9})
+    assert {"not_comparable"} == set(lists(look("case", before, other, TOLERANCE)).values())
+
+
+def test_a_missing_arm_is_missing() -> None:
+    """On either side, and never among the green ones."""
+    whole = times()
+    sessions = tuple(
+        s.model_copy(update={"arms": {a: t for a, t in s.arms.items() if a != "trainer"}})
+        for s in whole.sessions
+    )
+    less = whole.model_copy(update={"sessions": sessions})
+    assert "missing" == lists(look("case", whole, less, TOLERANCE))["trainer"]
+    assert "missing" == lists(look("case", less, whole, TOLERANCE))["trainer"]
+
+
+def test_only_what_two_looks_say_fails() -> None:
+    """Slower in one look is not known, in whichever; in both it regressed."""
+    before = times()
+    slow, fine = (look("case", before, times(seed=1, loop=r), TOLERANCE) for r in (1.1, 1.0))
+    assert "regressed" == lists(together(slow, slow))["trainer"]
+    assert "two looks" in together(slow, slow).items[1].words
+    assert "inconclusive" == lists(together(slow, fine))["trainer"]
+    assert "inconclusive" == lists(together(fine, slow))["trainer"]
+    assert "unchanged" == lists(together(fine, fine))["trainer"]
+    nothing = look("case", before, None, TOLERANCE)
+    assert "inconclusive" == lists(together(slow, nothing))["trainer"]
+
+
+def test_a_look_ends_by_width_and_never_by_where_it_lies() -> None:
+    """Narrow intervals are enough whatever they say; wide ones are not."""
+    assert enough(times(), times(seed=1), TOLERANCE)
+    assert enough(times(), times(seed=1, loop=1.1), TOLERANCE)
+    assert not enough(times(), times(seed=1, by=0.05), TOLERANCE)
+    assert not enough(times(), times(seed=1, count=2), TOLERANCE)

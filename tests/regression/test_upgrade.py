@@ -1,0 +1,111 @@
+"""`--python`, `--with`, `harness upgrade` and `harness bisect` on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_packages import NAME, Release, index, only_from
+from tests.support.small_runs import write_pairs
+
+ROOT = Path(__file__).parents[2]
+LOOP = Path(__file__).parents[1] / "support" / "reads_fakelib.py"
+
+
+def harness(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["upgrade"], "neither --python nor --with"),
+        (["upgrade", "--with", "transformers=4"], "--with takes requirements"),
+        (["upgrade", "--with", "a==1", "--python", "x"], "leave one of them out"),
+        (["upgrade", "--python", "/no/such/python"], "takes an interpreter"),
+        (["upgrade", "--with", "a @ https://host/a.whl"], "no code from elsewhere"),
+        (["run", "--with", "a==1", "--noise", "8"], "met --noise"),
+        (["run", "--with", "a==1", "--dig"], "met --dig"),
+        (["run", "--with", "a==1", "--devices", "cpu,cuda"], "met --devices"),
+        (["bench", "--with", "a==1", "--arm", "x=plain"], "time each loop beside itself"),
+        (["bisect", "--good", "1.0"], "--bad"),
+        (["bisect", "--package", "a b", "--good", "1", "--bad", "2"], "takes requirements"),
+    ],
+)
+def test_wrong_use_is_a_line_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """Exit code 2, before anything is made."""
+    answer = harness(tmp_path, *arguments, HARNESS_CACHE=str(tmp_path / "cache"))
+    assert 2 == answer.returncode
+    assert message in answer.stderr
+    assert 1 == len(answer.stderr.strip().splitlines())
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_release_that_trains_otherwise_is_found_from_end_to_end(tmp_path: Path) -> None:
+    """pip, environments, training processes, traces: 1.4 of eight releases changes the rate.
+
+    Then an upgrade over it is told of as a change, and one that changes nothing is not.
+    """
+    rates = {f"1.{n}": 1e-4 if n < 4 else 2e-4 for n in range(8)}
+    url = index(tmp_path / "index", *(Release(version, rate) for version, rate in rates.items()))
+    variables = only_from(url, tmp_path / "cache")
+    data = write_pairs(tmp_path / "data")
+    common = ("--loops", str(LOOP), "--set", f"data={data}", "--set", "max_steps=2")
+    bounds = ("--good", "1.0", "--bad", "1.7")
+    answer = harness(
+        tmp_path, "bisect", "--package", NAME, *bounds, *common, "--out", "out", **variables
+    )
+    assert 1 == answer.returncode, answer.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "1.4" == report["bisect"]["first_differing"]
+    assert "learning_rate" in report["bisect"]["sentence"]
+    assert not re.search(str(tmp_path / "cache"), json.dumps(report))
+
+    for one, two, code in (("1.3", "1.4", 1), ("1.0", "1.3", 0)):
+        sides = [word for version in (one, two) for word in ("--with", f"{NAME}=={version}")]
+        out = f"{one}-{two}"
+        answer = harness(
+            tmp_path, "upgrade", *sides, *common, "--budget", "0", "--out", out, **variables
+        )
+        assert code == answer.returncode, answer.stderr
+        said = json.loads((tmp_path / out / "report.json").read_text())["upgrade"]
+        assert [f"{NAME} {one}", f"{NAME} {two}"] == said["sides"]
+        assert [NAME] == [each["name"] for each in said["packages"]]
+        assert bool(code) == bool(said["changed"])
+
+
+@pytest.mark.slow
+def test_arms_with_other_libraries_are_traced_and_timed(tmp_path: Path) -> None:
+    """`bench --python`: speeds stand beside equality, and no path of an interpreter is told."""
+    data = write_pairs(tmp_path / "data")
+    answer = harness(
+        tmp_path,
+        *("bench", "--python", sys.executable, "--loops", "plain", "--set", f"data={data}"),
+        *("--sessions", "3", "--rounds", "2", "--budget", "600", "--beside", "equality"),
+        *("--margin", "90%", "--out", "out"),
+    )
+    assert answer.returncode in (0, 1, 4), answer.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (pair,) = report["comparisons"]
+    assert "identical" == pair["equality"]
+    assert 2 == len(report["runs"])
+    arms = report["bench"]["paraphrase-plain"]["arms"]
+    assert all("transformers" in arm["python"] for arm in arms)
+    del report["command"]
+    assert sys.executable not in json.dumps(report)

@@ -1,0 +1,127 @@
+"""Plots are the same on every machine, take the page's colours, and show text as text."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from harness.report.plots.curves import curves_of
+from harness.report.plots.figures import (
+    Bar,
+    Plot,
+    Ratio,
+    forest_plot,
+    memory_plot,
+    pair_plot,
+    rounds_plot,
+)
+from harness.report.plots.svg import COLOURS, WIDTH_PX, figure, for_page, label
+from tests.support.run_folders import HOSTILE, pair_report
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(plot: Plot) -> list[str]:
+    """The texts that a plot shows."""
+    root = ElementTree.fromstring(plot.svg)  # noqa: S314  # drawn here
+    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+
+
+@pytest.fixture
+def loss(tmp_path: Path) -> Plot:
+    """The loss of a pair that parts at step 3."""
+    (pair,) = curves_of(pair_report(tmp_path), tmp_path).pairs
+    return pair_plot(pair, pair.curves[0], "loss")
+
+
+def test_a_plot_names_both_sides_and_where_they_part(loss: Plot) -> None:
+    """The legend has the two loops and the step; a second panel the difference."""
+    found = words(loss)
+    assert {"plain", "trainer", "first divergence, step 3", "difference", "step"} <= set(found)
+    assert "They differ at 4 of 6 steps, first at step 3" in loss.description
+
+
+def test_a_pair_without_difference_says_so(tmp_path: Path) -> None:
+    """The same learning rates: a line at zero, and the words."""
+    (pair,) = curves_of(pair_report(tmp_path), tmp_path).pairs
+    assert "none at any step" in words(pair_plot(pair, pair.curves[1], "rate"))
+    assert "none at any step" not in words(pair_plot(pair, pair.curves[0], "loss"))
+
+
+def test_the_same_numbers_are_the_same_file(tmp_path: Path) -> None:
+    """Twice drawn is equal byte for byte, with no date; other numbers, for control, are not."""
+    bars = [Bar("plain", 2.0**30)]
+    one, two = (memory_plot("memory", "memory", bars) for _ in range(2))
+
+    assert one.svg == two.svg
+    assert one.svg != memory_plot("memory", "memory", [Bar("plan", 2.0**30)]).svg
+    assert not re.search(r"metadata|\b20\d\d-|DejaVu", one.svg)
+
+
+def test_a_file_stands_by_itself_and_a_part_of_a_page_takes_its_colours(loss: Plot) -> None:
+    """The file has colours of its own; on the page each is the page's, and names are its own."""
+    inline = for_page(loss.svg, "loss-1")
+
+    assert "var(" not in loss.svg
+    assert COLOURS["one"] in loss.svg
+    assert not any(colour in inline for colour in COLOURS.values())
+    assert "var(--plot-one)" in inline
+    names = re.findall(r'\bid="([^"]+)"', inline)
+    assert names
+    assert all(name.startswith("loss-1-") for name in names)
+    used = re.findall(r'(?:href="|url\()#([^")]+)', inline)
+    assert set(used) <= set(names)
+    assert 'role="img" aria-labelledby="loss-1-title loss-1-desc"' in inline
+
+
+def test_each_colour_is_one_that_can_be_found_again() -> None:
+    """A colour is exchanged by its value, so no two names have the same."""
+    assert len(COLOURS) == len(set(COLOURS.values()))
+
+
+def test_what_others_wrote_is_text(tmp_path: Path) -> None:
+    """Markup, formulas and control characters in names are shown; none is obeyed."""
+    (pair,) = curves_of(pair_report(tmp_path, (HOSTILE, "plain")), tmp_path).pairs
+    plot = pair_plot(pair, pair.curves[0], "loss")
+    root = ElementTree.fromstring(plot.svg)  # noqa: S314  # drawn here
+
+    assert label(HOSTILE) in words(plot)
+    assert "\\x00" in plot.description or "\\x00" in plot.svg
+    assert "\x00" not in plot.svg
+    assert {"script", "img"} & {element.tag.removeprefix(SVG) for element in root.iter()} == set()
+    assert r"$\alpha$" in words(memory_plot("m", "m", [Bar(r"$\alpha$", 1.0)]))
+
+
+def test_settings_of_others_are_put_back() -> None:
+    """A notebook that draws by itself finds matplotlib as it was, also where drawing fails."""
+    before = dict(mpl.rcParams)
+
+    def fail() -> None:
+        with figure(100) as drawn:
+            assert WIDTH_PX == drawn.get_figwidth() * 72
+            assert before != dict(mpl.rcParams)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert before == dict(mpl.rcParams)
+
+
+def test_a_forest_shows_intervals_the_margin_and_the_control() -> None:
+    """Each line says what it is; the description has the figures."""
+    ratios = [Ratio("a against b", 1.05, (1.03, 1.07), "slower")]
+    plot = forest_plot("f", "ratio", [*ratios, Ratio("b itself", 1, (0.99, 1.01), "control")], 0.02)
+    assert {"a against b: slower", "b itself: control"} <= set(words(plot))
+    assert "a against b 1.0500 (1.0300 to 1.0700), slower" in plot.description
+    assert "Between 0.980 and 1.020 a difference does not matter" in plot.description
+
+
+def test_rounds_tell_each_arm() -> None:
+    """Median and range of an arm in the description, in its unit, by hand."""
+
+    values = np.array([0.1, 0.2, np.nan, 0.3])
+    plot = rounds_plot("r", "rounds", "own time", [("plain", values)], [1, 3])
+    assert "plain: median 200 ms, from 100 ms to 300 ms" in plot.description

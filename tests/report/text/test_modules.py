@@ -1,0 +1,117 @@
+"""What looking into the modules gave is one sentence, on every page."""
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.report.formats.page import render
+from harness.report.formats.terminal import print_report
+from harness.report.text.modules import sentence
+from harness.results.localization import Dig, ModuleDifference
+from tests.support.small_report import DIFFERENT, small_report
+
+
+def dug(**changes: Any) -> Dig:
+    """A module that takes the same and gives something else, at step 3."""
+    place = ModuleDifference(
+        **{
+            "micro_batch": 2,
+            "direction": "forward",
+            "module": "encoder.layer.1",
+            "module_class": ("Layer", "Layer"),
+            "inputs_equal": True,
+            "reference": 12.31,
+            "candidate": 12.3,
+            "differing_after": 7,
+            **changes,
+        }
+    )
+    return Dig(step=3, calls=96, place=place)
+
+
+START = "module by module, step 3, micro-batch 2: the forward pass "
+BACK = "module by module, step 3, micro-batch 2: the backward pass "
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"distance": 0.00123},
+            START + "parts in encoder.layer.1 (Layer): same input, other output, "
+            "norm 12.31 against 12.3, apart by 0.0012 of it; 7 calls after it differ too",
+        ),
+        (
+            {"differing_after": 1, "candidate": 12.3100001, "module_class": ("Layer", "Other")},
+            START + "parts in encoder.layer.1 (Layer against Other): same input, other output, "
+            "norm 12.31 against 12.3100001; 1 call after it differs too",
+        ),
+        (
+            {"weights_equal": False, "generators_equal": False, "differing_after": 0},
+            START + "parts in encoder.layer.1 (Layer): same input, other weights, the random "
+            "generator stood elsewhere before it, other output, norm 12.31 against 12.3",
+        ),
+        (
+            {"training": (True, False), "differing_after": 0},
+            START + "parts in encoder.layer.1 (Layer): same input, training mode against "
+            "evaluation mode, other output, norm 12.31 against 12.3",
+        ),
+        (
+            {"first_seen": "encoder.layer.1.norm", "differing_after": 0},
+            START + "parts in encoder.layer.1 (Layer): same input, other output, norm 12.31 "
+            "against 12.3; first seen in encoder.layer.1.norm, whose input is another already",
+        ),
+        (
+            {"module": "", "module_class": ("OptimizedModule", "Model"), "differing_after": 0},
+            START + "parts in the model (OptimizedModule against Model): same input, compiled as "
+            "one, so that its inside is not seen, other output, norm 12.31 against 12.3",
+        ),
+        (
+            {"module": "", "inputs_equal": False, "other_inputs": ("ids",), "differing_after": 0},
+            START + "begins with something else: ids of the model (Layer), norm 12.31 against 12.3",
+        ),
+        (
+            {"direction": "backward", "differing_after": 0},
+            BACK + "parts in encoder.layer.1 (Layer): same gradient in, other gradient out, "
+            "norm 12.31 against 12.3",
+        ),
+        (
+            {"direction": "backward", "inputs_equal": False, "differing_after": 0},
+            BACK + "parts before encoder.layer.1 (Layer), outside of any module: other gradient "
+            "of its output, norm 12.31 against 12.3",
+        ),
+    ],
+)
+def test_a_place_is_told_in_a_sentence(changes: dict[str, Any], expected: str) -> None:
+    """Which module, what it took and gave, and what else was other there."""
+    assert expected == sentence(dug(**changes))
+
+
+def test_the_process_is_told() -> None:
+    """Of several processes that train together."""
+    assert "step 3, micro-batch 2, rank 1: " in sentence(dug(rank=1))
+
+
+def test_where_there_is_no_place_the_reason_is_told() -> None:
+    """With the step, where one was looked into."""
+    assert "nothing to dig" == sentence(Dig(note="nothing to dig"))
+    assert "module by module, step 3: none" == sentence(Dig(step=3, note="none"))
+
+
+@pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html", "terminal"])
+def test_every_page_tells_it(page: str) -> None:
+    """And says nothing of it where nobody asked."""
+    told = []
+    for dig in (dug(), None):
+        report = small_report(comparisons=(DIFFERENT.model_copy(update={"dig": dig}),))
+        if page == "terminal":
+            console = Console(width=400)
+            with console.capture() as captured:
+                print_report(report, console)
+            told.append(captured.get())
+        else:
+            told.append(render(report, page))
+    assert [True, False] == [
+        "the forward pass parts in encoder.layer.1 (Layer)" in text for text in told
+    ]

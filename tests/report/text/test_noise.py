@@ -1,0 +1,78 @@
+"""A pair against its noise, as tables and in words."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.report.formats.page import render
+from harness.report.formats.terminal import print_report
+from harness.report.text.noise import HEADINGS, rows
+from harness.report.text.summary import sentence, summary
+from harness.results.report import Report
+from tests.support.small_report import noisy, small_report
+
+
+def page(name: str) -> str:
+    """The small report with one pair within its noise."""
+    return render(small_report(comparisons=(noisy("within_noise"),)), name)
+
+
+def test_a_row_gives_each_figure_under_its_heading() -> None:
+    """Largest difference absolute, relative and in ulp; noise, bound, and what would be seen."""
+    noise = noisy("within_noise").noise
+    assert noise is not None
+    loss, weights = (dict(zip(HEADINGS, row, strict=True)) for row in rows(noise))
+    assert {
+        "field": "loss",
+        "largest difference": "2.4e-07 (step 3)",
+        "relative": "3.5e-07",
+        "ulp": "4",
+        "noise": "1.1e-07",
+        "bound": "1.6e-06 (step 2)",
+        "smallest visible": "2.3e-06",
+        "told in": "5 of 6 steps",
+        "outcome": "within_noise",
+    } == loss
+    assert ("all weights", "") == (weights["field"], weights["ulp"])
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html"])
+def test_a_page_shows_the_table_and_what_it_means(name: str) -> None:
+    """Every heading and figure is there; without noise none of it is."""
+    shown, bare = page(name), render(small_report(), name)
+    for text in (*HEADINGS, "0.00032", "one ulp in each"):
+        assert text in shown
+    assert "one ulp in each" not in bare
+
+
+def test_a_markdown_table_has_a_cell_for_each_heading() -> None:
+    """Head, rule and rows have as many columns, without an empty line between them."""
+    lines = page("report.md").splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("| field |"))
+    table = lines[head : head + 4]
+    assert [len(HEADINGS) + 1] * 4 == [line.count("|") for line in table]
+    assert "" == lines[head + 4]
+
+
+def test_words_say_what_stands_out() -> None:
+    """Within the noise: how near, and what would have been seen. Beyond it: in which field."""
+    within, beyond = noisy("within_noise"), noisy("different")
+    assert "0.00045 of their movement apart, 0.00032 would have been seen" in sentence(within)
+    assert "beyond the noise of 8 draws in all weights" in sentence(beyond)
+    assert [sentence(within)] == summary([within])
+
+
+def test_the_terminal_prints_few_pairs_field_by_field() -> None:
+    """Of three pairs the tables, of more only the sentences."""
+
+    def printed(count: int) -> str:
+        report: Report = small_report(comparisons=(noisy("within_noise"),) * count)
+        console = Console(file=io.StringIO(), width=200)
+        print_report(report, console)
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    assert 3 == printed(3).count("all weights")
+    assert 0 == printed(4).count("all weights")
+    assert "would have been seen" in printed(4)

@@ -1,0 +1,182 @@
+"""What modules take and give is recorded at one step, and nothing that is computed changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.spec.case import Case, RunSpec
+from harness.spec.recipe import Recipe
+from harness.tracing.hooks import Listener
+from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.probe import TraceProbe
+from tests.tracing.test_probe import batch, workload
+
+
+class Awkward(nn.Module):
+    """A classifier with what hooks may stumble over: an activation in place, a module called twice,
+    an output that is used twice, and a part that may be recomputed in the backward pass."""
+
+    def __init__(self, recompute: bool | None = None) -> None:
+        """`recompute`: by a reentrant checkpoint or by the other kind; None: not at all."""
+        super().__init__()
+        self.recompute = recompute
+        self.embedding = nn.Embedding(10, 4)
+        self.block = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Dropout(0.5))
+        self.shared = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits [batch, 2], and the loss where labels are given."""
+        tokens = self.embedding(input_ids)
+        if self.recompute is None or not torch.is_grad_enabled():
+            mixed = self.block(tokens)
+        else:
+            mixed = checkpoint(self.block, tokens, use_reentrant=self.recompute)
+        mixed = self.shared(self.shared(mixed) + tokens)
+        logits = self.head(mixed.mean(dim=1))
+        loss = logits.sum() if labels is None else nn.functional.cross_entropy(logits, labels)
+        return {"loss": loss, "logits": logits}
+
+
+def trained(folder: Path, dig_at: int | None, model: nn.Module) -> RunRecord:
+    """Three steps of two micro-batches each; with an evaluation and a lost forward pass amid."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    writer = RecordWriter(folder)
+    case = Case(name="probe", workload="paraphrase")
+    spec = RunSpec(case=case, loop="plain", recipe=Recipe(), dig_at=dig_at)
+    kind = TraceProbe if dig_at is None else ModuleProbe
+    probe = kind(writer, Listener(), workload(model), spec, steps_expected=3)
+    torch.manual_seed(5)
+    probe.watch(model, optimizer)
+    for step in range(3):
+        with torch.no_grad():
+            model(**batch(3))
+        model(**batch(0, 3))
+        for rows in ((step, 3), (0, 2)):
+            model(**batch(*rows))["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    probe.close()
+    assert not model._forward_hooks
+    writer.close(
+        Header(schema_version=SCHEMA_VERSION, spec=spec, status="completed", environment={})
+    )
+    return RunRecord(folder)
+
+
+def awkward(recompute: bool | None = None) -> Awkward:
+    """The same weights each time."""
+    torch.manual_seed(1)
+    return Awkward(recompute)
+
+
+@pytest.mark.parametrize("recompute", [None, False, True])
+def test_digging_changes_nothing(recompute: bool | None, tmp_path: Path) -> None:
+    """Every other trace of a run that is dug is that of the run that is not, bit for bit."""
+    plain = trained(tmp_path / "plain", None, awkward(recompute))
+    dug = trained(tmp_path / "dug", 2, awkward(recompute))
+    for trace in ("steps", "micro_batches", "tensors"):
+        assert plain.trace(trace).equals(dug.trace(trace)), trace
+    assert not len(plain.trace("modules"))
+    assert {2} == set(dug.trace("modules")["step"].to_pylist())
+
+
+def rows_of(record: RunRecord, direction: str, micro_batch: int = 1) -> list[dict[str, Any]]:
+    """The rows of one pass in their order."""
+    return [
+        row
+        for row in record.trace("modules").to_pylist()
+        if (row["direction"], row["micro_batch"]) == (direction, micro_batch)
+    ]
+
+
+def test_calls_are_recorded_as_they_end(tmp_path: Path) -> None:
+    """What is inside a module comes before it, forward and backward, and each call counts."""
+    record = trained(tmp_path, 2, awkward())
+    forward = [(row["module"], row["call"]) for row in rows_of(record, "forward")]
+    assert [
+        ("embedding", 1),
+        ("block.0", 1),
+        ("block.1", 1),
+        ("block.2", 1),
+        ("block", 1),
+        ("shared", 1),
+        ("shared", 2),
+        ("head", 1),
+        ("", 1),
+    ] == forward
+    backward = [(row["module"], row["call"]) for row in rows_of(record, "backward", 2)]
+    assert [
+        ("", 1),
+        ("head", 1),
+        ("shared", 2),
+        ("shared", 1),
+        ("block.2", 1),
+        ("block.1", 1),
+        ("block.0", 1),
+        ("block", 1),
+        ("embedding", 1),
+    ] == backward
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_is_recomputed_is_recorded_once(recompute: bool, tmp_path: Path) -> None:
+    """With activation checkpoints the forward rows are those without."""
+    plain = trained(tmp_path / "plain", 2, awkward())
+    again = trained(tmp_path / "again", 2, awkward(recompute))
+    assert rows_of(plain, "forward") == rows_of(again, "forward")
+    if not recompute:  # a reentrant checkpoint has no graph within its forward pass
+        assert rows_of(plain, "backward") == rows_of(again, "backward")
+
+
+def test_the_norms_are_those_of_the_tensors(tmp_path: Path) -> None:
+    """Of the first micro-batch of the first step, by hand from autograd's own gradients."""
+    record = trained(tmp_path, 1, awkward())
+    model = awkward()
+    torch.manual_seed(5)
+    for rows in ((3,), (0, 3)):  # as in `trained`: each draws a mask
+        model(**batch(*rows))
+    output = model(**batch(0, 3))
+    gradient = torch.autograd.grad(output["loss"], output["logits"])[0]
+    forward, backward = (
+        next(row for row in rows_of(record, direction) if row["module"] == "head")
+        for direction in ("forward", "backward")
+    )
+    assert float(torch.linalg.vector_norm(output["logits"].detach())) == forward["given_norms"][0]
+    assert float(torch.linalg.vector_norm(gradient)) == backward["taken_norms"][0]
+    handed = float(torch.linalg.vector_norm(gradient @ model.head.weight.detach()))
+    assert handed == pytest.approx(backward["given_norms"][0], rel=1e-6)
+
+
+def test_what_a_hook_of_the_loop_leaves_is_what_is_recorded(tmp_path: Path) -> None:
+    """The watch comes after the loop's own hooks."""
+    other = awkward()
+    other.head.register_forward_hook(lambda module, args, output: output * 2)
+    norms = [
+        next(
+            row["given_norms"][0]
+            for row in rows_of(trained(tmp_path / name, 1, model), "forward")
+            if row["module"] == "head"
+        )
+        for name, model in (("plain", awkward()), ("doubled", other))
+    ]
+    assert 2 * norms[0] == norms[1]
+
+
+def test_a_compiled_model_is_seen_from_outside(tmp_path: Path) -> None:
+    """One call, the model's own, and nothing is compiled anew for it."""
+    compiled: Any = torch.compile(awkward(), backend="eager")
+    record = trained(tmp_path, 2, compiled)
+    assert [("", "OptimizedModule")] == [
+        (row["module"], row["kind"]) for row in rows_of(record, "forward")
+    ]
+    assert 1 == len(rows_of(record, "backward"))
