@@ -78,7 +78,7 @@ def test_what_is_installed_is_pinned(repository: Path, tmp_path: Path) -> None:
 
     assert "install --quiet --upgrade pip" == lines[0]
     assert lines[1].startswith("install --quiet torch==")
-    assert "install --quiet ./.harness" == lines[2]
+    assert "install --quiet ./.harness[train]" == lines[2]
     assert 3 == len(lines)
     assert (tmp_path / "work" / ".harness" / "constraints.txt").is_file()
 

@@ -223,7 +223,7 @@ def test_what_is_installed(repository: Path, tmp_path: Path) -> None:
     assert [
         f"{quiet} --upgrade pip",
         f"{quiet} --extra-index-url=https://download.pytorch.org/whl/cpu {torch}",
-        f"{quiet} {repository} --editable=./my loop extra",
+        f"{quiet} {repository}[train] --editable=./my loop extra",
         "list",
     ] == lines
 
