@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.comparison.run import run_cases
 from harness.comparison.seeds import margins_from
-from harness.diagnosis.localize import localized
+from harness.diagnosis.localize import localize_report
 from harness.errors import SpecError, unknown_name
 from harness.report.formats.page import render
 from harness.report.text.summary import first_lines
@@ -51,6 +51,7 @@ def run(
     processes: int | None = None,
     launcher: str = LAUNCHERS[0],
     noise: int | None = None,
+    localize: bool = False,
     dig: bool = False,
     jobs: int | None = None,
     out: Path | str | None = None,
@@ -61,11 +62,12 @@ def run(
     `case`: a name, or a file that ends in .toml. `loops`: names, or paths of loops of your own; the
     first is the reference. `devices`: instead of `device`, to compare each loop with itself across
     them. `settings`: fields of the recipe and options of the workload, as for `--set`. The others
-    are the options of `harness run`. `out`: a new folder; None: one in `reports/`. The report's
-    `folder` says where the records and pages are.
+    are the options of `harness run`; `dig` is the name of `localize` before 0.2.0. `out`: a new
+    folder; None: one in `reports/`. The report's `folder` says where the records and pages are.
 
     Raises `SpecError` where something does not fit, with nothing left behind.
     """
+    localize = localize or dig
     names = [loops] if isinstance(loops, str) else list(loops)
     if conventions not in get_args(Conventions):
         raise unknown_name("conventions", conventions, get_args(Conventions))
@@ -75,8 +77,8 @@ def run(
         raise unknown_name("launcher", launcher, LAUNCHERS)
     if margins and seeds is None:
         raise SpecError("margins are for several seeds", dict(margins), "pass seeds=5")
-    if dig and (seeds is not None or devices is not None):
-        rule = "dig looks into pairs of runs, not of seeds or devices"
+    if localize and (seeds is not None or devices is not None):
+        rule = "localize looks into pairs of runs, not of seeds or devices"
         raise SpecError(rule, "seeds" if seeds else "devices", "leave that out")
     texts = [f"{name}={value}" for name, value in (margins or {}).items()]
     within: dict[str, Margin] = margins_from(texts)
@@ -97,7 +99,7 @@ def run(
             *("harness", "run", case, "--loops", ",".join(names)),
             *(("--device", device) if devices is None else ("--devices", ",".join(devices))),
             *("--conventions", conventions),
-            *(["--dig"] if dig else []),
+            *(["--localize"] if localize else []),
             *_typed(
                 {
                     "--seeds": seeds,
@@ -114,8 +116,8 @@ def run(
         margins=within,
         launcher=launcher,
     )
-    if dig:
-        report = localized(report, folder, jobs, Console(quiet=True))
+    if localize:
+        report = localize_report(report, folder, jobs, Console(quiet=True))
     return ShownReport.model_validate(report.model_dump()).kept_in(folder)
 
 

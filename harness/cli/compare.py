@@ -8,10 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli.shared import DigOption, MarginOption, OutOption, command_line, show
+from harness.cli.shared import (
+    DigOption,
+    LocalizeOption,
+    MarginOption,
+    OutOption,
+    command_line,
+    show,
+)
 from harness.comparison.compare_folders import compare_folders
 from harness.comparison.seeds import margins_from
-from harness.diagnosis.localize import localized
+from harness.diagnosis.localize import localize_report
 
 __all__ = ["compare_command"]
 
@@ -28,10 +35,11 @@ def compare_command(
         ),
     ] = None,
     margin: MarginOption = None,
+    localize: LocalizeOption = False,
     dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
-    """Compare two records, or two output folders pair by pair. Needs no torch but to dig."""
+    """Compare two records, or two output folders pair by pair. Needs torch only to localize."""
     report, folder = compare_folders(
         reference,
         candidate,
@@ -40,6 +48,6 @@ def compare_command(
         margins_from(margin or ()),
         noise,
     )
-    if dig:
-        report = localized(report, folder, None, Console(stderr=True))
+    if localize or dig:
+        report = localize_report(report, folder, None, Console(stderr=True))
     return show(report, folder)

@@ -12,6 +12,7 @@ from harness.cli.shared import (
     DigOption,
     DirectOption,
     EnvironmentsOption,
+    LocalizeOption,
     MarginOption,
     OutOption,
     PythonOption,
@@ -25,7 +26,7 @@ from harness.cli.shared import (
 from harness.comparison.noise.envelope import LEAST_DRAWS
 from harness.comparison.run import run_cases
 from harness.comparison.seeds import margins_from
-from harness.diagnosis.localize import localized
+from harness.diagnosis.localize import localize_report
 from harness.errors import SpecError, unknown_name
 from harness.execution.environments.variants import Side, one_case_a_side, pythons
 from harness.execution.nodes import PORT, this_node
@@ -177,6 +178,7 @@ def run_command(
             "completed stays, and what wrote a checkpoint (--set save_every=N) goes on from it.",
         ),
     ] = False,
+    localize: LocalizeOption = False,
     dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
@@ -184,6 +186,7 @@ def run_command(
 
     Example: harness run mrpc --set data=FOLDER --set model=FOLDER --set max_steps=50
     """
+    localize = localize or dig
     if conventions not in get_args(Conventions):
         raise unknown_name("conventions", conventions, get_args(Conventions))
     if launcher not in LAUNCHERS:
@@ -202,8 +205,13 @@ def run_command(
         rule = "--devices chooses devices and digests by itself"
         raise SpecError(rule, device or digests, "leave --device and --digests out")
     elsewhere = bool(python or requirements)
-    if elsewhere and (devices is not None or noise is not None or nnodes > 1 or dig):
-        given = {"--devices": devices, "--noise": noise, "--nnodes": nnodes > 1, "--dig": dig}
+    if elsewhere and (devices is not None or noise is not None or nnodes > 1 or localize):
+        given = {
+            "--devices": devices,
+            "--noise": noise,
+            "--nnodes": nnodes > 1,
+            "--localize": localize,
+        }
         rule = "--python and --with compare each loop with itself on one machine"
         met = ", ".join(name for name, value in given.items() if value)
         raise SpecError(rule, met, "leave that out")
@@ -216,11 +224,11 @@ def run_command(
         raise SpecError("a suite names its cases itself", " ".join(cases), "leave them out")
     if margin and seeds is None:
         raise SpecError("--margin is for several seeds", "none", "pass --seeds 5")
-    if dig and nnodes > 1:
-        rule = "--dig replays on one node"
-        raise SpecError(rule, f"--nnodes {nnodes}", "compare the folder afterwards with --dig")
-    if dig and (seeds is not None or devices is not None):
-        rule = "--dig looks into pairs of runs, not of seeds or devices"
+    if localize and nnodes > 1:
+        rule = "--localize replays on one node"
+        raise SpecError(rule, f"--nnodes {nnodes}", "compare the folder afterwards with --localize")
+    if localize and (seeds is not None or devices is not None):
+        rule = "--localize looks into pairs of runs, not of seeds or devices"
         raise SpecError(rule, f"--{'seeds' if seeds else 'devices'}", "leave that out")
     if resume and out is None:
         raise SpecError("--resume goes on in a folder", "none", "pass it by --out")
@@ -273,8 +281,8 @@ def run_command(
         margins=margins,
         pythons=pythons(sides),
     )
-    if dig:
-        report = localized(report, folder, jobs, Console(stderr=True), timeout)
+    if localize:
+        report = localize_report(report, folder, jobs, Console(stderr=True), timeout)
     if sides:
         report = with_what_changed(report, folder, sides, {})
     return show(report, folder)

@@ -19,6 +19,7 @@ __all__ = [
     "DigOption",
     "DirectOption",
     "EnvironmentsOption",
+    "LocalizeOption",
     "MarginOption",
     "OutOption",
     "PythonOption",
@@ -41,13 +42,16 @@ MarginOption = Annotated[
         "accuracy=0.02 or perplexity=5%; repeat.",
     ),
 ]
-DigOption = Annotated[
+LocalizeOption = Annotated[
     bool,
     typer.Option(
-        "--dig",
-        help="Replay each pair that parts up to there, and name the first module that takes the "
-        "same and gives something else.",
+        "--localize",
+        help="Replay each pair that differs up to its first divergence. Name the first module "
+        "whose inputs are equal and whose outputs differ.",
     ),
+]
+DigOption = Annotated[
+    bool, typer.Option("--dig", hidden=True, help="The name of --localize before 0.2.0.")
 ]
 PythonOption = Annotated[
     list[str] | None,

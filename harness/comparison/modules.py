@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.results.divergence import Divergence
-from harness.results.localization import Dig, ModuleDifference
+from harness.results.localization import Localization, ModuleDifference
 from harness.results.ranks import rank_of
 from harness.results.record import RunRecord
 
-__all__ = ["dig", "nothing_to_dig"]
+__all__ = ["compare_modules", "why_not_localized"]
 
 Row = dict[str, Any]
 _OF_THE_MODULES = ("rng", "loss", "gradients", "grad_norm")
@@ -37,17 +37,17 @@ _ELSEWHERE = {
 }
 
 
-def nothing_to_dig(first: Divergence | None, outcome: str) -> str:
-    """Why looking into modules would tell nothing of a pair; empty where it would."""
+def why_not_localized(first: Divergence | None, outcome: str) -> str:
+    """Why the modules of a pair hold no answer; empty if they may hold one."""
     if first is None:
-        return f"nothing to dig: the two are {outcome}"
+        return f"not localized: the two are {outcome}"
     if first.stage in _OF_THE_MODULES:
         return ""
-    return f"digging adds nothing: at step {first.step} {_ELSEWHERE[first.stage]}"
+    return f"not localized: at step {first.step} {_ELSEWHERE[first.stage]}"
 
 
-def dig(reference: RunRecord, candidate: RunRecord, step: int) -> Dig:
-    """Compare the modules of two runs that were both dug at `step`, bit for bit.
+def compare_modules(reference: RunRecord, candidate: RunRecord, step: int) -> Localization:
+    """Compare the modules of two runs that both recorded their modules at `step`, bit for bit.
 
     Raises `RecordError` where a trace is damaged.
     """
@@ -59,14 +59,16 @@ def dig(reference: RunRecord, candidate: RunRecord, step: int) -> Dig:
         calls += len(pairs)
         place = _place(pairs, key, world_size)
         if place is not None:
-            return Dig(step=step, place=place, calls=calls)
+            return Localization(step=step, place=place, calls=calls)
     if not calls:
-        return Dig(step=step, note="the two have no module in common that could be looked into")
+        return Localization(
+            step=step, note="the two have no module in common whose calls were recorded"
+        )
     note = (
         f"no module differs in what it gives, forward or backward, in {calls} calls: "
         "what parts there is made outside of them"
     )
-    return Dig(step=step, calls=calls, note=note)
+    return Localization(step=step, calls=calls, note=note)
 
 
 Key = tuple[int, bool, int]  # micro-batch on its process, whether backward, rank

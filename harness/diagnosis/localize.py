@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.comparison.compare import compare
-from harness.comparison.modules import dig, nothing_to_dig
+from harness.comparison.modules import compare_modules, why_not_localized
 from harness.errors import RecordError, SpecError
 from harness.execution.checkpoints import FOLDER
 from harness.execution.parent.progress import bars
@@ -25,18 +25,18 @@ from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
 from harness.results.folders import RECORDS
-from harness.results.localization import Dig
+from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec import registry as catalogue
 from harness.spec.case import label
 
-__all__ = ["FindPair", "dug", "localized"]
+__all__ = ["FindPair", "localize_pairs", "localize_report"]
 
 FindPair = Callable[[Comparison], tuple[RunRecord, RunRecord] | None]
 
 
-def dug(
+def localize_pairs(
     comparisons: Sequence[Comparison],
     find: FindPair,
     folder: Path,
@@ -49,12 +49,12 @@ def dug(
     `find` gives the records of a pair; the replays' go to `folder`. `jobs`, `timeout_s`: as for
     `run_all`. A replay that fails is told of with its pair.
     """
-    answers: list[Dig | None] = []
+    answers: list[Localization | None] = []
     runs: dict[tuple[Path, int], Run] = {}
     for comparison in comparisons:
         pair = find(comparison)
         why = _why_not(comparison, pair)
-        answers.append(Dig(note=why) if why else None)
+        answers.append(Localization(note=why) if why else None)
         first = _first(comparison)
         if why or pair is None or first is None:
             continue
@@ -63,7 +63,7 @@ def dug(
             if place not in runs:
                 runs[place] = _replay(record, place[1], folder, {r.folder for r in runs.values()})
     for run in runs.values():
-        shutil.rmtree(run.folder, ignore_errors=True)  # of a dig that was stopped
+        shutil.rmtree(run.folder, ignore_errors=True)  # of a localization that was stopped
     with bars(list(runs.values()), console, experiments=True) as on_event:
         records = run_all(list(runs.values()), jobs, on_event, True, timeout_s)
     for run in runs.values():  # a run that is stopped keeps its checkpoints; nobody resumes this
@@ -76,7 +76,7 @@ def dug(
         if answer is None and pair is not None and first is not None:
             again = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
             answer = _answer(comparison, pair, again, first.step)
-        found.append(comparison.model_copy(update={"dig": answer}))
+        found.append(comparison.model_copy(update={"localization": answer}))
     return found
 
 
@@ -87,7 +87,7 @@ def _first(comparison: Comparison) -> Divergence | None:
 
 
 def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run:
-    spec = record.spec.model_copy(update={"stop_after": step, "dig_at": step})
+    spec = record.spec.model_copy(update={"stop_after": step, "localize_at": step})
     name = f"{spec.case.name}-{label(spec)}"
     path, number = folder / name, 1
     while path in taken:  # both sides of a pair may be called the same
@@ -99,16 +99,16 @@ def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run
 def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -> str:
     """Why there is nothing to replay for a pair; empty where there is."""
     if comparison.test:
-        return "nothing to dig: several seeds were compared as one; compare the runs of one seed"
-    why = nothing_to_dig(_first(comparison), comparison.outcome)
+        return "not localized: several seeds were compared as one; compare the runs of one seed"
+    why = why_not_localized(_first(comparison), comparison.outcome)
     if why:
         return why
     if pair is None:
-        return "nothing to dig: the two are not both here"
+        return "not localized: the two are not both here"
     sizes = [record.spec.case.world_size for record in pair]
     if sizes[0] != sizes[1]:
         return (
-            f"nothing to dig: {sizes[0]} and {sizes[1]} processes cut a step into other "
+            f"not localized: {sizes[0]} and {sizes[1]} processes cut a step into other "
             "micro-batches"
         )
     labels = (comparison.reference, comparison.candidate)
@@ -150,25 +150,25 @@ def _answer(
     pair: tuple[RunRecord, RunRecord],
     again: tuple[RunRecord, RunRecord],
     step: int,
-) -> Dig:
+) -> Localization:
     names = (comparison.reference, comparison.candidate)
     for name, record, replay in zip(names, pair, again, strict=True):
         if replay.header.status not in ("stopped", "completed"):
             why = replay.header.error or replay.header.status
-            return Dig(note=f"{name} could not be replayed: {why}")
+            return Localization(note=f"{name} could not be replayed: {why}")
         parting = compare(record, replay, (name, f"{name} again")).first_divergence
         if parting is not None:
-            return Dig(
+            return Localization(
                 note=f"{name} did not repeat itself: its replay departs at step {parting.step} in "
                 f"{parting.stage}, so its modules say nothing"
             )
     try:
-        return dig(*again, step)
+        return compare_modules(*again, step)
     except RecordError as error:
-        return Dig(note=str(error))
+        return Localization(note=str(error))
 
 
-def localized(
+def localize_report(
     report: Report,
     folder: Path,
     jobs: int | None,
@@ -188,7 +188,7 @@ def localized(
         found = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
         return None if found[0] is None or found[1] is None else (found[0], found[1])
 
-    pairs = dug(report.comparisons, find, folder / RECORDS, jobs, console, timeout_s)
+    pairs = localize_pairs(report.comparisons, find, folder / RECORDS, jobs, console, timeout_s)
     whole = report.model_copy(update={"comparisons": tuple(pairs)})
     write(whole, folder)
     return whole

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from harness.results.divergence import Divergence, StageDifference
-from harness.results.localization import Dig
+from harness.results.localization import Localization
 from harness.results.noise import Noise
 from harness.results.settings import SettingDifference
 from harness.spec.recipe import Detail
@@ -110,8 +110,11 @@ class Comparison(_Result):
     """The two against the noise of the reference, where that was asked for."""
     equality: Outcome | None = None
     """In a bench: whether the two compute the same, while `outcome` tells of their speeds."""
-    dig: Dig | None = None
-    """What looking into the modules at the first divergence gave, where that was asked for."""
+    localization: Localization | None = Field(
+        None, validation_alias=AliasChoices("localization", "dig")
+    )
+    """The module in which the two first differ, if it was requested. Reports written before 0.2.0
+    call it `dig`."""
     detail: Detail = "full"
     """How much was compared: the lower detail of the two records."""
     left_out: tuple[str, ...] = ()

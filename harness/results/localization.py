@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Dig", "Direction", "ModuleDifference"]
+__all__ = ["Direction", "Localization", "ModuleDifference"]
 
 
 Direction = Literal["forward", "backward"]
@@ -56,7 +56,7 @@ class ModuleDifference(_Result):
     """How many calls after it in the same pass gave something else too."""
 
 
-class Dig(_Result):
+class Localization(_Result):
     """What looking into the modules gave."""
 
     step: int | None = None

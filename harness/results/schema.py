@@ -16,8 +16,8 @@ Traces, one row each:
   of each micro-batch how it was made and run; of each parameter and step the 2-norms of the raw
   gradient and of the one that the update was given, at step 0 of the weight; and of each step the
   loss that the loop showed its user, where it told.
-- `modules`: one call of a module at the one step that a dug run looks into, and its backward pass
-  as another row; `number` counts them in the order in which they ended. What it took and gave
+- `modules`: one call of a module at the one step that a localized run records, and its backward
+  pass as another row; `number` counts them in the order in which they ended. What it took and gave
   (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
   with the 2-norm of each and a sketch of what it gave. Forward also: digests of the random
   generators before it and of the parameters that are its own.

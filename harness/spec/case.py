@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from harness.spec.recipe import (
     Conventions,
@@ -106,8 +106,11 @@ class RunSpec(_Frozen):
     """Folder of another run's checkpoints, from whose newest whole one this run goes on: a run of
     the same loop, whose recipe may differ in what had not mattered until then. None: it starts at
     its beginning."""
-    dig_at: int | None = Field(None, ge=1)
-    """The step at which the record also holds what each module takes and gives; None: at none."""
+    localize_at: int | None = Field(
+        None, ge=1, validation_alias=AliasChoices("localize_at", "dig_at")
+    )
+    """The step at which the record also holds the inputs and outputs of each module; None: no step.
+    Records made before 0.2.0 call it `dig_at`."""
     arm: str | None = None
     """Which of the case's arms it follows; None: the case's own recipe."""
     sketch: bool = False
@@ -125,13 +128,13 @@ class RunSpec(_Frozen):
 def label(spec: RunSpec) -> str:
     """What a run is called within its case: the loop, and a number from the second repeat on.
 
-    An arm has a name of its own; a draw is numbered, and so is the step that a run is dug at.
+    An arm has its own name. A draw is numbered. A localized run is named with its step.
     """
     if spec.perturbation is not None:
         return f"{Path(spec.loop).stem}-{spec.perturbation.rounding}-{spec.perturbation.draw}"
     name = spec.arm or Path(spec.loop).stem
     if spec.resume_at is not None:
         name += "-resumed"
-    if spec.dig_at is not None:
-        name += f"-dug-{spec.dig_at}"
+    if spec.localize_at is not None:
+        name += f"-localized-{spec.localize_at}"
     return name if spec.repeat == 1 else f"{name}-{spec.repeat}"

@@ -19,7 +19,7 @@ __all__ = ["ModuleProbe"]
 
 
 class ModuleProbe(TraceProbe):
-    """Until the step that it digs into it is the trace probe; of that it also records `modules`."""
+    """The trace probe, which at one step also records the trace `modules`."""
 
     def __init__(
         self,
@@ -30,9 +30,9 @@ class ModuleProbe(TraceProbe):
         steps_expected: int,
         counts: Counts | None = None,
     ) -> None:
-        """As for `TraceProbe`; the step is `spec.dig_at`."""
+        """As for `TraceProbe`; the step is `spec.localize_at`."""
         super().__init__(writer, listener, workload, spec, steps_expected, counts)
-        self._dig_at = spec.dig_at
+        self._localize_at = spec.localize_at
         self._watch: ModuleWatch | None = None
 
     def _attach(
@@ -45,14 +45,14 @@ class ModuleProbe(TraceProbe):
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
         super()._before_forward(module, args, kwargs)
-        if torch.is_grad_enabled() and self.counts.steps + 1 == self._dig_at:
+        if torch.is_grad_enabled() and self.counts.steps + 1 == self._localize_at:
             assert self._watch is not None  # since this is a hook
             # A forward pass that no backward pass followed has left no micro-batch.
             self._watch.begin(len(self._micro_batches) + 1, args, kwargs)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         step = self.counts.steps + 1
-        if step == self._dig_at:
+        if step == self._localize_at:
             assert self._watch is not None  # as above
             for row in self._watch.rows():
                 if row["micro_batch"] <= len(self._micro_batches):

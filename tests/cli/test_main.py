@@ -137,12 +137,14 @@ def test_a_difference_is_told_by_step_stage_and_values(ask: Ask, tmp_path: Path)
     assert first["reference"] != first["candidate"]
 
 
-def test_what_has_nothing_to_dig_is_told_without_a_replay(ask: Ask, tmp_path: Path) -> None:
+def test_a_pair_that_cannot_be_localized_is_reported_without_a_replay(
+    ask: Ask, tmp_path: Path
+) -> None:
     """An identical pair, and one that parts where no module is."""
-    same = ask("compare", *pair(tmp_path / "same"), "--dig").out
-    assert "nothing to dig: the two are identical" in " ".join(same.split())
-    other = ask("compare", *pair(tmp_path / "other", reorder), "--dig").out
-    assert "digging adds nothing: at step 2 the two took other rows" in " ".join(other.split())
+    same = ask("compare", *pair(tmp_path / "same"), "--localize").out
+    assert "not localized: the two are identical" in " ".join(same.split())
+    other = ask("compare", *pair(tmp_path / "other", reorder), "--localize").out
+    assert "not localized: at step 2 the two took other rows" in " ".join(other.split())
 
 
 def reorder(made: Draft) -> None:
@@ -244,8 +246,8 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
         (["run", "--margin", "accuracy=0.1"], "--margin is for several seeds"),
         (["run", "--seeds", "2", "--margin", "acuracy=0.1"], "did you mean 'accuracy'?"),
         (["run", "--seeds", "2", "--margin", "accuracy=-1"], "a margin is a positive number"),
-        (["run", "--seeds", "2", "--dig"], "--dig looks into pairs of runs"),
-        (["run", "--devices", "cpu,cuda", "--dig"], "(met --devices): leave that out"),
+        (["run", "--seeds", "2", "--localize"], "--localize looks into pairs of runs"),
+        (["run", "--devices", "cpu,cuda", "--localize"], "(met --devices): leave that out"),
         (["run", "paraphrase", "paraphrase"], "each case of a run has its own name"),
         (["run", "nowhere.toml"], "nowhere.toml"),
         (["run", "--no-such-option"], "no-such-option"),

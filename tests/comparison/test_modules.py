@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.comparison.modules import dig, nothing_to_dig
+from harness.comparison.modules import compare_modules, why_not_localized
 from harness.results.divergence import STAGES, Divergence
-from harness.results.localization import Dig, ModuleDifference
+from harness.results.localization import Localization, ModuleDifference
 from tests.support.records import Row, draft, fake_digest
 
 # The calls of a model of two layers in the order in which they end: module, what it is.
@@ -63,7 +63,9 @@ def call(of: Iterable[Row], module: str, direction: str = "forward", micro_batch
     return next(row for row in of if tuple(row[key] for key in keys) == wanted)
 
 
-def found(folder: Path, reference: list[Row], candidate: list[Row], world_size: int = 1) -> Dig:
+def found(
+    folder: Path, reference: list[Row], candidate: list[Row], world_size: int = 1
+) -> Localization:
     """What is said of two such steps."""
     sides = []
     for name, its in (("reference", reference), ("candidate", candidate)):
@@ -72,7 +74,7 @@ def found(folder: Path, reference: list[Row], candidate: list[Row], world_size: 
         case = made.header["spec"].case.model_copy(update={"world_size": world_size})
         made.header["spec"] = made.header["spec"].model_copy(update={"case": case})
         sides.append(made.write(folder / name))
-    return dig(sides[0], sides[1], 3)
+    return compare_modules(sides[0], sides[1], 3)
 
 
 def place_of(folder: Path, candidate: list[Row], **more: Any) -> ModuleDifference:
@@ -246,11 +248,11 @@ def test_models_without_a_common_module_say_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_modules_can_tell_of_some_stages_only(stage: str) -> None:
     """Of the others it is said in a line why not."""
-    why = nothing_to_dig(Divergence(step=3, stage=stage), "different")
+    why = why_not_localized(Divergence(step=3, stage=stage), "different")
     assert (stage in ("rng", "loss", "gradients", "grad_norm")) == (why == "")
-    assert why == "" or why.startswith("digging adds nothing: at step 3 ")
+    assert why == "" or why.startswith("not localized: at step 3 ")
 
 
 def test_an_identical_pair_has_nothing_to_dig() -> None:
     """It is said, so that silence is never taken for an answer."""
-    assert "nothing to dig: the two are identical" == nothing_to_dig(None, "identical")
+    assert "not localized: the two are identical" == why_not_localized(None, "identical")

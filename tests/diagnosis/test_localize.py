@@ -19,11 +19,11 @@ from rich.console import Console
 
 from harness.comparison.compare import compare
 from harness.comparison.compare_folders import compare_folders
-from harness.comparison.modules import dig
+from harness.comparison.modules import compare_modules
 from harness.comparison.run import run_cases
-from harness.diagnosis.localize import dug, localized
+from harness.diagnosis.localize import localize_pairs, localize_report
 from harness.results.comparison import Comparison
-from harness.results.localization import Dig
+from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
@@ -52,9 +52,9 @@ ARMS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def digs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dig]:
-    """What digging gave for each faulty loop, each arm, and the plain loop again."""
-    folder = tmp_path_factory.mktemp("dig")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Localization]:
+    """The localization for each faulty loop, each arm, and the plain loop again."""
+    folder = tmp_path_factory.mktemp("localize")
     case = small_case(write_pairs(folder / "data")).model_copy(
         update={"arms": {name: fields for name, (fields, _, _) in ARMS.items()}}
     )
@@ -63,34 +63,36 @@ def digs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dig]:
     records |= train(case, ["plain"], folder / "records", repeat=2)
     for arm in ARMS:
         records |= train(case, ["plain"], folder / "records", arm=arm)
-    return dug_against_plain(records, folder / "dug")
+    return localized_against_plain(records, folder / "localized")
 
 
-def dug_against_plain(records: dict[str, RunRecord], folder: Path) -> dict[str, Dig]:
-    """What digging gives for each record against that of the plain loop, by label."""
+def localized_against_plain(records: dict[str, RunRecord], folder: Path) -> dict[str, Localization]:
+    """The localization for each record against that of the plain loop, by label."""
     pairs = [comparison(records, "plain", name) for name in records if name != "plain"]
 
     def find(pair: Comparison) -> tuple[RunRecord, RunRecord]:
         return records["plain"], records[pair.candidate]
 
-    found = dug(pairs, find, folder, 2, QUIET)
-    return {pair.candidate: pair.dig for pair in found if pair.dig is not None}
+    found = localize_pairs(pairs, find, folder, 2, QUIET)
+    return {pair.candidate: pair.localization for pair in found if pair.localization is not None}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_module_of_a_planted_fault_is_named(fault: str, digs: dict[str, Dig]) -> None:
+def test_the_module_of_a_planted_fault_is_named(
+    fault: str, answers: dict[str, Localization]
+) -> None:
     """And where the fault is in none, none is."""
-    place = digs[fault].place
-    met = None if place is None else (digs[fault].step, place.direction, place.module)
+    place = answers[fault].place
+    met = None if place is None else (answers[fault].step, place.direction, place.module)
     assert FAULTS[fault] == met
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_the_module_that_another_recipe_computes_otherwise_is_named(
-    arm: str, digs: dict[str, Dig]
+    arm: str, answers: dict[str, Localization]
 ) -> None:
     """A kernel departs in its module; a loss, before the backward pass begins."""
-    place = digs[arm].place
+    place = answers[arm].place
     assert place is not None
     assert (*ARMS[arm][1:], bool(place.module)) == (
         place.direction,
@@ -99,9 +101,9 @@ def test_the_module_that_another_recipe_computes_otherwise_is_named(
     )
 
 
-def test_what_is_other_there_is_told(digs: dict[str, Dig]) -> None:
+def test_what_is_other_there_is_told(answers: dict[str, Localization]) -> None:
     """The size of the planted fault, and a module's mode."""
-    places = {name: answer.place for name, answer in digs.items()}
+    places = {name: answer.place for name, answer in answers.items()}
     scaled, mode = (places[name] for name in ("output_of_layer_1_scaled", "forgot_train_mode"))
     assert scaled is not None
     assert mode is not None
@@ -109,7 +111,7 @@ def test_what_is_other_there_is_told(digs: dict[str, Dig]) -> None:
     assert pytest.approx(1.0001, abs=1e-6) == scaled.candidate / scaled.reference
     assert (True, False) == mode.training
     assert scaled.weights_equal
-    assert "what is done to weights after it" in digs["one_ulp_in_one_weight"].note
+    assert "what is done to weights after it" in answers["one_ulp_in_one_weight"].note
 
 
 def test_other_weights_are_told_of_a_module(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_other_weights_are_told_of_a_module(tmp_path: Path) -> None:
     case = small_case(write_pairs(tmp_path / "data"))
     loops = ["plain", str(FAULTY_LOOPS / "one_ulp_in_one_weight.py")]
     records = train(case, loops, tmp_path / "records", detail="steps")
-    found = dug_against_plain(records, tmp_path / "dug")["one_ulp_in_one_weight"]
+    found = localized_against_plain(records, tmp_path / "localized")["one_ulp_in_one_weight"]
     place = found.place
     assert place is not None
     assert (6, "forward") == (found.step, place.direction)
@@ -125,20 +127,23 @@ def test_other_weights_are_told_of_a_module(tmp_path: Path) -> None:
     assert not place.weights_equal
 
 
-def test_what_modules_cannot_tell_is_said_without_a_replay(digs: dict[str, Dig]) -> None:
-    """An identical pair, another order of the rows and another learning rate have nothing to dig;
+def test_what_cannot_be_localized_is_not_replayed(answers: dict[str, Localization]) -> None:
+    """An identical pair, another order of the rows and another learning rate are not localized;
     gradients left over from before are in no module."""
-    assert "nothing to dig: the two are identical" == digs["plain-2"].note
-    assert "other rows" in digs["same_order_every_epoch"].note
-    assert "learning rate" in digs["schedule_off_by_one"].note
-    assert (2, 96) == (digs["forgot_zero_grad"].step, digs["forgot_zero_grad"].calls)
+    assert "not localized: the two are identical" == answers["plain-2"].note
+    assert "other rows" in answers["same_order_every_epoch"].note
+    assert "learning rate" in answers["schedule_off_by_one"].note
+    assert (2, 96) == (
+        answers["forgot_zero_grad"].step,
+        answers["forgot_zero_grad"].calls,
+    )
 
 
 def test_a_generator_that_stood_elsewhere_is_told(tmp_path: Path) -> None:
     """Where one loop fetches ahead with a collator that draws, dropout draws another mask."""
     case = small_case(write_pairs(tmp_path / "data"), extra_padding=5)
     records = train(case, ["plain", "trainer"], tmp_path / "records")
-    place = dug_against_plain(records, tmp_path / "dug")["trainer"].place
+    place = localized_against_plain(records, tmp_path / "localized")["trainer"].place
     assert place is not None
     assert ("bert.embeddings.dropout", True, False) == (
         place.module,
@@ -164,7 +169,7 @@ RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("processes", "recipe"), RECIPES.values(), ids=RECIPES)
-def test_digging_changes_no_bit_of_a_run(
+def test_localizing_changes_no_bit_of_a_run(
     processes: int, recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     """Of any loop; and the loops, which are identical, have no module that differs."""
@@ -172,19 +177,19 @@ def test_digging_changes_no_bit_of_a_run(
     case = case.model_copy(update={"world_size": processes})
     loops = ["plain"] if "parallel" in recipe else LOOPS
     plain = train(case, loops, tmp_path / "plain", stop_after=3)
-    again = train(case, loops, tmp_path / "dug", stop_after=3, dig_at=3)
+    again = train(case, loops, tmp_path / "localized", stop_after=3, localize_at=3)
     for name, record in plain.items():
-        other = again[f"{name}-dug-3"]
+        other = again[f"{name}-localized-3"]
         assert "stopped" == other.header.status
         for trace in ("steps", "micro_batches", "tensors", "dissent"):
             assert record.trace(trace).equals(other.trace(trace)), (name, trace)
-        answer = dig(again["plain-dug-3"], other, 3)
+        answer = compare_modules(again["plain-localized-3"], other, 3)
         assert (None, len(other.trace("modules"))) == (answer.place, answer.calls)
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of a run with a fault, dug, whose data lie beside it."""
+    """The output of a run with a fault, localized, whose data lie beside it."""
     folder = tmp_path_factory.mktemp("run")
     case = small_case(write_pairs(folder / "data"))
     fault = folder / "fault.py"
@@ -192,19 +197,19 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report, out = run_cases(
         [case], ["plain", str(fault)], "matched", 2, folder / "out", ["harness"], QUIET
     )
-    localized(report, out, 2, QUIET)
+    localize_report(report, out, 2, QUIET)
     return folder
 
 
 def place(report: Report) -> tuple[int | None, str]:
     """Where the only pair parts."""
-    answer = report.comparisons[0].dig
+    answer = report.comparisons[0].localization
     assert answer is not None
     assert answer.place is not None, answer.note
     return answer.step, answer.place.module
 
 
-def test_a_run_digs_and_its_report_tells_it(run_folder: Path) -> None:
+def test_a_run_localizes_and_its_report_shows_it(run_folder: Path) -> None:
     """On the page, in `report.json`, and with the replays among the records."""
     out = run_folder / "out"
     assert (3, "bert.encoder.layer.1") == place(Report.read(out))
@@ -212,11 +217,11 @@ def test_a_run_digs_and_its_report_tells_it(run_folder: Path) -> None:
         out / "report.md"
     ).read_text(encoding="utf-8")
     names = {path.name for path in (out / "records").iterdir()}
-    assert {"paraphrase-plain-dug-3", "paraphrase-fault-dug-3"} < names
+    assert {"paraphrase-plain-localized-3", "paraphrase-fault-localized-3"} < names
     assert 2 == len(Report.read(out).runs)
 
 
-def test_two_records_are_dug(run_folder: Path, tmp_path: Path) -> None:
+def test_two_records_are_localized(run_folder: Path, tmp_path: Path) -> None:
     """Compared afterwards, they are replayed from what stands in them."""
     records = run_folder / "out" / "records"
     report, _ = compare_folders(
@@ -225,18 +230,18 @@ def test_two_records_are_dug(run_folder: Path, tmp_path: Path) -> None:
         tmp_path / "out",
         ["harness"],
     )
-    report = localized(report, tmp_path / "out", None, QUIET)
+    report = localize_report(report, tmp_path / "out", None, QUIET)
     assert (3, "bert.encoder.layer.1") == place(report)
 
 
 def told(run_folder: Path, out: Path) -> str:
-    """Why the pair was not dug."""
+    """Why the pair was not localized."""
     records = run_folder / "out" / "records"
     report, _ = compare_folders(
         records / "paraphrase-plain", records / "paraphrase-fault", out, ["harness"]
     )
-    report = localized(report, out, None, QUIET)
-    answer = report.comparisons[0].dig
+    report = localize_report(report, out, None, QUIET)
+    answer = report.comparisons[0].localization
     assert answer is not None
     assert answer.place is None
     assert "different" == report.verdict
@@ -283,7 +288,7 @@ def test_a_replay_that_departs_from_its_run_gives_no_answer(
     assert "fault did not repeat itself: its replay departs at step 2 in " in note
 
 
-def test_another_number_of_processes_has_nothing_to_dig(tmp_path: Path) -> None:
+def test_another_number_of_processes_is_not_localized(tmp_path: Path) -> None:
     """Their micro-batches are others."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=2)
     one = train(case, ["plain"], tmp_path / "one")["plain"]
@@ -298,12 +303,12 @@ def test_another_number_of_processes_has_nothing_to_dig(tmp_path: Path) -> None:
             "stages": (),
         }
     )
-    (found,) = dug([pair], lambda _pair: (one, two), tmp_path / "dug", 2, QUIET)
-    assert found.dig is not None
-    assert "1 and 2 processes" in found.dig.note
+    (found,) = localize_pairs([pair], lambda _pair: (one, two), tmp_path / "localized", 2, QUIET)
+    assert found.localization is not None
+    assert "1 and 2 processes" in found.localization.note
 
 
-def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
+def test_an_interrupted_localization_leaves_the_report(tmp_path: Path) -> None:
     """Ctrl-C amid the replays: what was found before stands, and no process is left."""
     data = write_pairs(tmp_path / "data", train=200)
     fault = FAULTY_LOOPS / "output_of_layer_1_scaled.py"
@@ -313,7 +318,7 @@ def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["run", "--loops", f"plain,{slow}", "--set", f"data={data}", "--out", str(out)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", *command, "--set", "num_epochs=2", "--dig"],
+        [sys.executable, "-m", "harness", *command, "--set", "num_epochs=2", "--localize"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -321,7 +326,7 @@ def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
         env={**os.environ, "COLUMNS": "200"},
     )
     deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and not list(out.glob("records/*-dug-*")):
+    while time.monotonic() < deadline and not list(out.glob("records/*-localized-*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -329,7 +334,10 @@ def test_an_interrupted_dig_leaves_the_report(tmp_path: Path) -> None:
     assert 3 == process.returncode, errors
     assert "interrupted" in errors
     report = Report.read(out)
-    assert ("different", None) == (report.comparisons[0].outcome, report.comparisons[0].dig)
+    assert ("different", None) == (
+        report.comparisons[0].outcome,
+        report.comparisons[0].localization,
+    )
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and _group(process.pid):
         time.sleep(0.1)

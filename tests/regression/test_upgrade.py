@@ -38,7 +38,7 @@ def harness(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
         (["upgrade", "--python", "/no/such/python"], "takes an interpreter"),
         (["upgrade", "--with", "a @ https://host/a.whl"], "no code from elsewhere"),
         (["run", "--with", "a==1", "--noise", "8"], "met --noise"),
-        (["run", "--with", "a==1", "--dig"], "met --dig"),
+        (["run", "--with", "a==1", "--localize"], "met --localize"),
         (["run", "--with", "a==1", "--devices", "cpu,cuda"], "met --devices"),
         (["bench", "--with", "a==1", "--arm", "x=plain"], "time each loop beside itself"),
         (["bisect", "--good", "1.0"], "--bad"),

@@ -241,7 +241,7 @@ def test_every_field_of_a_case_changes_its_key(changes: dict[str, Any]) -> None:
         {"repeat": 2},
         {"resume_at": 3},
         {"stop_after": 3},
-        {"dig_at": 3},
+        {"localize_at": 3},
         {"launcher": "accelerate"},
         {"arm": "eager"},
         {"sketch": True},

@@ -47,13 +47,13 @@ class Awkward(nn.Module):
         return {"loss": loss, "logits": logits}
 
 
-def trained(folder: Path, dig_at: int | None, model: nn.Module) -> RunRecord:
+def trained(folder: Path, localize_at: int | None, model: nn.Module) -> RunRecord:
     """Three steps of two micro-batches each; with an evaluation and a lost forward pass amid."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(folder)
     case = Case(name="probe", workload="paraphrase")
-    spec = RunSpec(case=case, loop="plain", recipe=Recipe(), dig_at=dig_at)
-    kind = TraceProbe if dig_at is None else ModuleProbe
+    spec = RunSpec(case=case, loop="plain", recipe=Recipe(), localize_at=localize_at)
+    kind = TraceProbe if localize_at is None else ModuleProbe
     probe = kind(writer, Listener(), workload(model), spec, steps_expected=3)
     torch.manual_seed(5)
     probe.watch(model, optimizer)
@@ -80,14 +80,14 @@ def awkward(recompute: bool | None = None) -> Awkward:
 
 
 @pytest.mark.parametrize("recompute", [None, False, True])
-def test_digging_changes_nothing(recompute: bool | None, tmp_path: Path) -> None:
-    """Every other trace of a run that is dug is that of the run that is not, bit for bit."""
+def test_localizing_changes_nothing(recompute: bool | None, tmp_path: Path) -> None:
+    """Every other trace of a localized run is that of the run that is not, bit for bit."""
     plain = trained(tmp_path / "plain", None, awkward(recompute))
-    dug = trained(tmp_path / "dug", 2, awkward(recompute))
+    localized = trained(tmp_path / "localized", 2, awkward(recompute))
     for trace in ("steps", "micro_batches", "tensors"):
-        assert plain.trace(trace).equals(dug.trace(trace)), trace
+        assert plain.trace(trace).equals(localized.trace(trace)), trace
     assert not len(plain.trace("modules"))
-    assert {2} == set(dug.trace("modules")["step"].to_pylist())
+    assert {2} == set(localized.trace("modules")["step"].to_pylist())
 
 
 def rows_of(record: RunRecord, direction: str, micro_batch: int = 1) -> list[dict[str, Any]]:

@@ -147,7 +147,7 @@ def _train_here(
         saving = Saving(spec, checkpoints, writer, counts, place, seal)
         listener = StepListener(parent, expected, spec.stop_after, interruption, saving)
         probe: TraceProbe | TimingProbe
-        if spec.dig_at is not None:
+        if spec.localize_at is not None:
             probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
         elif spec.observe == "trace":
             probe = TraceProbe(writer, listener, workload, spec, expected, counts)

@@ -20,7 +20,7 @@ from harness.report.text import (
     explanation as explained,
 )
 from harness.report.text import (
-    modules as dig,
+    modules as localization,
 )
 from harness.report.text import (
     noise,
@@ -234,7 +234,7 @@ def _context(report: Report, exhibits: Exhibits, now: datetime) -> dict[str, Any
         "settings_rows": settings_rows,
         "reasons": reasons,
         "explained": explained,
-        "dig": dig,
+        "localization": localization,
         "metric": metric,
         "title": lambda name: metric(name).title,
         "metrics": [metric(name) for name in metrics],

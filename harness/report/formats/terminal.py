@@ -14,7 +14,7 @@ from harness.report.text import (
     explanation as explained,
 )
 from harness.report.text import (
-    modules as dig,
+    modules as localization,
 )
 from harness.report.text import (
     noise,
@@ -100,9 +100,9 @@ def print_report(report: Report, console: Console) -> None:
         for line in seed_lines(comparison):
             text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
             console.print(Text(text + line))
-        if comparison.dig is not None:
+        if comparison.localization is not None:
             pair = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
-            console.print(Text(pair + dig.sentence(comparison.dig)))
+            console.print(Text(pair + localization.sentence(comparison.localization)))
         for doubt in comparison.doubts:
             text = f"{comparison.case}, {comparison.candidate}: {doubt}"
             console.print(Text(text, style="yellow"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.results.localization import Dig, ModuleDifference
+from harness.results.localization import Localization, ModuleDifference
 from harness.units import number
 
 __all__ = ["sentence"]
@@ -10,12 +10,14 @@ __all__ = ["sentence"]
 _COMPILED = "OptimizedModule"  # torch.compile's
 
 
-def sentence(dig: Dig) -> str:
+def sentence(localization: Localization) -> str:
     """Where the two part, module by module, or why that cannot be said."""
-    place = dig.place
+    place = localization.place
     if place is None:
-        return dig.note if dig.step is None else f"module by module, step {dig.step}: {dig.note}"
-    where = f"step {dig.step}, micro-batch {place.micro_batch}"
+        if localization.step is None:
+            return localization.note
+        return f"module by module, step {localization.step}: {localization.note}"
+    where = f"step {localization.step}, micro-batch {place.micro_batch}"
     if place.rank is not None:
         where += f", rank {place.rank}"
     words = _words(place)

@@ -8,11 +8,12 @@ from rich.console import Console
 from harness.report.formats.page import render
 from harness.report.formats.terminal import print_report
 from harness.report.text.modules import sentence
-from harness.results.localization import Dig, ModuleDifference
+from harness.results.comparison import Comparison
+from harness.results.localization import Localization, ModuleDifference
 from tests.support.small_report import DIFFERENT, small_report
 
 
-def dug(**changes: Any) -> Dig:
+def localization(**changes: Any) -> Localization:
     """A module that takes the same and gives something else, at step 3."""
     place = ModuleDifference(
         **{
@@ -27,7 +28,7 @@ def dug(**changes: Any) -> Dig:
             **changes,
         }
     )
-    return Dig(step=3, calls=96, place=place)
+    return Localization(step=3, calls=96, place=place)
 
 
 START = "module by module, step 3, micro-batch 2: the forward pass "
@@ -85,26 +86,26 @@ BACK = "module by module, step 3, micro-batch 2: the backward pass "
 )
 def test_a_place_is_told_in_a_sentence(changes: dict[str, Any], expected: str) -> None:
     """Which module, what it took and gave, and what else was other there."""
-    assert expected == sentence(dug(**changes))
+    assert expected == sentence(localization(**changes))
 
 
 def test_the_process_is_told() -> None:
     """Of several processes that train together."""
-    assert "step 3, micro-batch 2, rank 1: " in sentence(dug(rank=1))
+    assert "step 3, micro-batch 2, rank 1: " in sentence(localization(rank=1))
 
 
 def test_where_there_is_no_place_the_reason_is_told() -> None:
     """With the step, where one was looked into."""
-    assert "nothing to dig" == sentence(Dig(note="nothing to dig"))
-    assert "module by module, step 3: none" == sentence(Dig(step=3, note="none"))
+    assert "not localized" == sentence(Localization(note="not localized"))
+    assert "module by module, step 3: none" == sentence(Localization(step=3, note="none"))
 
 
 @pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html", "terminal"])
 def test_every_page_tells_it(page: str) -> None:
     """And says nothing of it where nobody asked."""
     told = []
-    for dig in (dug(), None):
-        report = small_report(comparisons=(DIFFERENT.model_copy(update={"dig": dig}),))
+    for found in (localization(), None):
+        report = small_report(comparisons=(DIFFERENT.model_copy(update={"localization": found}),))
         if page == "terminal":
             console = Console(width=400)
             with console.capture() as captured:
@@ -115,3 +116,15 @@ def test_every_page_tells_it(page: str) -> None:
     assert [True, False] == [
         "the forward pass parts in encoder.layer.1 (Layer)" in text for text in told
     ]
+
+
+def test_a_report_written_before_0_2_is_read() -> None:
+    """Its field was called `dig`; written again it has today's name. Control: no third name."""
+    pair = DIFFERENT.model_copy(update={"localization": localization()})
+    stored = pair.model_dump_json()
+    assert pair == Comparison.model_validate_json(stored)
+    assert '"localization":' in stored
+    old = stored.replace('"localization":', '"dig":')
+    assert pair == Comparison.model_validate_json(old)
+    unknown = Comparison.model_validate_json(stored.replace('"localization":', '"module":'))
+    assert None is unknown.localization
