@@ -16,7 +16,7 @@ from harness.results.ranks import gather, rank_folder, rank_of
 from harness.results.record import RunRecord
 from harness.spec.case import Case
 from harness.spec.recipe import Recipe
-from harness.training.loops.plain import share
+from harness.training.loops._plain.batches import share
 from tests.support.records import Draft, compare_drafts, draft, spec
 from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 

@@ -4,6 +4,7 @@ import torch
 
 from harness.spec.recipe import Recipe
 from harness.training.loops import plain
+from harness.training.loops._plain import checkpoint
 from harness.training.probe import Probe
 from harness.training.seeding import GeneratorStates
 from harness.training.workload import Workload
@@ -15,5 +16,5 @@ def _leave(states: GeneratorStates) -> None:
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train as the plain loop does but for that."""
-    plain.set_generator_states = _leave  # type: ignore[attr-defined]  # this process is its own
+    checkpoint.set_generator_states = _leave  # type: ignore[attr-defined]  # this process is its own
     return plain.train(workload, recipe, probe)

@@ -17,7 +17,8 @@ from harness.spec.recipe import Recipe
 from harness.tracing.hooks import Listener
 from harness.tracing.probe import TraceProbe
 from harness.training.loops import plain
-from harness.training.loops.plain import LengthGrouped, schedule, windows
+from harness.training.loops._plain.batches import LengthGrouped, windows
+from harness.training.loops._plain.schedule import schedule
 from harness.training.seeding import generators_restored
 
 

@@ -1,0 +1,1 @@
+"""The rules that the plain loop applies, one idea per file, in PyTorch alone."""
