@@ -11,10 +11,10 @@ from rich.console import Console
 from benchmarks.cases import CASES
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.comparison.run import run_cases
 from harness.regression.baseline import cases_in
-from harness.regression.check import CheckAsked, check_cases
+from harness.regression.check import CheckRequest, check_cases
 from harness.results.comparison import Comparison
 from harness.results.regression import GateResult
 from harness.results.report import Report
@@ -125,7 +125,7 @@ class Speeds:
             case = chosen_case(self._config, name).model_copy(update={"device": device})
             if device == "cuda" and (absent := absence(device)):
                 pytest.skip(f"not run: {absent}")
-            asked = Asked(budget_s=self._budget_s, beside="equality")
+            asked = BenchRequest(budget_s=self._budget_s, beside="equality")
             arms = arms_of(case, LOOPS, "matched")
             folder, command = self._folder / key, ["pytest", "benchmarks"]
             report, _ = bench_cases({name: arms}, asked, folder, command, Console(stderr=True))
@@ -151,7 +151,7 @@ class Checks:
             budget_s = self._config.getoption("--check-budget")
             report, _ = check_cases(
                 [_with_data(self._config, CASES[name])],
-                CheckAsked(baseline=Path(passed), loops=LOOPS, budget_s=budget_s),
+                CheckRequest(baseline=Path(passed), loops=LOOPS, budget_s=budget_s),
                 self._folder / name,
                 ["pytest", "benchmarks"],
                 Console(stderr=True),

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.conftest import chosen_case
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.results.sessions import read_sessions
 from studies.trace_cost import costs, watched_arms
 
@@ -24,7 +24,7 @@ def test_no_limit_of_what_watching_costs_is_broken(
     """No ratio to the bare loop's own time lies wholly above its limit."""
     options = chosen_case(pytestconfig, "mrpc").options
     arms = watched_arms(Path(str(options["data"])), Path(str(options["model"])))
-    asked = Asked(budget_s=pytestconfig.getoption("--bench-budget"), beside="nothing")
+    asked = BenchRequest(budget_s=pytestconfig.getoption("--bench-budget"), beside="nothing")
     folder, command = tmp_path / "bench", ["pytest", "benchmarks"]
     bench_cases({"mrpc": arms}, asked, folder, command, Console(stderr=True))
     sessions = read_sessions(folder)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from scipy import stats
 
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from studies.bench_study import JudgeAgain, repeated, write_result
 
 
@@ -31,7 +31,7 @@ def main(
     """Count false alarms and write result.json, with the rate that the count rules out."""
     console = Console(stderr=True)
     found: list[dict[str, Any]] = []
-    asked = Asked(budget_s=budget, margin=margin, beside="nothing")
+    asked = BenchRequest(budget_s=budget, margin=margin, beside="nothing")
 
     def summary() -> dict[str, Any]:
         alarms = sum(run["outcome"] in ("faster", "slower") for run in found)

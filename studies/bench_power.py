@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from scipy import stats
 
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.intervals import Sample, session_means
-from harness.benchmark.verdicts import judge
+from harness.benchmark.verdicts import decide_outcomes
 from harness.results.sessions import read_sessions
 from studies.bench_study import JudgeAgain, Judged, repeated, write_result
 
@@ -60,7 +60,9 @@ def visible(out: Path, margin: float) -> list[dict[str, float]]:
         for count in range(3, len(sessions) + 1):
             first = sessions[:count]
             means = session_means(first, "plain", "control", lambda block: block.own_s)
-            effect = judge({"control": Sample(tuple(means))}, margin)["control"].smallest_visible
+            effect = decide_outcomes({"control": Sample(tuple(means))}, margin)[
+                "control"
+            ].smallest_visible
             by_count.setdefault(count, []).append((sum(s.took_s for s in first), effect - 1))
     return [
         {
@@ -104,7 +106,7 @@ def main(
     """Count how often each planted slowdown is called, and write result.json and visible.svg."""
     console = Console(stderr=True)
     found: list[dict[str, Any]] = []
-    asked = Asked(budget_s=budget, margin=margin, beside="nothing")
+    asked = BenchRequest(budget_s=budget, margin=margin, beside="nothing")
     loops = ["plain", *(str(LOOPS / f"{name}.py") for name in SLOWED)]
 
     def summary() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.conclusions import Conclusions, conclude, statistic_of
 from harness.errors import RunFailed
 from harness.results.benchmark import CONTROL
@@ -48,7 +48,7 @@ class Judged:
 
 
 def repeated(
-    runs: int, loops: Sequence[str], asked: Asked, out: Path, console: Console, again: bool
+    runs: int, loops: Sequence[str], asked: BenchRequest, out: Path, console: Console, again: bool
 ) -> Iterator[Judged]:
     """So many benches, each in a folder of its own below `out`.
 

@@ -20,11 +20,11 @@ from scipy import stats
 
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.errors import RunFailed
 from harness.regression.accept import accept
-from harness.regression.baseline import stored
-from harness.regression.check import CheckAsked, check_cases
+from harness.regression.baseline import find_baselines
+from harness.regression.check import CheckRequest, check_cases
 from harness.results.report import REPORT_FILE, Report
 from harness.spec.case import Case
 from studies.bench_study import study_case, write_result
@@ -40,7 +40,7 @@ def accepted(
     if any(where.glob("*.json")):
         return where
     arms = {case.name: arms_of(case, loops, "matched")}
-    asked = Asked(budget_s=3600.0, sessions=sessions, rounds=rounds)
+    asked = BenchRequest(budget_s=3600.0, sessions=sessions, rounds=rounds)
     bench_cases(arms, asked, out / "bench", ["study"], console, resume=True)
     accept(out / "bench", where, "the code that is checked")
     return where
@@ -84,7 +84,7 @@ def main(
     named = [name.strip() for name in loops.split(",")]
     case = study_case(out)
     baseline = accepted(case, named, sessions, rounds, out, console)
-    speeds = stored(baseline, case.name)[0].baseline.speeds
+    speeds = find_baselines(baseline, case.name)[0].baseline.speeds
     assert speeds is not None
     found: list[dict[str, Any]] = []
 
@@ -112,7 +112,7 @@ def main(
         else:
             began = time.monotonic()
             folder = _unused(folder)
-            asked = CheckAsked(baseline=baseline, loops=named, budget_s=budget)
+            asked = CheckRequest(baseline=baseline, loops=named, budget_s=budget)
             try:
                 report, _ = check_cases([case], asked, folder, ["study"], console)
             except RunFailed as error:

@@ -36,7 +36,7 @@ from rich.console import Console
 
 from harness.benchmark.arms import Arm, arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.intervals import Sample, Value, session_means
 from harness.benchmark.verdicts import ALPHA
 from harness.results.record import write_atomically
@@ -189,7 +189,9 @@ def main(
     fitted into the budget."""
     console = Console(stderr=True)
 
-    def measured(arms: list[Arm], asked: Asked, folder: Path) -> tuple[Report, Sequence[Session]]:
+    def measured(
+        arms: list[Arm], asked: BenchRequest, folder: Path
+    ) -> tuple[Report, Sequence[Session]]:
         cases = {arms[0].spec.case.name: arms}
         report, _ = bench_cases(
             cases, asked, folder, ["trace_cost"], console, resume=folder.exists()
@@ -201,9 +203,9 @@ def main(
         return report, found
 
     report, sessions = measured(
-        watched_arms(mrpc_data, mrpc_model), Asked(budget_s=budget, beside="equality"), out
+        watched_arms(mrpc_data, mrpc_model), BenchRequest(budget_s=budget, beside="equality"), out
     )
-    briefly = Asked(budget_s=beside, beside="nothing")
+    briefly = BenchRequest(budget_s=beside, beside="nothing")
     _, on_short_steps = measured(timed_arms(), briefly, out / "short-steps")
     _, of_peers = measured(peer_arms(mrpc_data, mrpc_model), briefly, out / "peers")
     rows, of_logging = costs(sessions), costs(of_peers, "trainer")

@@ -32,8 +32,8 @@ __all__ = [
     "STEPS_AHEAD",
     "Arm",
     "Observe",
-    "arms_across",
     "arms_of",
+    "arms_with_libraries",
     "check_name",
     "plan_key",
 ]
@@ -101,7 +101,7 @@ def arms_of(
     return found
 
 
-def arms_across(
+def arms_with_libraries(
     case: Case, loop: str, conventions: Conventions, sides: Sequence[Side]
 ) -> list[Arm]:
     """One loop with each set of libraries, the first of which is the reference; and its control.

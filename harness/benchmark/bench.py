@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.benchmark.arms import Arm
-from harness.benchmark.bench_case import Asked, Benched, Say, bench_case
+from harness.benchmark.bench_case import BenchedCase, BenchRequest, ShowProgress, bench_case
 from harness.benchmark.folder import output_folder
 from harness.errors import SpecError
 from harness.report.write import write
@@ -24,7 +24,7 @@ _SAY_EVERY_S = 10.0  # where lines are kept instead of drawn over
 
 def bench_cases(
     cases: Mapping[str, Sequence[Arm]],
-    asked: Asked,
+    asked: BenchRequest,
     out: Path | None,
     command: Sequence[str],
     console: Console,
@@ -43,23 +43,23 @@ def bench_cases(
                 "pass another by --loops or --arm",
             )
     began = time.monotonic()
-    benched: dict[str, Benched] = {}
+    benched: dict[str, BenchedCase] = {}
     with (
         output_folder(out, next(iter(cases)), resume) as folder,
-        progress(console) as say,
+        progress(console) as show_progress,
     ):
         for number, (name, arms) in enumerate(cases.items()):
             now = time.monotonic()
             left_s = began + asked.budget_s - now
             share = asked.within(left_s / (len(cases) - number))
             where = folder if len(cases) == 1 else folder / name
-            benched[name] = bench_case(arms, share, where, folder, now, say)
+            benched[name] = bench_case(arms, share, where, folder, now, show_progress)
         report = _report(benched, folder, command)
         write(report, folder)
     return report, folder
 
 
-def _report(benched: Mapping[str, Benched], folder: Path, command: Sequence[str]) -> Report:
+def _report(benched: Mapping[str, BenchedCase], folder: Path, command: Sequence[str]) -> Report:
     records = [pair for found in benched.values() for pair in found.records]
     comparisons = [c for found in benched.values() for c in found.comparisons]
     report = Report.of(records, comparisons, folder, command)
@@ -88,7 +88,7 @@ def verdict_of(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Ve
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Say]:
+def progress(console: Console) -> Iterator[ShowProgress]:
     """One line that is drawn over, on a terminal; elsewhere a line now and then."""
     if console.is_terminal:
         with console.status("") as status:
@@ -96,10 +96,10 @@ def progress(console: Console) -> Iterator[Say]:
         return
     last = -_SAY_EVERY_S
 
-    def say(text: str) -> None:
+    def show_progress(text: str) -> None:
         nonlocal last
         if time.monotonic() - last >= _SAY_EVERY_S:
             last = time.monotonic()
             console.print(text, soft_wrap=True, highlight=False, markup=False)
 
-    yield say
+    yield show_progress

@@ -23,7 +23,7 @@ from harness.results.comparison import Comparison, missing
 from harness.results.record import RunRecord, write_atomically
 from harness.results.sessions import FOLDER, Session, read_sessions
 
-__all__ = ["Asked", "Benched", "Beside", "Say", "bench_case"]
+__all__ = ["BenchRequest", "BenchedCase", "Beside", "ShowProgress", "bench_case"]
 
 _LEAST = 5
 """Sessions before the width of intervals may end a bench."""
@@ -37,11 +37,11 @@ _REPORT_S = 1.5
 """What is kept of a budget for the report."""
 
 Beside = Literal["all", "equality", "nothing"]
-Say = Callable[[str], None]
+ShowProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchRequest:
     """How much a bench may take, and what it has to tell apart."""
 
     budget_s: float = 300.0
@@ -57,13 +57,13 @@ class Asked:
     beside: Beside = "all"
     """What else is looked at: equality, memory, profile and operations; equality; or nothing."""
 
-    def within(self, budget_s: float) -> Asked:
+    def within(self, budget_s: float) -> BenchRequest:
         """The same in so many seconds."""
         return replace(self, budget_s=budget_s)
 
 
 @dataclass(frozen=True)
-class Benched:
+class BenchedCase:
     """What became of one case."""
 
     comparisons: tuple[Comparison, ...]
@@ -76,13 +76,13 @@ class Benched:
 
 def bench_case(
     arms: Sequence[Arm],
-    asked: Asked,
+    asked: BenchRequest,
     folder: Path,
     records: Path,
     began: float,
-    say: Say,
+    show_progress: ShowProgress,
     equality: Mapping[str, Comparison] | None = None,
-) -> Benched:
+) -> BenchedCase:
     """Bench arms of one case, the first of which is the reference.
 
     `folder`: where its sessions are or will be. `began`: when its budget began, by the monotonic
@@ -103,7 +103,7 @@ def bench_case(
     equality = equality or {}
     passes = Passes()
     if asked.beside != "nothing" and not equality:
-        say(f"{case.name}: {TRACED_STEPS} traced steps of each arm")
+        show_progress(f"{case.name}: {TRACED_STEPS} traced steps of each arm")
         kept = traced_runs(arms, records, asked.timeout_s)
         equality = {
             name: compare(kept[reference.name], record, (reference.name, name))
@@ -112,7 +112,9 @@ def bench_case(
         }
     if asked.beside == "all":
         until = time.monotonic() + asked.budget_s / _PASSES_SHARE
-        passes = _passes(arms, folder, asked, until, lambda what: say(f"{case.name}: {what}"))
+        passes = _passes(
+            arms, folder, asked, until, lambda what: show_progress(f"{case.name}: {what}")
+        )
     stopped_by = ""
     while not stopped_by:
         stopped_by = _enough(sessions, arms, asked)
@@ -128,7 +130,7 @@ def bench_case(
 
         def on_round(done: int, of: int, number: int = number, about: int = about) -> None:
             left = max(0.0, deadline - time.monotonic())
-            say(
+            show_progress(
                 f"{case.name}: session {number} of at most {max(about, number)}, round {done} of "
                 f"{of}, at most {left:.0f} s left"
             )
@@ -154,12 +156,12 @@ def bench_case(
     took_s = time.monotonic() - began
     labelled = tuple(kept.items())
     comparisons, result = _concluded(arms, asked, sessions, equality, passes, stopped_by, took_s)
-    return Benched(comparisons, result, labelled, passes)
+    return BenchedCase(comparisons, result, labelled, passes)
 
 
 def _concluded(
     arms: Sequence[Arm],
-    asked: Asked,
+    asked: BenchRequest,
     sessions: Sequence[Session],
     equality: Mapping[str, Comparison],
     passes: Passes,
@@ -195,7 +197,7 @@ def _concluded(
     return found.comparisons, result
 
 
-def _enough(sessions: Sequence[Session], arms: Sequence[Arm], asked: Asked) -> str:
+def _enough(sessions: Sequence[Session], arms: Sequence[Arm], asked: BenchRequest) -> str:
     """Why there need be no more sessions, but for the budget; empty: there need be."""
     if asked.sessions is not None:
         return "the number asked for" if len(sessions) >= asked.sessions else ""
@@ -208,12 +210,18 @@ def _enough(sessions: Sequence[Session], arms: Sequence[Arm], asked: Asked) -> s
     return ""
 
 
-def _passes(arms: Sequence[Arm], folder: Path, asked: Asked, until: float, say: Say) -> Passes:
+def _passes(
+    arms: Sequence[Arm],
+    folder: Path,
+    asked: BenchRequest,
+    until: float,
+    show_progress: ShowProgress,
+) -> Passes:
     """As an earlier bench of this folder made them, or made now and kept."""
     path = folder / FILE
     if path.is_file():
         return Passes(**json.loads(path.read_text(encoding="utf-8")))
-    found = run_passes(arms, folder / "logs", asked.timeout_s, until, say)
+    found = run_passes(arms, folder / "logs", asked.timeout_s, until, show_progress)
     folder.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as temporary:
         temporary.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.benchmark.intervals import Sample, Value, session_means
-from harness.benchmark.verdicts import Control, Speed, control_of, judge
+from harness.benchmark.verdicts import Control, Speed, control_of, decide_outcomes
 from harness.results.benchmark import CONTROL
 from harness.results.comparison import Comparison, Finding, Outcome
 from harness.results.metrics import metric
@@ -54,7 +54,7 @@ def narrow_enough(
 ) -> bool:
     """Whether more sessions would tell little: by the intervals' width, never by where they lie."""
     for other in others:
-        speed = judge({other: _sample(sessions, reference, other, name)}, margin)[other]
+        speed = decide_outcomes({other: _sample(sessions, reference, other, name)}, margin)[other]
         low, high = speed.interval
         if high / low > (1 + margin / _ENOUGH) ** 2:
             return False
@@ -80,7 +80,7 @@ def conclude(
         names.remove("own_step_s")
     control = control_of(_sample(sessions, reference, CONTROL, statistic), margin)
     speeds = {
-        name: judge(
+        name: decide_outcomes(
             {c: _sample(sessions, reference, c, name) for c in candidates}, margin, control.least
         )
         for name in names

@@ -23,7 +23,7 @@ from typing import Literal
 from harness.benchmark.intervals import Sample
 from harness.stats import POWER, seeds_needed
 
-__all__ = ["ALPHA", "LEAST_SESSIONS", "Control", "Speed", "control_of", "judge"]
+__all__ = ["ALPHA", "LEAST_SESSIONS", "Control", "Speed", "control_of", "decide_outcomes"]
 
 ALPHA = 0.025
 """Level of each one-sided test; the interval of a single pair is one at 95%."""
@@ -75,7 +75,9 @@ class Control:
         return self.why_not or self.caution
 
 
-def judge(samples: Mapping[str, Sample], margin: float, least: float = 0.0) -> dict[str, Speed]:
+def decide_outcomes(
+    samples: Mapping[str, Sample], margin: float, least: float = 0.0
+) -> dict[str, Speed]:
     """A verdict for each pair, by the candidate's name.
 
     `margin`: the relative difference that does not matter. `least`: see `Control`. Each sample has

@@ -7,9 +7,9 @@ from typing import Annotated, cast, get_args
 import typer
 from rich.console import Console
 
-from harness.benchmark.arms import Arm, arms_across, arms_of
+from harness.benchmark.arms import Arm, arms_of, arms_with_libraries
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import Asked, Beside
+from harness.benchmark.bench_case import BenchRequest, Beside
 from harness.benchmark.verdicts import LEAST_SESSIONS
 from harness.cli.shared import (
     DirectOption,
@@ -82,7 +82,7 @@ def bench_command(
     ] = None,
     budget: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Wall time of everything.")
-    ] = Asked.budget_s,
+    ] = BenchRequest.budget_s,
     margin: Annotated[
         str,
         typer.Option(metavar="SHARE", help="The difference that does not matter, as 0.02 or 2%."),
@@ -92,14 +92,14 @@ def bench_command(
         typer.Option(
             min=1, metavar="SECONDS", help="An arm that takes longer for a turn is ended and named."
         ),
-    ] = Asked.timeout_s,
+    ] = BenchRequest.timeout_s,
     beside: Annotated[
         str,
         typer.Option(
             help="all: also look whether arms compute the same, and at their memory, profile and "
             "operations; equality: only at the first; nothing."
         ),
-    ] = Asked.beside,
+    ] = BenchRequest.beside,
     resume: Annotated[
         bool,
         typer.Option(
@@ -134,12 +134,12 @@ def bench_command(
     followed = cast(Conventions, conventions)
     for case in chosen:
         for loop in dict.fromkeys(named) if sides else ():
-            found = arms_across(case, loop, followed, sides)
+            found = arms_with_libraries(case, loop, followed, sides)
             planned[found[0].spec.case.name] = found
         if not sides:
             planned[case.name] = arms_of(case, named, followed, arms or ())
     tolerated = Margin.parse(margin).value
-    asked = Asked(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
+    asked = BenchRequest(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
     console = Console(stderr=True)
     report, folder = bench_cases(planned, asked, out, command_line(), console, resume)
     return show(report, folder)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness.benchmark.bench import progress
 from harness.cli.shared import EnvironmentsOption, OutOption, command_line, settings_from, show
-from harness.diagnosis.bisect import Bisection, bisect
+from harness.diagnosis.bisect import BisectRequest, bisect
 from harness.errors import unknown_name
 from harness.execution.environments.releases import released
 from harness.execution.environments.requirements import requirement
@@ -71,7 +71,7 @@ def bisect_command(
         raise unknown_name("device", device, DEVICES)
     name = requirement(package).name
     chosen = catalogue.with_settings(catalogue.case(case), settings_from(settings))
-    asked = Bisection(
+    asked = BisectRequest(
         chosen.model_copy(update={"device": device}),
         [loop.strip() for loop in loops.split(",") if loop.strip()],
         cast(Conventions, conventions),

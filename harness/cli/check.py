@@ -11,8 +11,8 @@ from rich.console import Console
 from harness.cli.shared import OutOption, command_line, settings_from, show
 from harness.errors import SpecError, unknown_name
 from harness.regression.baseline import cases_in
-from harness.regression.check import CheckAsked, check_cases
-from harness.regression.looks import Tolerance
+from harness.regression.check import CheckRequest, check_cases
+from harness.regression.compare_speeds import Tolerance
 from harness.results.metrics import Margin
 from harness.spec import registry as catalogue
 from harness.spec.recipe import DEVICES, Conventions
@@ -64,7 +64,7 @@ def check_command(
             metavar="SECONDS",
             help="Wall time of everything; less where the intervals are soon narrow.",
         ),
-    ] = CheckAsked.budget_s,
+    ] = CheckRequest.budget_s,
     margin: Annotated[
         str,
         typer.Option(
@@ -84,7 +84,7 @@ def check_command(
         typer.Option(
             min=1, metavar="SECONDS", help="A loop that takes longer for a turn is ended and named."
         ),
-    ] = CheckAsked.timeout_s,
+    ] = CheckRequest.timeout_s,
     out: OutOption = None,
 ) -> int:
     """Is training still as it was accepted? Exact facts, memory, then speeds, measured afresh.
@@ -112,7 +112,7 @@ def check_command(
         )
         for name in cases or ["paraphrase"]
     ]
-    asked = CheckAsked(
+    asked = CheckRequest(
         baseline=baseline,
         loops=named,
         conventions=cast(Conventions, conventions),

@@ -32,7 +32,7 @@ from harness.execution.environments.variants import Side, one_case_a_side, pytho
 from harness.execution.nodes import PORT, this_node
 from harness.execution.parent.follower import follow
 from harness.execution.parent.runner import TIMEOUT_S
-from harness.regression.upgrade import with_what_changed
+from harness.regression.upgrade import add_upgrade_result
 from harness.spec import registry as catalogue
 from harness.spec.expand import one_case_a_device, one_case_a_seed
 from harness.spec.recipe import DETAILS, DEVICES, LAUNCHERS, Conventions
@@ -284,5 +284,5 @@ def run_command(
     if localize:
         report = localize_report(report, folder, jobs, Console(stderr=True), timeout)
     if sides:
-        report = with_what_changed(report, folder, sides, {})
+        report = add_upgrade_result(report, folder, sides, {})
     return show(report, folder)

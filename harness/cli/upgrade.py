@@ -7,7 +7,7 @@ from typing import Annotated, cast, get_args
 import typer
 from rich.console import Console
 
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.cli.shared import (
     DirectOption,
     EnvironmentsOption,
@@ -21,7 +21,7 @@ from harness.cli.shared import (
 )
 from harness.errors import SpecError, unknown_name
 from harness.execution.parent.runner import TIMEOUT_S
-from harness.regression.upgrade import Upgrade, upgrade_cases
+from harness.regression.upgrade import UpgradeRequest, upgrade_cases
 from harness.results.metrics import Margin
 from harness.spec import registry as catalogue
 from harness.spec.recipe import DETAILS, DEVICES, Conventions
@@ -68,7 +68,7 @@ def upgrade_command(
             metavar="SECONDS",
             help="Wall time of the speeds, after the traces; 0: no speeds.",
         ),
-    ] = Asked.budget_s,
+    ] = BenchRequest.budget_s,
     margin: Annotated[
         str,
         typer.Option(
@@ -113,14 +113,14 @@ def upgrade_command(
         for name in cases or ["paraphrase"]
     ]
     tolerated = Margin.parse(margin).value
-    asked = Upgrade(
+    asked = UpgradeRequest(
         chosen,
         [name.strip() for name in loops.split(",") if name.strip()],
         cast(Conventions, conventions),
         sides_from(python, requirements, direct_references, environments),
         detail,
     )
-    speeds = Asked(budget_s=budget, margin=tolerated, beside="nothing") if budget else None
+    speeds = BenchRequest(budget_s=budget, margin=tolerated, beside="nothing") if budget else None
     console = Console(stderr=True)
     report, folder = upgrade_cases(
         asked, speeds, jobs, timeout, resume, out, command_line(), console

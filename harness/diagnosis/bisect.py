@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from rich.console import Console
 
 from harness.comparison.compare import compare
-from harness.diagnosis.bisection import first_that_differs
+from harness.diagnosis.bisection import first_differing_place
 from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries, differing
 from harness.execution.environments.releases import Releases, between
@@ -31,14 +31,14 @@ from harness.results.upgrade import BisectResult, PackageChange, Skipped
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
 
-__all__ = ["Bisection", "bisect"]
+__all__ = ["BisectRequest", "bisect"]
 
 Outcome = Literal["same", "different"]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Bisection:
+class BisectRequest:
     """What is looked for, and between what."""
 
     case: Case
@@ -54,7 +54,7 @@ class Bisection:
 class _Tried:
     """The case trained with releases of the package, each compared with the good one."""
 
-    def __init__(self, asked: Bisection, folder: Path, console: Console, say: Say) -> None:
+    def __init__(self, asked: BisectRequest, folder: Path, console: Console, say: Say) -> None:
         self._asked, self._folder, self._console, self._say = asked, folder, console, say
         self.records: dict[str, dict[str, RunRecord]] = {}
         """By version, by loop."""
@@ -141,7 +141,7 @@ class _Tried:
 
 
 def bisect(
-    asked: Bisection,
+    asked: BisectRequest,
     releases: Releases,
     out: Path | None,
     command: Sequence[str],
@@ -173,7 +173,7 @@ class _Answer:
     further: bool | None = None
 
 
-def _search(asked: Bisection, versions: Sequence[str], tried: _Tried) -> _Answer:
+def _search(asked: BisectRequest, versions: Sequence[str], tried: _Tried) -> _Answer:
     """The two ends first: without a difference between them there is nothing to look for."""
     if not tried.train(asked.good):
         return _Answer("ends")
@@ -182,7 +182,7 @@ def _search(asked: Bisection, versions: Sequence[str], tried: _Tried) -> _Answer
         return _Answer("ends")
     if ends == "same":
         return _Answer("none")
-    found = first_that_differs(len(versions), lambda place: tried.judge(versions[place]))
+    found = first_differing_place(len(versions), lambda place: tried.judge(versions[place]))
     first, last_same = versions[found.first_different], versions[found.last_same]
     whole = found.first_different == found.last_same + 1
     further = None
@@ -201,7 +201,7 @@ _VERDICTS: Mapping[str, Verdict] = {
 
 
 def _report(
-    asked: Bisection,
+    asked: BisectRequest,
     versions: Sequence[str],
     releases: Releases,
     tried: _Tried,
@@ -253,7 +253,7 @@ def _unfit(releases: Releases, versions: Sequence[str]) -> dict[str, str]:
     return {text: "not for this Python" for text in inside if text in releases.unfit}
 
 
-def _sentence(asked: Bisection, result: BisectResult, tried: _Tried) -> str:
+def _sentence(asked: BisectRequest, result: BisectResult, tried: _Tried) -> str:
     package = asked.package
     span = f"{package} {asked.good} to {asked.bad}"
     if result.outcome == "ends":

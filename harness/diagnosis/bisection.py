@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Found", "Judge", "first_that_differs"]
+__all__ = ["ChangePlace", "CompareAt", "first_differing_place"]
 
-Judge = Callable[[int], Literal["same", "different"] | None]
+CompareAt = Callable[[int], Literal["same", "different"] | None]
 """What the one at a place is; None: it cannot be judged."""
 
 
 @dataclass(frozen=True)
-class Found:
+class ChangePlace:
     """Between which two places the change is."""
 
     last_same: int
@@ -25,7 +25,7 @@ class Found:
     """The first that is known to be; those between the two could not be judged."""
 
 
-def first_that_differs(count: int, judge: Judge) -> Found:
+def first_differing_place(count: int, compare_at: CompareAt) -> ChangePlace:
     """The change among places 0 to `count - 1`, of which 0 is the same and the last is different.
 
     `judge` is asked once at most about each place between, about log2(count) times where it always
@@ -36,10 +36,10 @@ def first_that_differs(count: int, judge: Judge) -> Found:
     while True:
         left = [place for place in range(same + 1, different) if place not in unknown]
         if not left:
-            return Found(same, different)
+            return ChangePlace(same, different)
         middle = (same + different) / 2
         place = _nearest(left, middle)
-        found = judge(place)
+        found = compare_at(place)
         if found is None:
             unknown.add(place)
         elif found == "same":

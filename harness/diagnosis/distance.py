@@ -11,10 +11,12 @@ from harness.results.divergence import Divergence
 from harness.results.explanation import Gap
 from harness.results.record import RunRecord
 
-__all__ = ["first_of_values", "gap"]
+__all__ = ["first_value_divergence", "measure_gap"]
 
 
-def first_of_values(one: RunRecord, two: RunRecord, last: int | None = None) -> Divergence | None:
+def first_value_divergence(
+    one: RunRecord, two: RunRecord, last: int | None = None
+) -> Divergence | None:
     """Where the two first compute something else, up to step `last`; None: nowhere.
 
     How they are configured does not count: a field may differ and do nothing. Raises `RecordError`
@@ -25,12 +27,12 @@ def first_of_values(one: RunRecord, two: RunRecord, last: int | None = None) -> 
     return min(within, key=lambda divergence: divergence.place, default=None)
 
 
-def gap(one: RunRecord, two: RunRecord, last: int) -> Gap:
+def measure_gap(one: RunRecord, two: RunRecord, last: int) -> Gap:
     """How far `two` is from `one` up to step `last`, or as far as both went.
 
     Figures are None where a record holds no sketches of the weights.
     """
-    first = first_of_values(one, two, last)
+    first = first_value_divergence(one, two, last)
     place = {"step": first.step, "stage": first.stage} if first else {}
     try:
         left, right = Course.of(one), Course.of(two)

@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.comparison.compare import compare
-from harness.diagnosis.distance import first_of_values
+from harness.diagnosis.distance import first_value_divergence
 from harness.diagnosis.replay import BudgetSpent, Replays
-from harness.diagnosis.search import Inquiry
-from harness.diagnosis.windows import differing
+from harness.diagnosis.search import FieldSearch
+from harness.diagnosis.windows import differing_fields
 from harness.errors import RecordError, SpecError
 from harness.execution.parent.plan import is_done
 from harness.execution.parent.progress import bars
@@ -209,12 +209,14 @@ class _Desk:
         explanations: list[Explanation],
         spent: int,
     ) -> Explanation:
-        values = {name: both[0] for name, both in differing(one[1].spec, two[1].spec).items()}
+        values = {
+            name: both[0] for name, both in differing_fields(one[1].spec, two[1].spec).items()
+        }
         left = None if self._budget is None else self._budget - spent
         replays = Replays(one[1], two[1].spec, values, self._folder / REPLAYS, self._make, left)
         if two[1].header.traces.keys() >= {"sketches"}:
             replays.know(frozenset(), two[1])
-        inquiry = Inquiry((one[0], two[0]), one[1], two[1], replays, self._tell)
+        inquiry = FieldSearch((one[0], two[0]), one[1], two[1], replays, self._tell)
         try:
             inquiry.run()
         except BudgetSpent:
@@ -255,7 +257,7 @@ def _firsts(sides: Sequence[Side]) -> Firsts:
 
 def _first(one: RunRecord, two: RunRecord) -> Divergence | None:
     try:
-        return first_of_values(one, two)
+        return first_value_divergence(one, two)
     except RecordError:
         return Divergence(step=0, stage=STAGES[0])
 

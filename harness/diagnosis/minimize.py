@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["Same", "Search", "Subset", "most_questions"]
+__all__ = ["AskSame", "Subset", "SubsetSearch", "most_questions"]
 
 Subset = frozenset[str]
-Same = Callable[[Sequence[Subset]], Sequence[bool]]
+AskSame = Callable[[Sequence[Subset]], Sequence[bool]]
 """For each of several sets of switches: with these turned and no other, are the two the same?"""
 
 
@@ -28,10 +28,10 @@ def most_questions(switches: int, needed: int) -> int:
     return min(2 * max(switches - 1, 0), 2 * needed * halvings) + needed
 
 
-class Search:
+class SubsetSearch:
     """One search. Whatever ends it early, what was found so far stands in `enough`."""
 
-    def __init__(self, switches: Sequence[str], same: Same) -> None:
+    def __init__(self, switches: Sequence[str], same: AskSame) -> None:
         """`switches`: in the order in which they are halved; what is early is turned back first.
 
         It is known, and not asked, that with all of them the two are the same, and with none not.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.diagnosis.distance import first_of_values
+from harness.diagnosis.distance import first_value_divergence
 from harness.diagnosis.minimize import Subset
 from harness.errors import RecordError
 from harness.execution.checkpoints import FOLDER, Checkpoints
@@ -23,7 +23,7 @@ from harness.results.record import RunRecord
 from harness.spec.case import RunSpec
 from harness.spec.recipe import Recipe, build
 
-__all__ = ["SWITCHABLE", "BudgetSpent", "Replay", "Replays", "Stretch"]
+__all__ = ["SWITCHABLE", "BudgetSpent", "Replay", "Replays", "StepRange"]
 
 SWITCHABLE = frozenset(
     {
@@ -48,7 +48,7 @@ class BudgetSpent(Exception):
 
 
 @dataclass(frozen=True)
-class Stretch:
+class StepRange:
     """Which steps replays are to make."""
 
     last: int | None = None
@@ -107,7 +107,7 @@ class Replays:
         """`record` is that of the whole run with `subset` switched."""
         self._whole[subset] = record
 
-    def of(self, subsets: Sequence[Subset], stretch: Stretch) -> list[Replay]:
+    def of(self, subsets: Sequence[Subset], stretch: StepRange) -> list[Replay]:
         """The candidate with each of several sets of fields switched, over `stretch`.
 
         Where such a run parts from the reference before the stretch, so far only. Raises
@@ -135,7 +135,7 @@ class Replays:
             subset: self._judged(record, stretch.last)
             for subset, record in zip(waiting, records, strict=True)
         }
-        if stretch == Stretch():
+        if stretch == StepRange():
             self._whole |= {s: found[s].record for s in waiting if not found[s].error}
         return [found[subset] for subset in subsets]
 
@@ -160,11 +160,11 @@ class Replays:
 
     def _leg(self, subset: Subset, start: int) -> RunSpec:
         """From the beginning, with a checkpoint after `start`; it is written before the next."""
-        spec = self._spec(subset, Stretch(last=start + 1))
+        spec = self._spec(subset, StepRange(last=start + 1))
         recipe = spec.recipe.model_copy(update={"save_every": start})
         return spec.model_copy(update={"recipe": recipe})
 
-    def _spec(self, subset: Subset, stretch: Stretch) -> RunSpec:
+    def _spec(self, subset: Subset, stretch: StepRange) -> RunSpec:
         recipe: dict[str, Any] = self._candidate.recipe.model_dump()
         if "save_every" not in self._values:  # else saving is one of the suspects
             recipe["save_every"] = None
@@ -232,7 +232,7 @@ class Replays:
         header = record.header
         if header.status not in ("completed", "stopped"):
             return Replay(record, None, header.error or header.status)
-        first = first_of_values(self.reference, record, last)
+        first = first_value_divergence(self.reference, record, last)
         length = self.reference.header.steps
         if first is None and header.steps < min(last or length, length):
             return Replay(record, None, f"it ended after {header.steps} steps")

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.diagnosis.distance import first_of_values, gap
-from harness.diagnosis.minimize import Search, Subset
-from harness.diagnosis.replay import BudgetSpent, Replay, Replays, Stretch
-from harness.diagnosis.windows import Round, differing, promised, stretch_from
+from harness.diagnosis.distance import first_value_divergence, measure_gap
+from harness.diagnosis.minimize import Subset, SubsetSearch
+from harness.diagnosis.replay import BudgetSpent, Replay, Replays, StepRange
+from harness.diagnosis.windows import Window, differing_fields, step_bound, window_from
 from harness.errors import SpecError
 from harness.results.divergence import STAGES, Divergence
 from harness.results.explanation import Contribution, Cost, Explanation, Gap
 from harness.results.record import RunRecord
 
-__all__ = ["Inquiry"]
+__all__ = ["FieldSearch"]
 
 
-class Inquiry:
+class FieldSearch:
     """One pair. Whatever ends it early, `explanation` says what is known by then."""
 
     def __init__(
@@ -41,12 +41,12 @@ class Inquiry:
         """A run without which no more can be said."""
         self._labels, self._reference, self._candidate = labels, reference, candidate
         self._replays, self._told = replays, told
-        self._values = differing(reference.spec, candidate.spec)
+        self._values = differing_fields(reference.spec, candidate.spec)
         self._fields = list(self._values)
         self._steps = max(reference.header.steps, candidate.header.steps)
         self._outcome = "unfinished"
-        self._rounds: list[Round] = []
-        self._search: Search | None = None
+        self._rounds: list[Window] = []
+        self._search: SubsetSearch | None = None
         self._minimal = False
         self._rest: Divergence | None = None
         self._refused: dict[str, str] = {}
@@ -59,7 +59,7 @@ class Inquiry:
 
     def run(self) -> None:
         """Search, prove, and measure. Raises `BudgetSpent`; `SpecError` where nothing can run."""
-        first = first_of_values(self._reference, self._candidate)
+        first = first_value_divergence(self._reference, self._candidate)
         if first is None:
             self._outcome = "identical"
             return
@@ -112,16 +112,16 @@ class Inquiry:
             last = self._rest.step - 1
             if last < first.step:
                 return
-            stretch = Stretch(last)
+            stretch = StepRange(last)
         if not unsure:
             self._give_up("what was the same in one replay is not in another: run it again")
             return
-        self._limit += promised(unsure, stretch, last) + self._steps
-        self._search = Search(
+        self._limit += step_bound(unsure, stretch, last) + self._steps
+        self._search = SubsetSearch(
             unsure,
             lambda subsets: [r.same for r in self._ask([known | s for s in subsets], stretch)],
         )
-        self._rounds.append(Round(first, stretch, last, self._search.run()))
+        self._rounds.append(Window(first, stretch, last, self._search.run()))
         self._search = None
 
     def _give_up(self, why: str) -> None:
@@ -133,15 +133,15 @@ class Inquiry:
         """Fields found so far."""
         return frozenset(name for each in self._rounds for name in each.fields)
 
-    def _stretch(self, first: Divergence) -> tuple[Stretch, int]:
-        return stretch_from(first, self._steps, self._may_start_late)
+    def _stretch(self, first: Divergence) -> tuple[StepRange, int]:
+        return window_from(first, self._steps, self._may_start_late)
 
-    def _all_switched(self, stretch: Stretch) -> Replay:
+    def _all_switched(self, stretch: StepRange) -> Replay:
         """All fields as the reference has them, less those that the loop refuses."""
         (every,) = self._ask([frozenset(self._fields)], stretch)
         if not every.error.startswith("refused"):
             return every
-        alone = self._ask([frozenset({name}) for name in self._fields], Stretch(1))
+        alone = self._ask([frozenset({name}) for name in self._fields], StepRange(1))
         for name, replay in zip(list(self._fields), alone, strict=True):
             if replay.error.startswith("refused"):
                 self._refused[name] = replay.error.removeprefix("refused: ")
@@ -168,7 +168,7 @@ class Inquiry:
 
     def _prove(self, first: Divergence) -> Divergence | None:
         """Where the whole run with the known fields switched parts from the reference."""
-        (whole,) = self._ask([self._known], Stretch())
+        (whole,) = self._ask([self._known], StepRange())
         if whole.error:
             self.failed = whole.record
             self._give_up(f"with the fields found switched the run fails: {whole.error}")
@@ -191,7 +191,7 @@ class Inquiry:
                 fewer = self._known - {name}
                 (replay,) = self._ask([fewer], each.stretch)
                 if replay.same:
-                    (replay,) = self._ask([fewer], Stretch())
+                    (replay,) = self._ask([fewer], StepRange())
                 if replay.same:
                     each.fields -= {name}
                     self.proof = replay.record
@@ -208,7 +208,7 @@ class Inquiry:
             names = sorted(each.fields)
             alone = self._ask([self._known - {name} for name in names], each.stretch)
             for name, replay in zip(names, alone, strict=True):
-                found.append((name, each, gap(record, replay.record, each.last)))
+                found.append((name, each, measure_gap(record, replay.record, each.last)))
         found.sort(key=lambda one: (one[1].last, *_place(one[2])))
         for name, _, apart in found:
             values = self._values[name]
@@ -221,14 +221,14 @@ class Inquiry:
         for each in self._rounds:
             mine = [p for p, (_, owner, _) in zip(prefixes, found, strict=True) if owner is each]
             replays = self._ask(mine, each.stretch)
-            left += [gap(record, replay.record, each.last) for replay in replays]
+            left += [measure_gap(record, replay.record, each.last) for replay in replays]
         self._gap, *rest = [*left, Gap(loss=0.0, weights=0.0)]
         self._contributions = [
             one.model_copy(update={"left": gone})
             for one, gone in zip(self._contributions, rest, strict=True)
         ]
 
-    def _ask(self, subsets: Sequence[Subset], stretch: Stretch) -> list[Replay]:
+    def _ask(self, subsets: Sequence[Subset], stretch: StepRange) -> list[Replay]:
         sizes = ", ".join(str(len(subset)) for subset in subsets)
         end = "the end" if stretch.last is None else f"step {stretch.last}"
         self._told(f"{sizes} of {len(self._values)} fields switched, up to {end}")

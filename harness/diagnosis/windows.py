@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.diagnosis.minimize import Subset
-from harness.diagnosis.replay import SWITCHABLE, Stretch
+from harness.diagnosis.replay import SWITCHABLE, StepRange
 from harness.results.divergence import Divergence
 from harness.spec.case import RunSpec
 from harness.spec.recipe import Recipe
 
-__all__ = ["WINDOW", "Round", "differing", "promised", "stretch_from"]
+__all__ = ["WINDOW", "Window", "differing_fields", "step_bound", "window_from"]
 
 WINDOW = 10
 """Steps, from a divergence on, over which fields are told apart."""
@@ -21,18 +21,18 @@ _FAR = 10  # steps that are worth a checkpoint
 
 
 @dataclass
-class Round:
+class Window:
     """Fields that were found to act within one stretch."""
 
     first: Divergence
     """Where the two parted before they were switched."""
-    stretch: Stretch
+    stretch: StepRange
     last: int
     """The last step that was looked at."""
     fields: Subset
 
 
-def differing(reference: RunSpec, candidate: RunSpec) -> dict[str, tuple[Any, Any]]:
+def differing_fields(reference: RunSpec, candidate: RunSpec) -> dict[str, tuple[Any, Any]]:
     """Recipe fields and workload options in which two runs differ, with both values.
 
     Those that shape what a checkpoint holds come first, so that they are settled first.
@@ -45,7 +45,7 @@ def differing(reference: RunSpec, candidate: RunSpec) -> dict[str, tuple[Any, An
     return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
 
 
-def stretch_from(first: Divergence, steps: int, may_start_late: bool) -> tuple[Stretch, int]:
+def window_from(first: Divergence, steps: int, may_start_late: bool) -> tuple[StepRange, int]:
     """The steps from `first` on that are looked at, and the last of them, of runs of `steps`."""
     last = min(first.step + WINDOW - 1, steps)
     if steps - last < WINDOW:
@@ -54,10 +54,10 @@ def stretch_from(first: Divergence, steps: int, may_start_late: bool) -> tuple[S
     whole = first.step >= steps and first.stage in ("evaluation", "step_count")
     # The rate of a step may stand in the checkpoint before it, as the old schedule has it.
     start = first.step - 2 if may_start_late and first.step - 2 >= _FAR else 0
-    return Stretch(None if whole else last, start), last
+    return StepRange(None if whole else last, start), last
 
 
-def promised(fields: Collection[str], stretch: Stretch, last: int) -> int:
+def step_bound(fields: Collection[str], stretch: StepRange, last: int) -> int:
     """The most steps of a round in which fields do not mask one another.
 
     As many short replays as fields times the logarithm of their number and two more for each, and

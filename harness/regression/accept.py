@@ -15,18 +15,18 @@ from harness.errors import RecordError, SpecError
 from harness.regression.baseline import (
     Baseline,
     Stored,
-    alone,
     baseline_path,
     cases_in,
-    nearest,
-    stored,
+    find_baselines,
+    locked,
+    nearest_baseline,
     write,
 )
-from harness.regression.facts import facts_of, unsound
-from harness.regression.judge import Fresh, exact_items, key_item, memory_items
-from harness.regression.key import asked_of, key_of
-from harness.regression.looks import Tolerance, look
-from harness.regression.self_check import check_gate
+from harness.regression.compare_facts import CurrentFacts, exact_items, key_item, memory_items
+from harness.regression.compare_speeds import Tolerance, compare_speeds
+from harness.regression.facts import facts_of, soundness_problems
+from harness.regression.key import key_of, requested_settings
+from harness.regression.self_check import run_self_check
 from harness.regression.speeds import ALPHA, Speeds, speeds_of
 from harness.results.benchmark import CONTROL
 from harness.results.record import RunRecord
@@ -57,7 +57,7 @@ def accept(run_dir: Path, where: Path, reason: str) -> list[Accepted]:
     run`: facts of whole runs. Raises `SpecError` or `RecordError` where anything in it is no
     baseline, and then writes nothing.
     """
-    check_gate()
+    run_self_check()
     if not reason.strip():
         raise SpecError("a baseline needs a reason", repr(reason), "pass --reason TEXT")
     report = Report.read(run_dir)
@@ -66,7 +66,7 @@ def accept(run_dir: Path, where: Path, reason: str) -> list[Accepted]:
         rule = "a file holds the baseline of one case"
         raise SpecError(rule, f"{len(by_case)} cases in {run_dir}", "pass a folder to --baseline")
     made = []
-    with alone(where):
+    with locked(where):
         if where.is_file() and (kept := cases_in(where)) != by_case.keys():
             rule = "a file holds the baseline of one case"
             raise SpecError(rule, f"{', '.join(kept)} in {where}", "name another file, or a folder")
@@ -94,7 +94,7 @@ def _records(report: Report, run_dir: Path) -> dict[str, dict[str, RunRecord]]:
             raise SpecError(
                 rule, f"{who} is one of several", "run it without --seeds, --devices, --resume-at"
             )
-        if why := unsound(record):
+        if why := soundness_problems(record):
             raise SpecError("a baseline is made of sound runs", f"{who}: {why[0]}", "mend it")
         found.setdefault(spec.case.name, {})[run.loop] = record
     if not found:
@@ -127,13 +127,13 @@ def _accepted(
         commit=facts.get("commit"),
         made_by=made_by,
         key=key,
-        asked=asked_of(reference),
+        asked=requested_settings(reference),
         versions=facts["versions"],
         loops={name: facts_of(record, peaks.get(name)) for name, record in records.items()},
         speeds=speeds,
         ratios=_ratios(speeds) if speeds else {},
     )
-    former = nearest(stored(where, case) if where.exists() else [], key)
+    former = nearest_baseline(find_baselines(where, case) if where.exists() else [], key)
     changes = _changes(former.baseline, baseline) if former else []
     return Accepted(case, baseline_path(where, case, key), baseline, former, tuple(changes))
 
@@ -195,11 +195,11 @@ def _ratios(speeds: Speeds) -> dict[str, tuple[float, float, float]]:
 
 def _changes(before: Baseline, now: Baseline) -> list[GateItem]:
     """As a check of the new one against the former would list them, without a second look."""
-    fresh = Fresh(now.case, now.key, now.asked, now.versions, now.loops, {})
-    unlike = key_item(before, fresh)
+    current = CurrentFacts(now.case, now.key, now.asked, now.versions, now.loops, {})
+    unlike = key_item(before, current)
     if unlike is not None:
         return [unlike]
-    items = [*exact_items(before, fresh), *memory_items(before, fresh)]
+    items = [*exact_items(before, current), *memory_items(before, current)]
     if before.speeds and now.speeds:
-        items += look(now.case, before.speeds, now.speeds, Tolerance()).items
+        items += compare_speeds(now.case, before.speeds, now.speeds, Tolerance()).items
     return items

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import RecordError, SpecError
 from harness.regression.facts import LoopFacts
-from harness.regression.key import Key, differences, machine_class
+from harness.regression.key import Key, key_differences, machine_class
 from harness.regression.speeds import Speeds
 from harness.results.record import write_atomically
 
@@ -32,13 +32,13 @@ __all__ = [
     "SCHEMA_VERSION",
     "Baseline",
     "Stored",
-    "alone",
     "baseline_path",
     "cases_in",
-    "former",
-    "nearest",
+    "find_baselines",
+    "locked",
+    "nearest_baseline",
+    "previous_baselines",
     "read",
-    "stored",
     "write",
 ]
 
@@ -100,7 +100,7 @@ def cases_in(where: Path) -> set[str]:
     return {path.name.partition("@")[0] for path in where.glob("*@*.json")}
 
 
-def stored(where: Path, case: str) -> list[Stored]:
+def find_baselines(where: Path, case: str) -> list[Stored]:
     """All baselines of a case, one a machine class. Raises `RecordError` where one is damaged."""
     if _is_file(where):
         found = [Stored(where, read(where))] if where.is_file() else []
@@ -114,12 +114,12 @@ def stored(where: Path, case: str) -> list[Stored]:
     return found
 
 
-def nearest(found: Sequence[Stored], key: Key) -> Stored | None:
+def nearest_baseline(found: Sequence[Stored], key: Key) -> Stored | None:
     """The one with the fewest fields of the key that differ; None where there is none."""
-    return min(found, key=lambda one: len(differences(one.baseline.key, key)), default=None)
+    return min(found, key=lambda one: len(key_differences(one.baseline.key, key)), default=None)
 
 
-def former(path: Path) -> list[Stored]:
+def previous_baselines(path: Path) -> list[Stored]:
     """Those that stood in `path` before, the oldest first. Raises `RecordError`."""
     return [Stored(one, read(one)) for one in sorted(_history(path).glob("[0-9]*.json"))]
 
@@ -175,7 +175,7 @@ def write(baseline: Baseline, path: Path) -> None:
 
 
 @contextmanager
-def alone(where: Path) -> Iterator[None]:
+def locked(where: Path) -> Iterator[None]:
     """One `check` or `accept` at a time works on a baseline, also since two checks at once would
     measure each other. Raises `SpecError` where another one does.
 

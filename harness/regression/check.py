@@ -14,25 +14,31 @@ from typing import Literal
 
 from rich.console import Console
 
-from harness.benchmark.arms import Arm
+from harness.benchmark.arms import Arm, arms_of
 from harness.benchmark.bench import progress
-from harness.benchmark.bench_case import Say
+from harness.benchmark.bench_case import ShowProgress
 from harness.errors import SpecError
 from harness.regression import measure
-from harness.regression.baseline import Baseline, Stored, alone, nearest, stored
-from harness.regression.facts import facts_of, unsound
-from harness.regression.judge import Fresh, exact_items, key_item, memory_items, verdict
-from harness.regression.key import asked_of, differences, key_of, machine_class
-from harness.regression.looks import (
-    Look,
-    Tolerance,
-    enough,
-    look,
-    missing_speeds,
-    other_reference,
-    together,
+from harness.regression.baseline import Baseline, Stored, find_baselines, locked, nearest_baseline
+from harness.regression.compare_facts import (
+    CurrentFacts,
+    exact_items,
+    key_item,
+    memory_items,
+    verdict,
 )
-from harness.regression.self_check import check_gate
+from harness.regression.compare_speeds import (
+    SpeedComparison,
+    Tolerance,
+    combine,
+    compare_speeds,
+    enough_sessions,
+    missing_speed_items,
+    other_reference_items,
+)
+from harness.regression.facts import facts_of, soundness_problems
+from harness.regression.key import key_differences, key_of, machine_class, requested_settings
+from harness.regression.self_check import run_self_check
 from harness.regression.speeds import Speeds
 from harness.report.write import write
 from harness.results.folders import output_folder
@@ -42,14 +48,14 @@ from harness.results.report import Report
 from harness.spec.case import Case
 from harness.spec.recipe import Conventions
 
-__all__ = ["CheckAsked", "check_cases"]
+__all__ = ["CheckRequest", "check_cases"]
 
 _REPORT_S = 1.0
 """What is kept of a budget for the report."""
 
 
 @dataclass(frozen=True)
-class CheckAsked:
+class CheckRequest:
     """What is checked, and how much it may take."""
 
     baseline: Path
@@ -73,13 +79,17 @@ class _Found:
     items: list[GateItem]
     baseline: UsedBaseline
     records: dict[str, RunRecord] = field(default_factory=dict)
-    looks: int = 1
-    together: str = ""
+    measurements: int = 1
+    common_change: str = ""
     failed: bool = False
 
 
 def check_cases(
-    cases: Sequence[Case], asked: CheckAsked, out: Path | None, command: Sequence[str], to: Console
+    cases: Sequence[Case],
+    asked: CheckRequest,
+    out: Path | None,
+    command: Sequence[str],
+    to: Console,
 ) -> tuple[Report, Path]:
     """Hold each case against its baseline, and write the report.
 
@@ -87,15 +97,15 @@ def check_cases(
     `RecordError` where a baseline is damaged, `RunFailed` where an arm ends or hangs, or where the
     gate does not pass its own test.
     """
-    check_gate()
+    run_self_check()
     began = time.monotonic()
     if len({case.name for case in cases}) < len(cases):
         names = [case.name for case in cases]
         raise SpecError("each case of a check has its own name", names, "rename one")
     with (
-        alone(asked.baseline),
+        locked(asked.baseline),
         output_folder(out, f"check-{cases[0].name}") as folder,
-        progress(to) as say,
+        progress(to) as show_progress,
     ):
         found = []
         for number, case in enumerate(cases):
@@ -103,7 +113,7 @@ def check_cases(
             deadline = time.monotonic() + left_s / (len(cases) - number) - _REPORT_S
             where = folder if len(cases) == 1 else folder / case.name
             where.mkdir(exist_ok=True)
-            found.append(_check(case, asked, where, folder, deadline, say))
+            found.append(_check(case, asked, where, folder, deadline, show_progress))
         report = _report(found, folder, command)
         write(report, folder)
     return report, folder
@@ -114,9 +124,9 @@ def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Re
     gate = GateResult(
         items=items,
         baselines=tuple(one.baseline for one in found),
-        looks=max(one.looks for one in found),
+        looks=max(one.measurements for one in found),
         moved_together=" ".join(
-            f"{one.baseline.case}: {one.together}." for one in found if one.together
+            f"{one.baseline.case}: {one.common_change}." for one in found if one.common_change
         ),
     )
     records = [pair for one in found for pair in one.records.items()]
@@ -126,10 +136,15 @@ def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Re
 
 
 def _check(
-    case: Case, asked: CheckAsked, folder: Path, records_in: Path, deadline: float, say: Say
+    case: Case,
+    asked: CheckRequest,
+    folder: Path,
+    records_in: Path,
+    deadline: float,
+    show_progress: ShowProgress,
 ) -> _Found:
     """One case. `folder`: of its sessions; `records_in`: of the records of all."""
-    there = stored(asked.baseline, case.name)
+    there = find_baselines(asked.baseline, case.name)
     if not there:
         words = (
             f"no baseline of {case.name} in {asked.baseline}: make one by harness bench and "
@@ -142,12 +157,12 @@ def _check(
     benched = any(one.baseline.made_by == "bench" for one in there)
     made_by: Literal["run", "bench"] = "bench" if benched else "run"
     there = [one for one in there if one.baseline.made_by == made_by]
-    records = measure.traces(
-        case, asked.loops, asked.conventions, made_by, records_in, asked.timeout_s, say
+    records = measure.trace_loops(
+        case, asked.loops, asked.conventions, made_by, records_in, asked.timeout_s, show_progress
     )
     reference = next(iter(records.values()))
     key = key_of(reference)
-    used = nearest(there, key)
+    used = nearest_baseline(there, key)
     assert used is not None
     found = _Found([], _used(used, asked.baseline, reference), records)
     broken = {
@@ -163,50 +178,52 @@ def _check(
         return found
     arms: list[Arm] = []
     peaks: dict[str, float] = {}
-    comparable = not differences(used.baseline.key, key)
+    comparable = not key_differences(used.baseline.key, key)
     if made_by == "bench" and comparable:
-        arms = measure.arms(case, asked.loops, asked.conventions)
-        say(f"{case.name}: peak memory of each loop")
-        peaks = measure.memory(arms, folder, asked.timeout_s)
-    fresh = Fresh(
+        arms = arms_of(case, asked.loops, asked.conventions)
+        show_progress(f"{case.name}: peak memory of each loop")
+        peaks = measure.measure_memory(arms, folder, asked.timeout_s)
+    current = CurrentFacts(
         case=case.name,
         key=key,
-        asked=asked_of(reference),
+        asked=requested_settings(reference),
         versions=reference.header.environment["versions"],
         loops={name: facts_of(record, peaks.get(name)) for name, record in records.items()},
-        unsound={name: unsound(record) for name, record in records.items()},
+        soundness_problems={name: soundness_problems(record) for name, record in records.items()},
     )
-    unlike = key_item(used.baseline, fresh)
+    unlike = key_item(used.baseline, current)
     if unlike is not None:
         found.items.append(unlike)
         return found
-    found.items += exact_items(used.baseline, fresh)
+    found.items += exact_items(used.baseline, current)
     if made_by == "bench" or not asked.exact_only:
-        found.items += memory_items(used.baseline, fresh)
+        found.items += memory_items(used.baseline, current)
     if asked.exact_only:
         return found
     if used.baseline.speeds is None:
-        found.items += missing_speeds(case.name)
+        found.items += missing_speed_items(case.name)
         return found
-    whole, found.looks = _looks(case, used.baseline.speeds, arms, asked, folder, deadline, say)
+    whole, found.measurements = _compare_speeds(
+        case, used.baseline.speeds, arms, asked, folder, deadline, show_progress
+    )
     found.items += whole.items
-    found.together = whole.together
+    found.common_change = whole.common_change
     return found
 
 
-def _looks(
+def _compare_speeds(
     case: Case,
     before: Speeds,
     arms: Sequence[Arm],
-    asked: CheckAsked,
+    asked: CheckRequest,
     folder: Path,
     deadline: float,
-    say: Say,
-) -> tuple[Look, int]:
+    show_progress: ShowProgress,
+) -> tuple[SpeedComparison, int]:
     """What one look says, or two where anything would fail by the first; and how many."""
 
-    def one_look(number: int, until: float) -> tuple[Look, int]:
-        now, made = measure.look_at(
+    def measure_once(number: int, until: float) -> tuple[SpeedComparison, int]:
+        now, made = measure.measure_speeds(
             arms,
             before,
             folder,
@@ -214,21 +231,21 @@ def _looks(
             until,
             deadline,
             asked.timeout_s,
-            lambda speeds: enough(before, speeds, asked.tolerance),
-            lambda speeds: look(case.name, before, speeds, asked.tolerance).slower,
-            say,
+            lambda speeds: enough_sessions(before, speeds, asked.tolerance),
+            lambda speeds: compare_speeds(case.name, before, speeds, asked.tolerance).slower,
+            show_progress,
         )
-        return look(case.name, before, now, asked.tolerance), made
+        return compare_speeds(case.name, before, now, asked.tolerance), made
 
     if arms[0].name != before.reference:
-        return other_reference(case.name, before, arms[0].name), 1
+        return other_reference_items(case.name, before, arms[0].name), 1
     half_s = (deadline - time.monotonic()) / 2
-    first, made = one_look(1, time.monotonic() + half_s)
+    first, made = measure_once(1, time.monotonic() + half_s)
     if not first.slower:
         return first, 1
-    say(f"{case.name}: something looks slower; a second look in fresh sessions")
-    second, _ = one_look(made + 1, deadline)
-    return together(first, second), 2
+    show_progress(f"{case.name}: something looks slower; a second look in fresh sessions")
+    second, _ = measure_once(made + 1, deadline)
+    return combine(first, second), 2
 
 
 def _used(used: Stored, where: Path, reference: RunRecord) -> UsedBaseline:
@@ -241,7 +258,7 @@ def _used(used: Stored, where: Path, reference: RunRecord) -> UsedBaseline:
         accepted_at=baseline.accepted_at,
         commit=baseline.commit,
         reason=baseline.reason,
-        key_differences=differences(baseline.key, key),
+        key_differences=key_differences(baseline.key, key),
     )
 
 

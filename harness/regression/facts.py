@@ -17,7 +17,7 @@ from harness.errors import RecordError
 from harness.results.arrow import as_numpy
 from harness.results.record import RunRecord
 
-__all__ = ["KEPT_STEPS", "TRACES", "LoopFacts", "Trace", "facts_of", "unsound"]
+__all__ = ["KEPT_STEPS", "TRACES", "LoopFacts", "Trace", "facts_of", "soundness_problems"]
 
 KEPT_STEPS = 512
 """Steps whose values are kept, so that the first one that differs can be named."""
@@ -82,7 +82,7 @@ def facts_of(record: RunRecord, peak_allocated_bytes: float | None = None) -> Lo
     )
 
 
-def unsound(record: RunRecord) -> list[str]:
+def soundness_problems(record: RunRecord) -> list[str]:
     """Why a run proves nothing by itself, a line each: a loss that stands still, zero gradients."""
     try:
         found = [*disorder(record), *doubts_about(record)]

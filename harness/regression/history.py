@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import SpecError
-from harness.regression.baseline import Baseline, former, stored
+from harness.regression.baseline import Baseline, find_baselines, previous_baselines
 from harness.regression.facts import LoopFacts
 from harness.results.benchmark import CONTROL
 from harness.results.record import write_atomically
@@ -50,8 +50,8 @@ def entries(where: Path, case: str) -> list[Entry]:
     Raises `SpecError` where there is none, `RecordError` where a file is damaged.
     """
     found = []
-    for now in stored(where, case):
-        whole = [*former(now.path), now]
+    for now in find_baselines(where, case):
+        whole = [*previous_baselines(now.path), now]
         name = now.path.stem.partition("@")[2] or now.path.stem
         found += [Entry(name, i, one.baseline) for i, one in enumerate(whole, start=1)]
     if not found:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from harness.results.header import SCHEMA_VERSION
 from harness.results.record import RunRecord
 
-__all__ = ["Key", "asked_of", "differences", "key_of", "machine_class"]
+__all__ = ["Key", "key_differences", "key_of", "machine_class", "requested_settings"]
 
 _PATHS = ("data", "model")
 """Options that are folders: the last part of the path counts, so that a checkout elsewhere is the
@@ -54,7 +54,7 @@ class Key(BaseModel):
     """Minor versions: a patch of a library is judged by what it does."""
 
 
-def asked_of(record: RunRecord) -> dict[str, Any]:
+def requested_settings(record: RunRecord) -> dict[str, Any]:
     """What the run was asked for: recipe and options, and how it was observed."""
     spec = record.spec
     options = {
@@ -79,7 +79,7 @@ def key_of(record: RunRecord) -> Key:
         for name in ("deterministic_algorithms", "float32_matmul_precision", "cpu_capability")
     }
     flags |= facts.get("deterministic") or {}
-    digest = _digest(asked_of(record))
+    digest = _digest(requested_settings(record))
     return Key(
         schema_version=SCHEMA_VERSION,
         device=spec.case.device,
@@ -107,7 +107,7 @@ def machine_class(key: Key) -> str:
     return f"{key.device}-{where}-{_digest(key.model_dump(mode='json'))}"
 
 
-def differences(before: Key, now: Key) -> dict[str, tuple[Any, Any]]:
+def key_differences(before: Key, now: Key) -> dict[str, tuple[Any, Any]]:
     """The fields that differ, each with both values."""
     ours, theirs = before.model_dump(mode="json"), now.model_dump(mode="json")
     return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.benchmark.arms import Arm, arms_of, plan_key
-from harness.benchmark.bench_case import Say
+from harness.benchmark.bench_case import ShowProgress
 from harness.benchmark.passes import FILE, Passes, peak_allocated
 from harness.benchmark.schedule import rounds_that_fit
 from harness.benchmark.session import run_session
@@ -26,7 +26,7 @@ from harness.results.sessions import FOLDER, Session
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
 
-__all__ = ["arms", "look_at", "memory", "traces"]
+__all__ = ["measure_memory", "measure_speeds", "trace_loops"]
 
 _PLANNED = 8
 """Sessions that a look's time is cut into: many short ones tell more than few long ones."""
@@ -34,34 +34,29 @@ _OVERHEAD = 1.5
 """A turn takes so many times what its steps do: waking up, and what else the machine runs."""
 
 
-def arms(case: Case, loops: Sequence[str], conventions: Conventions) -> list[Arm]:
-    """As a bench has them. Raises `SpecError`."""
-    return arms_of(case, loops, conventions)
-
-
-def traces(
+def trace_loops(
     case: Case,
     loops: Sequence[str],
     conventions: Conventions,
     made_by: Literal["run", "bench"],
     folder: Path,
     timeout_s: float,
-    say: Say,
+    show_progress: ShowProgress,
 ) -> dict[str, RunRecord]:
     """Traced runs made afresh by loop: as long as those that the baseline's facts are of.
 
     Raises `SpecError` where a loop refuses its recipe; one that fails leaves a record of it.
     """
     if made_by == "bench":
-        say(f"{case.name}: {TRACED_STEPS} traced steps of each loop")
-        return traced_runs(arms(case, loops, conventions), folder, timeout_s)
-    say(f"{case.name}: a traced run of each loop")
+        show_progress(f"{case.name}: {TRACED_STEPS} traced steps of each loop")
+        return traced_runs(arms_of(case, loops, conventions), folder, timeout_s)
+    show_progress(f"{case.name}: a traced run of each loop")
     runs = runs_in(folder, plan([case], loops, conventions, "torchrun", None, None), {})
     records = run_all(runs, None, lambda _number, _event: None, timeout_s=timeout_s)
     return {label(run.spec): record for run, record in zip(runs, records, strict=True)}
 
 
-def memory(planned: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, float]:
+def measure_memory(planned: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, float]:
     """Peak allocated bytes by loop, kept in the folder as a bench keeps its passes."""
     found = peak_allocated(planned, folder / "logs", timeout_s)
     passes = Passes(memory={name: {"peak_allocated_bytes": count} for name, count in found.items()})
@@ -70,7 +65,7 @@ def memory(planned: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, 
     return found
 
 
-def look_at(
+def measure_speeds(
     planned: Sequence[Arm],
     before: Speeds,
     folder: Path,
@@ -80,7 +75,7 @@ def look_at(
     timeout_s: float,
     enough: Callable[[Speeds], bool],
     slower: Callable[[Speeds], bool],
-    say: Say,
+    show_progress: ShowProgress,
 ) -> tuple[Speeds | None, int]:
     """Sessions from `number` on, until they are enough, and how many were made.
 
@@ -104,7 +99,9 @@ def look_at(
 
         def on_round(done: int, of: int, which: int = which) -> None:
             left = max(0.0, deadline - time.monotonic())
-            say(f"{case.name}: session {which}, round {done} of {of}, at most {left:.0f} s left")
+            show_progress(
+                f"{case.name}: session {which}, round {done} of {of}, at most {left:.0f} s left"
+            )
 
         session = run_session(
             planned,

@@ -11,22 +11,28 @@ from collections.abc import Iterator
 
 from harness.errors import RunFailed
 from harness.regression.baseline import Baseline
+from harness.regression.compare_facts import (
+    CurrentFacts,
+    exact_items,
+    key_item,
+    memory_items,
+    verdict,
+)
+from harness.regression.compare_speeds import Tolerance, combine, compare_speeds
 from harness.regression.facts import LoopFacts, Trace
-from harness.regression.judge import Fresh, exact_items, key_item, memory_items, verdict
 from harness.regression.key import Key
-from harness.regression.looks import Tolerance, look, together
 from harness.regression.speeds import SessionTimes, Speeds
 from harness.results.benchmark import CONTROL
 from harness.results.regression import GateItem, Listed
 
-__all__ = ["check_gate"]
+__all__ = ["run_self_check"]
 
 _SESSIONS, _ROUNDS = 5, 3
 _SHAKE = (1.000, 1.004, 0.997, 1.002, 0.998)
 """Of the made-up times: sessions differ a little, so that intervals have a width."""
 
 
-def check_gate() -> None:
+def run_self_check() -> None:
     """Raises `RunFailed` where the gate does not sort what is known as it must."""
     for question, expected, found in _answers():
         if expected != found:
@@ -51,9 +57,9 @@ def _answers() -> Iterator[tuple[str, str, str]]:
     }
     for question, facts in changed.items():
         yield question, "regression", verdict([*exact_items(baseline, _fresh(facts))])
-    lame = _fresh(_facts(), unsound=("its gradients are zero at every step",))
+    lame = _fresh(_facts(), soundness_problems=("its gradients are zero at every step",))
     yield "zero gradients", "regression", verdict([*exact_items(baseline, lame)])
-    no_loop = Fresh("case", _key(), {}, {}, {}, {})
+    no_loop = CurrentFacts("case", _key(), {}, {}, {}, {})
     yield "a missing loop", "no_verdict", verdict([*exact_items(baseline, no_loop)])
     for question, size, listed in (
         ("equal memory", 1_000_000, "unchanged"),
@@ -63,7 +69,7 @@ def _answers() -> Iterator[tuple[str, str, str]]:
         (item,) = memory_items(baseline, _fresh(_facts(memory=size)))
         yield question, listed, item.listed
     yield "an equal key", "comparable", "not" if key_item(baseline, same) else "comparable"
-    other = Fresh("case", _key(cores=4), {}, {}, same.loops, {})
+    other = CurrentFacts("case", _key(cores=4), {}, {}, same.loops, {})
     apart = key_item(baseline, other)
     yield "another machine", "not_comparable", apart.listed if apart else "comparable"
     yield from _speed_answers()
@@ -78,16 +84,16 @@ def _speed_answers() -> Iterator[tuple[str, str, str]]:
         ("all loops 10% slower", _speeds(code=1.1), ("regressed", "unchanged")),
         ("a machine that is 10% slower", _speeds(machine=1.1), ("unchanged", "unchanged")),
     ):
-        found = look("case", before, now, tolerance)
+        found = compare_speeds("case", before, now, tolerance)
         yield question, ", ".join(expected), ", ".join(item.listed for item in found.items)
-    slow = look("case", before, _speeds(loop=1.1), tolerance)
-    fine = look("case", before, _speeds(), tolerance)
+    slow = compare_speeds("case", before, _speeds(loop=1.1), tolerance)
+    fine = compare_speeds("case", before, _speeds(), tolerance)
     for question, pair, expected_one in (
         ("slower in two looks", (slow, slow), "regressed"),
         ("slower in the first look alone", (slow, fine), "inconclusive"),
         ("slower in the second look alone", (fine, slow), "inconclusive"),
     ):
-        yield question, expected_one, _of_loop(together(*pair).items)
+        yield question, expected_one, _of_loop(combine(*pair).items)
 
 
 def _of_loop(items: tuple[GateItem, ...]) -> Listed:
@@ -150,8 +156,8 @@ def _baseline(facts: LoopFacts) -> Baseline:
     )
 
 
-def _fresh(facts: LoopFacts, unsound: tuple[str, ...] = ()) -> Fresh:
-    return Fresh("case", _key(), {}, {}, {"loop": facts}, {"loop": unsound})
+def _fresh(facts: LoopFacts, soundness_problems: tuple[str, ...] = ()) -> CurrentFacts:
+    return CurrentFacts("case", _key(), {}, {}, {"loop": facts}, {"loop": soundness_problems})
 
 
 def _speeds(loop: float = 1.0, code: float = 1.0, machine: float = 1.0) -> Speeds:

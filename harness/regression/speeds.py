@@ -23,11 +23,11 @@ from harness.results.benchmark import CONTROL
 from harness.results.sessions import Session
 from harness.stats import trimmed_mean
 
-__all__ = ["ALPHA", "Change", "Moved", "SessionTimes", "Speeds", "limits", "speeds_of"]
+__all__ = ["ALPHA", "Change", "SessionTimes", "SpeedChange", "Speeds", "interval_text", "speeds_of"]
 
 ALPHA = 0.025
 """Left out on each side of an interval; a change is called only where two looks agree."""
-Moved = Literal["slower", "faster", "unchanged", "inconclusive"]
+SpeedChange = Literal["slower", "faster", "unchanged", "inconclusive"]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -135,7 +135,7 @@ class Change:
         half = self.half_width
         return math.exp(self.mean - half), math.exp(self.mean + half)
 
-    def moved(self, margin: float, visible: float) -> Moved:
+    def classify(self, margin: float, visible: float) -> SpeedChange:
         """What may be said of it.
 
         `margin`: the relative change that does not matter. `visible`: the slowdown that must not
@@ -152,7 +152,7 @@ class Change:
         return "inconclusive"
 
 
-def limits(interval: tuple[float, float]) -> str:
+def interval_text(interval: tuple[float, float]) -> str:
     """An interval of a ratio as changes."""
     return " to ".join(f"{bound - 1:+.1%}" for bound in interval)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.benchmark.arms import arms_across
+from harness.benchmark.arms import arms_with_libraries
 from harness.benchmark.bench import progress, verdict_of
-from harness.benchmark.bench_case import Asked, Benched, bench_case
+from harness.benchmark.bench_case import BenchedCase, BenchRequest, bench_case
 from harness.comparison.run import run_cases
 from harness.execution.environments.variants import Side, one_case_a_side, pythons
 from harness.regression.upgrade_summary import upgrade_result
@@ -22,11 +22,11 @@ from harness.results.report import Report, Verdict, verdict
 from harness.spec.case import Case
 from harness.spec.recipe import Conventions, Detail
 
-__all__ = ["Upgrade", "upgrade_cases", "with_what_changed"]
+__all__ = ["UpgradeRequest", "add_upgrade_result", "upgrade_cases"]
 
 
 @dataclass(frozen=True)
-class Upgrade:
+class UpgradeRequest:
     """What is to be held against what."""
 
     cases: Sequence[Case]
@@ -42,8 +42,8 @@ class Upgrade:
 
 
 def upgrade_cases(
-    asked: Upgrade,
-    speeds: Asked | None,
+    asked: UpgradeRequest,
+    speeds: BenchRequest | None,
     jobs: int | None,
     timeout_s: float,
     resume: bool,
@@ -70,16 +70,16 @@ def upgrade_cases(
         detail=asked.detail,
         pythons=pythons(asked.sides),
     )
-    report = with_what_changed(report, folder, asked.sides, {})
+    report = add_upgrade_result(report, folder, asked.sides, {})
     if speeds is None:
         return report, folder
     benched = _speeds(asked, speeds, report, folder, console)
-    report = with_what_changed(report, folder, asked.sides, benched)
+    report = add_upgrade_result(report, folder, asked.sides, benched)
     return report, folder
 
 
-def with_what_changed(
-    report: Report, folder: Path, sides: Sequence[Side], benched: Mapping[str, Benched]
+def add_upgrade_result(
+    report: Report, folder: Path, sides: Sequence[Side], benched: Mapping[str, BenchedCase]
 ) -> Report:
     """The report of the traced runs, written anew with what changed; `benched`: speeds, by name."""
     records = [RunRecord(folder / run.record) for run in report.runs]
@@ -114,17 +114,17 @@ def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
 
 
 def _speeds(
-    asked: Upgrade, speeds: Asked, report: Report, folder: Path, console: Console
-) -> dict[str, Benched]:
+    asked: UpgradeRequest, speeds: BenchRequest, report: Report, folder: Path, console: Console
+) -> dict[str, BenchedCase]:
     """A bench of each loop beside itself, one after the other."""
     began = time.monotonic()
     several = [
         (case, loop) for case in asked.cases for loop in dict.fromkeys(asked.loops)
     ]  # of a loop that was traced twice the speed is asked once
-    benched: dict[str, Benched] = {}
-    with progress(console) as say:
+    benched: dict[str, BenchedCase] = {}
+    with progress(console) as show_progress:
         for number, (case, loop) in enumerate(several):
-            arms = arms_across(case, loop, asked.conventions, asked.sides)
+            arms = arms_with_libraries(case, loop, asked.conventions, asked.sides)
             name = arms[0].spec.case.name
             now = time.monotonic()
             share = (began + speeds.budget_s - now) / (len(several) - number)
@@ -142,7 +142,7 @@ def _speeds(
                 folder / name,
                 folder,
                 now,
-                say,
+                show_progress,
                 known,
             )
     return benched

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from harness.benchmark.child.meters import Flops, Profile, peak_flops_per_s
-from harness.benchmark.child.turn_gate import Gate, Meter, Together
+from harness.benchmark.child.turn_gate import CombinedProbe, Meter, TurnGate
 from harness.tracing.hooks import Enough
 from harness.training.probe import Probe
 from studies.slow_loops.extra_work import Slowed
@@ -80,7 +80,7 @@ def started(
     ours, theirs = Pipe()
 
     def train() -> None:
-        probe: Probe = Together([*before, Gate(theirs, CPU, meter)])
+        probe: Probe = CombinedProbe([*before, TurnGate(theirs, CPU, meter)])
         if slowed:
             probe = Slowed(probe, slowed)
         with pytest.raises(Enough):
@@ -137,7 +137,7 @@ def test_operations_are_those_of_the_matrix_products() -> None:
 
         def train() -> None:
             with pytest.raises(Enough), flops.counting():
-                timed_loop(Gate(theirs, CPU, flops), lambda: None)
+                timed_loop(TurnGate(theirs, CPU, flops), lambda: None)
 
         thread = threading.Thread(target=train, daemon=True)
         thread.start()

@@ -10,7 +10,7 @@ from scipy import stats
 
 from harness.benchmark.conclusions import conclude, narrow_enough, statistic_of
 from harness.benchmark.intervals import Sample, session_means
-from harness.benchmark.verdicts import ALPHA, control_of, judge
+from harness.benchmark.verdicts import ALPHA, control_of, decide_outcomes
 from harness.results.sessions import Session
 from harness.stats import trimmed_mean
 from tests.support.bench_sessions import block, sessions
@@ -74,7 +74,7 @@ def test_a_claim_is_made_where_the_interval_lies_wholly_in_its_region(
     ratio: float, outcome: str
 ) -> None:
     """With a margin of 2% and an interval of about 0.45% on each side."""
-    found = judge({"other": sample(ratio)}, 0.02)["other"]
+    found = decide_outcomes({"other": sample(ratio)}, 0.02)["other"]
 
     assert outcome == found.outcome
     assert found.interval[0] < ratio < found.interval[1]
@@ -83,7 +83,7 @@ def test_a_claim_is_made_where_the_interval_lies_wholly_in_its_region(
 
 def test_several_claims_share_one_probability_of_error() -> None:
     """Holm: the surest of three pairs is judged at a third of the level, the last one at all."""
-    found = judge({"a": sample(1.028), "b": sample(1.10), "c": sample(1.05)}, 0.02)
+    found = decide_outcomes({"a": sample(1.028), "b": sample(1.10), "c": sample(1.05)}, 0.02)
 
     assert {"b": ALPHA / 3, "c": ALPHA / 2, "a": ALPHA} == pytest.approx(
         {name: speed.level for name, speed in found.items()}
@@ -96,24 +96,27 @@ def test_a_claim_that_is_not_sure_enough_stops_those_after_it() -> None:
     nearly = sample(1.0246)
     unknown = Sample((0.5, -0.5, 0.3, -0.3, 0.1, -0.1))
 
-    assert "slower" == judge({"a": nearly}, 0.02)["a"].outcome
-    assert "inconclusive" == judge({"a": nearly, "b": unknown, "c": unknown}, 0.02)["a"].outcome
+    assert "slower" == decide_outcomes({"a": nearly}, 0.02)["a"].outcome
+    assert (
+        "inconclusive"
+        == decide_outcomes({"a": nearly, "b": unknown, "c": unknown}, 0.02)["a"].outcome
+    )
 
 
 def test_two_sessions_claim_nothing() -> None:
     """However far apart, two sessions that happen to agree are no evidence of their spread."""
-    assert "inconclusive" == judge({"a": Sample((0.2, 0.2000001))}, 0.02)["a"].outcome
+    assert "inconclusive" == decide_outcomes({"a": Sample((0.2, 0.2000001))}, 0.02)["a"].outcome
 
 
 def test_the_smallest_visible_effect_is_called_four_times_in_five() -> None:
     """Drawn again and again at that ratio, with the spread that was found; checked by counting."""
     spread = statistics.stdev(SPREAD)
-    visible = math.log(judge({"a": Sample(SPREAD)}, 0.02)["a"].smallest_visible)
+    visible = math.log(decide_outcomes({"a": Sample(SPREAD)}, 0.02)["a"].smallest_visible)
     draw = random.Random(3)
     called = 0
     for _ in range(2000):
         means = [draw.gauss(visible, spread) for _ in SPREAD]
-        called += judge({"a": Sample(tuple(means))}, 0.02)["a"].outcome == "slower"
+        called += decide_outcomes({"a": Sample(tuple(means))}, 0.02)["a"].outcome == "slower"
 
     assert 0.74 < called / 2000 < 0.86
 
@@ -124,7 +127,7 @@ def test_identical_code_is_never_called_by_more_than_its_level() -> None:
     called = 0
     for _ in range(2000):
         means = tuple(draw.gauss(0.0, 0.02) for _ in SPREAD)
-        called += judge({"a": Sample(means)}, 0.02)["a"].outcome in ("faster", "slower")
+        called += decide_outcomes({"a": Sample(means)}, 0.02)["a"].outcome in ("faster", "slower")
 
     assert called / 2000 < 0.01
 
@@ -155,8 +158,8 @@ def test_a_poor_control_leaves_only_large_differences(control: Sample) -> None:
 
     samples = {"large": sample(1.10), "small": sample(1.05), "same": sample(1.0)}
     samples["quick"] = sample(1 / 1.10)
-    judged = judge(samples, 0.02, least)
-    narrow = judge(samples, 0.02, 0.01)
+    judged = decide_outcomes(samples, 0.02, least)
+    narrow = decide_outcomes(samples, 0.02, 0.01)
 
     outcomes = ["slower", "inconclusive", "inconclusive", "faster"]
     assert outcomes == [speed.outcome for speed in judged.values()]
@@ -175,7 +178,7 @@ def test_identical_code_is_not_called_where_each_arm_is_off_by_itself() -> None:
         control, other = (
             Sample(tuple(a - b for a, b in zip(arm, plain, strict=True))) for arm in others
         )
-        outcome = judge({"a": other}, 0.02, control_of(control, 0.02).least)["a"].outcome
+        outcome = decide_outcomes({"a": other}, 0.02, control_of(control, 0.02).least)["a"].outcome
         called += outcome in ("faster", "slower")
 
     assert called / 2000 < ALPHA

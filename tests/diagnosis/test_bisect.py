@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.cli.shared import EXIT_CODES
 from harness.diagnosis import bisect as bisecting
-from harness.diagnosis.bisect import Bisection, bisect
+from harness.diagnosis.bisect import BisectRequest, bisect
 from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries
 from harness.execution.environments.releases import Releases
@@ -45,7 +45,7 @@ class Bench:
     ) -> Report:
         self.values = values
         fitting = tuple(version for version in VERSIONS if version not in unfit)
-        asked = Bisection(CASE, ["plain"], "matched", "fakelib", good, bad)
+        asked = BisectRequest(CASE, ["plain"], "matched", "fakelib", good, bad)
         releases = Releases(fitting, tuple(unfit))
         report, folder = bisect(
             asked, releases, self.folder, ["harness"], Console(quiet=True), lambda word: None

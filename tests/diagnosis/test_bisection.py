@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from harness.diagnosis.bisection import Found, first_that_differs
+from harness.diagnosis.bisection import ChangePlace, first_differing_place
 
 
 def _told(change: int, asked: list[int], place: int) -> Literal["same", "different"]:
@@ -25,7 +25,7 @@ def test_every_place_is_found_in_few_looks(count: int) -> None:
             asked.append(place)
             return "same" if place < change else "different"
 
-        assert Found(change - 1, change) == first_that_differs(count, judge)
+        assert ChangePlace(change - 1, change) == first_differing_place(count, judge)
         assert len(asked) == len(set(asked)) <= math.ceil(math.log2(count))
         assert not {0, count - 1} & set(asked)
 
@@ -33,15 +33,15 @@ def test_every_place_is_found_in_few_looks(count: int) -> None:
 def test_what_cannot_be_judged_is_passed_over() -> None:
     """The answer is exact where it can be, else a range."""
     answers = {1: "same", 2: "same", 3: None, 4: None, 5: "different", 6: "different"}
-    assert Found(2, 5) == first_that_differs(8, lambda place: answers[place])  # type: ignore[arg-type, return-value]  # as the words are
+    assert ChangePlace(2, 5) == first_differing_place(8, lambda place: answers[place])  # type: ignore[arg-type, return-value]  # as the words are
     answers |= {4: "different", 3: "same"}
-    assert Found(3, 4) == first_that_differs(8, lambda place: answers[place])  # type: ignore[arg-type, return-value]  # as above
-    assert Found(0, 3) == first_that_differs(4, lambda place: None)
+    assert ChangePlace(3, 4) == first_differing_place(8, lambda place: answers[place])  # type: ignore[arg-type, return-value]  # as above
+    assert ChangePlace(0, 3) == first_differing_place(4, lambda place: None)
 
 
 def test_with_several_changes_it_is_a_true_one() -> None:
     """The planted fault of the assumption: what it names differs, and the one before does not."""
     row = ["same", "same", "different", "same", "same", "different", "different", "different"]
-    found = first_that_differs(len(row), lambda place: row[place])  # type: ignore[arg-type, return-value]  # as above
+    found = first_differing_place(len(row), lambda place: row[place])  # type: ignore[arg-type, return-value]  # as above
     assert ("same", "different") == (row[found.last_same], row[found.first_different])
     assert 1 == found.first_different - found.last_same

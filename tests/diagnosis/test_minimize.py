@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.diagnosis.minimize import Search, Subset, most_questions
+from harness.diagnosis.minimize import Subset, SubsetSearch, most_questions
 
 Truth = Callable[[Subset], bool]
 
 
-def search(switches: Sequence[str], truth: Truth, budget: int | None = None) -> Search:
+def search(switches: Sequence[str], truth: Truth, budget: int | None = None) -> SubsetSearch:
     """A search that was run; questions beyond `budget` raise TimeoutError."""
     asked = 0
 
@@ -25,7 +25,7 @@ def search(switches: Sequence[str], truth: Truth, budget: int | None = None) -> 
             raise TimeoutError
         return [truth(subset) for subset in subsets]
 
-    found = Search(switches, same)
+    found = SubsetSearch(switches, same)
     if budget is None:
         found.run()
     else:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.diagnosis.replay import BudgetSpent, Replays, Stretch
-from harness.diagnosis.search import Inquiry
-from harness.diagnosis.windows import WINDOW, differing
+from harness.diagnosis.replay import BudgetSpent, Replays, StepRange
+from harness.diagnosis.search import FieldSearch
+from harness.diagnosis.windows import WINDOW, differing_fields
 from harness.results.explanation import Explanation
 from harness.results.record import RunRecord
 from harness.spec.recipe import Recipe
@@ -37,16 +37,16 @@ def inquire(
     loop: str = "plain",
     budget: int | None = None,
     before: dict[str, Any] | None = None,
-) -> tuple[Explanation, Inquiry]:
+) -> tuple[Explanation, FieldSearch]:
     """Explain a candidate with `changed` fields against the reference; the checkpoints stay."""
     reference = world.run(folder / "reference", **(before or {}))
     candidate = world.run(folder / "candidate", loop, **changed)
-    values = {n: both[0] for n, both in differing(reference.spec, candidate.spec).items()}
+    values = {n: both[0] for n, both in differing_fields(reference.spec, candidate.spec).items()}
     replays = Replays(
         reference, candidate.spec, values, folder / "replays", world.make, budget=budget
     )
     replays.know(frozenset(), candidate)
-    inquiry = Inquiry(("reference", "candidate"), reference, candidate, replays)
+    inquiry = FieldSearch(("reference", "candidate"), reference, candidate, replays)
     with suppress(BudgetSpent):
         inquiry.run()
     return inquiry.explanation, inquiry
@@ -205,13 +205,13 @@ def test_a_lost_checkpoint_is_written_again(tmp_path: Path) -> None:
     world = World({"lr_schedule": 60}, steps=100)
     reference = world.run(tmp_path / "reference")
     candidate = world.run(tmp_path / "candidate", lr_schedule="cosine", eval_every=5)
-    values = {n: both[0] for n, both in differing(reference.spec, candidate.spec).items()}
+    values = {n: both[0] for n, both in differing_fields(reference.spec, candidate.spec).items()}
 
     def made(*subsets: set[str]) -> int:
         world.made.clear()
         replays = Replays(reference, candidate.spec, values, tmp_path / "replays", world.make)
         for subset in subsets:
-            replays.of([frozenset(subset)], Stretch(last=69, start=58))
+            replays.of([frozenset(subset)], StepRange(last=69, start=58))
         replays.clear()
         return len(world.made)
 
@@ -230,8 +230,8 @@ def test_differing_fields_and_options_are_found() -> None:
         "weight_decay": (0.0, 0.1),
         "data": (None, "elsewhere"),
         "max_grad_norm": (1.0, None),
-    } == differing(one, two)
-    assert ["weight_decay", "data", "max_grad_norm"] == list(differing(one, two))
+    } == differing_fields(one, two)
+    assert ["weight_decay", "data", "max_grad_norm"] == list(differing_fields(one, two))
 
 
 def test_the_fake_training_is_no_fake(tmp_path: Path) -> None:

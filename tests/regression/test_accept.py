@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.regression.accept import accept
-from harness.regression.baseline import former, read, stored
+from harness.regression.baseline import find_baselines, previous_baselines, read
 from harness.results.sessions import Session
 from tests.support.made_up_runs import bench_folder, made_up_draft, timed
 from tests.support.records import write_run_folder
@@ -49,10 +49,10 @@ def test_the_former_one_is_kept_and_changes_are_shown(tmp_path: Path) -> None:
 
     assert first.path == second.path
     assert ["regressed"] == [i.listed for i in second.changes if i.listed in ("regressed",)]
-    (old,) = former(first.path)
+    (old,) = previous_baselines(first.path)
     assert before == old.path.read_bytes()
     accept(slower, where, "third")
-    assert ["0001.json", "0002.json"] == [one.path.name for one in former(first.path)]
+    assert ["0001.json", "0002.json"] == [one.path.name for one in previous_baselines(first.path)]
 
 
 def test_a_run_has_facts_and_no_speeds(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_nothing_rests_on_dates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("harness.regression.accept.datetime", Back)
     accept(tmp_path / "run", where, "second")
-    (now,) = stored(where, "tiny")
+    (now,) = find_baselines(where, "tiny")
     assert "second" == now.baseline.reason
     assert now.baseline.accepted_at.startswith("1970")
-    assert ["first"] == [one.baseline.reason for one in former(first.path)]
+    assert ["first"] == [one.baseline.reason for one in previous_baselines(first.path)]
 
 
 def test_a_file_of_another_case_is_not_overwritten(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ from harness.errors import HarnessError, RecordError, SpecError
 from harness.regression.accept import accept
 from harness.regression.baseline import (
     Baseline,
-    alone,
     baseline_path,
     cases_in,
-    nearest,
+    find_baselines,
+    locked,
+    nearest_baseline,
     read,
-    stored,
     write,
 )
-from harness.regression.key import differences
+from harness.regression.key import key_differences
 from tests.support.made_up_runs import bench_folder
 
 
@@ -99,7 +99,7 @@ def test_a_renamed_file_is_refused(written: Path, tmp_path: Path) -> None:
     """It would hold one case against another."""
     (tmp_path / "other@x.json").write_bytes(written.read_bytes())
     with pytest.raises(RecordError, match="bears the name of its case"):
-        stored(tmp_path, "other")
+        find_baselines(tmp_path, "other")
 
 
 def test_the_nearest_class_is_taken(written: Path, tmp_path: Path) -> None:
@@ -112,22 +112,22 @@ def test_the_nearest_class_is_taken(written: Path, tmp_path: Path) -> None:
     for key in keys:
         other = baseline.model_copy(update={"key": key})
         write(other, baseline_path(tmp_path, "tiny", key))
-    found = stored(tmp_path, "tiny")
+    found = find_baselines(tmp_path, "tiny")
     assert 2 == len(found)
-    one = nearest(found, baseline.key)
+    one = nearest_baseline(found, baseline.key)
     assert one is not None
-    assert {"cores": (64, 2)} == differences(one.baseline.key, baseline.key)
-    assert nearest([], baseline.key) is None
+    assert {"cores": (64, 2)} == key_differences(one.baseline.key, baseline.key)
+    assert nearest_baseline([], baseline.key) is None
 
 
 def test_one_command_at_a_time(tmp_path: Path) -> None:
     """A second check or accept of the same baseline is told so; another baseline is free."""
-    with alone(tmp_path):
+    with locked(tmp_path):
         refused: list[HarnessError] = []
 
         def second() -> None:
             try:
-                with alone(tmp_path):
+                with locked(tmp_path):
                     pass
             except SpecError as error:
                 refused.append(error)
@@ -136,7 +136,7 @@ def test_one_command_at_a_time(tmp_path: Path) -> None:
         thread.start()
         thread.join()
         assert ["one check or accept"] == [str(error)[:19] for error in refused]
-        with alone(tmp_path / "other"):
+        with locked(tmp_path / "other"):
             pass
-    with alone(tmp_path):
+    with locked(tmp_path):
         pass

@@ -17,7 +17,7 @@ import pytest
 from harness.cli import main as cli
 from harness.regression import measure
 from harness.regression.accept import accept
-from harness.regression.baseline import Baseline, alone, baseline_path, read, write
+from harness.regression.baseline import Baseline, baseline_path, locked, read, write
 from harness.regression.speeds import Change, Speeds, speeds_of
 from harness.results.sessions import Session
 from tests.support.made_up_runs import PEAK_BYTES, bench_folder, made_up_draft, timed
@@ -59,13 +59,13 @@ class World:
         records = {n: d.write(self.folder / "fresh" / n) for n, d in self.drafts.items()}
         looks = iter(self.looks)
 
-        def look_at(*_: Any) -> tuple[Speeds | None, int]:
+        def measure_speeds(*_: Any) -> tuple[Speeds | None, int]:
             sessions = next(looks)
             return speeds_of(sessions, "plain", "cpu"), len(sessions)
 
-        self.patch.setattr(measure, "traces", lambda *_: records)
-        self.patch.setattr(measure, "memory", lambda *_: self.peaks)
-        self.patch.setattr(measure, "look_at", look_at)
+        self.patch.setattr(measure, "trace_loops", lambda *_: records)
+        self.patch.setattr(measure, "measure_memory", lambda *_: self.peaks)
+        self.patch.setattr(measure, "measure_speeds", measure_speeds)
         out = self.folder / "out"
         arguments = ["check", "--loops", "plain,trainer", *more]
         arguments += ["--baseline", str(self.baselines), "--out", str(out)]
@@ -354,14 +354,14 @@ def test_nan_in_samples_is_never_green(value: float, world: World) -> None:
 def test_two_checks_at_once(world: World) -> None:
     """The second is refused in a line."""
     world.accept()
-    with alone(world.baselines):
+    with locked(world.baselines):
         pass
     import threading
 
     held, done = threading.Event(), threading.Event()
 
     def first() -> None:
-        with alone(world.baselines):
+        with locked(world.baselines):
             held.set()
             done.wait(60)
 
@@ -406,13 +406,13 @@ def test_ratios_to_another_loop_are_not_comparable(world: World) -> None:
 
 
 def inverted_speeds(patch: pytest.MonkeyPatch) -> None:
-    right = Change.moved
+    right = Change.classify
     swap = {"slower": "faster", "faster": "slower"}
-    patch.setattr(Change, "moved", lambda *given: swap.get(m := right(*given), m))
+    patch.setattr(Change, "classify", lambda *given: swap.get(m := right(*given), m))
 
 
 def blind_speeds(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Change, "moved", lambda *_: "unchanged")
+    patch.setattr(Change, "classify", lambda *_: "unchanged")
 
 
 def wrong_way_round(patch: pytest.MonkeyPatch) -> None:
@@ -420,15 +420,15 @@ def wrong_way_round(patch: pytest.MonkeyPatch) -> None:
 
 
 def blind_facts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("harness.regression.judge._apart", lambda *_: iter(()))
+    patch.setattr("harness.regression.compare_facts._differences", lambda *_: iter(()))
 
 
 def lax_memory(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("harness.regression.judge.MEMORY_MARGIN", 0.5)
+    patch.setattr("harness.regression.compare_facts.MEMORY_MARGIN", 0.5)
 
 
 def any_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("harness.regression.judge.differences", lambda *_: {})
+    patch.setattr("harness.regression.compare_facts.key_differences", lambda *_: {})
 
 
 def green_verdict(patch: pytest.MonkeyPatch) -> None:
@@ -438,7 +438,7 @@ def green_verdict(patch: pytest.MonkeyPatch) -> None:
 
 def one_look(patch: pytest.MonkeyPatch) -> None:
     for module in ("check", "self_check"):
-        patch.setattr(f"harness.regression.{module}.together", lambda first, _: first)
+        patch.setattr(f"harness.regression.{module}.combine", lambda first, _: first)
 
 
 @pytest.mark.parametrize(

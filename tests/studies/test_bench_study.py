@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from harness.benchmark.bench_case import Asked
+from harness.benchmark.bench_case import BenchRequest
 from harness.results.sessions import FOLDER
 from studies import bench_false_alarms, bench_power
 from studies.bench_study import repeated
@@ -59,7 +59,7 @@ def test_a_false_alarm_is_counted(ratio: float, alarms: int, tmp_path: Path) -> 
 
 def test_what_is_not_there_is_not_measured_when_judging_again(tmp_path: Path) -> None:
     """Nor is anything written."""
-    asked, quiet = Asked(budget_s=1, beside="nothing"), Console(quiet=True)
+    asked, quiet = BenchRequest(budget_s=1, beside="nothing"), Console(quiet=True)
 
     assert [] == list(repeated(3, ["plain"], asked, tmp_path, quiet, again=True))
     assert [] == list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ import torch
 
 from harness.benchmark.arms import Arm
 from harness.benchmark.child.meters import Allocated, Flops, Memory, Profile, peak_flops_per_s
-from harness.benchmark.child.turn_gate import Gate, Meter, Together
+from harness.benchmark.child.turn_gate import CombinedProbe, Meter, TurnGate
 from harness.benchmark.child.yardstick import Yardstick
 from harness.errors import SpecError
 from harness.execution.child.main import build_workload, import_loop, torch_device
@@ -93,12 +93,12 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
             _tell(connection, event="peak", flops_per_s=peak)
         if arm.observe != "nothing":
             probes.append(_observer(arm, workload, Path(scratch)))
-        gate = Gate(connection, device, meter, Yardstick(device) if task == "turns" else None)
+        gate = TurnGate(connection, device, meter, Yardstick(device) if task == "turns" else None)
         if task == "memory":
             _tell(connection, event="environment", facts=describe(device))
         if recipe.reseed_after_build:
             seed_everything(recipe.seed)
-        loop.train(workload, recipe, Together([*probes, gate]))
+        loop.train(workload, recipe, CombinedProbe([*probes, gate]))
 
 
 def _observer(arm: Arm, workload: Workload, scratch: Path) -> Probe:

@@ -20,7 +20,7 @@ from harness.tracing.hooks import Enough, unwrapped_optimizer
 from harness.training.evaluation import Scores
 from harness.training.probe import Probe
 
-__all__ = ["Gate", "Meter", "Together", "own_clock_s", "synchronize"]
+__all__ = ["CombinedProbe", "Meter", "TurnGate", "own_clock_s", "synchronize"]
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
@@ -50,7 +50,7 @@ class Edge:
         self.energy_j = _energy_j(device)
 
 
-class Gate:
+class TurnGate:
     """A probe that takes turns.
 
     It tells its parent `ready` when the loop is about to begin, and after each turn the time of all
@@ -157,7 +157,7 @@ class Gate:
         self._connection.send_bytes(json.dumps(facts).encode())
 
 
-class Together:
+class CombinedProbe:
     """Several probes as one. Each hears of everything, in order; a gate comes last."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:

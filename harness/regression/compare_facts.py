@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from harness.regression.baseline import Baseline
 from harness.regression.facts import TRACES, LoopFacts, Trace
-from harness.regression.key import Key, differences
+from harness.regression.key import Key, key_differences
 from harness.results.regression import GateItem, Listed, Tier
 from harness.units import number, quantity
 
-__all__ = ["MEMORY_MARGIN", "Fresh", "exact_items", "key_item", "memory_items", "verdict"]
+__all__ = ["MEMORY_MARGIN", "CurrentFacts", "exact_items", "key_item", "memory_items", "verdict"]
 
 MEMORY_MARGIN = 0.01
 _ROUNDING = 1e-5
@@ -31,7 +31,7 @@ _COUNTS = {
 
 
 @dataclass(frozen=True)
-class Fresh:
+class CurrentFacts:
     """What a check found of a case, before it is held against anything."""
 
     case: str
@@ -39,7 +39,7 @@ class Fresh:
     asked: Mapping[str, Any]
     versions: Mapping[str, str]
     loops: Mapping[str, LoopFacts]
-    unsound: Mapping[str, Sequence[str]]
+    soundness_problems: Mapping[str, Sequence[str]]
     """By loop: why its run proves nothing by itself."""
 
 
@@ -55,32 +55,34 @@ def verdict(
     return "equivalent"
 
 
-def key_item(baseline: Baseline, fresh: Fresh) -> GateItem | None:
+def key_item(baseline: Baseline, current: CurrentFacts) -> GateItem | None:
     """Why the two cannot be compared: other fields of the key, with both values; None: they can."""
-    apart = differences(baseline.key, fresh.key)
+    apart = key_differences(baseline.key, current.key)
     if not apart:
         return None
     told = [f"{name} {before} then, {now} now" for name, (before, now) in apart.items()]
     if "workload" in apart:
-        names = dict.fromkeys([*baseline.asked, *fresh.asked])
+        names = dict.fromkeys([*baseline.asked, *current.asked])
         told += [
-            f"{name}={baseline.asked.get(name)} then, {fresh.asked.get(name)} now"
+            f"{name}={baseline.asked.get(name)} then, {current.asked.get(name)} now"
             for name in names
-            if baseline.asked.get(name) != fresh.asked.get(name)
+            if baseline.asked.get(name) != current.asked.get(name)
         ]
-    same = [name for name in fresh.loops if name in baseline.loops]
+    same = [name for name in current.loops if name in baseline.loops]
     unlike = [
-        name for name in same if any(_apart(name, baseline.loops[name], fresh.loops[name], "", ""))
+        name
+        for name in same
+        if any(_differences(name, baseline.loops[name], current.loops[name], "", ""))
     ]
     known = "no loop is in both"
     if same:
         known = "for information, the exact facts are equal"
         if unlike:
-            first = next(_apart(unlike[0], *_pair(baseline, fresh, unlike[0]), "", ""))
+            first = next(_differences(unlike[0], *_pair(baseline, current, unlike[0]), "", ""))
             known = f"for information, not judged: {unlike[0]}: {first.words}"
     words = f"the baseline is of another machine class or task: {'; '.join(told)}; {known}"
     return GateItem(
-        case=fresh.case,
+        case=current.case,
         loop="",
         metric="key",
         tier="baseline",
@@ -91,39 +93,39 @@ def key_item(baseline: Baseline, fresh: Fresh) -> GateItem | None:
     )
 
 
-def _pair(baseline: Baseline, fresh: Fresh, loop: str) -> tuple[LoopFacts, LoopFacts]:
-    return baseline.loops[loop], fresh.loops[loop]
+def _pair(baseline: Baseline, current: CurrentFacts, loop: str) -> tuple[LoopFacts, LoopFacts]:
+    return baseline.loops[loop], current.loops[loop]
 
 
-def exact_items(baseline: Baseline, fresh: Fresh) -> Iterator[GateItem]:
+def exact_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem]:
     """Each fact of each loop, first the ones that differ; a loop of one side only is missing."""
-    since = _upgrades(baseline, fresh)
-    for loop in dict.fromkeys([*baseline.loops, *fresh.loops]):
-        before, now = baseline.loops.get(loop), fresh.loops.get(loop)
+    since = _upgrades(baseline, current)
+    for loop in dict.fromkeys([*baseline.loops, *current.loops]):
+        before, now = baseline.loops.get(loop), current.loops.get(loop)
         if before is None or now is None:
-            yield _missing(fresh.case, loop, before is None)
+            yield _missing(current.case, loop, before is None)
             continue
         if before.recipe != now.recipe:
             words = f"{loop} follows another recipe than the one of the baseline; accept a new one"
-            yield _item(fresh.case, loop, "recipe", "exact", "not_comparable", words)
+            yield _item(current.case, loop, "recipe", "exact", "not_comparable", words)
             continue
-        for why in fresh.unsound.get(loop, ()):
-            yield _item(fresh.case, loop, "soundness", "exact", "regressed", why)
-        apart = list(_apart(loop, before, now, fresh.case, since))
+        for why in current.soundness_problems.get(loop, ()):
+            yield _item(current.case, loop, "soundness", "exact", "regressed", why)
+        apart = list(_differences(loop, before, now, current.case, since))
         yield from apart
         told = {item.metric for item in apart}
         for name in (*_COUNTS, "initial_weights", *TRACES, "final_metrics"):
             if name not in told and _value(before, name) is not None:
                 words = f"{_title(name)}: equal"
-                yield _item(fresh.case, loop, name, "exact", "unchanged", words)
+                yield _item(current.case, loop, name, "exact", "unchanged", words)
 
 
-def memory_items(baseline: Baseline, fresh: Fresh) -> Iterator[GateItem]:
+def memory_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem]:
     """Peak allocated memory of each loop, within `MEMORY_MARGIN`."""
     for loop, facts in baseline.loops.items():
-        if loop not in fresh.loops:
+        if loop not in current.loops:
             continue
-        before, now = facts.peak_allocated_bytes, fresh.loops[loop].peak_allocated_bytes
+        before, now = facts.peak_allocated_bytes, current.loops[loop].peak_allocated_bytes
         listed: Listed = "unchanged"
         if not before or now is None:
             listed = "missing"
@@ -140,11 +142,11 @@ def memory_items(baseline: Baseline, fresh: Fresh) -> Iterator[GateItem]:
             elif ratio < 1 / (1 + MEMORY_MARGIN):
                 listed = "improved"
         yield _item(
-            fresh.case, loop, "peak_allocated_bytes", "memory", listed, words, before, now
+            current.case, loop, "peak_allocated_bytes", "memory", listed, words, before, now
         ).model_copy(update={"unit": "B", "ratio": ratio})
 
 
-def _apart(
+def _differences(
     loop: str, before: LoopFacts, now: LoopFacts, case: str, since: str
 ) -> Iterator[GateItem]:
     """The exact facts that differ, in causal order."""
@@ -201,12 +203,12 @@ def _relative(one: Any, two: Any) -> float:
     return abs(one - two) / max(abs(one), abs(two)) if one != two else 0.0
 
 
-def _upgrades(baseline: Baseline, fresh: Fresh) -> str:
+def _upgrades(baseline: Baseline, current: CurrentFacts) -> str:
     """Versions that differ though the minor ones do not, as ' (torch 2.13.0 then, ...)'."""
     told = [
-        f"{name} {version} then, {fresh.versions.get(name)} now"
+        f"{name} {version} then, {current.versions.get(name)} now"
         for name, version in baseline.versions.items()
-        if fresh.versions.get(name) != version
+        if current.versions.get(name) != version
     ]
     return f" ({', '.join(told)})" if told else ""
 

@@ -12,13 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.benchmark.verdicts import LEAST_SESSIONS, control_of
-from harness.regression.speeds import ALPHA, Change, Moved, Speeds, limits
+from harness.regression.speeds import ALPHA, Change, SpeedChange, Speeds, interval_text
 from harness.results.benchmark import CONTROL
 from harness.results.regression import GateItem, Listed
 
-__all__ = ["Look", "Tolerance", "enough", "look", "missing_speeds", "other_reference", "together"]
+__all__ = [
+    "SpeedComparison",
+    "Tolerance",
+    "combine",
+    "compare_speeds",
+    "enough_sessions",
+    "missing_speed_items",
+    "other_reference_items",
+]
 
-_LISTED: dict[Moved, Listed] = {
+_LISTED: dict[SpeedChange, Listed] = {
     "slower": "regressed",
     "faster": "improved",
     "unchanged": "unchanged",
@@ -39,11 +47,11 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Look:
+class SpeedComparison:
     """What one set of sessions says."""
 
     items: tuple[GateItem, ...]
-    together: str = ""
+    common_change: str = ""
     """Where all loops moved alike: what that means."""
 
     @property
@@ -52,7 +60,7 @@ class Look:
         return any(item.listed == "regressed" for item in self.items)
 
 
-def enough(before: Speeds, now: Speeds, tolerance: Tolerance) -> bool:
+def enough_sessions(before: Speeds, now: Speeds, tolerance: Tolerance) -> bool:
     """Whether more sessions would tell little: by the intervals' width, never by where they lie."""
     if len(now.sessions) < LEAST_SESSIONS or _why_not(before, now):
         return False
@@ -66,7 +74,9 @@ def enough(before: Speeds, now: Speeds, tolerance: Tolerance) -> bool:
     return all(width <= tolerance.visible / _ENOUGH for width in widths)
 
 
-def look(case: str, before: Speeds, now: Speeds | None, tolerance: Tolerance) -> Look:
+def compare_speeds(
+    case: str, before: Speeds, now: Speeds | None, tolerance: Tolerance
+) -> SpeedComparison:
     """Each loop in its list; `now` None: too few sessions were made."""
     why = "too few sessions fitted into the budget; raise it"
     listed: Listed = "inconclusive"
@@ -77,7 +87,9 @@ def look(case: str, before: Speeds, now: Speeds | None, tolerance: Tolerance) ->
         why = control_of(now.ratios(CONTROL, rounds), tolerance.visible / 2).doubt
     if now is None or why:
         arms = [before.reference, *before.candidates]
-        return Look(tuple(_item(case, arm, RATIO, listed, f"{arm}: {why}") for arm in arms))
+        return SpeedComparison(
+            tuple(_item(case, arm, RATIO, listed, f"{arm}: {why}") for arm in arms)
+        )
     reference, moved_together = _reference(case, before, now, rounds, tolerance)
     items = [reference]
     for arm in dict.fromkeys([*before.candidates, *now.candidates]):
@@ -88,11 +100,11 @@ def look(case: str, before: Speeds, now: Speeds | None, tolerance: Tolerance) ->
             items.append(_candidate(case, before, now, arm, rounds, tolerance))
     ratios = (_ratio(before, now, arm, rounds) for arm in _shared(before, now))
     bounds = tolerance.margin, tolerance.visible
-    alike = all(change.moved(*bounds) == "unchanged" for change in ratios)
-    return Look(tuple(items), moved_together if alike else "")
+    alike = all(change.classify(*bounds) == "unchanged" for change in ratios)
+    return SpeedComparison(tuple(items), moved_together if alike else "")
 
 
-def together(first: Look, second: Look) -> Look:
+def combine(first: SpeedComparison, second: SpeedComparison) -> SpeedComparison:
     """Only what both looks call slower is; what one of them does is not known."""
     found = []
     later = {(item.loop, item.metric): item for item in second.items}
@@ -107,8 +119,8 @@ def together(first: Look, second: Look) -> Look:
             found.append(item.model_copy(update={"listed": "inconclusive", "words": words}))
         else:
             found.append(item)
-    both = first.together and second.together
-    return Look(tuple(found), second.together if both else "")
+    both = first.common_change and second.common_change
+    return SpeedComparison(tuple(found), second.common_change if both else "")
 
 
 def _why_not(before: Speeds, now: Speeds) -> str:
@@ -138,7 +150,7 @@ def _candidate(
 ) -> GateItem:
     """A loop by its ratio to the reference, unless it was the reference that moved."""
     change = _ratio(before, now, arm, rounds)
-    listed = _LISTED[change.moved(tolerance.margin, tolerance.visible)]
+    listed = _LISTED[change.classify(tolerance.margin, tolerance.visible)]
     told = f"{arm} against {before.reference}: {_told(change)} time a step than in the baseline"
     if listed == "inconclusive":
         told += f"; {tolerance.visible:.0%} slower is not ruled out: raise the budget"
@@ -147,8 +159,8 @@ def _candidate(
     own = _relative(before, now, arm, rounds)
     other = _relative(before, now, before.reference, rounds)
     if own is not None and other is not None and listed in ("regressed", "improved"):
-        alone = own.moved(tolerance.margin, tolerance.visible) == "unchanged"
-        moved = other.moved(tolerance.margin, tolerance.visible)
+        alone = own.classify(tolerance.margin, tolerance.visible) == "unchanged"
+        moved = other.classify(tolerance.margin, tolerance.visible)
         if alone and moved == ("faster" if listed == "regressed" else "slower"):
             listed = "unchanged"
             told += f"; it is {before.reference} that became {moved}, not {arm}"
@@ -164,12 +176,12 @@ def _reference(
     absolute = Change(before.absolute(name, rounds), now.absolute(name, rounds))
     relative = _relative(before, now, name, rounds)
     told = f"{name} by itself: {_told(absolute)} time a step than in the baseline"
-    moved = absolute.moved(*bounds)
+    moved = absolute.classify(*bounds)
     if relative is None:
         listed: Listed = "unchanged" if moved == "unchanged" else "inconclusive"
         words = f"{told}; no yardstick of the machine in both, so a slower machine looks the same"
         return _item(case, name, ABSOLUTE, listed, words, absolute), ""
-    by_machine = relative.moved(*bounds)
+    by_machine = relative.classify(*bounds)
     told += f", {_told(relative)} in units of the machine's yardstick"
     if moved == by_machine:
         listed = _LISTED[moved]
@@ -199,11 +211,11 @@ def _reference(
 def _still(before: Speeds, now: Speeds, rounds: int, bounds: tuple[float, float]) -> bool:
     """Whether the yardstick itself took as long as before."""
     one, two = before.yardstick(rounds), now.yardstick(rounds)
-    return one is not None and two is not None and Change(one, two).moved(*bounds) == "unchanged"
+    return one is not None and two is not None and Change(one, two).classify(*bounds) == "unchanged"
 
 
 def _told(change: Change) -> str:
-    return f"{change.ratio - 1:+.1%} (95% interval {limits(change.interval)})"
+    return f"{change.ratio - 1:+.1%} (95% interval {interval_text(change.interval)})"
 
 
 def _item(
@@ -221,16 +233,18 @@ def _item(
     )
 
 
-def other_reference(case: str, before: Speeds, now: str) -> Look:
+def other_reference_items(case: str, before: Speeds, now: str) -> SpeedComparison:
     """Where this check's ratios would be to another loop than the baseline's."""
     words = f"its times are held against {before.reference} in the baseline, against {now} here"
     remedy = f"name {before.reference} first in --loops"
     arms = [before.reference, *before.candidates]
     told = f"{words}: {remedy}"
-    return Look(tuple(_item(case, arm, RATIO, "not_comparable", f"{arm}: {told}") for arm in arms))
+    return SpeedComparison(
+        tuple(_item(case, arm, RATIO, "not_comparable", f"{arm}: {told}") for arm in arms)
+    )
 
 
-def missing_speeds(case: str) -> Sequence[GateItem]:
+def missing_speed_items(case: str) -> Sequence[GateItem]:
     """Where the baseline holds none."""
     words = (
         "no times in the baseline: accept the output folder of harness bench, or check with "

@@ -7,14 +7,20 @@ import math
 import pytest
 
 from harness.benchmark.intervals import Sample
-from harness.regression.looks import Look, Tolerance, enough, look, together
+from harness.regression.compare_speeds import (
+    SpeedComparison,
+    Tolerance,
+    combine,
+    compare_speeds,
+    enough_sessions,
+)
 from harness.regression.speeds import Change, Speeds
 from tests.support.made_up_runs import times
 
 TOLERANCE = Tolerance()
 
 
-def lists(found: Look) -> dict[str, str]:
+def lists(found: SpeedComparison) -> dict[str, str]:
     return {item.loop: item.listed for item in found.items}
 
 
@@ -51,7 +57,7 @@ def test_what_an_interval_allows_one_to_say(low: float, high: float, expected: s
             return low, high
 
     sample = Sample((0.0, 0.0))
-    assert expected == Known(sample, sample).moved(0.02, 0.10)
+    assert expected == Known(sample, sample).classify(0.02, 0.10)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +76,18 @@ def test_what_an_interval_allows_one_to_say(low: float, high: float, expected: s
 )
 def test_each_change_ends_in_its_list(now: Speeds, expected: dict[str, str]) -> None:
     """One loop, all loops, the machine, or the reference alone."""
-    assert expected == lists(look("case", times(), now, TOLERANCE))
+    assert expected == lists(compare_speeds("case", times(), now, TOLERANCE))
 
 
 def test_all_loops_alike_are_told_from_the_machine() -> None:
     """The words name a library or the machine, by what the yardstick did; one loop has none."""
-    code = look("case", times(), times(seed=1, code=1.1), TOLERANCE).together
-    machine = look("case", times(), times(seed=1, machine=1.1), TOLERANCE).together
+    code = compare_speeds("case", times(), times(seed=1, code=1.1), TOLERANCE).common_change
+    machine = compare_speeds("case", times(), times(seed=1, machine=1.1), TOLERANCE).common_change
     assert "yardstick did not: a library" in code
     assert "so did the machine's own yardstick: it is the machine" in machine
-    assert "" == look("case", times(), times(seed=1, loop=1.1), TOLERANCE).together
+    assert "" == compare_speeds("case", times(), times(seed=1, loop=1.1), TOLERANCE).common_change
     alone = times(seed=1, code=1.1, loop=1 / 1.1)
-    assert "" == look("case", times(), alone, TOLERANCE).together
+    assert "" == compare_speeds("case", times(), alone, TOLERANCE).common_change
 
 
 def test_without_a_yardstick_a_slower_machine_is_no_verdict() -> None:
@@ -90,18 +96,23 @@ def test_without_a_yardstick_a_slower_machine_is_no_verdict() -> None:
     sessions = tuple(s.model_copy(update={"yardstick_s": None}) for s in bare.sessions)
     before = bare.model_copy(update={"sessions": sessions})
     assert (
-        "inconclusive" == lists(look("case", before, times(seed=1, code=1.1), TOLERANCE))["plain"]
+        "inconclusive"
+        == lists(compare_speeds("case", before, times(seed=1, code=1.1), TOLERANCE))["plain"]
     )
-    assert "unchanged" == lists(look("case", before, times(seed=1), TOLERANCE))["plain"]
+    assert "unchanged" == lists(compare_speeds("case", before, times(seed=1), TOLERANCE))["plain"]
 
 
 def test_too_little_is_no_verdict() -> None:
     """No sessions, two sessions, a wild control, other turns: never green."""
     before = times()
     for now in (None, times(seed=1, count=2), times(seed=1, by=0.2)):
-        assert {"inconclusive"} == set(lists(look("case", before, now, TOLERANCE)).values())
+        assert {"inconclusive"} == set(
+            lists(compare_speeds("case", before, now, TOLERANCE)).values()
+        )
     other = times(seed=1).model_copy(update={"steps_per_turn": 9})
-    assert {"not_comparable"} == set(lists(look("case", before, other, TOLERANCE)).values())
+    assert {"not_comparable"} == set(
+        lists(compare_speeds("case", before, other, TOLERANCE)).values()
+    )
 
 
 def test_a_missing_arm_is_missing() -> None:
@@ -112,26 +123,28 @@ def test_a_missing_arm_is_missing() -> None:
         for s in whole.sessions
     )
     less = whole.model_copy(update={"sessions": sessions})
-    assert "missing" == lists(look("case", whole, less, TOLERANCE))["trainer"]
-    assert "missing" == lists(look("case", less, whole, TOLERANCE))["trainer"]
+    assert "missing" == lists(compare_speeds("case", whole, less, TOLERANCE))["trainer"]
+    assert "missing" == lists(compare_speeds("case", less, whole, TOLERANCE))["trainer"]
 
 
 def test_only_what_two_looks_say_fails() -> None:
     """Slower in one look is not known, in whichever; in both it regressed."""
     before = times()
-    slow, fine = (look("case", before, times(seed=1, loop=r), TOLERANCE) for r in (1.1, 1.0))
-    assert "regressed" == lists(together(slow, slow))["trainer"]
-    assert "two looks" in together(slow, slow).items[1].words
-    assert "inconclusive" == lists(together(slow, fine))["trainer"]
-    assert "inconclusive" == lists(together(fine, slow))["trainer"]
-    assert "unchanged" == lists(together(fine, fine))["trainer"]
-    nothing = look("case", before, None, TOLERANCE)
-    assert "inconclusive" == lists(together(slow, nothing))["trainer"]
+    slow, fine = (
+        compare_speeds("case", before, times(seed=1, loop=r), TOLERANCE) for r in (1.1, 1.0)
+    )
+    assert "regressed" == lists(combine(slow, slow))["trainer"]
+    assert "two looks" in combine(slow, slow).items[1].words
+    assert "inconclusive" == lists(combine(slow, fine))["trainer"]
+    assert "inconclusive" == lists(combine(fine, slow))["trainer"]
+    assert "unchanged" == lists(combine(fine, fine))["trainer"]
+    nothing = compare_speeds("case", before, None, TOLERANCE)
+    assert "inconclusive" == lists(combine(slow, nothing))["trainer"]
 
 
 def test_a_look_ends_by_width_and_never_by_where_it_lies() -> None:
     """Narrow intervals are enough whatever they say; wide ones are not."""
-    assert enough(times(), times(seed=1), TOLERANCE)
-    assert enough(times(), times(seed=1, loop=1.1), TOLERANCE)
-    assert not enough(times(), times(seed=1, by=0.05), TOLERANCE)
-    assert not enough(times(), times(seed=1, count=2), TOLERANCE)
+    assert enough_sessions(times(), times(seed=1), TOLERANCE)
+    assert enough_sessions(times(), times(seed=1, loop=1.1), TOLERANCE)
+    assert not enough_sessions(times(), times(seed=1, by=0.05), TOLERANCE)
+    assert not enough_sessions(times(), times(seed=1, count=2), TOLERANCE)
