@@ -1,4 +1,4 @@
-"""`harness index`: the list of the published runs, written anew."""
+"""`harness index`: write the list of the reports in a folder."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ import typer
 from rich.console import Console
 
 from harness.errors import SpecError
-from harness.report.index import write_index
+from harness.report.index import README, write_index
 
 __all__ = ["index_command"]
 
 
 def index_command(
-    published: Annotated[
-        Path, typer.Argument(help="Folder of published runs, whose README.md stands above it.")
-    ] = Path("reports/published"),
+    reports: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="A folder that holds output folders.")
+    ] = Path("reports"),
 ) -> None:
-    """List the published runs in reports/README.md, each by what its folder says of itself.
+    """List the reports of a folder in its README.md: verdict, command and first paragraph.
 
-    A run tells by its report.json; other results by the first paragraph of a README.md beside
-    them, and a line that begins with "Made by".
+    Lists the folders in DIR/published, or, if there is no such folder, the output folders in DIR.
+    A README.md beside a report adds the text: its first paragraph is shown.
+
+    Example: harness index reports
     """
-    if not published.is_dir():
-        raise SpecError("published runs lie in a folder", published, "pass the one that holds them")
-    readme = published.parent / "README.md"
-    changed = write_index(readme, published)
-    Console().print(f"{readme}: {'written' if changed else 'was current'}", soft_wrap=True)
+    if not reports.is_dir():
+        raise SpecError(
+            "an index lists the output folders in a folder",
+            f"no folder {reports}",
+            "pass the folder that holds them, or run a command first",
+        )
+    changed = write_index(reports)
+    Console().print(f"{reports / README}: {'written' if changed else 'unchanged'}", soft_wrap=True)

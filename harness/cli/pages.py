@@ -1,4 +1,4 @@
-"""`harness report` and `harness publish`: the pages of a run again, or kept."""
+"""`harness report` and `harness publish`: write the pages of a run again, or keep a copy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from harness.cli.shared import show
-from harness.report.index import has_index, write_index
+from harness.report.index import PUBLISHED, README, has_index, write_index
 from harness.report.publish import publish
 from harness.report.write import FORMATS, write
 from harness.results.report import Report
@@ -28,7 +28,7 @@ def report_command(
     md: the size of a step summary; html: one page that needs no network, and its plots as SVG
     files; json: a stable contract; csv: one row for each thing that was found; junit: for a CI.
 
-    Example: harness report reports/published/mrpc-minilm-native --format md,junit
+    Example: harness report reports/20261127-093000-paraphrase --format md,junit
     """
     report = Report.read(run_dir)
     write(report, run_dir, [name.strip() for name in formats.split(",")])
@@ -37,15 +37,25 @@ def report_command(
 
 def publish_command(
     run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
-    name: Annotated[str, typer.Argument(help="Its name under reports/published/.")],
+    name: Annotated[str, typer.Argument(help="The new folder's name in reports/published/.")],
+    records: Annotated[
+        bool,
+        typer.Option(
+            "--records",
+            help="Also copy records, sessions, plots and tables. The folder stays below 3 MB: "
+            "per-tensor traces are thinned if they are too large.",
+        ),
+    ] = False,
 ) -> None:
-    """Copy a run to reports/published/NAME, its per-tensor trace thinned to stay under 3 MB.
+    """Copy a report to reports/published/NAME: its page, Markdown and JSON.
 
-    The index in reports/README.md is written anew where there is one.
+    If reports/README.md holds an index, it is updated.
+
+    Example: harness publish reports/20261127-093000-paraphrase my-result
     """
-    target = Path("reports") / "published" / name
-    kept = publish(run_dir, target)
-    readme = target.parent.parent / "README.md"
-    if has_index(readme):
-        write_index(readme, target.parent)
-    Console().print(f"Published: {target} (per-tensor trace: {kept})", soft_wrap=True)
+    reports = Path("reports")
+    target = reports / PUBLISHED / name
+    content = publish(run_dir, target, records)
+    if has_index(reports / README):
+        write_index(reports)
+    Console().print(f"Published: {target} ({content})", soft_wrap=True)

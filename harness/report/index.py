@@ -1,8 +1,8 @@
-"""The index of the published runs in reports/README.md, made from what lies in their folders.
+"""The index of output folders: a table in a README.md, made from what the folders hold.
 
-A folder tells of itself by its `report.json`, and by a `README.md` of its own: the first paragraph
-says what it shows, and a line that begins with "Made by" holds the command. Where both are there,
-the report gives the verdict and the command, and the paragraph the words.
+A folder is described by its `report.json` and by a `README.md` of its own. The first paragraph of
+that README states what the folder shows. A paragraph that begins with "Made by" holds the command.
+If a folder has both files, the report gives the verdict and the command, and the README the text.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from harness.report.text.summary import first_lines
 from harness.results.record import write_atomically
 from harness.results.report import REPORT_FILE, Report
 
-__all__ = ["BEGIN", "END", "has_index", "index_of", "write_index"]
+__all__ = ["BEGIN", "END", "PUBLISHED", "README", "has_index", "index_of", "write_index"]
 
-BEGIN = "<!-- index: written by `harness index`, by nobody's hand -->"
+BEGIN = "<!-- index: `harness index` writes the table below; do not edit it -->"
 END = "<!-- end of index -->"
+PUBLISHED = "published"
+"""The folder of published reports, within a folder of reports."""
+README = "README.md"
 
-_README = "README.md"
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MADE_BY = "Made by "
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a published folder says of itself."""
+    """One row of the index."""
 
     name: str
     page: str
@@ -41,47 +43,55 @@ class _Entry:
     shows: str
 
 
-def index_of(published: Path) -> str:
-    """The table, one row a folder below `published`, by name.
+def index_of(reports: Path) -> str:
+    """The table: one row for each folder in `reports`/published, sorted by name.
 
-    Raises `RecordError` where a `report.json` there cannot be read.
+    If there is no such folder, one row for each folder in `reports` that holds a report. Raises
+    `SpecError` if there is no folder to list, `RecordError` if a `report.json` cannot be read.
     """
-    lines = ["| published | verdict | made by | what it shows |", "|---|---|---|---|"]
-    for folder in sorted(path for path in published.iterdir() if path.is_dir()):
-        found = _entry(folder)
-        link = f"[{markdown_cell(found.name)}]({published.name}/{found.name}/{found.page})"
-        cells = (found.verdict, found.command, found.shows)
+    folders, prefix = _folders(reports)
+    if not folders:
+        raise SpecError(
+            "an index lists the output folders of harness commands",
+            f"none in {reports}",
+            "pass the folder that holds them, or run a command first",
+        )
+    lines = ["| report | verdict | made by | what it shows |", "|---|---|---|---|"]
+    for folder in folders:
+        entry = _entry(folder)
+        link = f"[{markdown_cell(entry.name)}]({prefix}{entry.name}/{entry.page})"
+        cells = (entry.verdict, entry.command, entry.shows)
         lines.append(f"| {link} | {' | '.join(map(markdown_cell, cells))} |")
     return "\n".join(lines)
 
 
 def has_index(readme: Path) -> bool:
-    """Whether a file keeps a place for an index."""
+    """Whether a file has a place for an index."""
     return readme.is_file() and BEGIN in readme.read_text(encoding="utf-8")
 
 
-def write_index(readme: Path, published: Path) -> bool:
-    """Put the index of `published` between its two lines in `readme`; whether that changed it.
+def write_index(reports: Path) -> bool:
+    """Write the index of `reports` into its README.md; return whether the file changed.
 
-    Raises `SpecError` where the lines are not there.
+    A new file holds the index alone. In an existing file the index replaces what stands between the
+    two marker lines. Raises `SpecError` if an existing file does not hold them, and as `index_of`.
     """
-    try:
+    table = index_of(reports)
+    readme = reports / README
+    before = ""
+    text = f"# Reports\n\n{BEGIN}\n{END}\n"
+    if readme.exists():
         before = readme.read_text(encoding="utf-8")
-    except OSError:
-        before = ""
-    if (
-        before.count(BEGIN) != 1
-        or before.count(END) != 1
-        or before.index(BEGIN) > before.index(END)
-    ):
+        text = before
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise SpecError(
-            "an index stands between two lines of its own",
+            "an existing README.md holds the index between two marker lines",
             readme,
-            f"write them into it, each once: {BEGIN} and {END}",
+            f"add each of them once: {BEGIN} and {END}",
         )
-    head, rest = before.split(BEGIN)
+    head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
-    text = f"{head}{BEGIN}\n\n{index_of(published)}\n\n{END}{tail}"
+    text = f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}"
     if text == before:
         return False
     with write_atomically(readme) as temporary:
@@ -89,28 +99,36 @@ def write_index(readme: Path, published: Path) -> bool:
     return True
 
 
+def _folders(reports: Path) -> tuple[list[Path], str]:
+    """The folders to list, and the path from the README.md to them."""
+    published = reports / PUBLISHED
+    if published.is_dir():
+        return sorted(path for path in published.iterdir() if path.is_dir()), f"{PUBLISHED}/"
+    return sorted(path.parent for path in reports.glob(f"*/{REPORT_FILE}")), ""
+
+
 def _entry(folder: Path) -> _Entry:
-    paragraph, command = _told(folder / _README)
+    paragraph, command = _described(folder / README)
     if (folder / REPORT_FILE).is_file():
         report = Report.read(folder)
         lines = first_lines(report)
         more = f"; {len(lines) - 1} more in the report" if len(lines) > 1 else ""
-        said = f"{lines[0]}{more}" if lines else "nothing was compared"
+        summary = f"{lines[0]}{more}" if lines else "nothing was compared"
         command = f"`{shlex.join(report.command)}`" if report.command else command
-        return _Entry(folder.name, "report.md", headline(report), command, paragraph or said)
-    page = _README if (folder / _README).is_file() else ""
+        return _Entry(folder.name, "report.md", headline(report), command, paragraph or summary)
+    page = README if (folder / README).is_file() else ""
     files = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
     return _Entry(folder.name, page, "", command, paragraph or f"{files}, without a README.md")
 
 
-def _told(path: Path) -> tuple[str, str]:
-    """First paragraph and command of a README.md, links as their text; empty: there is none."""
+def _described(path: Path) -> tuple[str, str]:
+    """First paragraph and command of a README.md, links as their text; empty if there is none."""
     try:
         blocks = path.read_text(encoding="utf-8").split("\n\n")
     except OSError:
         return "", ""
     plain = [" ".join(_LINK.sub(r"\1", block).split()) for block in blocks]
     commands = [block for block in plain if block.startswith(_MADE_BY)]
-    words = [block for block in plain if block and block[0] not in "#|`<" and block not in commands]
+    prose = [block for block in plain if block and block[0] not in "#|`<" and block not in commands]
     command = commands[0].removeprefix(_MADE_BY).removesuffix(".") if commands else ""
-    return (words[0] if words else ""), command
+    return (prose[0] if prose else ""), command

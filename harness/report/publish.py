@@ -1,8 +1,8 @@
-"""Copies a run's output folder to where published reports stand, thinned to a size fit for a repo.
+"""Copies the report of an output folder to the published reports, at a size fit for a repository.
 
-Verdicts, reports, the sessions of a bench and the per-step traces are kept whole. Only the
-per-tensor traces are thinned: they serve to name the tensor once a step is found, so every k-th
-step is enough to look at.
+A published report is its page, Markdown and JSON. On request the records, the sessions of a bench
+and the other files come with it. Then per-step traces are whole, and per-tensor traces are thinned
+to every k-th step until the folder is small enough: they only name a tensor of a known step.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 from harness.errors import SpecError
 from harness.report.text.summary import without_options
-from harness.report.write import write
+from harness.report.write import FORMATS, write
 from harness.results.arrow import as_numpy
-from harness.results.record import Header, RecordWriter, RunRecord
-from harness.results.report import Report
+from harness.results.record import Header, RecordWriter, RunRecord, write_atomically
+from harness.results.report import REPORT_FILE, Report
 from harness.results.sessions import FOLDER as SESSIONS
 
 __all__ = ["publish"]
@@ -26,23 +26,27 @@ _LIMIT_BYTES = 3_000_000
 _LEFT_OUT = 0
 _THINNED = ("tensors", "sketches", "norms")
 _STRIDES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, _LEFT_OUT)
+_WITHOUT_RECORDS = {FORMATS[name] for name in ("html", "md", "json")}
 
 
-def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> str:
-    """Copy the run in `run_folder` to `target`; say what became of its per-tensor trace.
+def publish(
+    run_folder: Path, target: Path, records: bool = False, limit_bytes: int = _LIMIT_BYTES
+) -> str:
+    """Copy the report in `run_folder` to `target`; return what the copy holds.
 
-    Raises `SpecError` where `target` exists or nothing fits into `limit_bytes`.
+    `records`: copy also records, sessions, plots and tables. Raises `SpecError` if `target` exists
+    or the copy exceeds `limit_bytes`.
     """
     report = Report.read(run_folder)
     places = {run.record: _place_of(run.record) for run in report.runs}
     runs = tuple(run.model_copy(update={"record": places[run.record]}) for run in report.runs)
-    # Who repeats it begins in folders of their own.
+    # Whoever repeats the command chooses these folders.
     command = without_options(report.command, ("--out", "--environments"))
     command = tuple(word for word in command if word != "--resume")
     published = report.model_copy(update={"command": command, "runs": runs})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
-    for stride in _STRIDES:
+    for stride in _STRIDES if records else _STRIDES[:1]:
         try:
             target.mkdir(parents=True)
             for run in report.runs:
@@ -53,27 +57,40 @@ def publish(run_folder: Path, target: Path, limit_bytes: int = _LIMIT_BYTES) -> 
                 for place in ("", case):
                     _copy_sessions(run_folder / place / SESSIONS, target / place / SESSIONS)
             write(published, target)
+            if not records:
+                _drop_records(published, target)
             size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
             if size <= limit_bytes:
-                return _told(stride)
+                return _content(records, stride)
         except BaseException:
             shutil.rmtree(target)
             raise
         shutil.rmtree(target)
     raise SpecError(
-        f"a published report stays under {limit_bytes} bytes", size, "publish fewer runs"
+        f"a published report stays below {limit_bytes} bytes", size, "publish fewer runs"
     )
 
 
+def _drop_records(report: Report, target: Path) -> None:
+    """Keep the pages, which already show the curves, and write the JSON without indentation."""
+    for path in target.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in _WITHOUT_RECORDS:
+            path.unlink()
+    with write_atomically(target / REPORT_FILE) as temporary:
+        temporary.write_text(report.model_dump_json() + "\n", encoding="utf-8")
+
+
 def _copy_sessions(source: Path, target: Path) -> None:
-    """What a bench measured, whole: one small file a session."""
+    """Copy the sessions of a bench whole: one small file for each session."""
     for path in sorted(source.glob("*.parquet")):
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / path.name)
 
 
 def _place_of(record: str) -> str:
-    """Where a record goes in the copy; one that lies outside the run's folder is taken in."""
+    """The record's place in the copy, also for a record outside the run's folder."""
     path = PurePath(record)
     if ".." not in path.parts and not path.is_absolute():
         return record
@@ -81,10 +98,12 @@ def _place_of(record: str) -> str:
     return f"records/{'-'.join(parts)}"
 
 
-def _told(stride: int) -> str:
+def _content(records: bool, stride: int) -> str:
+    if not records:
+        return "page, Markdown and JSON"
     if stride == _LEFT_OUT:
-        return "left out"
-    return "whole" if stride == 1 else f"every {stride} steps"
+        return "with records, without per-tensor traces"
+    return f"with records, per-tensor traces every {stride} steps" if stride > 1 else "with records"
 
 
 def _copy_thinned(record: RunRecord, folder: Path, stride: int) -> None:
