@@ -1,1 +1,1 @@
-"""Baselines: what was accepted, and whether a run still is like it."""
+"""Regression checks: accept a run as a baseline, and check later runs against it."""

@@ -1,4 +1,4 @@
-"""What `harness accept` does: a finished run becomes what later runs are held against."""
+"""The work of `harness accept`: store a finished run as the baseline of later checks."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ __all__ = ["Accepted", "accept"]
 
 @dataclass(frozen=True)
 class Accepted:
-    """One case that was accepted."""
+    """One accepted case."""
 
     case: str
     path: Path
     baseline: Baseline
     former: Stored | None
-    """What stood there before, or else the nearest of the case."""
+    """The baseline that this one replaces, or else the nearest one of the case."""
     changes: tuple[GateItem, ...]
-    """The former against the new one; empty where there is none."""
+    """The differences of the new baseline from the former one; empty without a former one."""
 
 
 def accept(run_dir: Path, where: Path, reason: str) -> list[Accepted]:
-    """Make the cases of an output folder baselines in `where`, a folder or a file.
+    """Store the cases of an output folder as baselines in `where`, a folder or a file.
 
-    `run_dir`: of `harness bench` or `harness check`: facts, peak memory and speeds; of `harness
-    run`: facts of whole runs. Raises `SpecError` or `RecordError` where anything in it is no
-    baseline, and then writes nothing.
+    `run_dir`: the output folder of `harness bench` or `harness check` gives facts, peak memory and
+    speeds; that of `harness run` gives facts of whole runs. Raises `SpecError` or `RecordError` if
+    any case is unfit to be a baseline. In that case nothing is written.
     """
     run_self_check()
     if not reason.strip():
@@ -79,26 +79,28 @@ def accept(run_dir: Path, where: Path, reason: str) -> list[Accepted]:
 
 
 def _records(report: Report, run_dir: Path) -> dict[str, dict[str, RunRecord]]:
-    """Records by case and loop. Raises `SpecError` where one is not fit for a baseline."""
+    """Records by case and loop. Raises `SpecError` if one of them is unfit for a baseline."""
     found: dict[str, dict[str, RunRecord]] = {}
     for run in report.runs:
         record = RunRecord(run_dir / run.record)
         spec = record.spec
         who = f"{run.loop} on {spec.case.name}"
         if run.status != "completed" or record.header.status != "completed":
-            rule = "a baseline is made of runs that completed"
-            raise SpecError(rule, f"{who}: {record.header.status}", "mend it and run it again")
-        odd = spec.perturbation or spec.resume_at or spec.stop_after or spec.start_from
-        if odd or spec.case.seed_of or spec.case.device_of:
+            rule = "a baseline consists of completed runs"
+            raise SpecError(rule, f"{who}: {record.header.status}", "fix it and run it again")
+        varied = spec.perturbation or spec.resume_at or spec.stop_after or spec.start_from
+        if varied or spec.case.seed_of or spec.case.device_of:
             rule = "a baseline holds one whole run of each loop"
             raise SpecError(
-                rule, f"{who} is one of several", "run it without --seeds, --devices, --resume-at"
+                rule, f"{who} is one of several runs", "run without --seeds, --devices, --resume-at"
             )
-        if why := soundness_problems(record):
-            raise SpecError("a baseline is made of sound runs", f"{who}: {why[0]}", "mend it")
+        if problems := soundness_problems(record):
+            rule = "a baseline consists of sound runs"
+            raise SpecError(rule, f"{who}: {problems[0]}", "fix the run")
         found.setdefault(spec.case.name, {})[run.loop] = record
     if not found:
-        raise SpecError("a baseline is made of runs", f"none in {run_dir}", "pass another folder")
+        rule = "a baseline consists of runs"
+        raise SpecError(rule, f"none in {run_dir}", "pass another folder")
     return found
 
 
@@ -114,8 +116,8 @@ def _accepted(
     key = key_of(reference)
     for name, record in records.items():
         if key_of(record) != key:
-            rule = "the loops of a baseline are run alike"
-            raise SpecError(rule, f"{name} of another key", "accept a run without --arm")
+            rule = "all loops of a baseline have one key"
+            raise SpecError(rule, f"{name} has another key", "accept a run without --arm")
     peaks = _peaks(folder)
     speeds = _speeds(folder, list(records), key.device)
     benched = (folder / FOLDER).is_dir() or (folder / FILE).is_file()
@@ -139,7 +141,7 @@ def _accepted(
 
 
 def _peaks(folder: Path) -> dict[str, float]:
-    """Peak allocated bytes by arm, of the passes; empty where there were none."""
+    """Peak allocated bytes by arm, from the passes; empty if there are none."""
     path = folder / FILE
     if not path.is_file():
         return {}
@@ -147,7 +149,7 @@ def _peaks(folder: Path) -> dict[str, float]:
         memory = Passes(**json.loads(path.read_text(encoding="utf-8"))).memory
         peaks = {arm: found.get("peak_allocated_bytes") for arm, found in memory.items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        raise RecordError("passes are a whole file", path, "run the bench again") from None
+        raise RecordError("passes.json is a complete file", path, "run the bench again") from None
     for arm, count in peaks.items():
         if count is not None and not (count > 0 and math.isfinite(count)):
             raise RecordError("a peak is a positive number of bytes", f"{count} of {arm} in {path}")
@@ -155,26 +157,26 @@ def _peaks(folder: Path) -> dict[str, float]:
 
 
 def _speeds(folder: Path, loops: list[str], device: str) -> Speeds | None:
-    """Of the sessions in the folder; None where it has none.
+    """Speeds of the sessions in the folder; None if it has none.
 
-    Raises `SpecError` where a gate could not rest on them.
+    Raises `SpecError` if the sessions are too few or too noisy for a regression check.
     """
     sessions = read_sessions(folder)
     if not sessions:
         return None
-    remedy = "bench it longer, or on a quieter machine; or accept the folder of harness run"
+    remedy = "bench longer or on an idle machine, or accept the output folder of harness run"
     speeds = speeds_of(sessions, loops[0], device)
     if speeds is None or len(sessions) < LEAST_SESSIONS:
-        rule = f"speeds are of {LEAST_SESSIONS} sessions or more"
+        rule = f"speeds need {LEAST_SESSIONS} sessions or more"
         raise SpecError(rule, f"{len(sessions)} in {folder}", remedy)
     if any(
         CONTROL not in session.arms or loops[0] not in session.arms for session in speeds.sessions
     ):
-        rule = "speeds are of a reference and its control"
-        raise SpecError(rule, f"neither or one of them in {folder}", "accept another folder")
-    why = control_of(speeds.ratios(CONTROL, speeds.rounds), Tolerance().visible / 2).doubt
-    if why:
-        raise SpecError("the control of a bench must be good for its speeds to count", why, remedy)
+        rule = "speeds need a reference and its control"
+        raise SpecError(rule, f"one of them is missing in {folder}", "accept another folder")
+    doubt = control_of(speeds.ratios(CONTROL, speeds.rounds), Tolerance().visible / 2).doubt
+    if doubt:
+        raise SpecError("speeds need a control that equals its reference", doubt, remedy)
     kept = {*loops, CONTROL}
     narrowed = [
         session.model_copy(
@@ -194,7 +196,7 @@ def _ratios(speeds: Speeds) -> dict[str, tuple[float, float, float]]:
 
 
 def _changes(before: Baseline, now: Baseline) -> list[GateItem]:
-    """As a check of the new one against the former would list them, without a second look."""
+    """The items of a check of the new baseline against the former one, measured once."""
     current = CurrentFacts(now.case, now.key, now.asked, now.versions, now.loops, {})
     unlike = key_item(before, current)
     if unlike is not None:

@@ -1,9 +1,9 @@
-"""What was accepted: one readable file for each case and machine class, and its former ones.
+"""The file of a baseline: one readable JSON file for each case and machine class.
 
-`DIR/CASE@CLASS.json` is the baseline, `DIR/history/CASE@CLASS/0001.json` and on are those before
-it, each as it was. A file is JSON with a version and a digest over its content, so that one that
-was cut off or edited by hand is refused; the digest guards against accidents, not against forgery.
-Files are written whole or not at all, and one command at a time works on a baseline.
+`DIR/CASE@CLASS.json` is the baseline. `DIR/history/CASE@CLASS/0001.json` and following hold the
+previous baselines unchanged. A file has a schema version and a digest of its content. The digest
+detects truncation and edits by hand; it does not protect against forgery. Files are written
+atomically, and one command at a time works on a baseline.
 """
 
 from __future__ import annotations
@@ -49,59 +49,59 @@ _REMEDY = "restore it from version control, or accept a run again"
 
 
 class Baseline(BaseModel):
-    """What a case did when somebody accepted it."""
+    """The accepted state of a case."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: int = SCHEMA_VERSION
     case: str
     reason: str = Field(min_length=1)
-    """Why it was accepted."""
+    """Why the run was accepted."""
     accepted_at: str
-    """ISO 8601 in UTC, for readers; nothing rests on it."""
+    """ISO 8601 in UTC, for readers; no comparison uses it."""
     commit: str | None
-    """Of the checkout that made the run, with '+' where it was changed."""
+    """Commit of the checkout that made the run, with '+' if the checkout had changes."""
     made_by: Literal["run", "bench"]
-    """`run`: the facts are of whole runs; `bench`: of the short traced runs beside a bench."""
+    """`run`: facts of whole runs; `bench`: facts of the short traced runs of a bench."""
     key: Key
     asked: dict[str, Any]
-    """Recipe and options, of which the key holds a digest."""
+    """The recipe and the workload options; the key holds their digest."""
     versions: dict[str, str]
-    """Of the libraries, in full."""
+    """Full versions of the libraries."""
     loops: dict[str, LoopFacts] = Field(min_length=1)
     speeds: Speeds | None = None
     ratios: dict[str, tuple[float, float, float]] = {}
-    """For readers: of each arm its time to the reference's, and the 95% interval of that."""
+    """For readers: by arm, its step time relative to the reference and the 95% interval."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A baseline and where it is."""
+    """A baseline and its file."""
 
     path: Path
     baseline: Baseline
 
 
 def baseline_path(where: Path, case: str, key: Key) -> Path:
-    """The file for a case on a machine class, in the folder `where` or that file itself."""
+    """The file of a case and machine class in the folder `where`, or `where` if it is a file."""
     return where if _is_file(where) else where / f"{case}@{machine_class(key)}.json"
 
 
 def cases_in(where: Path) -> set[str]:
-    """Cases of which there is a baseline, of whatever machine class; nothing is read of a folder.
+    """Names of the cases with a baseline of any machine class. Files in a folder are not opened.
 
-    Raises `SpecError` where there is neither folder nor file, `RecordError` as `read` does.
+    Raises `SpecError` if `where` is neither a folder nor a file, `RecordError` as `read` does.
     """
     if _is_file(where):
         return {read(where).case}
     if not where.is_dir():
-        remedy = "make one by harness accept RUN_DIR --baseline DIR --reason TEXT"
+        remedy = "make one with harness accept RUN_DIR --baseline DIR --reason TEXT"
         raise SpecError("--baseline takes a folder or file of baselines", where, remedy)
     return {path.name.partition("@")[0] for path in where.glob("*@*.json")}
 
 
 def find_baselines(where: Path, case: str) -> list[Stored]:
-    """All baselines of a case, one a machine class. Raises `RecordError` where one is damaged."""
+    """All baselines of a case, one per machine class. Raises `RecordError` if one is damaged."""
     if _is_file(where):
         found = [Stored(where, read(where))] if where.is_file() else []
         return [one for one in found if one.baseline.case == case]
@@ -109,23 +109,24 @@ def find_baselines(where: Path, case: str) -> list[Stored]:
     found = [Stored(path, read(path)) for path in paths]
     for one in found:
         if one.baseline.case != case:
-            rule = "a baseline's file bears the name of its case"
-            raise RecordError(rule, f"{one.path.name} of {one.baseline.case}", "name it back")
+            rule = "the file name of a baseline starts with the name of its case"
+            met = f"{one.path.name} holds the case {one.baseline.case}"
+            raise RecordError(rule, met, "restore the file name")
     return found
 
 
 def nearest_baseline(found: Sequence[Stored], key: Key) -> Stored | None:
-    """The one with the fewest fields of the key that differ; None where there is none."""
+    """The baseline whose key differs in the fewest fields; None if there is none."""
     return min(found, key=lambda one: len(key_differences(one.baseline.key, key)), default=None)
 
 
 def previous_baselines(path: Path) -> list[Stored]:
-    """Those that stood in `path` before, the oldest first. Raises `RecordError`."""
+    """The previous baselines of `path`, oldest first. Raises `RecordError`."""
     return [Stored(one, read(one)) for one in sorted(_history(path).glob("[0-9]*.json"))]
 
 
 def read(path: Path) -> Baseline:
-    """The baseline in a file. Raises `RecordError` where it is not whole, or not as written."""
+    """The baseline in a file. Raises `RecordError` if the file is damaged or edited."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         digest = raw.pop("digest")
@@ -133,7 +134,8 @@ def read(path: Path) -> Baseline:
     except OSError as error:
         raise RecordError("a baseline is a readable file", f"{path}: {error.strerror}") from None
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        raise RecordError("a baseline is a whole file", f"{path}, cut off", _REMEDY) from None
+        met = f"{path} is truncated or not JSON"
+        raise RecordError("a baseline is a complete JSON file", met, _REMEDY) from None
     if version != SCHEMA_VERSION:
         raise RecordError(
             f"this harness reads baselines of schema version {SCHEMA_VERSION}",
@@ -141,10 +143,10 @@ def read(path: Path) -> Baseline:
             "accept a run again",
         )
     if digest != _digest(raw):
-        rule = "a baseline is as harness accept wrote it"
-        raise RecordError(rule, f"{path}, edited or damaged", _REMEDY)
+        rule = "a baseline is unchanged since harness accept wrote it"
+        raise RecordError(rule, f"{path} was edited or damaged", _REMEDY)
     try:
-        # Strict but for lists, which JSON has in the place of tuples.
+        # Strict, except that JSON has lists in place of tuples.
         return Baseline.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
@@ -153,9 +155,9 @@ def read(path: Path) -> Baseline:
 
 
 def write(baseline: Baseline, path: Path) -> None:
-    """Make it the baseline in `path`; the one that stood there goes to the history as it was.
+    """Write a baseline to `path`. The previous one moves unchanged to the history.
 
-    Raises `SpecError` where the folder cannot be written to.
+    Raises `SpecError` if the folder is not writable.
     """
     content = baseline.model_dump(mode="json")
     text = _text({**content, "digest": _digest(content)}) + "\n"
@@ -170,16 +172,16 @@ def write(baseline: Baseline, path: Path) -> None:
         with write_atomically(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        remedy = "name a folder that can be written to"
-        raise SpecError("--baseline takes a folder to write in", error, remedy) from None
+        remedy = "name a writable folder"
+        raise SpecError("--baseline takes a writable folder", error, remedy) from None
 
 
 @contextmanager
 def locked(where: Path) -> Iterator[None]:
-    """One `check` or `accept` at a time works on a baseline, also since two checks at once would
-    measure each other. Raises `SpecError` where another one does.
+    """Lock a baseline for one `check` or `accept`. Two checks at once would disturb each other's
+    timings. Raises `SpecError` if another command holds the lock.
 
-    The lock is the kernel's, in the folder for temporary files: a baseline may be read-only.
+    The lock is a kernel lock in the folder for temporary files, since a baseline may be read-only.
     """
     name = xxhash.xxh3_64_hexdigest(str(where.resolve()).encode())
     user = os.getuid() if hasattr(os, "getuid") else 0
@@ -188,7 +190,7 @@ def locked(where: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         rule = "one check or accept at a time works on a baseline"
-        raise SpecError(rule, f"another one is at work on {where}", "wait for it") from None
+        raise SpecError(rule, f"another one uses {where}", "wait for it") from None
     try:
         yield
     finally:
@@ -212,7 +214,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _text(value: Any, indent: str = "") -> str:
-    """JSON with a field a line, and each list of plain values on one."""
+    """JSON with one field per line; a list of plain values stays on one line."""
     deeper = indent + " "
     if isinstance(value, dict) and value:
         rows = (f"{deeper}{json.dumps(name)}: {_text(v, deeper)}" for name, v in value.items())

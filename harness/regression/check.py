@@ -1,7 +1,7 @@
-"""What `harness check` does, without a command line: measure afresh, judge in three tiers, report.
+"""The work of `harness check`: measure, compare in three tiers, report.
 
-Exact facts and memory come first. Speeds come last, and where anything would fail by them they are
-measured a second time, in sessions of their own: only what both looks say fails.
+Exact facts and memory come first, speeds last. If a speed regressed, speeds are measured a second
+time in new sessions. Only a regression that both measurements show fails the check.
 """
 
 from __future__ import annotations
@@ -51,30 +51,30 @@ from harness.spec.recipe import Conventions
 __all__ = ["CheckRequest", "check_cases"]
 
 _REPORT_S = 1.0
-"""What is kept of a budget for the report."""
+"""Part of a budget that is reserved for the report."""
 
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What is checked, and how much it may take."""
+    """What to check, and how long it may take."""
 
     baseline: Path
     """The folder of baselines, or one file."""
     loops: Sequence[str]
     conventions: Conventions = "matched"
     budget_s: float = 300.0
-    """Wall seconds of everything. Where something looks slower, half of what the exact facts leave
-    is kept for a second look."""
+    """Wall time of the whole check. If a loop looks slower, half of the time for speeds is reserved
+    for a second measurement."""
     tolerance: Tolerance = field(default_factory=Tolerance)
     exact_only: bool = False
-    """Leave speeds out."""
+    """Do not measure speeds."""
     timeout_s: float = 300.0
-    """A turn or a start that takes longer is taken to hang."""
+    """A turn or a start that takes longer counts as hanging."""
 
 
 @dataclass
 class _Found:
-    """What became of one case."""
+    """The result of one case."""
 
     items: list[GateItem]
     baseline: UsedBaseline
@@ -86,16 +86,15 @@ class _Found:
 
 def check_cases(
     cases: Sequence[Case],
-    asked: CheckRequest,
+    request: CheckRequest,
     out: Path | None,
     command: Sequence[str],
-    to: Console,
+    console: Console,
 ) -> tuple[Report, Path]:
-    """Hold each case against its baseline, and write the report.
+    """Compare each case with its baseline, and write the report.
 
-    Raises `SpecError` where something does not fit or another check is at work on the baseline,
-    `RecordError` where a baseline is damaged, `RunFailed` where an arm ends or hangs, or where the
-    gate does not pass its own test.
+    Raises `SpecError` if an argument is invalid or another check uses the baseline, `RecordError`
+    if a baseline is damaged, `RunFailed` if an arm ends or hangs, or if the self-check fails.
     """
     run_self_check()
     began = time.monotonic()
@@ -103,17 +102,17 @@ def check_cases(
         names = [case.name for case in cases]
         raise SpecError("each case of a check has its own name", names, "rename one")
     with (
-        locked(asked.baseline),
+        locked(request.baseline),
         output_folder(out, f"check-{cases[0].name}") as folder,
-        progress(to) as show_progress,
+        progress(console) as show_progress,
     ):
         found = []
         for number, case in enumerate(cases):
-            left_s = began + asked.budget_s - time.monotonic()
+            left_s = began + request.budget_s - time.monotonic()
             deadline = time.monotonic() + left_s / (len(cases) - number) - _REPORT_S
             where = folder if len(cases) == 1 else folder / case.name
             where.mkdir(exist_ok=True)
-            found.append(_check(case, asked, where, folder, deadline, show_progress))
+            found.append(_check(case, request, where, folder, deadline, show_progress))
         report = _report(found, folder, command)
         write(report, folder)
     return report, folder
@@ -131,40 +130,46 @@ def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Re
     )
     records = [pair for one in found for pair in one.records.items()]
     report = Report.of(records, [], folder, command)
-    judged = "failed" if any(one.failed for one in found) else verdict(items)
-    return report.model_copy(update={"gate": gate, "verdict": judged})
+    overall = "failed" if any(one.failed for one in found) else verdict(items)
+    return report.model_copy(update={"gate": gate, "verdict": overall})
 
 
 def _check(
     case: Case,
-    asked: CheckRequest,
+    request: CheckRequest,
     folder: Path,
     records_in: Path,
     deadline: float,
     show_progress: ShowProgress,
 ) -> _Found:
-    """One case. `folder`: of its sessions; `records_in`: of the records of all."""
-    there = find_baselines(asked.baseline, case.name)
-    if not there:
+    """Check one case. `folder`: for its sessions; `records_in`: for the records of all cases."""
+    baselines = find_baselines(request.baseline, case.name)
+    if not baselines:
         words = (
-            f"no baseline of {case.name} in {asked.baseline}: make one by harness bench and "
-            "harness accept, or check whether the case was renamed"
+            f"no baseline of {case.name} in {request.baseline}: make one with harness bench and "
+            "harness accept, or check the name of the case"
         )
         return _Found(
             [_of_case(case.name, words)],
-            UsedBaseline(case=case.name, file=None, machine_class="not looked at"),
+            UsedBaseline(case=case.name, file=None, machine_class="not determined"),
         )
-    benched = any(one.baseline.made_by == "bench" for one in there)
+    benched = any(one.baseline.made_by == "bench" for one in baselines)
     made_by: Literal["run", "bench"] = "bench" if benched else "run"
-    there = [one for one in there if one.baseline.made_by == made_by]
+    baselines = [one for one in baselines if one.baseline.made_by == made_by]
     records = measure.trace_loops(
-        case, asked.loops, asked.conventions, made_by, records_in, asked.timeout_s, show_progress
+        case,
+        request.loops,
+        request.conventions,
+        made_by,
+        records_in,
+        request.timeout_s,
+        show_progress,
     )
     reference = next(iter(records.values()))
     key = key_of(reference)
-    used = nearest_baseline(there, key)
+    used = nearest_baseline(baselines, key)
     assert used is not None
-    found = _Found([], _used(used, asked.baseline, reference), records)
+    found = _Found([], _used(used, request.baseline, reference), records)
     broken = {
         name: record.header.error or record.header.status
         for name, record in records.items()
@@ -180,9 +185,9 @@ def _check(
     peaks: dict[str, float] = {}
     comparable = not key_differences(used.baseline.key, key)
     if made_by == "bench" and comparable:
-        arms = arms_of(case, asked.loops, asked.conventions)
+        arms = arms_of(case, request.loops, request.conventions)
         show_progress(f"{case.name}: peak memory of each loop")
-        peaks = measure.measure_memory(arms, folder, asked.timeout_s)
+        peaks = measure.measure_memory(arms, folder, request.timeout_s)
     current = CurrentFacts(
         case=case.name,
         key=key,
@@ -196,15 +201,15 @@ def _check(
         found.items.append(unlike)
         return found
     found.items += exact_items(used.baseline, current)
-    if made_by == "bench" or not asked.exact_only:
+    if made_by == "bench" or not request.exact_only:
         found.items += memory_items(used.baseline, current)
-    if asked.exact_only:
+    if request.exact_only:
         return found
     if used.baseline.speeds is None:
         found.items += missing_speed_items(case.name)
         return found
     whole, found.measurements = _compare_speeds(
-        case, used.baseline.speeds, arms, asked, folder, deadline, show_progress
+        case, used.baseline.speeds, arms, request, folder, deadline, show_progress
     )
     found.items += whole.items
     found.common_change = whole.common_change
@@ -215,12 +220,12 @@ def _compare_speeds(
     case: Case,
     before: Speeds,
     arms: Sequence[Arm],
-    asked: CheckRequest,
+    request: CheckRequest,
     folder: Path,
     deadline: float,
     show_progress: ShowProgress,
 ) -> tuple[SpeedComparison, int]:
-    """What one look says, or two where anything would fail by the first; and how many."""
+    """Compare the speeds, a second time if one regressed; and the number of measurements."""
 
     def measure_once(number: int, until: float) -> tuple[SpeedComparison, int]:
         now, made = measure.measure_speeds(
@@ -230,12 +235,12 @@ def _compare_speeds(
             number,
             until,
             deadline,
-            asked.timeout_s,
-            lambda speeds: enough_sessions(before, speeds, asked.tolerance),
-            lambda speeds: compare_speeds(case.name, before, speeds, asked.tolerance).slower,
+            request.timeout_s,
+            lambda speeds: enough_sessions(before, speeds, request.tolerance),
+            lambda speeds: compare_speeds(case.name, before, speeds, request.tolerance).slower,
             show_progress,
         )
-        return compare_speeds(case.name, before, now, asked.tolerance), made
+        return compare_speeds(case.name, before, now, request.tolerance), made
 
     if arms[0].name != before.reference:
         return other_reference_items(case.name, before, arms[0].name), 1
@@ -243,7 +248,7 @@ def _compare_speeds(
     first, made = measure_once(1, time.monotonic() + half_s)
     if not first.slower:
         return first, 1
-    show_progress(f"{case.name}: something looks slower; a second look in fresh sessions")
+    show_progress(f"{case.name}: a loop looks slower; second measurement in new sessions")
     second, _ = measure_once(made + 1, deadline)
     return combine(first, second), 2
 

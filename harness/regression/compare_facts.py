@@ -1,7 +1,7 @@
-"""A baseline and what was found afresh -> items, each in its list. Pure: no process, no file.
+"""Compare the exact facts and memory of a check with its baseline. Pure: no process, no file.
 
-Exact facts, then memory, then speeds; what cannot be held against anything is said so and is never
-in a green list.
+Each comparison is an item in one of the lists of `Listed`. A fact that has no counterpart becomes
+an item of its own, and never an item in a passing list.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["MEMORY_MARGIN", "CurrentFacts", "exact_items", "key_item", "memory_i
 
 MEMORY_MARGIN = 0.01
 _ROUNDING = 1e-5
-"""A relative difference of losses up to here is of the size that other kernels make."""
+"""The largest relative difference of losses that other kernels cause by rounding."""
 _COUNTS = {
     "steps": "steps",
     "micro_batches": "micro-batches",
@@ -32,7 +32,7 @@ _COUNTS = {
 
 @dataclass(frozen=True)
 class CurrentFacts:
-    """What a check found of a case, before it is held against anything."""
+    """What a check measured of a case, before the comparison."""
 
     case: str
     key: Key
@@ -40,47 +40,38 @@ class CurrentFacts:
     versions: Mapping[str, str]
     loops: Mapping[str, LoopFacts]
     soundness_problems: Mapping[str, Sequence[str]]
-    """By loop: why its run proves nothing by itself."""
+    """By loop: why its run is unfit as evidence."""
 
 
 def verdict(
     items: Sequence[GateItem],
 ) -> Literal["equivalent", "regression", "no_verdict"]:
-    """regression, no_verdict or equivalent: the worst of all; nothing at all is no verdict."""
-    found = {item.listed for item in items}
-    if "regressed" in found:
+    """The worst verdict of all items. Without items there is no verdict."""
+    lists = {item.listed for item in items}
+    if "regressed" in lists:
         return "regression"
-    if not found or found & {"inconclusive", "not_comparable", "missing"}:
+    if not lists or lists & {"inconclusive", "not_comparable", "missing"}:
         return "no_verdict"
     return "equivalent"
 
 
 def key_item(baseline: Baseline, current: CurrentFacts) -> GateItem | None:
-    """Why the two cannot be compared: other fields of the key, with both values; None: they can."""
-    apart = key_differences(baseline.key, current.key)
-    if not apart:
+    """An item with the key fields that differ; None if baseline and check are comparable."""
+    different = key_differences(baseline.key, current.key)
+    if not different:
         return None
-    told = [f"{name} {before} then, {now} now" for name, (before, now) in apart.items()]
-    if "workload" in apart:
+    fields = [f"{name}: {_both(before, now)}" for name, (before, now) in different.items()]
+    if "workload" in different:
         names = dict.fromkeys([*baseline.asked, *current.asked])
-        told += [
-            f"{name}={baseline.asked.get(name)} then, {current.asked.get(name)} now"
+        fields += [
+            f"{name}: {_both(baseline.asked.get(name), current.asked.get(name))}"
             for name in names
             if baseline.asked.get(name) != current.asked.get(name)
         ]
-    same = [name for name in current.loops if name in baseline.loops]
-    unlike = [
-        name
-        for name in same
-        if any(_differences(name, baseline.loops[name], current.loops[name], "", ""))
-    ]
-    known = "no loop is in both"
-    if same:
-        known = "for information, the exact facts are equal"
-        if unlike:
-            first = next(_differences(unlike[0], *_pair(baseline, current, unlike[0]), "", ""))
-            known = f"for information, not judged: {unlike[0]}: {first.words}"
-    words = f"the baseline is of another machine class or task: {'; '.join(told)}; {known}"
+    words = (
+        f"the baseline has another machine class or task: {'; '.join(fields)}; "
+        f"{_facts_for_information(baseline, current)}"
+    )
     return GateItem(
         case=current.case,
         loop="",
@@ -88,34 +79,44 @@ def key_item(baseline: Baseline, current: CurrentFacts) -> GateItem | None:
         tier="baseline",
         listed="not_comparable",
         words=words,
-        before={name: before for name, (before, _) in apart.items()},
-        now={name: now for name, (_, now) in apart.items()},
+        before={name: before for name, (before, _) in different.items()},
+        now={name: now for name, (_, now) in different.items()},
     )
 
 
-def _pair(baseline: Baseline, current: CurrentFacts, loop: str) -> tuple[LoopFacts, LoopFacts]:
-    return baseline.loops[loop], current.loops[loop]
+def _facts_for_information(baseline: Baseline, current: CurrentFacts) -> str:
+    """The first difference of the exact facts, if baseline and check are not comparable."""
+    common = [name for name in current.loops if name in baseline.loops]
+    if not common:
+        return "no loop is in both"
+    for name in common:
+        facts = baseline.loops[name], current.loops[name]
+        first = next(_differences(name, *facts, "", ""), None)
+        if first is not None:
+            return f"for information only: {name}: {first.words}"
+    return "for information only: the exact facts are equal"
 
 
 def exact_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem]:
-    """Each fact of each loop, first the ones that differ; a loop of one side only is missing."""
-    since = _upgrades(baseline, current)
+    """An item for each fact of each loop, differences first. A loop that only one has is
+    missing."""
+    versions = _version_changes(baseline, current)
     for loop in dict.fromkeys([*baseline.loops, *current.loops]):
         before, now = baseline.loops.get(loop), current.loops.get(loop)
         if before is None or now is None:
             yield _missing(current.case, loop, before is None)
             continue
         if before.recipe != now.recipe:
-            words = f"{loop} follows another recipe than the one of the baseline; accept a new one"
+            words = f"{loop} follows another recipe than the baseline: accept a new baseline"
             yield _item(current.case, loop, "recipe", "exact", "not_comparable", words)
             continue
         for why in current.soundness_problems.get(loop, ()):
             yield _item(current.case, loop, "soundness", "exact", "regressed", why)
-        apart = list(_differences(loop, before, now, current.case, since))
-        yield from apart
-        told = {item.metric for item in apart}
+        different = list(_differences(loop, before, now, current.case, versions))
+        yield from different
+        metrics = {item.metric for item in different}
         for name in (*_COUNTS, "initial_weights", *TRACES, "final_metrics"):
-            if name not in told and _value(before, name) is not None:
+            if name not in metrics and _value(before, name) is not None:
                 words = f"{_title(name)}: equal"
                 yield _item(current.case, loop, name, "exact", "unchanged", words)
 
@@ -129,16 +130,16 @@ def memory_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem
         listed: Listed = "unchanged"
         if not before or now is None:
             listed = "missing"
-            side = "the baseline" if not before else "this check"
-            words = f"no peak memory in {side}: accept the output folder of harness bench"
+            where = "the baseline" if not before else "this check"
+            words = f"no peak memory in {where}: accept the output folder of harness bench"
             ratio = None
         else:
             ratio = now / before
-            sizes = f"{quantity(before, 'B')} then, {quantity(now, 'B')} now"
+            sizes = _both(quantity(before, "B"), quantity(now, "B"))
             words = f"peak allocated memory {ratio - 1:+.2%} ({sizes})"
             if ratio > 1 + MEMORY_MARGIN:
                 listed = "regressed"
-                words += f"; more than {MEMORY_MARGIN:.0%} is a regression"
+                words += f"; an increase above {MEMORY_MARGIN:.0%} is a regression"
             elif ratio < 1 / (1 + MEMORY_MARGIN):
                 listed = "improved"
         yield _item(
@@ -147,70 +148,74 @@ def memory_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem
 
 
 def _differences(
-    loop: str, before: LoopFacts, now: LoopFacts, case: str, since: str
+    loop: str, before: LoopFacts, now: LoopFacts, case: str, versions: str
 ) -> Iterator[GateItem]:
     """The exact facts that differ, in causal order."""
     for name in (*_COUNTS, "initial_weights"):
         one, two = _value(before, name), _value(now, name)
         if one != two:
-            words = f"{_title(name)}: {one} then, {two} now"
+            words = f"{_title(name)}: {_both(one, two)}"
             if name == "initial_weights":
-                words = f"{_title(name)}: other ones; a draw, a seed or the checkpoint changed"
+                words = (
+                    f"{_title(name)} differ: a seed, the initialization or the checkpoint changed"
+                )
             yield _item(case, loop, name, "exact", "regressed", words, one, two)
     for name in TRACES:
         old, new = before.traces.get(name), now.traces.get(name)
         if old is None and new is None:
             continue
         if old is None or new is None:
-            side = "the baseline" if old is None else "this check"
-            words = f"{_title(name)}: not in {side}"
+            where = "the baseline" if old is None else "this check"
+            words = f"{_title(name)}: not in {where}"
             listed: Listed = "regressed" if new is None else "missing"
             yield _item(case, loop, name, "exact", listed, words)
         elif (old.digest, old.rows) != (new.digest, new.rows):
-            yield _trace_item(case, loop, name, old, new, since)
+            yield _trace_item(case, loop, name, old, new, versions)
     if before.final_metrics != now.final_metrics:
         one, two = before.final_metrics, now.final_metrics
         changed = [key for key in dict.fromkeys([*one, *two]) if one.get(key) != two.get(key)]
-        told = ", ".join(f"{key} {one.get(key)} then, {two.get(key)} now" for key in changed)
-        yield _item(
-            case, loop, "final_metrics", "exact", "regressed", f"final metrics: {told}", one, two
-        )
+        words = "; ".join(f"final {key}: {_both(one.get(key), two.get(key))}" for key in changed)
+        yield _item(case, loop, "final_metrics", "exact", "regressed", words, one, two)
 
 
-def _trace_item(case: str, loop: str, name: str, old: Trace, new: Trace, since: str) -> GateItem:
+def _trace_item(case: str, loop: str, name: str, old: Trace, new: Trace, versions: str) -> GateItem:
     pairs = list(zip(old.first, new.first, strict=False))
     step = next((i for i, (one, two) in enumerate(pairs, start=1) if one != two), None)
     if step is None:
-        where = f"from a step after {len(pairs)} on"
-        if len(old.first) != len(new.first):
-            where = f"{len(old.first)} steps then, {len(new.first)} now, equal as far as both go"
-        words = f"{_title(name)}: differs, {where}"
+        length = " in length" if len(old.first) != len(new.first) else ""
+        words = f"{_title(name)} differs{length}; the first {len(pairs)} stored values are equal"
         return _item(case, loop, name, "exact", "regressed", words)
     one, two = pairs[step - 1]
-    words = f"{_title(name)}: differs from step {step} on"
+    words = f"{_title(name)} differs from step {step} on"
     if isinstance(one, float) and isinstance(two, float):
-        words += f", {number(one, 9)} then, {number(two, 9)} now"
+        words += f": {_both(number(one, 9), number(two, 9))}"
         worst = max(_relative(a, b) for a, b in pairs)
         if worst <= _ROUNDING:
             words += (
-                f"; never by more than {worst:.1e} of it, as rounding does: other kernels or "
-                f"threads, or a patch of a library{since}; accept it where that was meant"
+                f"; the largest relative difference of the stored steps is {worst:.1e}, the size "
+                f"of rounding; other kernels, threads or library patches cause that{versions}; "
+                "accept the run if the change is intended"
             )
     return _item(case, loop, name, "exact", "regressed", words, one, two)
+
+
+def _both(before: Any, now: Any) -> str:
+    """A value in the baseline and in the check."""
+    return f"baseline {before}, now {now}"
 
 
 def _relative(one: Any, two: Any) -> float:
     return abs(one - two) / max(abs(one), abs(two)) if one != two else 0.0
 
 
-def _upgrades(baseline: Baseline, current: CurrentFacts) -> str:
-    """Versions that differ though the minor ones do not, as ' (torch 2.13.0 then, ...)'."""
-    told = [
-        f"{name} {version} then, {current.versions.get(name)} now"
+def _version_changes(baseline: Baseline, current: CurrentFacts) -> str:
+    """Library versions that differ within one minor version, in parentheses; empty if none do."""
+    changes = [
+        f"{name}: {_both(version, current.versions.get(name))}"
         for name, version in baseline.versions.items()
         if current.versions.get(name) != version
     ]
-    return f" ({', '.join(told)})" if told else ""
+    return f" ({'; '.join(changes)})" if changes else ""
 
 
 def _missing(case: str, loop: str, in_baseline: bool) -> GateItem:

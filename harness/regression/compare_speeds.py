@@ -1,9 +1,9 @@
-"""Speeds now against the baseline's: one look, and what two looks say together. Pure.
+"""Compare current speeds with those of a baseline: one measurement, and two combined. Pure.
 
-The ratio to the reference tells whether one loop moved. Whether all moved alike is told by the
-reference's own time, compared with the yardstick (`harness.benchmark.child.yardstick`), a fixed
-piece of work that was timed between the same turns. If it moved as the loops did, the machine
-changed. If it did not, a library, the reference itself or the workload changed.
+The ratio to the reference shows whether a single loop changed. The reference's own time shows
+whether all loops changed alike. It is compared with the yardstick, a fixed piece of work timed
+between the same turns (`harness.benchmark.child.yardstick`). If the yardstick changed as the loops
+did, the machine changed. If it did not, a library, the reference or the workload changed.
 """
 
 from __future__ import annotations
@@ -33,36 +33,37 @@ _LISTED: dict[SpeedChange, Listed] = {
     "inconclusive": "inconclusive",
 }
 RATIO, ABSOLUTE = "step_time_ratio", "step_time"
-_ENOUGH = 3  # an interval narrower than visible / 3 on each side is not made narrower
+_ENOUGH = 3  # a half-width below visible / 3 needs no further session
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How much slower is too much."""
+    """Which slowdowns count."""
 
     margin: float = 0.02
-    """The relative change that does not matter: only what is surely slower by more is called."""
+    """The relative change that does not matter: a loop is slower only if it exceeds this surely."""
     visible: float = 0.10
-    """The slowdown that must not go unseen: where it cannot be ruled out there is no verdict."""
+    """The slowdown that must be detected: if it cannot be excluded, there is no verdict."""
 
 
 @dataclass(frozen=True)
 class SpeedComparison:
-    """What one set of sessions says."""
+    """The result of one measurement, or of two combined."""
 
     items: tuple[GateItem, ...]
     common_change: str = ""
-    """Where all loops moved alike: what that means."""
+    """If all loops changed alike, what that means; otherwise empty."""
 
     @property
     def slower(self) -> bool:
-        """Whether anything would fail."""
+        """Whether any item regressed."""
         return any(item.listed == "regressed" for item in self.items)
 
 
 def enough_sessions(before: Speeds, now: Speeds, tolerance: Tolerance) -> bool:
-    """Whether more sessions would tell little: by the intervals' width, never by where they lie."""
-    if len(now.sessions) < LEAST_SESSIONS or _why_not(before, now):
+    """Whether further sessions would add little: by the widths of the intervals, never by their
+    position."""
+    if len(now.sessions) < LEAST_SESSIONS or _incomparable_reason(before, now):
         return False
     rounds = min(before.rounds, now.rounds)
     changes: list[Change | None] = [
@@ -77,58 +78,58 @@ def enough_sessions(before: Speeds, now: Speeds, tolerance: Tolerance) -> bool:
 def compare_speeds(
     case: str, before: Speeds, now: Speeds | None, tolerance: Tolerance
 ) -> SpeedComparison:
-    """Each loop in its list; `now` None: too few sessions were made."""
-    why = "too few sessions fitted into the budget; raise it"
+    """An item for each loop. `now` is None if too few sessions were measured."""
+    why = "too few sessions fit into the budget; raise the budget"
     listed: Listed = "inconclusive"
-    if now is not None and (unlike := _why_not(before, now)):
-        why, listed = unlike, "not_comparable"
+    if now is not None and (reason := _incomparable_reason(before, now)):
+        why, listed = reason, "not_comparable"
     elif now is not None:
         rounds = min(before.rounds, now.rounds)
         why = control_of(now.ratios(CONTROL, rounds), tolerance.visible / 2).doubt
     if now is None or why:
-        arms = [before.reference, *before.candidates]
-        return SpeedComparison(
-            tuple(_item(case, arm, RATIO, listed, f"{arm}: {why}") for arm in arms)
-        )
-    reference, moved_together = _reference(case, before, now, rounds, tolerance)
+        return SpeedComparison(_same_for_all(case, before, listed, why))
+    reference, common_change = _reference(case, before, now, rounds, tolerance)
     items = [reference]
     for arm in dict.fromkeys([*before.candidates, *now.candidates]):
         if arm not in now.candidates or arm not in before.candidates:
-            side = "this check" if arm not in now.candidates else "the baseline"
-            items.append(_item(case, arm, RATIO, "missing", f"{arm}: no times in {side}"))
+            where = "this check" if arm not in now.candidates else "the baseline"
+            items.append(_item(case, arm, RATIO, "missing", f"{arm}: no times in {where}"))
         else:
             items.append(_candidate(case, before, now, arm, rounds, tolerance))
     ratios = (_ratio(before, now, arm, rounds) for arm in _shared(before, now))
     bounds = tolerance.margin, tolerance.visible
     alike = all(change.classify(*bounds) == "unchanged" for change in ratios)
-    return SpeedComparison(tuple(items), moved_together if alike else "")
+    return SpeedComparison(tuple(items), common_change if alike else "")
 
 
 def combine(first: SpeedComparison, second: SpeedComparison) -> SpeedComparison:
-    """Only what both looks call slower is; what one of them does is not known."""
-    found = []
+    """An item regressed only if both measurements show it; if only one does, it is inconclusive."""
+    items = []
     later = {(item.loop, item.metric): item for item in second.items}
     for item in first.items:
         again = later.get((item.loop, item.metric))
         if again is not None and item.listed == again.listed == "regressed":
-            words = f"{again.words}; two looks in sessions of their own agree"
-            found.append(again.model_copy(update={"words": words}))
+            words = f"{again.words}; two measurements in separate sessions agree"
+            items.append(again.model_copy(update={"words": words}))
         elif item.listed == "regressed" or (again is not None and again.listed == "regressed"):
-            other = "the other one" if again is None else f"{again.words} in the second look"
-            words = f"{item.words} in the first look; {other}: the two do not agree"
-            found.append(item.model_copy(update={"listed": "inconclusive", "words": words}))
+            other = "no result" if again is None else again.words
+            words = (
+                f"the two measurements disagree; first measurement: {item.words}; "
+                f"second measurement: {other}"
+            )
+            items.append(item.model_copy(update={"listed": "inconclusive", "words": words}))
         else:
-            found.append(item)
+            items.append(item)
     both = first.common_change and second.common_change
-    return SpeedComparison(tuple(found), second.common_change if both else "")
+    return SpeedComparison(tuple(items), second.common_change if both else "")
 
 
-def _why_not(before: Speeds, now: Speeds) -> str:
-    """Why times of the two cannot be held against each other; empty: they can."""
+def _incomparable_reason(before: Speeds, now: Speeds) -> str:
+    """Why the times of the two are not comparable; empty if they are."""
     for name in ("statistic", "reference", "steps_per_turn"):
         one, two = getattr(before, name), getattr(now, name)
         if one != two:
-            return f"times were taken otherwise: {name} {one} then, {two} now"
+            return f"timing settings differ: {name} is {one} in the baseline and {two} now"
     return ""
 
 
@@ -148,73 +149,80 @@ def _relative(before: Speeds, now: Speeds, arm: str, rounds: int) -> Change | No
 def _candidate(
     case: str, before: Speeds, now: Speeds, arm: str, rounds: int, tolerance: Tolerance
 ) -> GateItem:
-    """A loop by its ratio to the reference, unless it was the reference that moved."""
+    """A loop by its ratio to the reference, unless the reference itself changed."""
     change = _ratio(before, now, arm, rounds)
     listed = _LISTED[change.classify(tolerance.margin, tolerance.visible)]
-    told = f"{arm} against {before.reference}: {_told(change)} time a step than in the baseline"
+    words = f"{arm} relative to {before.reference}: {_change_text(change)}"
     if listed == "inconclusive":
-        told += f"; {tolerance.visible:.0%} slower is not ruled out: raise the budget"
+        words += f"; a slowdown of {tolerance.visible:.0%} is not excluded: raise the budget"
     elif listed == "regressed":
-        told += f": {arm} itself moved"
+        words += f"; {arm} itself changed"
     own = _relative(before, now, arm, rounds)
-    other = _relative(before, now, before.reference, rounds)
-    if own is not None and other is not None and listed in ("regressed", "improved"):
-        alone = own.classify(tolerance.margin, tolerance.visible) == "unchanged"
-        moved = other.classify(tolerance.margin, tolerance.visible)
-        if alone and moved == ("faster" if listed == "regressed" else "slower"):
+    reference = _relative(before, now, before.reference, rounds)
+    if own is not None and reference is not None and listed in ("regressed", "improved"):
+        unchanged = own.classify(tolerance.margin, tolerance.visible) == "unchanged"
+        reference_change = reference.classify(tolerance.margin, tolerance.visible)
+        if unchanged and reference_change == ("faster" if listed == "regressed" else "slower"):
             listed = "unchanged"
-            told += f"; it is {before.reference} that became {moved}, not {arm}"
-    return _item(case, arm, RATIO, listed, told, change)
+            words = f"{arm} relative to {before.reference}: {_change_text(change)}"
+            words += f"; {before.reference} became {reference_change}, {arm} did not change"
+    return _item(case, arm, RATIO, listed, words, change)
 
 
 def _reference(
     case: str, before: Speeds, now: Speeds, rounds: int, tolerance: Tolerance
 ) -> tuple[GateItem, str]:
-    """The reference's own time, and what is said where all loops moved as it did."""
+    """The reference's own time, and the meaning of its change if all loops changed alike."""
     name = before.reference
     bounds = tolerance.margin, tolerance.visible
     absolute = Change(before.absolute(name, rounds), now.absolute(name, rounds))
     relative = _relative(before, now, name, rounds)
-    told = f"{name} by itself: {_told(absolute)} time a step than in the baseline"
-    moved = absolute.classify(*bounds)
+    words = f"{name}: {_change_text(absolute)}"
+    change = absolute.classify(*bounds)
     if relative is None:
-        listed: Listed = "unchanged" if moved == "unchanged" else "inconclusive"
-        words = f"{told}; no yardstick of the machine in both, so a slower machine looks the same"
+        listed: Listed = "unchanged" if change == "unchanged" else "inconclusive"
+        words += "; not every session timed the machine's yardstick, so a slower machine would "
+        words += "look the same"
         return _item(case, name, ABSOLUTE, listed, words, absolute), ""
-    by_machine = relative.classify(*bounds)
-    told += f", {_told(relative)} in units of the machine's yardstick"
-    if moved == by_machine:
-        listed = _LISTED[moved]
-    elif by_machine == "unchanged":
+    by_yardstick = relative.classify(*bounds)
+    words += f"; {_percent_text(relative)} relative to the machine's yardstick"
+    if change == by_yardstick:
+        listed = _LISTED[change]
+    elif by_yardstick == "unchanged":
         listed = "unchanged"
-        told += ": the machine, which is that much slower or faster today"
-    elif moved == "unchanged" and _still(before, now, rounds, bounds):
+        words += ": unchanged relative to the speed of the machine"
+    elif change == "unchanged" and _yardstick_unchanged(before, now, rounds, bounds):
         listed = "unchanged"
     else:
         listed = "inconclusive"
-    sentence = ""
+    common_change = ""
     if listed == "regressed":
-        sentence = (
-            f"all loops moved alike ({_told(absolute)} time a step) and the machine's own "
-            "yardstick did not: a library, the workload or what all loops share, not one loop"
+        common_change = (
+            f"all loops changed alike ({_change_text(absolute)}) and the machine's yardstick did "
+            "not: the cause is a library, the workload or shared code, not a single loop"
         )
-    elif listed == "unchanged" and moved in ("slower", "faster"):
-        sentence = (
-            f"all loops moved alike ({_told(absolute)} time a step), and so did the machine's own "
-            "yardstick: it is the machine, not a loop"
+    elif listed == "unchanged" and change in ("slower", "faster"):
+        common_change = (
+            f"all loops changed alike ({_change_text(absolute)}) and the machine's yardstick "
+            "changed with them: the cause is the machine, not a loop"
         )
     elif listed == "inconclusive":
-        told += "; whether all loops or the machine moved is not known: raise the budget"
-    return _item(case, name, ABSOLUTE, listed, told, absolute), sentence
+        words += "; it is not known whether the loops or the machine changed: raise the budget"
+    return _item(case, name, ABSOLUTE, listed, words, absolute), common_change
 
 
-def _still(before: Speeds, now: Speeds, rounds: int, bounds: tuple[float, float]) -> bool:
-    """Whether the yardstick itself took as long as before."""
+def _yardstick_unchanged(
+    before: Speeds, now: Speeds, rounds: int, bounds: tuple[float, float]
+) -> bool:
     one, two = before.yardstick(rounds), now.yardstick(rounds)
     return one is not None and two is not None and Change(one, two).classify(*bounds) == "unchanged"
 
 
-def _told(change: Change) -> str:
+def _change_text(change: Change) -> str:
+    return f"time per step {_percent_text(change)} compared with the baseline"
+
+
+def _percent_text(change: Change) -> str:
     return f"{change.ratio - 1:+.1%} (95% interval {interval_text(change.interval)})"
 
 
@@ -233,19 +241,23 @@ def _item(
     )
 
 
-def other_reference_items(case: str, before: Speeds, now: str) -> SpeedComparison:
-    """Where this check's ratios would be to another loop than the baseline's."""
-    words = f"its times are held against {before.reference} in the baseline, against {now} here"
-    remedy = f"name {before.reference} first in --loops"
+def _same_for_all(case: str, before: Speeds, listed: Listed, words: str) -> tuple[GateItem, ...]:
+    """One item for each arm of the baseline, all for the same reason."""
     arms = [before.reference, *before.candidates]
-    told = f"{words}: {remedy}"
-    return SpeedComparison(
-        tuple(_item(case, arm, RATIO, "not_comparable", f"{arm}: {told}") for arm in arms)
+    return tuple(_item(case, arm, RATIO, listed, f"{arm}: {words}") for arm in arms)
+
+
+def other_reference_items(case: str, before: Speeds, now: str) -> SpeedComparison:
+    """For a check whose first loop is not the reference of the baseline."""
+    words = (
+        f"times are relative to {before.reference} in the baseline and to {now} in this check: "
+        f"name {before.reference} first in --loops"
     )
+    return SpeedComparison(_same_for_all(case, before, "not_comparable", words))
 
 
 def missing_speed_items(case: str) -> Sequence[GateItem]:
-    """Where the baseline holds none."""
+    """For a baseline without speeds."""
     words = (
         "no times in the baseline: accept the output folder of harness bench, or check with "
         "--exact-only"

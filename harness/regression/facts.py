@@ -1,4 +1,4 @@
-"""What must be equal to the last bit: the exact facts of one loop, read from its traced run."""
+"""The exact facts of one loop, read from its traced run; a check compares them bit for bit."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from harness.results.record import RunRecord
 __all__ = ["KEPT_STEPS", "TRACES", "LoopFacts", "Trace", "facts_of", "soundness_problems"]
 
 KEPT_STEPS = 512
-"""Steps whose values are kept, so that the first one that differs can be named."""
+"""Number of first steps whose values are stored, so that a report can name the first difference."""
 
 Value = float | str | None
 
 
 class Trace(BaseModel):
-    """One column of the trace: a digest over all of it, and its beginning step by step."""
+    """One column of a trace: a digest of all values, and the values of the first steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rows: int = Field(ge=0)
     digest: str
-    """Over every value in order, at full precision."""
+    """Digest of every value in order, at full precision."""
     first: tuple[Value, ...]
-    """Of each of the first steps: the value itself, or a digest of what cannot be shown."""
+    """For each of the first steps: the value, or a digest of a value that is not printable."""
 
 
 class LoopFacts(BaseModel):
-    """Of one loop. What was not recorded is None."""
+    """The facts of one loop. A fact that was not recorded is None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     recipe: str
-    """Digest of the recipe that it followed, its own habits included."""
+    """Digest of the recipe of this loop, with the overrides of its native conventions."""
     steps: int = Field(ge=1)
     micro_batches: int = Field(ge=1)
     samples: int = Field(ge=1)
     padded_tokens: int | None
-    """Of all batches, padding included; None: its rows have no tokens."""
+    """Tokens of all batches with padding; None if the rows have no tokens."""
     parameters: int
-    """Trained scalars."""
+    """Number of trained scalars."""
     initial_weights: str | None
     traces: dict[str, Trace]
     final_metrics: dict[str, float]
     peak_allocated_bytes: int | None = None
-    """For tensors, see `harness.benchmark.child.meters`."""
+    """Peak memory of tensors, see `harness.benchmark.child.meters`."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TraceRow:
 
 
 def facts_of(record: RunRecord, peak_allocated_bytes: float | None = None) -> LoopFacts:
-    """The facts of a traced run. Raises `RecordError` where a trace is damaged."""
+    """The facts of a traced run. Raises `RecordError` if a trace is damaged."""
     header = record.header
     traces = {name: row.read(record) for name, row in TRACES.items()}
     return LoopFacts(
@@ -83,15 +83,15 @@ def facts_of(record: RunRecord, peak_allocated_bytes: float | None = None) -> Lo
 
 
 def soundness_problems(record: RunRecord) -> list[str]:
-    """Why a run proves nothing by itself, a line each: a loss that stands still, zero gradients."""
+    """Reasons why a run is unfit as evidence, one line each: a constant loss, zero gradients."""
     try:
-        found = [*disorder(record), *doubts_about(record)]
+        problems = [*disorder(record), *doubts_about(record)]
         norms = record.steps["grad_norm"]
         if len(norms) and not norms.null_count and not np.any(as_numpy(norms)):
-            found.insert(0, "its gradients are zero at every step")
+            problems.insert(0, "its gradients are zero at every step")
     except RecordError as error:
         return [str(error)]
-    return found
+    return problems
 
 
 def _padded_tokens(record: RunRecord) -> int | None:
@@ -102,7 +102,7 @@ def _padded_tokens(record: RunRecord) -> int | None:
 
 
 def _by_step(table: pa.Table, values: Sequence[Any]) -> dict[int, list[Any]]:
-    """Of the first steps, the values of each."""
+    """The values of each of the first steps."""
     found: dict[int, list[Any]] = {}
     for step, value in zip(as_numpy(table["step"]).tolist(), values, strict=True):
         if step > KEPT_STEPS:
@@ -119,7 +119,7 @@ def _hash(*arrays: Any) -> str:
 
 
 def _numbers(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
-    """Of a column of numbers that a reader understands."""
+    """Reads a column of numbers; the stored value of a step is the mean over its rows."""
 
     def read(record: RunRecord) -> Trace | None:
         table = record.trace(trace)
@@ -127,7 +127,7 @@ def _numbers(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
             return None
         values = as_numpy(table[column])
         if not np.all(np.isfinite(values)):
-            return None  # told of as unsound; JSON has no word for it
+            return None  # reported as a soundness problem; JSON has no such number
         kept = _by_step(table, values.tolist())
         first = tuple(math.fsum(part) / len(part) for part in kept.values())
         return Trace(rows=len(table), digest=_hash(as_numpy(table["step"]), values), first=first)
@@ -136,7 +136,7 @@ def _numbers(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
 
 
 def _digests(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
-    """Of a column of digests."""
+    """Reads a column of digests."""
 
     def read(record: RunRecord) -> Trace | None:
         table = record.trace(trace)
@@ -151,7 +151,7 @@ def _digests(trace: str, column: str) -> Callable[[RunRecord], Trace | None]:
 
 
 def _order(record: RunRecord) -> Trace | None:
-    """Which rows were read in which micro-batch."""
+    """The rows of each micro-batch, in order."""
     table = record.micro_batches
     if not len(table) or table["sample_ids"].null_count:
         return None
@@ -184,4 +184,4 @@ TRACES: dict[str, TraceRow] = {
     "learning_rate": TraceRow("learning rate", _rates),
     "weights": TraceRow("weights after each step", _digests("steps", "weights")),
 }
-"""In causal order: the first that differs is nearest to the cause."""
+"""In causal order: the first trace that differs is nearest to the cause."""

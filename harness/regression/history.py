@@ -1,7 +1,7 @@
-"""A case over time: what was accepted, one after the other, as rows and as a plot.
+"""The accepted baselines of a case over time, as rows and as a plot.
 
-The order is that in which the files were written, never that of their dates: a clock may go back.
-Change points are found by the library `ruptures`, an optional extra.
+The order is the order of acceptance, not of dates, since a clock may be set back. The
+optional extra `ruptures` finds the change points.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = [
     "plot",
 ]
 
-NO_RUPTURES = "change points not looked for: pip install 'trainloop-harness[history]'"
+NO_RUPTURES = "no search for change points: pip install 'trainloop-harness[history]'"
 _LEAST = 4
-"""Accepted baselines with speeds; of fewer no point can be told from scatter."""
+"""Fewest accepted baselines with speeds in which a change point is distinguishable from noise."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Entry:
 
     machine_class: str
     number: int
-    """From 1 within its class; the last is the one that is held against now."""
+    """From 1 within its machine class; the last one is the current baseline."""
     baseline: Baseline
 
 
 def entries(where: Path, case: str) -> list[Entry]:
-    """All that was ever accepted for a case, class by class, the oldest first.
+    """All accepted baselines of a case by machine class, oldest first.
 
-    Raises `SpecError` where there is none, `RecordError` where a file is damaged.
+    Raises `SpecError` if there is none, `RecordError` if a file is damaged.
     """
     found = []
     for now in find_baselines(where, case):
@@ -55,12 +55,13 @@ def entries(where: Path, case: str) -> list[Entry]:
         name = now.path.stem.partition("@")[2] or now.path.stem
         found += [Entry(name, i, one.baseline) for i, one in enumerate(whole, start=1)]
     if not found:
-        raise SpecError("a history is of accepted runs", f"none of {case} in {where}", "accept one")
+        rule = "a history consists of accepted runs"
+        raise SpecError(rule, f"no baseline of {case} in {where}", "accept a run")
     return found
 
 
 def exact_changes(before: Baseline | None, now: Baseline) -> str:
-    """Which loops compute something else than in the one before."""
+    """The loops whose exact facts differ from those of the previous baseline."""
     if before is None:
         return ""
     changed = [
@@ -72,51 +73,51 @@ def exact_changes(before: Baseline | None, now: Baseline) -> str:
 
 
 def change_points(series: Sequence[Entry], arm: str) -> list[int]:
-    """Numbers of the entries from which on an arm's ratio is another one.
+    """Numbers of the entries at which the ratio of an arm changes.
 
-    By PELT with the cost of a shift in the mean (Killick, Fearnhead and Eckley, J. Am. Stat. Assoc.
-    107 (2012)), and a penalty of 3 log(n) variances of a single ratio as its own sessions show it.
-    Raises ImportError where `ruptures` is not installed.
+    Method: PELT with the cost of a shift in the mean (Killick, Fearnhead and Eckley, J. Am. Stat.
+    Assoc. 107 (2012)). The penalty is 3 log(n) times the variance of one ratio over its sessions.
+    Raises ImportError if `ruptures` is not installed.
     """
     import numpy as np
     import ruptures
 
-    told = [(e.number, *_mean_and_error(e.baseline, arm)) for e in series if _has(e.baseline, arm)]
-    if len(told) < _LEAST:
+    rows = [(e.number, *_mean_and_error(e.baseline, arm)) for e in series if _has(e.baseline, arm)]
+    if len(rows) < _LEAST:
         return []
-    variance = statistics.median(error**2 for _, _, error in told)
-    signal = np.array([[mean] for _, mean, _ in told])
-    penalty = 3 * math.log(len(told)) * max(variance, 1e-12)
+    variance = statistics.median(error**2 for _, _, error in rows)
+    signal = np.array([[mean] for _, mean, _ in rows])
+    penalty = 3 * math.log(len(rows)) * max(variance, 1e-12)
     breaks = ruptures.Pelt(model="l2", min_size=1, jump=1).fit(signal).predict(pen=penalty)
-    return [told[index][0] for index in breaks[:-1]]
+    return [rows[index][0] for index in breaks[:-1]]
 
 
 def has_ruptures() -> bool:
-    """Whether the optional extra is installed."""
+    """Whether the optional extra `history` is installed."""
     return find_spec("ruptures") is not None
 
 
 def plot(series: Sequence[Entry], path: Path) -> None:
-    """The ratios of one machine class with their intervals as SVG, change points as lines."""
+    """Draw the ratios of one machine class with intervals and change points as SVG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     arms = dict.fromkeys(arm for entry in series for arm in entry.baseline.ratios if arm != CONTROL)
     for number, arm in enumerate(arms):
-        told = [(e.number, e.baseline.ratios[arm]) for e in series if arm in e.baseline.ratios]
-        numbers = [count for count, _ in told]
-        ratios = [ratio for _, (ratio, _, _) in told]
-        below = [ratio - low for _, (ratio, low, _) in told]
-        above = [high - ratio for _, (ratio, _, high) in told]
+        rows = [(e.number, e.baseline.ratios[arm]) for e in series if arm in e.baseline.ratios]
+        numbers = [count for count, _ in rows]
+        ratios = [ratio for _, (ratio, _, _) in rows]
+        below = [ratio - low for _, (ratio, low, _) in rows]
+        above = [high - ratio for _, (ratio, _, high) in rows]
         colour = f"C{number}"
         axes.errorbar(numbers, ratios, yerr=(below, above), fmt="o-", capsize=3, label=arm)
-        for where in change_points(series, arm) if has_ruptures() else ():
-            axes.axvline(where - 0.5, color=colour, linestyle="--", linewidth=1)
+        for number_of_change in change_points(series, arm) if has_ruptures() else ():
+            axes.axvline(number_of_change - 0.5, color=colour, linestyle="--", linewidth=1)
     axes.axhline(1, color="gray", linewidth=0.8)
     axes.set_xticks([entry.number for entry in series])
     axes.set_xlabel("accepted baseline")
-    axes.set_ylabel("time a step against the reference\n(95% interval; above 1 is slower)")
+    axes.set_ylabel("time per step relative to the reference\n(95% interval; above 1 is slower)")
     axes.set_title(f"{series[0].baseline.case} on {series[0].machine_class}")
     if arms:
         axes.legend()

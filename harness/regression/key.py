@@ -1,6 +1,6 @@
-"""What must be equal for a baseline to be held against a run: the machine class and the task.
+"""The key of a baseline: machine class and task, which must be equal for a comparison.
 
-No clock reading is in it, and no commit: what changes from day to day decides nothing.
+The key holds no time and no commit, since both change between runs that are comparable.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from harness.results.record import RunRecord
 __all__ = ["Key", "key_differences", "key_of", "machine_class", "requested_settings"]
 
 _PATHS = ("data", "model")
-"""Options that are folders: the last part of the path counts, so that a checkout elsewhere is the
-same task. What is in them is held by the exact facts: the batches and the first weights."""
+"""Options that are folders. Only the last part of the path counts, so that a checkout elsewhere is
+the same task. The exact facts cover the content: the batches and the initial weights."""
 _MINOR = re.compile(r"\d+\.\d+")
 
 
 class Key(BaseModel):
-    """Of a case on a machine."""
+    """The key of a case on a machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int
-    """Of the records that the facts were read from."""
+    """Version of the records that hold the facts."""
     device: str
     device_model: str | None
-    """Of an accelerator."""
+    """Model of the accelerator; None on a CPU."""
     device_count: int
     driver: str | None
     cuda: str | None
     cpu_model: str
     cores: int
-    """That the process may use."""
+    """Cores that the process may use."""
     threads: int
-    """Of each training process."""
+    """Threads of each training process."""
     precision: str
     determinism: str
-    """Flags that change which kernels run."""
+    """Flags that select kernels."""
     workload: str
-    """Name and digest of recipe and options."""
+    """Name of the workload, and a digest of recipe and options."""
     python: str
     torch: str
     transformers: str
     accelerate: str
-    """Minor versions: a patch of a library is judged by what it does."""
+    """Minor versions only. A patch version may change; the exact facts show its effect."""
 
 
 def requested_settings(record: RunRecord) -> dict[str, Any]:
-    """What the run was asked for: recipe and options, and how it was observed."""
+    """The settings of a run: recipe, workload options and how it was observed."""
     spec = record.spec
     options = {
         name: PurePath(str(value)).name if name in _PATHS and value is not None else value
@@ -71,7 +71,7 @@ def requested_settings(record: RunRecord) -> dict[str, Any]:
 
 
 def key_of(record: RunRecord) -> Key:
-    """The key of the case that the record belongs to, on the machine that made it."""
+    """The key of a record: its case on the machine that made it."""
     spec, facts = record.spec, record.header.environment
     versions = facts["versions"]
     flags = {
@@ -101,14 +101,14 @@ def key_of(record: RunRecord) -> Key:
 
 
 def machine_class(key: Key) -> str:
-    """A short name made of the whole key, fit for a file's name."""
+    """A short name of the key that is valid in a file name."""
     model = re.sub(r"[^a-z0-9]+", "-", (key.device_model or "").lower()).strip("-")
     where = model or f"{key.cores}-cores"
     return f"{key.device}-{where}-{_digest(key.model_dump(mode='json'))}"
 
 
 def key_differences(before: Key, now: Key) -> dict[str, tuple[Any, Any]]:
-    """The fields that differ, each with both values."""
+    """The fields in which two keys differ, each with both values."""
     ours, theirs = before.model_dump(mode="json"), now.model_dump(mode="json")
     return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
 

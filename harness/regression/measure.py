@@ -1,4 +1,4 @@
-"""What a check measures of a case: traced runs, peak memory, and sessions of turns."""
+"""The measurements of a check: traced runs, peak memory, and sessions of turns."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from harness.spec.recipe import Conventions
 __all__ = ["measure_memory", "measure_speeds", "trace_loops"]
 
 _PLANNED = 8
-"""Sessions that a look's time is cut into: many short ones tell more than few long ones."""
+"""Planned sessions of one measurement: many short sessions give more than few long ones."""
 _OVERHEAD = 1.5
-"""A turn takes so many times what its steps do: waking up, and what else the machine runs."""
+"""Duration of a turn relative to its steps: it includes waking up and other load of the machine."""
 
 
 def trace_loops(
@@ -43,9 +43,9 @@ def trace_loops(
     timeout_s: float,
     show_progress: ShowProgress,
 ) -> dict[str, RunRecord]:
-    """Traced runs made afresh by loop: as long as those that the baseline's facts are of.
+    """New traced runs by loop, as long as those of the baseline.
 
-    Raises `SpecError` where a loop refuses its recipe; one that fails leaves a record of it.
+    Raises `SpecError` if a loop refuses its recipe. A loop that fails leaves a record of that.
     """
     if made_by == "bench":
         show_progress(f"{case.name}: {TRACED_STEPS} traced steps of each loop")
@@ -57,7 +57,7 @@ def trace_loops(
 
 
 def measure_memory(planned: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, float]:
-    """Peak allocated bytes by loop, kept in the folder as a bench keeps its passes."""
+    """Peak allocated bytes by loop; written to the folder as a bench writes its passes."""
     found = peak_allocated(planned, folder / "logs", timeout_s)
     passes = Passes(memory={name: {"peak_allocated_bytes": count} for name, count in found.items()})
     with write_atomically(folder / FILE) as temporary:
@@ -77,12 +77,12 @@ def measure_speeds(
     slower: Callable[[Speeds], bool],
     show_progress: ShowProgress,
 ) -> tuple[Speeds | None, int]:
-    """Sessions from `number` on, until they are enough, and how many were made.
+    """Run sessions from `number` on until they are enough; the speeds and the number of sessions.
 
-    None goes on past the `deadline`. Where anything is `slower` none is begun that would end after
-    `until`, so that there is time for a second look; but for the first few, without which a look
-    says nothing. The turns are as long as those of the baseline, so that the same rows
-    are trained on. Raises `RunFailed` where an arm ends or hangs.
+    No session continues past the `deadline`. After the first `LEAST_SESSIONS`, if `slower` holds,
+    no session starts that would end after `until`, which reserves time for a second measurement.
+    Turns are as long as those of the baseline, so that both train on the same rows. Raises
+    `RunFailed` if an arm ends or hangs.
     """
     case = planned[0].spec.case
     rounds = _rounds(planned, before, until - time.monotonic())
@@ -124,7 +124,7 @@ def measure_speeds(
 
 
 def _rounds(planned: Sequence[Arm], before: Speeds, look_s: float) -> int:
-    """Of each session: balanced, and no more than the baseline's sessions have."""
+    """Rounds of each session: balanced, and at most as many as the baseline's sessions have."""
     steps_s = [
         statistics.median(times) * before.steps_per_turn
         for times in before.sessions[0].arms.values()

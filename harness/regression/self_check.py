@@ -1,8 +1,7 @@
-"""Before the gate answers anything, it is asked what is known.
+"""Test the regression check on known inputs before every use.
 
-Made-up facts and times, of which it is plain in which list they belong, go the way that measured
-ones go. A gate that sorts them otherwise (an inverted comparison, a margin that was lost) gives no
-answer at all.
+Made-up facts and times with a known result pass through the code that classifies measured ones. If
+any result is wrong (an inverted comparison, a lost margin), the check refuses to run.
 """
 
 from __future__ import annotations
@@ -28,56 +27,56 @@ from harness.results.regression import GateItem, Listed
 __all__ = ["run_self_check"]
 
 _SESSIONS, _ROUNDS = 5, 3
-_SHAKE = (1.000, 1.004, 0.997, 1.002, 0.998)
-"""Of the made-up times: sessions differ a little, so that intervals have a width."""
+_VARIATION = (1.000, 1.004, 0.997, 1.002, 0.998)
+"""Factors of the made-up times: sessions differ slightly, so that intervals have a width."""
 
 
 def run_self_check() -> None:
-    """Raises `RunFailed` where the gate does not sort what is known as it must."""
-    for question, expected, found in _answers():
+    """Raise `RunFailed` if the regression check misclassifies a known input."""
+    for known, expected, found in _results():
         if expected != found:
             raise RunFailed(
-                f"the gate must call {question} {expected}",
+                f"the regression check must classify {known} as {expected}",
                 found,
-                "nothing was checked: this installation of the harness is damaged",
+                "nothing was checked; reinstall the harness",
             )
 
 
-def _answers() -> Iterator[tuple[str, str, str]]:
-    """What is asked, the answer that is right, and the one that is given."""
-    baseline, same = _baseline(_facts()), _fresh(_facts())
+def _results() -> Iterator[tuple[str, str, str]]:
+    """A known input, its expected result, and the result of the regression check."""
+    baseline, same = _baseline(_facts()), _current(_facts())
     yield "equal facts", "equivalent", verdict([*exact_items(baseline, same)])
     yield "nothing at all", "no_verdict", verdict([])
     changed = {
-        "a step more": _facts(steps=7),
-        "a step less": _facts(steps=5),
-        "a sample more": _facts(samples=49),
-        "a parameter more": _facts(parameters=31),
+        "one step more": _facts(steps=7),
+        "one step less": _facts(steps=5),
+        "one sample more": _facts(samples=49),
+        "one parameter more": _facts(parameters=31),
         "other losses": _facts(loss="b"),
     }
-    for question, facts in changed.items():
-        yield question, "regression", verdict([*exact_items(baseline, _fresh(facts))])
-    lame = _fresh(_facts(), soundness_problems=("its gradients are zero at every step",))
-    yield "zero gradients", "regression", verdict([*exact_items(baseline, lame)])
+    for known, facts in changed.items():
+        yield known, "regression", verdict([*exact_items(baseline, _current(facts))])
+    still = _current(_facts(), soundness_problems=("its gradients are zero at every step",))
+    yield "zero gradients", "regression", verdict([*exact_items(baseline, still)])
     no_loop = CurrentFacts("case", _key(), {}, {}, {}, {})
     yield "a missing loop", "no_verdict", verdict([*exact_items(baseline, no_loop)])
-    for question, size, listed in (
+    for known, size, listed in (
         ("equal memory", 1_000_000, "unchanged"),
         ("2% more memory", 1_020_000, "regressed"),
         ("2% less memory", 980_000, "improved"),
     ):
-        (item,) = memory_items(baseline, _fresh(_facts(memory=size)))
-        yield question, listed, item.listed
+        (item,) = memory_items(baseline, _current(_facts(memory=size)))
+        yield known, listed, item.listed
     yield "an equal key", "comparable", "not" if key_item(baseline, same) else "comparable"
     other = CurrentFacts("case", _key(cores=4), {}, {}, same.loops, {})
-    apart = key_item(baseline, other)
-    yield "another machine", "not_comparable", apart.listed if apart else "comparable"
-    yield from _speed_answers()
+    item_of_key = key_item(baseline, other)
+    yield "another machine", "not_comparable", item_of_key.listed if item_of_key else "comparable"
+    yield from _speed_results()
 
 
-def _speed_answers() -> Iterator[tuple[str, str, str]]:
+def _speed_results() -> Iterator[tuple[str, str, str]]:
     before, tolerance = _speeds(), Tolerance()
-    for question, now, expected in (
+    for known, now, expected in (
         ("equal speeds", _speeds(), ("unchanged", "unchanged")),
         ("a loop that is 10% slower", _speeds(loop=1.1), ("unchanged", "regressed")),
         ("a loop that is 10% faster", _speeds(loop=0.9), ("unchanged", "improved")),
@@ -85,15 +84,15 @@ def _speed_answers() -> Iterator[tuple[str, str, str]]:
         ("a machine that is 10% slower", _speeds(machine=1.1), ("unchanged", "unchanged")),
     ):
         found = compare_speeds("case", before, now, tolerance)
-        yield question, ", ".join(expected), ", ".join(item.listed for item in found.items)
+        yield known, ", ".join(expected), ", ".join(item.listed for item in found.items)
     slow = compare_speeds("case", before, _speeds(loop=1.1), tolerance)
     fine = compare_speeds("case", before, _speeds(), tolerance)
-    for question, pair, expected_one in (
-        ("slower in two looks", (slow, slow), "regressed"),
-        ("slower in the first look alone", (slow, fine), "inconclusive"),
-        ("slower in the second look alone", (fine, slow), "inconclusive"),
+    for known, pair, expected_one in (
+        ("slower in two measurements", (slow, slow), "regressed"),
+        ("slower in the first measurement only", (slow, fine), "inconclusive"),
+        ("slower in the second measurement only", (fine, slow), "inconclusive"),
     ):
-        yield question, expected_one, _of_loop(combine(*pair).items)
+        yield known, expected_one, _of_loop(combine(*pair).items)
 
 
 def _of_loop(items: tuple[GateItem, ...]) -> Listed:
@@ -156,17 +155,17 @@ def _baseline(facts: LoopFacts) -> Baseline:
     )
 
 
-def _fresh(facts: LoopFacts, soundness_problems: tuple[str, ...] = ()) -> CurrentFacts:
+def _current(facts: LoopFacts, soundness_problems: tuple[str, ...] = ()) -> CurrentFacts:
     return CurrentFacts("case", _key(), {}, {}, {"loop": facts}, {"loop": soundness_problems})
 
 
 def _speeds(loop: float = 1.0, code: float = 1.0, machine: float = 1.0) -> Speeds:
-    """Times of a reference, its control and a loop. `code`: of all loops, not of the yardstick."""
+    """Times of a reference, its control and a loop. `code` slows all loops, not the yardstick."""
     step_s = 0.04 * code * machine
     sessions = []
     for number in range(_SESSIONS):
-        one, two = _SHAKE[number], _SHAKE[-1 - number]
-        times = {"plain": one, CONTROL: two, "loop": loop * _SHAKE[(number + 2) % _SESSIONS]}
+        one, two = _VARIATION[number], _VARIATION[-1 - number]
+        times = {"plain": one, CONTROL: two, "loop": loop * _VARIATION[(number + 2) % _SESSIONS]}
         sessions.append(
             SessionTimes(
                 arms={arm: (step_s * value,) * _ROUNDS for arm, value in times.items()},

@@ -1,9 +1,9 @@
-"""Ratios to the reference now and in the baseline: by how much did they change, and how sure?
+"""The change of a speed from the baseline to a check, with its confidence interval.
 
-Of each session the trimmed mean of the log ratio over its rounds, as in a bench; then the
-difference of the two means over sessions, with Welch's interval (Biometrika 34 (1947)), since the
-two sides were measured on different days with different spreads. Only rounds that both sides have
-are looked at, of turns of the same length: they trained on the same rows.
+Each session contributes the trimmed mean of the log ratio over its rounds, as in a bench. The
+change is the difference of the two means over sessions, with Welch's interval (Biometrika 34
+(1947)), since the two were measured on different days with different spreads. Only rounds that both
+have are used. Their turns have the same length, so both trained on the same rows.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from harness.stats import trimmed_mean
 __all__ = ["ALPHA", "Change", "SessionTimes", "SpeedChange", "Speeds", "interval_text", "speeds_of"]
 
 ALPHA = 0.025
-"""Left out on each side of an interval; a change is called only where two looks agree."""
+"""Error probability on each side of an interval; a regression needs two measurements."""
 SpeedChange = Literal["slower", "faster", "unchanged", "inconclusive"]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class SessionTimes(BaseModel):
-    """Raw samples of one session: of each round, seconds of a step."""
+    """Raw samples of one session: the seconds per step of each round."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arms: dict[str, tuple[_Seconds, ...]]
     yardstick_s: tuple[_Seconds, ...] | None = None
-    """Of each round, the machine's own measure: the mean over its turns."""
+    """For each round, the mean time of the yardstick over its turns; None: not timed."""
 
     def ratio(self, arm: str, reference: str, rounds: int) -> float:
-        """Log of the arm's time to the reference's."""
+        """Log ratio of the arm's time to the reference's."""
         pairs = zip(self.arms[arm][:rounds], self.arms[reference][:rounds], strict=True)
         return trimmed_mean([math.log(one / two) for one, two in pairs])
 
     def step(self, arm: str, rounds: int) -> float:
-        """Log of its seconds."""
+        """Log of the seconds per step."""
         return trimmed_mean([math.log(value) for value in self.arms[arm][:rounds]])
 
     def yardstick(self, rounds: int) -> float | None:
-        """Log of its seconds; None: it was not timed."""
+        """Log of the yardstick's seconds; None: it was not timed."""
         if self.yardstick_s is None:
             return None
         return trimmed_mean([math.log(value) for value in self.yardstick_s[:rounds]])
 
 
 class Speeds(BaseModel):
-    """What a bench measured of a case."""
+    """The raw speeds that a bench measured of a case."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,30 +68,30 @@ class Speeds(BaseModel):
 
     @property
     def rounds(self) -> int:
-        """That every session has."""
+        """The number of rounds that every session has."""
         return min(len(times) for session in self.sessions for times in session.arms.values())
 
     @property
     def candidates(self) -> list[str]:
-        """Arms that are no reference and no control."""
+        """All arms except the reference and its control."""
         return [arm for arm in self.sessions[0].arms if arm not in (self.reference, CONTROL)]
 
     def ratios(self, arm: str, rounds: int) -> Sample:
-        """Log ratios of an arm to the reference, one a session."""
+        """Log ratios of an arm to the reference, one per session."""
         return Sample(tuple(s.ratio(arm, self.reference, rounds) for s in self.sessions))
 
     def absolute(self, arm: str, rounds: int) -> Sample:
-        """Logs of an arm's seconds a step."""
+        """Logs of an arm's seconds per step."""
         return Sample(tuple(session.step(arm, rounds) for session in self.sessions))
 
     def yardstick(self, rounds: int) -> Sample | None:
-        """Logs of the yardstick's seconds; None: not timed in each session."""
-        found = [session.yardstick(rounds) for session in self.sessions]
-        told = tuple(value for value in found if value is not None)
-        return Sample(told) if len(told) == len(found) else None
+        """Logs of the yardstick's seconds; None if a session did not time it."""
+        logs = [session.yardstick(rounds) for session in self.sessions]
+        known = tuple(value for value in logs if value is not None)
+        return Sample(known) if len(known) == len(logs) else None
 
     def relative(self, arm: str, rounds: int) -> Sample | None:
-        """Logs of an arm's step in units of the yardstick."""
+        """Logs of an arm's time per step in units of the yardstick."""
         yardstick = self.yardstick(rounds)
         if yardstick is None:
             return None
@@ -101,19 +101,19 @@ class Speeds(BaseModel):
 
 @dataclass(frozen=True)
 class Change:
-    """From one sample of logs to another one."""
+    """The change from one sample of logs to another one."""
 
     before: Sample
     now: Sample
 
     @property
     def mean(self) -> float:
-        """Of the logarithm of now to before."""
+        """Log of the ratio of now to before."""
         return self.now.mean - self.before.mean
 
     @property
     def half_width(self) -> float:
-        """Of its interval, at `ALPHA` on each side."""
+        """Half the width of the interval of `mean`, at `ALPHA` on each side."""
         from scipy import special
 
         parts = self.before.error**2, self.now.error**2
@@ -126,21 +126,22 @@ class Change:
 
     @property
     def ratio(self) -> float:
-        """Of now to before: above 1 is slower."""
+        """The ratio of now to before; above 1 is slower."""
         return math.exp(self.mean)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of that ratio."""
+        """The interval of that ratio."""
         half = self.half_width
         return math.exp(self.mean - half), math.exp(self.mean + half)
 
     def classify(self, margin: float, visible: float) -> SpeedChange:
-        """What may be said of it.
+        """The conclusion that the interval allows.
 
-        `margin`: the relative change that does not matter. `visible`: the slowdown that must not
-        go unseen. Unchanged is what rules that out and is not itself shown to be slower, or what
-        lies wholly within the margin.
+        `margin`: the relative change that does not matter. `visible`: the slowdown that must be
+        detected. A change is `slower` or `faster` if its whole interval lies beyond the margin.
+        Otherwise it is `unchanged` if its upper bound lies within the margin, or if its upper bound
+        excludes `visible` and its lower bound is at most 1.
         """
         low, high = self.interval
         if low > 1 + margin:
@@ -153,14 +154,14 @@ class Change:
 
 
 def interval_text(interval: tuple[float, float]) -> str:
-    """An interval of a ratio as changes."""
+    """An interval of a ratio as relative changes."""
     return " to ".join(f"{bound - 1:+.1%}" for bound in interval)
 
 
 def speeds_of(sessions: Sequence[Session], reference: str, device: str) -> Speeds | None:
-    """The raw samples of a bench; None where there are fewer than two sessions.
+    """The raw samples of a bench; None if there are fewer than two sessions.
 
-    Raises `RecordError` where a sample is no positive number.
+    Raises `RecordError` if a time is not a positive number.
     """
     if len(sessions) < 2:
         return None
@@ -201,7 +202,7 @@ def _in_order(by_round: Mapping[int, float]) -> tuple[float, ...]:
 
 def _means(by_round: Mapping[int, list[float | None]]) -> tuple[float, ...] | None:
     rows = [by_round[number] for number in sorted(by_round)]
-    told = [[value for value in row if value is not None] for row in rows]
-    if any(len(row) < len(whole) for row, whole in zip(told, rows, strict=True)):
+    known = [[value for value in row if value is not None] for row in rows]
+    if any(len(row) < len(whole) for row, whole in zip(known, rows, strict=True)):
         return None
-    return tuple(statistics.fmean(row) for row in told)
+    return tuple(statistics.fmean(row) for row in known)

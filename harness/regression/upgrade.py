@@ -1,4 +1,4 @@
-"""What `harness upgrade` does, without a command line: traces, then speeds, and one report."""
+"""The work of `harness upgrade`: traced runs, then speeds, and one report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["UpgradeRequest", "add_upgrade_result", "upgrade_cases"]
 
 @dataclass(frozen=True)
 class UpgradeRequest:
-    """What is to be held against what."""
+    """The cases, loops and sets of libraries to compare."""
 
     cases: Sequence[Case]
     loops: Sequence[str]
@@ -42,7 +42,7 @@ class UpgradeRequest:
 
 
 def upgrade_cases(
-    asked: UpgradeRequest,
+    request: UpgradeRequest,
     speeds: BenchRequest | None,
     jobs: int | None,
     timeout_s: float,
@@ -51,37 +51,37 @@ def upgrade_cases(
     command: Sequence[str],
     console: Console,
 ) -> tuple[Report, Path]:
-    """Train each case by each loop with each set of libraries; then time each loop beside itself.
+    """Train each case with each loop and each set of libraries, then time each loop.
 
-    `speeds`: how much of that; its budget is shared out evenly; None: none of it. `resume`: go on
-    in `out`, where the same was stopped. Raises as `run_cases` and `bench_case` do; the report of
-    the traces is there before the first session.
+    `speeds`: the budget of timing, which is divided evenly; None: no timing. `resume`: continue a
+    stopped command in `out`. Raises as `run_cases` and `bench_case` do. The report of the traced
+    runs is written before the first session.
     """
     report, folder = run_cases(
-        asked.traced(),
-        asked.loops,
-        asked.conventions,
+        request.traced(),
+        request.loops,
+        request.conventions,
         jobs,
         out,
         command,
         console,
         resume=resume,
         timeout_s=timeout_s,
-        detail=asked.detail,
-        pythons=pythons(asked.sides),
+        detail=request.detail,
+        pythons=pythons(request.sides),
     )
-    report = add_upgrade_result(report, folder, asked.sides, {})
+    report = add_upgrade_result(report, folder, request.sides, {})
     if speeds is None:
         return report, folder
-    benched = _speeds(asked, speeds, report, folder, console)
-    report = add_upgrade_result(report, folder, asked.sides, benched)
+    benched = _speeds(request, speeds, report, folder, console)
+    report = add_upgrade_result(report, folder, request.sides, benched)
     return report, folder
 
 
 def add_upgrade_result(
     report: Report, folder: Path, sides: Sequence[Side], benched: Mapping[str, BenchedCase]
 ) -> Report:
-    """The report of the traced runs, written anew with what changed; `benched`: speeds, by name."""
+    """Add the upgrade's result to the report and write it. `benched`: speeds, by case name."""
     records = [RunRecord(folder / run.record) for run in report.runs]
     headers = {
         (run.one_of, f"{run.loop} {run.where}"): record.header
@@ -101,7 +101,7 @@ def add_upgrade_result(
 
 
 def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
-    """A failure first; then a change; then not knowing."""
+    """A failure takes precedence over a change, and a change over a missing verdict."""
     statuses = [run.status for run in report.runs]
     values = verdict(statuses, report.comparisons)
     if not timed or values == "failed":
@@ -114,20 +114,20 @@ def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
 
 
 def _speeds(
-    asked: UpgradeRequest, speeds: BenchRequest, report: Report, folder: Path, console: Console
+    request: UpgradeRequest, speeds: BenchRequest, report: Report, folder: Path, console: Console
 ) -> dict[str, BenchedCase]:
-    """A bench of each loop beside itself, one after the other."""
+    """Bench each loop with all sets of libraries, one loop after the other."""
     began = time.monotonic()
-    several = [
-        (case, loop) for case in asked.cases for loop in dict.fromkeys(asked.loops)
-    ]  # of a loop that was traced twice the speed is asked once
+    pairs = [
+        (case, loop) for case in request.cases for loop in dict.fromkeys(request.loops)
+    ]  # a loop that was traced twice is timed once
     benched: dict[str, BenchedCase] = {}
     with progress(console) as show_progress:
-        for number, (case, loop) in enumerate(several):
-            arms = arms_with_libraries(case, loop, asked.conventions, asked.sides)
+        for number, (case, loop) in enumerate(pairs):
+            arms = arms_with_libraries(case, loop, request.conventions, request.sides)
             name = arms[0].spec.case.name
             now = time.monotonic()
-            share = (began + speeds.budget_s - now) / (len(several) - number)
+            share = (began + speeds.budget_s - now) / (len(pairs) - number)
             known = {
                 arm.name: pair
                 for arm in arms[2:]

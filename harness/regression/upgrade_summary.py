@@ -1,4 +1,4 @@
-"""What an upgrade changed and what it did not, a sentence each, out of comparisons and records."""
+"""Summarize an upgrade: one sentence for each result that changed, stayed equal or is unknown."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from harness.units import number
 __all__ = ["Headers", "upgrade_result"]
 
 Headers = Mapping[tuple[str, str], Header]
-"""Of the traced runs, by case and by what comparisons call them."""
-_FEW = 8  # names that are told one by one
+"""Headers of the traced runs, by case and by the label of the run in comparisons."""
+_FEW = 8  # names that a list shows
 _VERSIONS = "versions."
-_OF_THE_VALUES = ("epochs", "first_grad_norm")  # which are told of otherwise
+_COVERED_BY_VALUES = ("epochs", "first_grad_norm")  # metrics that the sentence on values covers
 _DIGITS = 9
 
 
 @dataclass
-class _Said:
+class _Summary:
     names: Sequence[str]
-    """What the sides are called."""
+    """Names of the sets of libraries."""
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
-    def who(self, pair: Comparison) -> str:
-        """Case and loop; where there are more than two sides, also with which libraries."""
+    def subject(self, pair: Comparison) -> str:
+        """Case and loop; with more than two sets of libraries, also the set."""
         loop = next(
             (
                 pair.candidate.removesuffix(f" with {name}")
@@ -55,92 +55,98 @@ def upgrade_result(
     headers: Headers,
     timed: Sequence[Comparison],
 ) -> UpgradeResult:
-    """`traced`: each loop against itself with the first libraries; `timed`: the same of speeds."""
-    said = _Said([side.name for side in sides])
+    """`traced`: comparisons of each loop with itself under the first libraries; `timed`: the same
+    for speeds."""
+    summary = _Summary([side.name for side in sides])
     for pair in traced:
-        _values(pair, said)
+        _values(pair, summary)
         one, two = (headers.get((pair.case, name)) for name in (pair.reference, pair.candidate))
         if one is not None and two is not None:
-            _settings(pair, one, two, said)
-        _figures(pair, said)
+            _settings(pair, one, two, summary)
+        _figures(pair, summary)
     for pair in timed:
-        _speed(pair, said)
+        _speed(pair, summary)
     return UpgradeResult(
-        sides=tuple(said.names),
+        sides=tuple(summary.names),
         packages=package_changes(sides),
         packages_same=packages_same(sides),
-        changed=tuple(said.changed),
-        unchanged=tuple(said.unchanged),
-        unknown=tuple(said.unknown),
+        changed=tuple(summary.changed),
+        unchanged=tuple(summary.unchanged),
+        unknown=tuple(summary.unknown),
     )
 
 
-def _values(pair: Comparison, said: _Said) -> None:
-    text = f"{said.who(pair)}: values {_after_the_pair(pair)}"
+def _values(pair: Comparison, summary: _Summary) -> None:
+    text = f"{summary.subject(pair)}: values {_without_pair(pair)}"
     if pair.outcome in ("identical", "equivalent"):
-        said.unchanged.append(text)
+        summary.unchanged.append(text)
     elif pair.outcome == "different":
-        said.changed.append(text)
+        summary.changed.append(text)
         equal = [stage.stage for stage in pair.stages if stage.compared and not stage.differing]
         if equal:
-            said.unchanged.append(f"{said.who(pair)}: equal at every step: {', '.join(equal)}")
+            summary.unchanged.append(
+                f"{summary.subject(pair)}: equal at every step: {', '.join(equal)}"
+            )
     else:
-        said.unknown.append(text)
+        summary.unknown.append(text)
 
 
-def _settings(pair: Comparison, reference: Header, candidate: Header, said: _Said) -> None:
-    """As read from living objects; of what one side does not tell, only that it does not."""
-    apart = [each for each in pair.settings if not each.name.startswith(_VERSIONS)]
-    said.changed += [
-        f"{said.who(pair)}: setting {each.name} is {setting_text(each.candidate)}, was "
+def _settings(pair: Comparison, reference: Header, candidate: Header, summary: _Summary) -> None:
+    """Settings read from the training objects. A setting that only one run reports is unknown."""
+    different = [each for each in pair.settings if not each.name.startswith(_VERSIONS)]
+    summary.changed += [
+        f"{summary.subject(pair)}: setting {each.name} is {setting_text(each.candidate)}, was "
         f"{setting_text(each.reference)}"
-        for each in apart
+        for each in different
     ]
     equal = settings_compared(reference, candidate) - len(pair.settings)
     if equal > 0:
-        others = f"; {len(apart)} are not" if apart else ""
-        said.unchanged.append(
-            f"{said.who(pair)}: {equal} settings, read from living objects, are equal{others}"
+        others = f"; {len(different)} not equal" if different else ""
+        summary.unchanged.append(
+            f"{summary.subject(pair)}: {equal} {_plural('setting', equal)} read from the training "
+            f"objects {'is' if equal == 1 else 'are'} equal{others}"
         )
     for label, names in zip(
         (pair.reference, pair.candidate), told_by_one(reference, candidate), strict=True
     ):
         if names:
-            said.unknown.append(f"{pair.case}: settings that {label} alone tells: {_list(names)}")
+            summary.unknown.append(
+                f"{pair.case}: settings reported only by {label}: {_list(names)}"
+            )
 
 
-def _figures(pair: Comparison, said: _Said) -> None:
-    """Counts and final metrics, which are the same or not to the last digit."""
+def _figures(pair: Comparison, summary: _Summary) -> None:
+    """Counts and final metrics, which are compared exactly."""
     found = [
         each
         for each in pair.findings
-        if each.outcome in ("identical", "different") and each.metric not in _OF_THE_VALUES
+        if each.outcome in ("identical", "different") and each.metric not in _COVERED_BY_VALUES
     ]
-    apart = [each for each in found if each.outcome == "different"]
+    different = [each for each in found if each.outcome == "different"]
     same = [each for each in found if each.outcome == "identical"]
-    if apart:
-        texts = [f"{_figure(each)}, was {_number(each.reference)}" for each in apart]
-        said.changed.append(f"{said.who(pair)}: {'; '.join(texts)}")
+    if different:
+        texts = [f"{_figure(each)}, was {_number(each.reference)}" for each in different]
+        summary.changed.append(f"{summary.subject(pair)}: {'; '.join(texts)}")
     if same:
-        said.unchanged.append(f"{said.who(pair)}: {', '.join(map(_figure, same))}")
+        summary.unchanged.append(f"{summary.subject(pair)}: {', '.join(map(_figure, same))}")
 
 
-def _speed(pair: Comparison, said: _Said) -> None:
+def _speed(pair: Comparison, summary: _Summary) -> None:
     if not pair.findings:
         why = "; ".join(pair.doubts) or "not measured"
-        said.unknown.append(f"{said.who(pair)}: speed not told: {why}")
+        summary.unknown.append(f"{summary.subject(pair)}: speed unknown: {why}")
         return
-    text = f"{said.who(pair)}: speed {_after_the_pair(pair)}"
+    text = f"{summary.subject(pair)}: speed {_without_pair(pair)}"
     if pair.outcome == "equivalent":
-        said.unchanged.append(text)
+        summary.unchanged.append(text)
     elif pair.outcome in ("faster", "slower"):
-        said.changed.append(text)
+        summary.changed.append(text)
     else:
-        said.unknown.append(text)
+        summary.unknown.append(text)
 
 
-def _after_the_pair(pair: Comparison) -> str:
-    """What is said of a pair, less its names."""
+def _without_pair(pair: Comparison) -> str:
+    """The sentence of a pair without the names of the two runs."""
     return sentence(pair).removeprefix(f"{pair.candidate} against {pair.reference}: ")
 
 
@@ -156,3 +162,7 @@ def _list(names: Iterable[str]) -> str:
     every = list(names)
     shown = ", ".join(every[:_FEW])
     return f"{shown} and {len(every) - _FEW} more" if len(every) > _FEW else shown
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"

@@ -74,7 +74,7 @@ def spoiled(value: float) -> list[Session]:
     [
         (spoiled(math.nan), "positive number of seconds"),
         (spoiled(-1.0), "positive number of seconds"),  # as of a clock that was set back
-        (timed(by=0.3), "control of a bench must be good"),
+        (timed(by=0.3), "speeds need a control"),
         (timed(count=2), "3 sessions or more"),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_file_that_was_cut_off_is_refused(share: float, written: Path, tmp_pat
     """One line with the remedy, never a baseline."""
     path = tmp_path / "tiny@cut.json"
     path.write_text(written.read_text()[: int(share * len(written.read_text()))])
-    with pytest.raises(RecordError, match=r"a baseline is a whole file.*restore it"):
+    with pytest.raises(RecordError, match=r"a baseline is a complete JSON file.*restore it"):
         read(path)
 
 
@@ -98,7 +98,7 @@ def test_nan_is_refused_even_with_a_good_digest(written: Path, tmp_path: Path) -
 def test_a_renamed_file_is_refused(written: Path, tmp_path: Path) -> None:
     """It would hold one case against another."""
     (tmp_path / "other@x.json").write_bytes(written.read_bytes())
-    with pytest.raises(RecordError, match="bears the name of its case"):
+    with pytest.raises(RecordError, match="starts with the name of its case"):
         find_baselines(tmp_path, "other")
 
 

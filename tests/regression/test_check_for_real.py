@@ -48,17 +48,17 @@ PLANTED = {
     "a step more": (
         "recipe = recipe.model_copy(update={'max_steps': 7})",
         {"steps", "samples"},
-        "steps: 6 then, 7 now",
+        "steps: baseline 6, now 7",
     ),
     "a step less": (
         "recipe = recipe.model_copy(update={'max_steps': 5})",
         {"steps", "samples"},
-        "steps: 6 then, 5 now",
+        "steps: baseline 6, now 5",
     ),
     "a sample more": (
         "model.register_forward_pre_hook(cat, with_kwargs=True)",
         {"samples", "data_order"},
-        "samples: 44 then, 45 now",
+        "samples: baseline 44, now 45",
     ),
     "a parameter more": (
         "model.classifier.more = torch.nn.Parameter(torch.zeros(1))",
@@ -78,12 +78,12 @@ PLANTED = {
     "another order": (
         "recipe = recipe.model_copy(update={'data_seed': 7})",
         {"data_order"},
-        "order of the rows: differs from step 1 on",
+        "order of the rows differs from step 1 on",
     ),
     "an upgrade that moves the last digits": (
         "model.set_attn_implementation('eager')",
         {"loss_trace", "weights"},
-        "as rounding does: other kernels or threads",
+        "the size of rounding; other kernels",
     ),
 }
 

@@ -83,8 +83,8 @@ def test_all_loops_alike_are_told_from_the_machine() -> None:
     """The words name a library or the machine, by what the yardstick did; one loop has none."""
     code = compare_speeds("case", times(), times(seed=1, code=1.1), TOLERANCE).common_change
     machine = compare_speeds("case", times(), times(seed=1, machine=1.1), TOLERANCE).common_change
-    assert "yardstick did not: a library" in code
-    assert "so did the machine's own yardstick: it is the machine" in machine
+    assert "yardstick did not: the cause is a library" in code
+    assert "yardstick changed with them: the cause is the machine" in machine
     assert "" == compare_speeds("case", times(), times(seed=1, loop=1.1), TOLERANCE).common_change
     alone = times(seed=1, code=1.1, loop=1 / 1.1)
     assert "" == compare_speeds("case", times(), alone, TOLERANCE).common_change
@@ -134,7 +134,7 @@ def test_only_what_two_looks_say_fails() -> None:
         compare_speeds("case", before, times(seed=1, loop=r), TOLERANCE) for r in (1.1, 1.0)
     )
     assert "regressed" == lists(combine(slow, slow))["trainer"]
-    assert "two looks" in combine(slow, slow).items[1].words
+    assert "two measurements" in combine(slow, slow).items[1].words
     assert "inconclusive" == lists(combine(slow, fine))["trainer"]
     assert "inconclusive" == lists(combine(fine, slow))["trainer"]
     assert "unchanged" == lists(combine(fine, fine))["trainer"]

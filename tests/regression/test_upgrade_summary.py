@@ -72,7 +72,7 @@ def test_the_same_training_is_all_unchanged(tmp_path: Path) -> None:
     assert 1 == found.packages_same
     text = "\n".join(found.unchanged)
     assert "tiny, plain: values identical, bit for bit, at all 6 steps" in text
-    assert "2 settings, read from living objects, are equal" in text
+    assert "2 settings read from the training objects are equal" in text
     assert "optimizer steps 6" in text
     assert "accuracy 0.875" in text
 
@@ -105,7 +105,7 @@ def test_a_setting_that_changed_is_told_with_both_values(tmp_path: Path) -> None
     """One that only one side tells of is no change."""
     found = told(tmp_path, lambda made: None, **{"optimizer.eps": 1e-6, "optimizer.new": 1})
     assert ["tiny, plain: setting optimizer.eps is 1e-06, was 1e-08"] == list(found.changed)
-    alone = "tiny: settings that plain with transformers 5.23.0 alone tells: optimizer.new"
+    alone = "tiny: settings reported only by plain with transformers 5.23.0: optimizer.new"
     assert (alone,) == found.unknown
 
 
@@ -136,7 +136,7 @@ def test_what_was_not_measured_is_not_told(tmp_path: Path) -> None:
     found = upgrade_result(SIDES, [lost], {}, [slow])
     assert ((), ()) == (found.changed, found.unchanged)
     assert "it broke" in found.unknown[0]
-    assert "speed not told: 1 sessions" in found.unknown[1]
+    assert "speed unknown: 1 sessions" in found.unknown[1]
 
 
 def test_the_pages_say_all_of_it_and_escape_it(tmp_path: Path) -> None:
