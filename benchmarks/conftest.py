@@ -16,7 +16,7 @@ from harness.comparison.run import run_cases
 from harness.regression.baseline import cases_in
 from harness.regression.check import CheckRequest, check_cases
 from harness.results.comparison import Comparison
-from harness.results.regression import GateResult
+from harness.results.regression import CheckResult
 from harness.results.report import Report
 from harness.results.sessions import Session, read_sessions
 from harness.spec.case import Case
@@ -138,9 +138,9 @@ class Checks:
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config, self._folder = config, folder
-        self._found: dict[str, GateResult] = {}
+        self._found: dict[str, CheckResult] = {}
 
-    def of(self, name: str) -> GateResult:
+    def of(self, name: str) -> CheckResult:
         """What a case's check found; skips, with the reason, where there is nothing to check by."""
         if name not in self._found:
             passed = self._config.getoption("--baseline")

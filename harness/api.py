@@ -12,7 +12,7 @@ from typing import Any, get_args
 from rich.console import Console
 
 from harness.comparison.run import run_cases
-from harness.comparison.seeds import margins_from
+from harness.comparison.seeds import parse_margins
 from harness.diagnosis.localize import localize_report
 from harness.errors import SpecError, unknown_name
 from harness.report.formats.page import render
@@ -81,7 +81,7 @@ def run(
         rule = "localize looks into pairs of runs, not of seeds or devices"
         raise SpecError(rule, "seeds" if seeds else "devices", "leave that out")
     texts = [f"{name}={value}" for name, value in (margins or {}).items()]
-    within: dict[str, Margin] = margins_from(texts)
+    within: dict[str, Margin] = parse_margins(texts)
     asked = catalogue.with_settings(catalogue.case(case), settings)
     changed = {"resume_at": resume_at, "world_size": processes, "noise": noise}
     changed = {name: value for name, value in changed.items() if value is not None}

@@ -25,7 +25,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ALPHA", "POWER", "TRIMMED", "Judgement", "judge", "seeds_needed", "trimmed_mean"]
+__all__ = [
+    "ALPHA",
+    "POWER",
+    "TRIMMED",
+    "MeansResult",
+    "compare_means",
+    "seeds_needed",
+    "trimmed_mean",
+]
 
 ALPHA = 0.05
 """Level of each of the two one-sided tests."""
@@ -36,7 +44,7 @@ _NO_SPREAD = 1e-12  # of the largest value: what is left of equal differences by
 
 
 @dataclass(frozen=True)
-class Judgement:
+class MeansResult:
     """What several seeds say about one metric."""
 
     outcome: Literal["equivalent", "different", "inconclusive"]
@@ -48,13 +56,13 @@ class Judgement:
     """What stands in the way of an answer."""
 
 
-def judge(
+def compare_means(
     reference: Sequence[float],
     candidate: Sequence[float],
     margin: float,
     paired: bool,
     exact: bool = False,
-) -> Judgement:
+) -> MeansResult:
     """Judge one metric by its values for each seed.
 
     `paired`: the two sequences belong together value by value; else they are independent and may
@@ -65,14 +73,14 @@ def judge(
         raise ValueError("paired values come in pairs")
     wild = [value for value in (*reference, *candidate) if not math.isfinite(value)]
     if wild:
-        return Judgement("inconclusive", why=f"a value is {wild[0]}, which no margin admits")
+        return MeansResult("inconclusive", why=f"a value is {wild[0]}, which no margin admits")
     count = min(len(reference), len(candidate))
     if count < 2:
-        return Judgement(
+        return MeansResult(
             "inconclusive", needed=2, why=f"{count} seed(s) left, which show no spread"
         )
     if exact and tuple(reference) == tuple(candidate):
-        return Judgement("equivalent", (0.0, 0.0))
+        return MeansResult("equivalent", (0.0, 0.0))
 
     if paired:
         differences = [two - one for one, two in zip(reference, candidate, strict=True)]
@@ -98,20 +106,20 @@ def judge(
             "the differences show no spread though the runs are not the same: "
             "a metric of few values may do so by chance; evaluate on more rows, or take more seeds"
         )
-        return Judgement("inconclusive", why=why)
+        return MeansResult("inconclusive", why=why)
     half = _quantile(freedom, 1 - ALPHA) * error
     low, high = difference - half, difference + half
     if -margin < low and high < margin:
-        return Judgement("equivalent", (low, high))
+        return MeansResult("equivalent", (low, high))
     if low > margin or high < -margin:
-        return Judgement("different", (low, high))
+        return MeansResult("different", (low, high))
     needed = seeds_needed(difference, variance, margin, freedom_of)
     why = f"its interval reaches across ±{margin:.3g}; "
     if needed is None:
         why += "the difference found is too near to that for any number of seeds"
     else:
         why += f"about {needed} seeds would tell, at the difference and spread found"
-    return Judgement("inconclusive", (low, high), needed, why)
+    return MeansResult("inconclusive", (low, high), needed, why)
 
 
 def seeds_needed(
@@ -121,7 +129,7 @@ def seeds_needed(
     freedom: Callable[[int], float],
     alpha: float = ALPHA,
 ) -> int | None:
-    """The smallest n for which `judge` is to answer with probability `POWER`; None: none will do.
+    """The smallest n for which `compare_means` decides with probability `POWER`; None: no such n.
 
     `difference`, `variance`: taken as the true ones; the variance of a mean over n seeds is
     variance / n (paired: that of the differences; else the sum of both sides'). `freedom`: degrees

@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.comparison.compare import compare
-from harness.comparison.noise.envelope import Envelope
-from harness.comparison.noise.verdict import ROUNDING_LEAVES, with_noise
+from harness.comparison.noise.band import NoiseBand
+from harness.comparison.noise.verdict import ROUNDING_LEAVES, apply_noise
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import Run, run_all
 from harness.results.noise import Noise
@@ -222,10 +222,10 @@ def judge_clean(groups: list[Group], records: dict[str, RunRecord]) -> list[dict
     rows = []
     for group in groups:
         reference = records[f"{group.name}/reference"]
-        envelope = Envelope(reference, [records[draw] for draw in group.draws], group.rounding)
+        envelope = NoiseBand(reference, [records[draw] for draw in group.draws], group.rounding)
         for name in group.candidates:
             bitwise = compare(reference, records[name], ("reference", name))
-            found = with_noise(bitwise, reference, records[name], envelope)
+            found = apply_noise(bitwise, reference, records[name], envelope)
             share, field = _nearest(found.noise) if found.noise else (0.0, "")
             rows.append(
                 {
@@ -247,7 +247,7 @@ def judge_faults(
     for group, titles in planned:
         reference = records[f"{group.name}/reference"]
         clean = records[f"{group.name}/reference-fp64"]
-        envelope = Envelope(reference, [records[draw] for draw in group.draws], group.rounding)
+        envelope = NoiseBand(reference, [records[draw] for draw in group.draws], group.rounding)
         for run, title in titles.items():
             bitwise = compare(reference, records[run], ("reference", title))
             noise = envelope.judge(reference, records[run])

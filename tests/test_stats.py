@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.stats import ALPHA, POWER, judge, seeds_needed
+from harness.stats import ALPHA, POWER, compare_means, seeds_needed
 
 BIASES = [0.01, -0.02, 0.03, 0.0, 0.02]
 """Mean 0.008, variance 0.00037, so a standard error of sqrt(0.000074) = 0.0086023."""
@@ -22,11 +22,11 @@ def shifted(reference: list[float]) -> list[float]:
 def test_a_paired_interval_by_hand() -> None:
     """t(0.95, 4) = 2.131847, so the interval is 0.008 -+ 2.131847 * 0.0086023."""
     reference = [0.8, 0.7, 0.9, 0.85, 0.75]
-    found = judge(reference, shifted(reference), 0.1, paired=True)
+    found = compare_means(reference, shifted(reference), 0.1, paired=True)
 
     assert found.interval == pytest.approx((-0.010339, 0.026339), abs=1e-6)
     assert "equivalent" == found.outcome
-    swapped = judge(shifted(reference), reference, 0.1, paired=True)
+    swapped = compare_means(shifted(reference), reference, 0.1, paired=True)
     assert swapped.interval == pytest.approx((-0.026339, 0.010339), abs=1e-6)
 
 
@@ -36,7 +36,7 @@ def test_an_unpaired_interval_by_hand() -> None:
     error = math.sqrt((1 / 3) / 4 + 4.0 / 3)
     freedom = error**4 / (((1 / 3) / 4) ** 2 / 3 + (4.0 / 3) ** 2 / 2)
     half = stats.t.ppf(0.95, freedom) * error
-    found = judge(reference, candidate, 10.0, paired=False)
+    found = compare_means(reference, candidate, 10.0, paired=False)
 
     assert (1.190238, 2.251948) == pytest.approx((error, freedom), abs=1e-6)
     assert found.interval == pytest.approx((0.5 - half, 0.5 + half))
@@ -49,21 +49,21 @@ def test_the_interval_decides() -> None:
     reference = [0.8, 0.7, 0.9, 0.85, 0.75]
     candidate = shifted(reference)  # the interval is (-0.0103, 0.0263)
     outcomes = {
-        margin: judge(reference, candidate, margin, True).outcome for margin in (0.03, 0.02)
+        margin: compare_means(reference, candidate, margin, True).outcome for margin in (0.03, 0.02)
     }
     assert {0.03: "equivalent", 0.02: "inconclusive"} == outcomes
 
     above = [value + 0.1 for value in candidate]
     below = [value - 0.12 for value in candidate]
-    assert "different" == judge(reference, above, 0.05, True).outcome
-    assert "different" == judge(reference, below, 0.05, True).outcome
-    assert "inconclusive" == judge(reference, above, 0.1, True).outcome
+    assert "different" == compare_means(reference, above, 0.05, True).outcome
+    assert "different" == compare_means(reference, below, 0.05, True).outcome
+    assert "inconclusive" == compare_means(reference, above, 0.1, True).outcome
 
 
 def test_a_difference_that_does_not_matter_is_equivalent() -> None:
     """An interval without zero but within the margin: sure to differ, and of no consequence."""
     reference = [0.8, 0.7, 0.9]
-    found = judge(reference, [0.811, 0.71, 0.909], 0.02, paired=True)
+    found = compare_means(reference, [0.811, 0.71, 0.909], 0.02, paired=True)
 
     assert found.interval is not None
     assert found.interval[0] > 0
@@ -74,10 +74,10 @@ def test_pairs_take_out_what_both_sides_share() -> None:
     """The seeds spread by 0.1, their differences by 0.001: only the paired test can tell."""
     reference = [0.6, 0.7, 0.8, 0.9]
     candidate = [0.601, 0.699, 0.801, 0.899]
-    assert "equivalent" == judge(reference, candidate, 0.02, paired=True).outcome
-    assert "inconclusive" == judge(reference, candidate, 0.02, paired=False).outcome
+    assert "equivalent" == compare_means(reference, candidate, 0.02, paired=True).outcome
+    assert "inconclusive" == compare_means(reference, candidate, 0.02, paired=False).outcome
     with pytest.raises(ValueError, match="pairs"):
-        judge(reference, candidate[:3], 0.02, paired=True)
+        compare_means(reference, candidate[:3], 0.02, paired=True)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -87,29 +87,29 @@ def test_what_is_not_finite_never_passes(bad: float, paired: bool) -> None:
     good, spoiled = [0.5, 0.6, 0.7], [0.5, bad, 0.7]
     for sides in ((good, spoiled), (spoiled, good), (spoiled, spoiled)):
         for exact in (True, False):
-            found = judge(*sides, 1e9, paired, exact)
+            found = compare_means(*sides, 1e9, paired, exact)
             assert ("inconclusive", None) == (found.outcome, found.interval)
             assert str(bad) in found.why
-    assert "equivalent" == judge(good, good, 1e9, paired, exact=True).outcome
+    assert "equivalent" == compare_means(good, good, 1e9, paired, exact=True).outcome
 
 
 def test_too_few_seeds_say_nothing() -> None:
     """One or none has no spread; two have, and are judged."""
     for count in (0, 1):
-        found = judge([0.5] * count, [0.5] * count, 1.0, paired=True, exact=True)
+        found = compare_means([0.5] * count, [0.5] * count, 1.0, paired=True, exact=True)
         assert ("inconclusive", 2) == (found.outcome, found.needed)
-    assert "equivalent" == judge([0.5, 0.6], [0.51, 0.6], 1.0, paired=True).outcome
+    assert "equivalent" == compare_means([0.5, 0.6], [0.51, 0.6], 1.0, paired=True).outcome
 
 
 def test_no_spread_is_trusted_only_where_every_bit_is_the_same() -> None:
     """Equal scores of other computations, or a constant shift, are no estimate of a spread."""
     scores = [0.725, 0.75, 0.6]
-    exact = judge(scores, scores, 0.02, paired=True, exact=True)
+    exact = compare_means(scores, scores, 0.02, paired=True, exact=True)
     assert ("equivalent", (0.0, 0.0)) == (exact.outcome, exact.interval)
 
     for candidate in (scores, [value + 0.025 for value in scores]):
         for claimed in (False, candidate != scores):
-            found = judge(scores, candidate, 0.1, paired=True, exact=claimed)
+            found = compare_means(scores, candidate, 0.1, paired=True, exact=claimed)
             assert ("inconclusive", None) == (found.outcome, found.interval)
             assert "no spread" in found.why
 
@@ -135,7 +135,7 @@ def test_an_inconclusive_answer_asks_for_more_seeds_than_it_had() -> None:
         count = int(draw.integers(2, 8))
         one, two = draw.normal(0.8, 0.02, (2, count))
         for paired in (True, False):
-            found = judge(one.tolist(), two.tolist(), 0.02, paired)
+            found = compare_means(one.tolist(), two.tolist(), 0.02, paired)
             if found.needed is not None:
                 asked += 1
                 assert found.needed > count
@@ -145,7 +145,7 @@ def test_an_inconclusive_answer_asks_for_more_seeds_than_it_had() -> None:
 def rate(
     outcome: str, difference: float, seeds: int, paired: bool, trials: int, seed: int
 ) -> tuple[int, int]:
-    """How often `judge` says `outcome` where the truth is `difference`; and how often it covers it.
+    """How often the outcome is `outcome` at the true `difference`, and how often it is covered.
 
     The margin is 1, the standard deviation of a difference 0.4.
     """
@@ -158,7 +158,7 @@ def rate(
         else:
             noise = draw.normal(0, 0.4 / math.sqrt(2), (2, seeds))
             one, two = noise[0], noise[1] + difference
-        found = judge(one.tolist(), two.tolist(), 1.0, paired)
+        found = compare_means(one.tolist(), two.tolist(), 1.0, paired)
         said += found.outcome == outcome
         assert found.interval is not None
         covered += found.interval[0] < difference < found.interval[1]

@@ -19,7 +19,7 @@ from harness.comparison.compare import compare
 from harness.errors import SpecError
 from harness.report.text.speeds import conclusion
 from harness.results.benchmark import CONTROL, BenchResult
-from harness.results.comparison import Comparison, missing
+from harness.results.comparison import Comparison, incomparable
 from harness.results.record import RunRecord, write_atomically
 from harness.results.sessions import FOLDER, Session, read_sessions
 
@@ -172,7 +172,9 @@ def _concluded(
     candidates = [arm.name for arm in arms[1:] if arm.name != CONTROL]
     if len(sessions) < 2:
         why = f"{len(sessions)} sessions fit into {asked.budget_s:g} s; raise the budget"
-        return tuple(missing(case.name, reference.name, name, why) for name in candidates), None
+        return tuple(
+            incomparable(case.name, reference.name, name, why) for name in candidates
+        ), None
     statistic = statistic_of(sessions, case.device)
     found = conclude(
         case.name, sessions, reference.name, candidates, statistic, asked.margin, equality

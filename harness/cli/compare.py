@@ -17,7 +17,7 @@ from harness.cli.shared import (
     show,
 )
 from harness.comparison.compare_folders import compare_folders
-from harness.comparison.seeds import margins_from
+from harness.comparison.seeds import parse_margins
 from harness.diagnosis.localize import localize_report
 
 __all__ = ["compare_command"]
@@ -45,7 +45,7 @@ def compare_command(
         candidate,
         out,
         command_line(),
-        margins_from(margin or ()),
+        parse_margins(margin or ()),
         noise,
     )
     if localize or dig:

@@ -23,9 +23,9 @@ from harness.cli.shared import (
     show,
     sides_from,
 )
-from harness.comparison.noise.envelope import LEAST_DRAWS
+from harness.comparison.noise.band import LEAST_DRAWS
 from harness.comparison.run import run_cases
-from harness.comparison.seeds import margins_from
+from harness.comparison.seeds import parse_margins
 from harness.diagnosis.localize import localize_report
 from harness.errors import SpecError, unknown_name
 from harness.execution.environments.variants import Side, one_case_a_side, pythons
@@ -268,7 +268,7 @@ def run_command(
         "node": node,
         "detail": detail,
     }
-    margins = margins_from(margin or ())
+    margins = parse_margins(margin or ())
     if node and node.rank:
         follow(**asked)
         said = f"Node {node.rank} has done its part; node 0 writes the report to {out}"

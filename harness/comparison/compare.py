@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.comparison.causes.table import causes_of
-from harness.comparison.soundness import disorder, doubts_about
-from harness.comparison.stages import divergences
+from harness.comparison.stages import compare_stages
+from harness.comparison.validity import order_faults, validity_doubts
 from harness.errors import RecordError
-from harness.results.comparison import Cause, Comparison, Finding, Outcome, missing
+from harness.results.comparison import Cause, Comparison, Finding, Outcome, incomparable
 from harness.results.divergence import STAGES, Divergence, StageDifference
 from harness.results.levels import not_recorded
 from harness.results.metrics import metric
@@ -40,7 +40,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         if record.header.status == "not run"
     ]
     if absent:
-        return missing(candidate.spec.case.name, *labels, "; ".join(absent))
+        return incomparable(candidate.spec.case.name, *labels, "; ".join(absent))
     bars = list(_bars(reference, candidate, labels))
     cuts = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
@@ -55,10 +55,10 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     first: Divergence | None = None
     causes: tuple[Cause, ...] = ()
     try:
-        bars += [f"{label}: {word}" for record, label in both for word in disorder(record)]
-        doubts += [f"{label}: {word}" for record, label in both for word in doubts_about(record)]
+        bars += [f"{label}: {word}" for record, label in both for word in order_faults(record)]
+        doubts += [f"{label}: {word}" for record, label in both for word in validity_doubts(record)]
         if not bars:
-            stages = divergences(reference, candidate)
+            stages = compare_stages(reference, candidate)
             steps = min(len(reference.steps), len(candidate.steps))
             settings = tuple(setting_differences(reference.header, candidate.header))
             first = _first(stages, settings)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.comparison.noise.judge import Judge
+from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.run import _pair
 from harness.comparison.seeds import compare_seeds
 from harness.errors import RecordError
 from harness.report.write import write
-from harness.results.comparison import Comparison, missing
-from harness.results.folders import RECORDS, Found, output_folder, records_in, short_names
+from harness.results.comparison import Comparison, incomparable
+from harness.results.folders import RECORDS, RunRecords, folder_labels, output_folder, records_in
 from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
@@ -35,7 +35,7 @@ def compare_folders(
     left, right = records_in(reference), records_in(candidate)
     judges = _judges(noise) if noise is not None else {}
     with output_folder(out, "compare") as folder:
-        names = short_names(reference, candidate)
+        names = folder_labels(reference, candidate)
         comparisons = compare_pairs(left, right, names, margins or {}, judges)
         records = [
             (f"{side}: {name}", record)
@@ -48,11 +48,11 @@ def compare_folders(
 
 
 def compare_pairs(
-    left: Found,
-    right: Found,
+    left: RunRecords,
+    right: RunRecords,
     names: tuple[str, str],
     margins: Mapping[str, Margin] | None = None,
-    judges: Mapping[str, Judge] | None = None,
+    judges: Mapping[str, CaseNoise] | None = None,
 ) -> list[Comparison]:
     """Pairs of runs by case and loop; a run that only one side has is `incomparable`.
 
@@ -78,13 +78,13 @@ def compare_pairs(
         ours, theirs = left_seeds.get((case, loop)), right_seeds.get((case, loop))
         if ours is None or theirs is None:
             absent = labels[0] if ours is None else labels[1]
-            comparisons.append(missing(case, *labels, f"{absent} is missing; run it"))
+            comparisons.append(incomparable(case, *labels, f"{absent} is missing; run it"))
         else:
             comparisons.append(compare_seeds(case, labels, ours, theirs, margins or {}))
     return comparisons
 
 
-def _by_seed(found: Found) -> dict[tuple[str, str], dict[int, RunRecord]]:
+def _by_seed(found: RunRecords) -> dict[tuple[str, str], dict[int, RunRecord]]:
     """Runs that are seeds of a case, by case and loop."""
     sides: dict[tuple[str, str], dict[int, RunRecord]] = {}
     for (_, loop), record in found.items():
@@ -94,7 +94,7 @@ def _by_seed(found: Found) -> dict[tuple[str, str], dict[int, RunRecord]]:
     return sides
 
 
-def _judges(folder: Path) -> dict[str, Judge]:
+def _judges(folder: Path) -> dict[str, CaseNoise]:
     """By case, what judges against the draws in the output folder of a run with noise."""
     records = [RunRecord(path.parent) for path in sorted((folder / RECORDS).glob(f"*/{HEADER}"))]
     draws: dict[str, list[RunRecord]] = {}
@@ -107,5 +107,5 @@ def _judges(folder: Path) -> dict[str, Judge]:
     for case, found in draws.items():
         undisturbed = found[0].spec.model_copy(update={"perturbation": None})
         reference = next((record for record in records if record.spec == undisturbed), None)
-        judges[case] = Judge(reference, found)
+        judges[case] = CaseNoise(reference, found)
     return judges

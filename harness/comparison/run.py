@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.comparison.compare import compare
-from harness.comparison.noise.judge import Judge
+from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.seeds import compare_seeds
 from harness.comparison.variants import compare_with_itself
 from harness.errors import RunFailed
@@ -19,7 +19,7 @@ from harness.execution.parent.plan import is_done, plan, runs_in
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import TIMEOUT_S, Run, run_all
 from harness.report.write import write
-from harness.results.comparison import Comparison, missing
+from harness.results.comparison import Comparison, incomparable
 from harness.results.folders import output_folder
 from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
@@ -104,7 +104,7 @@ def _report_runs(
         judge = None
         if specs[0].case.noise is not None:
             drawn = [found[label(draw)] for draw in draws if label(draw) in found]
-            judge = Judge(found.get(label(specs[0])), drawn)
+            judge = CaseNoise(found.get(label(specs[0])), drawn)
         whole = [spec for spec in specs if spec.resume_at is None]
         pairs = list(itertools.combinations(whole, 2))
         pairs += [
@@ -148,11 +148,11 @@ def _pair(
     labels: tuple[str, str],
     one: RunRecord | None,
     two: RunRecord | None,
-    judge: Judge | None = None,
+    judge: CaseNoise | None = None,
 ) -> Comparison:
     if one is None or two is None:
         absent = labels[0] if one is None else labels[1]
-        return missing(case, *labels, f"{absent} is missing; run it")
+        return incomparable(case, *labels, f"{absent} is missing; run it")
     found = compare(one, two, labels)
     return judge(found, one, two) if judge else found
 
@@ -169,6 +169,6 @@ def _seeds(
         for label_of, side, record in zip(labels, (left, right), sides, strict=True):
             if record is None:
                 why = f"{label_of} with seed {seed} is missing; run it"
-                return missing(case, *labels, why)
+                return incomparable(case, *labels, why)
             side[seed] = record
     return compare_seeds(case, labels, left, right, margins)

@@ -19,21 +19,21 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from harness.comparison.compare import compare
-from harness.comparison.soundness import disorder, doubts_about
+from harness.comparison.validity import order_faults, validity_doubts
 from harness.errors import RecordError, SpecError, unknown_name
 from harness.results.comparison import Comparison, Finding, Outcome, SeedOutcome
 from harness.results.levels import not_recorded
 from harness.results.metrics import METRICS, Margin, metric
 from harness.results.record import COLLAPSE, RunRecord
 from harness.spec.recipe import DETAILS
-from harness.stats import ALPHA, Judgement, judge
+from harness.stats import ALPHA, MeansResult, compare_means
 
-__all__ = ["compare_seeds", "margins_from"]
+__all__ = ["compare_seeds", "parse_margins"]
 
 _TESTS = f"two one-sided t-tests at {ALPHA:.0%} each"
 
 
-def margins_from(pairs: Iterable[str]) -> dict[str, Margin]:
+def parse_margins(pairs: Iterable[str]) -> dict[str, Margin]:
     """Margins by metric, from texts such as 'accuracy=0.02' and 'loss=5%'. Raises `SpecError`."""
     judged = [name for name, row in METRICS.items() if row.margin is not None]
     found = {}
@@ -154,7 +154,7 @@ def _unsound(side: _Side) -> Iterator[str]:
     """What keeps single records from proving anything."""
     for seed, record in sorted(side.records.items()):
         try:
-            for word in (*disorder(record), *doubts_about(record)):
+            for word in (*order_faults(record), *validity_doubts(record)):
                 yield f"{side.label}, seed {seed}: {word}"
         except RecordError as error:
             yield str(error)
@@ -196,9 +196,9 @@ def _findings(
         margin = margins.get(name, row.margin)
         width = None if margin is None or means[0] is None else margin.around(means[0])
         if width is None:
-            found = Judgement("inconclusive", why="it has no margin; give its row in METRICS one")
+            found = MeansResult("inconclusive", why="it has no margin; give its row in METRICS one")
         else:
-            found = judge(one, two, width, paired, exact=same)
+            found = compare_means(one, two, width, paired, exact=same)
         if found.why:
             doubts.append(f"{row.title}: {found.why}")
         findings.append(

@@ -25,10 +25,10 @@ from harness.results.levels import not_recorded
 from harness.results.record import Evaluation, RunRecord
 from harness.results.settings import setting_differences, settings_compared
 
-__all__ = ["divergences"]
+__all__ = ["compare_stages"]
 
 
-def divergences(reference: RunRecord, candidate: RunRecord) -> list[StageDifference]:
+def compare_stages(reference: RunRecord, candidate: RunRecord) -> list[StageDifference]:
     """What differs, stage by stage in causal order. A stage that was not recorded is left out.
 
     Raises `RecordError` where a trace is damaged.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from harness.comparison.compare import compare
 from harness.comparison.seeds import compare_seeds
-from harness.results.comparison import Comparison, missing
+from harness.results.comparison import Comparison, incomparable
 from harness.results.metrics import Margin
 from harness.results.record import RunRecord
 from harness.spec.case import Case
@@ -51,7 +51,7 @@ def _pair(
     for label, side, there in zip(labels, sides, found, strict=True):
         for seed, record in side.items():
             if record is None:
-                return missing(case, *labels, f"{label} is missing; run it")
+                return incomparable(case, *labels, f"{label} is missing; run it")
             there[seed] = record
     if seeded:
         return compare_seeds(case, labels, found[0], found[1], margins)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.comparison.noise.series import Course
-from harness.comparison.stages import divergences
+from harness.comparison.noise.series import RunSeries
+from harness.comparison.stages import compare_stages
 from harness.errors import RecordError
 from harness.results.divergence import Divergence
 from harness.results.explanation import Gap
@@ -22,7 +22,7 @@ def first_value_divergence(
     How they are configured does not count: a field may differ and do nothing. Raises `RecordError`
     where a trace is damaged.
     """
-    firsts = [found.first for found in divergences(one, two) if found.stage != "config"]
+    firsts = [found.first for found in compare_stages(one, two) if found.stage != "config"]
     within = [d for d in firsts if d is not None and (last is None or d.step <= last)]
     return min(within, key=lambda divergence: divergence.place, default=None)
 
@@ -35,7 +35,7 @@ def measure_gap(one: RunRecord, two: RunRecord, last: int) -> Gap:
     first = first_value_divergence(one, two, last)
     place = {"step": first.step, "stage": first.stage} if first else {}
     try:
-        left, right = Course.of(one), Course.of(two)
+        left, right = RunSeries.of(one), RunSeries.of(two)
     except RecordError:
         return Gap(**place)
     steps = min(last, len(left.loss), len(right.loss))

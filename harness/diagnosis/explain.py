@@ -21,7 +21,7 @@ from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.divergence import STAGES, Divergence
 from harness.results.explanation import Explanation
-from harness.results.folders import RECORDS, output_folder, records_in, short_names
+from harness.results.folders import RECORDS, folder_labels, output_folder, records_in
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec import registry as catalogue
@@ -83,7 +83,7 @@ def explain_folders(
     Their own records are the runs to be explained. Raises and leaves as `explain_case`.
     """
     left, right = records_in(reference), records_in(candidate)
-    names = short_names(reference, candidate)
+    names = folder_labels(reference, candidate)
     if len(left) == len(right) == 1:
         (one,), (two,) = left.items(), right.items()
         labels = (one[0][1], two[0][1])

@@ -30,7 +30,7 @@ from harness.regression.self_check import run_self_check
 from harness.regression.speeds import ALPHA, Speeds, speeds_of
 from harness.results.benchmark import CONTROL
 from harness.results.record import RunRecord
-from harness.results.regression import GateItem
+from harness.results.regression import CheckItem
 from harness.results.report import Report
 from harness.results.sessions import FOLDER, read_sessions
 
@@ -46,7 +46,7 @@ class Accepted:
     baseline: Baseline
     former: Stored | None
     """The baseline that this one replaces, or else the nearest one of the case."""
-    changes: tuple[GateItem, ...]
+    changes: tuple[CheckItem, ...]
     """The differences of the new baseline from the former one; empty without a former one."""
 
 
@@ -195,7 +195,7 @@ def _ratios(speeds: Speeds) -> dict[str, tuple[float, float, float]]:
     return found
 
 
-def _changes(before: Baseline, now: Baseline) -> list[GateItem]:
+def _changes(before: Baseline, now: Baseline) -> list[CheckItem]:
     """The items of a check of the new baseline against the former one, measured once."""
     current = CurrentFacts(now.case, now.key, now.asked, now.versions, now.loops, {})
     unlike = key_item(before, current)

@@ -43,7 +43,7 @@ from harness.regression.speeds import Speeds
 from harness.report.write import write
 from harness.results.folders import output_folder
 from harness.results.record import RunRecord
-from harness.results.regression import GateItem, GateResult, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, UsedBaseline
 from harness.results.report import Report
 from harness.spec.case import Case
 from harness.spec.recipe import Conventions
@@ -76,7 +76,7 @@ class CheckRequest:
 class _Found:
     """The result of one case."""
 
-    items: list[GateItem]
+    items: list[CheckItem]
     baseline: UsedBaseline
     records: dict[str, RunRecord] = field(default_factory=dict)
     measurements: int = 1
@@ -120,7 +120,7 @@ def check_cases(
 
 def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Report:
     items = tuple(item for one in found for item in one.items)
-    gate = GateResult(
+    gate = CheckResult(
         items=items,
         baselines=tuple(one.baseline for one in found),
         looks=max(one.measurements for one in found),
@@ -267,7 +267,7 @@ def _used(used: Stored, where: Path, reference: RunRecord) -> UsedBaseline:
     )
 
 
-def _of_case(case: str, words: str, loop: str = "") -> GateItem:
-    return GateItem(
+def _of_case(case: str, words: str, loop: str = "") -> CheckItem:
+    return CheckItem(
         case=case, loop=loop, metric="case", tier="baseline", listed="missing", words=words
     )

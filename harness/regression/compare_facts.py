@@ -13,7 +13,7 @@ from typing import Any, Literal
 from harness.regression.baseline import Baseline
 from harness.regression.facts import TRACES, LoopFacts, Trace
 from harness.regression.key import Key, key_differences
-from harness.results.regression import GateItem, Listed, Tier
+from harness.results.regression import CheckItem, Listed, Tier
 from harness.units import number, quantity
 
 __all__ = ["MEMORY_MARGIN", "CurrentFacts", "exact_items", "key_item", "memory_items", "verdict"]
@@ -44,7 +44,7 @@ class CurrentFacts:
 
 
 def verdict(
-    items: Sequence[GateItem],
+    items: Sequence[CheckItem],
 ) -> Literal["equivalent", "regression", "no_verdict"]:
     """The worst verdict of all items. Without items there is no verdict."""
     lists = {item.listed for item in items}
@@ -55,7 +55,7 @@ def verdict(
     return "equivalent"
 
 
-def key_item(baseline: Baseline, current: CurrentFacts) -> GateItem | None:
+def key_item(baseline: Baseline, current: CurrentFacts) -> CheckItem | None:
     """An item with the key fields that differ; None if baseline and check are comparable."""
     different = key_differences(baseline.key, current.key)
     if not different:
@@ -72,7 +72,7 @@ def key_item(baseline: Baseline, current: CurrentFacts) -> GateItem | None:
         f"the baseline has another machine class or task: {'; '.join(fields)}; "
         f"{_facts_for_information(baseline, current)}"
     )
-    return GateItem(
+    return CheckItem(
         case=current.case,
         loop="",
         metric="key",
@@ -97,7 +97,7 @@ def _facts_for_information(baseline: Baseline, current: CurrentFacts) -> str:
     return "for information only: the exact facts are equal"
 
 
-def exact_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem]:
+def exact_items(baseline: Baseline, current: CurrentFacts) -> Iterator[CheckItem]:
     """An item for each fact of each loop, differences first. A loop that only one has is
     missing."""
     versions = _version_changes(baseline, current)
@@ -121,7 +121,7 @@ def exact_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem]
                 yield _item(current.case, loop, name, "exact", "unchanged", words)
 
 
-def memory_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem]:
+def memory_items(baseline: Baseline, current: CurrentFacts) -> Iterator[CheckItem]:
     """Peak allocated memory of each loop, within `MEMORY_MARGIN`."""
     for loop, facts in baseline.loops.items():
         if loop not in current.loops:
@@ -149,7 +149,7 @@ def memory_items(baseline: Baseline, current: CurrentFacts) -> Iterator[GateItem
 
 def _differences(
     loop: str, before: LoopFacts, now: LoopFacts, case: str, versions: str
-) -> Iterator[GateItem]:
+) -> Iterator[CheckItem]:
     """The exact facts that differ, in causal order."""
     for name in (*_COUNTS, "initial_weights"):
         one, two = _value(before, name), _value(now, name)
@@ -178,7 +178,7 @@ def _differences(
         yield _item(case, loop, "final_metrics", "exact", "regressed", words, one, two)
 
 
-def _trace_item(case: str, loop: str, name: str, old: Trace, new: Trace, versions: str) -> GateItem:
+def _trace_item(case: str, loop: str, name: str, old: Trace, new: Trace, versions: str) -> CheckItem:
     pairs = list(zip(old.first, new.first, strict=False))
     step = next((i for i, (one, two) in enumerate(pairs, start=1) if one != two), None)
     if step is None:
@@ -218,7 +218,7 @@ def _version_changes(baseline: Baseline, current: CurrentFacts) -> str:
     return f" ({'; '.join(changes)})" if changes else ""
 
 
-def _missing(case: str, loop: str, in_baseline: bool) -> GateItem:
+def _missing(case: str, loop: str, in_baseline: bool) -> CheckItem:
     where, remedy = "this check", f"add it to --loops, or accept a run without {loop}"
     if in_baseline:
         where, remedy = "the baseline", f"accept a run with {loop}, or leave it out of --loops"
@@ -248,8 +248,8 @@ def _item(
     words: str,
     before: Any = None,
     now: Any = None,
-) -> GateItem:
-    return GateItem(
+) -> CheckItem:
+    return CheckItem(
         case=case,
         loop=loop,
         metric=metric,

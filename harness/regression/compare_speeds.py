@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.benchmark.verdicts import LEAST_SESSIONS, control_of
 from harness.regression.speeds import ALPHA, Change, SpeedChange, Speeds, interval_text
 from harness.results.benchmark import CONTROL
-from harness.results.regression import GateItem, Listed
+from harness.results.regression import CheckItem, Listed
 
 __all__ = [
     "SpeedComparison",
@@ -50,7 +50,7 @@ class Tolerance:
 class SpeedComparison:
     """The result of one measurement, or of two combined."""
 
-    items: tuple[GateItem, ...]
+    items: tuple[CheckItem, ...]
     common_change: str = ""
     """If all loops changed alike, what that means; otherwise empty."""
 
@@ -148,7 +148,7 @@ def _relative(before: Speeds, now: Speeds, arm: str, rounds: int) -> Change | No
 
 def _candidate(
     case: str, before: Speeds, now: Speeds, arm: str, rounds: int, tolerance: Tolerance
-) -> GateItem:
+) -> CheckItem:
     """A loop by its ratio to the reference, unless the reference itself changed."""
     change = _ratio(before, now, arm, rounds)
     listed = _LISTED[change.classify(tolerance.margin, tolerance.visible)]
@@ -171,7 +171,7 @@ def _candidate(
 
 def _reference(
     case: str, before: Speeds, now: Speeds, rounds: int, tolerance: Tolerance
-) -> tuple[GateItem, str]:
+) -> tuple[CheckItem, str]:
     """The reference's own time, and the meaning of its change if all loops changed alike."""
     name = before.reference
     bounds = tolerance.margin, tolerance.visible
@@ -228,8 +228,8 @@ def _percent_text(change: Change) -> str:
 
 def _item(
     case: str, arm: str, metric: str, listed: Listed, words: str, change: Change | None = None
-) -> GateItem:
-    return GateItem(
+) -> CheckItem:
+    return CheckItem(
         case=case,
         loop=arm,
         metric=metric,
@@ -241,7 +241,7 @@ def _item(
     )
 
 
-def _same_for_all(case: str, before: Speeds, listed: Listed, words: str) -> tuple[GateItem, ...]:
+def _same_for_all(case: str, before: Speeds, listed: Listed, words: str) -> tuple[CheckItem, ...]:
     """One item for each arm of the baseline, all for the same reason."""
     arms = [before.reference, *before.candidates]
     return tuple(_item(case, arm, RATIO, listed, f"{arm}: {words}") for arm in arms)
@@ -256,7 +256,7 @@ def other_reference_items(case: str, before: Speeds, now: str) -> SpeedCompariso
     return SpeedComparison(_same_for_all(case, before, "not_comparable", words))
 
 
-def missing_speed_items(case: str) -> Sequence[GateItem]:
+def missing_speed_items(case: str) -> Sequence[CheckItem]:
     """For a baseline without speeds."""
     words = (
         "no times in the baseline: accept the output folder of harness bench, or check with "

@@ -12,7 +12,7 @@ import pyarrow as pa
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.comparison.soundness import disorder, doubts_about
+from harness.comparison.validity import order_faults, validity_doubts
 from harness.errors import RecordError
 from harness.results.arrow import as_numpy
 from harness.results.record import RunRecord
@@ -85,7 +85,7 @@ def facts_of(record: RunRecord, peak_allocated_bytes: float | None = None) -> Lo
 def soundness_problems(record: RunRecord) -> list[str]:
     """Reasons why a run is unfit as evidence, one line each: a constant loss, zero gradients."""
     try:
-        problems = [*disorder(record), *doubts_about(record)]
+        problems = [*order_faults(record), *validity_doubts(record)]
         norms = record.steps["grad_norm"]
         if len(norms) and not norms.null_count and not np.any(as_numpy(norms)):
             problems.insert(0, "its gradients are zero at every step")

@@ -22,7 +22,7 @@ from harness.regression.facts import LoopFacts, Trace
 from harness.regression.key import Key
 from harness.regression.speeds import SessionTimes, Speeds
 from harness.results.benchmark import CONTROL
-from harness.results.regression import GateItem, Listed
+from harness.results.regression import CheckItem, Listed
 
 __all__ = ["run_self_check"]
 
@@ -95,7 +95,7 @@ def _speed_results() -> Iterator[tuple[str, str, str]]:
         yield known, expected_one, _of_loop(combine(*pair).items)
 
 
-def _of_loop(items: tuple[GateItem, ...]) -> Listed:
+def _of_loop(items: tuple[CheckItem, ...]) -> Listed:
     return next(item.listed for item in items if item.loop == "loop")
 
 

@@ -11,7 +11,7 @@ from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import metric
 from harness.results.record import Header
-from harness.results.settings import settings_compared, told_by_one
+from harness.results.settings import reported_by_one, settings_compared
 from harness.results.upgrade import UpgradeResult
 from harness.units import number
 
@@ -107,7 +107,7 @@ def _settings(pair: Comparison, reference: Header, candidate: Header, summary: _
             f"objects {'is' if equal == 1 else 'are'} equal{others}"
         )
     for label, names in zip(
-        (pair.reference, pair.candidate), told_by_one(reference, candidate), strict=True
+        (pair.reference, pair.candidate), reported_by_one(reference, candidate), strict=True
     ):
         if names:
             summary.unknown.append(

@@ -12,7 +12,7 @@ from harness.results.noise import Noise
 from harness.results.settings import SettingDifference
 from harness.spec.recipe import Detail
 
-__all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "missing"]
+__all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "incomparable"]
 
 
 class Cause(BaseModel):
@@ -128,7 +128,7 @@ class Comparison(_Result):
         return f"at detail {self.detail}, which leaves out {', '.join(self.left_out)}"
 
 
-def missing(case: str, reference: str, candidate: str, why: str) -> Comparison:
+def incomparable(case: str, reference: str, candidate: str, why: str) -> Comparison:
     """The comparison of a pair of which one side is not there."""
     return Comparison(
         case=case,

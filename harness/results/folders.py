@@ -13,20 +13,20 @@ from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
 from harness.spec.case import label
 
-__all__ = ["RECORDS", "Found", "output_folder", "records_in", "short_names"]
+__all__ = ["RECORDS", "RunRecords", "folder_labels", "output_folder", "records_in"]
 
-Found = dict[tuple[str, str], RunRecord]
+RunRecords = dict[tuple[str, str], RunRecord]
 """Records by case and label."""
 
 
-def short_names(one: Path, two: Path) -> tuple[str, str]:
+def folder_labels(one: Path, two: Path) -> tuple[str, str]:
     """What tells the two folders apart for a reader."""
     if one.name != two.name:
         return one.name, two.name
     return str(one), str(two)
 
 
-def records_in(path: Path) -> Found:
+def records_in(path: Path) -> RunRecords:
     """The records at `path`: itself one, or the output folder of a run."""
     if (path / HEADER).is_file():
         record = RunRecord(path)

@@ -11,7 +11,7 @@ from harness.spec.case import RunSpec
 __all__ = [
     "COLLAPSE",
     "GLOBAL_GENERATOR",
-    "KEPT",
+    "OBSERVATIONS_KEPT",
     "SCHEMA_VERSION",
     "Counts",
     "Evaluation",
@@ -52,7 +52,7 @@ class Evaluation(_Stored):
     """The mean loss, and what follows from it, where the loop told them."""
 
 
-KEPT = 4
+OBSERVATIONS_KEPT = 4
 """Observations of one kind that are kept; the first ones say where it began."""
 
 

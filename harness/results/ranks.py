@@ -16,7 +16,7 @@ import pyarrow as pa
 from harness.results.arrow import as_numpy
 from harness.results.record import SCHEMAS, Header, RecordWriter, RunRecord
 
-__all__ = ["gather", "is_aftermath", "rank_folder", "rank_of"]
+__all__ = ["gather", "is_peer_failure", "rank_folder", "rank_of"]
 
 FOLDER = "ranks"
 _AFTERMATH = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
@@ -33,7 +33,7 @@ def rank_of(micro_batch: int, world_size: int) -> tuple[int, int]:
     return (micro_batch - 1) % world_size, (micro_batch - 1) // world_size + 1
 
 
-def is_aftermath(error: str) -> bool:
+def is_peer_failure(error: str) -> bool:
     """Whether a process failed because another one had ended, as gloo and NCCL say it."""
     return any(words in error for words in _AFTERMATH)
 
@@ -65,7 +65,7 @@ def _header(records: Sequence[RunRecord]) -> Header:
     samples = sum(header.samples for header in headers)
     rows = round(first.samples / first.epochs) if first.epochs else 0
     failed = [header for header in headers if header.status == "failed"]
-    aftermath = [header for header in failed if is_aftermath(header.error or "")]
+    aftermath = [header for header in failed if is_peer_failure(header.error or "")]
     cut = [header for header in headers if header.status == "interrupted"]
     # What one node was asked to stop, the others see fail.
     causes = [header for header in failed if header not in aftermath]

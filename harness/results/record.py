@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from harness.errors import RecordError
 from harness.results.header import (
     COLLAPSE,
-    KEPT,
+    OBSERVATIONS_KEPT,
     SCHEMA_VERSION,
     Counts,
     Evaluation,
@@ -41,7 +41,7 @@ from harness.spec.case import RunSpec
 __all__ = [
     "COLLAPSE",
     "HEADER",
-    "KEPT",
+    "OBSERVATIONS_KEPT",
     "SCHEMAS",
     "SCHEMA_VERSION",
     "Counts",

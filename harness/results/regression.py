@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["GateItem", "GateResult", "Listed", "Tier", "UsedBaseline"]
+__all__ = ["CheckItem", "CheckResult", "Listed", "Tier", "UsedBaseline"]
 
 Listed = Literal["regressed", "improved", "unchanged", "inconclusive", "not_comparable", "missing"]
 """In the order in which a reader wants to see them, the worst first."""
@@ -19,7 +19,7 @@ class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
 
-class GateItem(_Result):
+class CheckItem(_Result):
     """One thing held against the baseline."""
 
     case: str
@@ -56,10 +56,10 @@ class UsedBaseline(_Result):
     """Field of the key: its value in the baseline and now, where they differ."""
 
 
-class GateResult(_Result):
+class CheckResult(_Result):
     """What `harness check` found."""
 
-    items: tuple[GateItem, ...]
+    items: tuple[CheckItem, ...]
     baselines: tuple[UsedBaseline, ...]
     looks: int = 1
     """How many times speeds were measured before anything was called slower."""

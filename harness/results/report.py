@@ -17,7 +17,7 @@ from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.explanation import Explanation
 from harness.results.record import RunRecord, write_atomically
-from harness.results.regression import GateResult
+from harness.results.regression import CheckResult
 from harness.results.upgrade import BisectResult, UpgradeResult
 from harness.spec.case import Case
 from harness.spec.expand import place_of
@@ -94,7 +94,7 @@ class Report(BaseModel):
     command: tuple[str, ...]
     bench: dict[str, BenchResult] = {}
     """By case: how the speeds of its comparisons were measured, where they were."""
-    gate: GateResult | None = None
+    gate: CheckResult | None = None
     """What differs from the accepted baseline, where that was asked for."""
     upgrade: UpgradeResult | None = None
     """What other libraries changed and what not, where that was asked for."""

@@ -17,9 +17,9 @@ from harness.results.record import Header
 __all__ = [
     "SettingDifference",
     "differing_settings",
+    "reported_by_one",
     "setting_differences",
     "settings_compared",
-    "told_by_one",
 ]
 
 # What each loop may do in its own way, and what is recorded for the diagnosis alone.
@@ -54,7 +54,7 @@ def settings_compared(reference: Header, candidate: Header) -> int:
     return len(_common(*(_all(header) for header in (reference, candidate))))
 
 
-def told_by_one(reference: Header, candidate: Header) -> tuple[list[str], list[str]]:
+def reported_by_one(reference: Header, candidate: Header) -> tuple[list[str], list[str]]:
     """The settings that only the one side tells of, and those that only the other does."""
     one, two = _all(reference), _all(candidate)
     return _alone(one, two), _alone(two, one)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from harness.results.record import KEPT, Counts, Observation, RecordWriter
+from harness.results.record import OBSERVATIONS_KEPT, Counts, Observation, RecordWriter
 from harness.tracing.reader import Reader
 from harness.training.workload import IGNORED, Workload
 
@@ -245,7 +245,7 @@ class Circumstances:
 
     def _observe(self, what: str, step: int, value: float | None = None) -> None:
         kept = self._counts.observed.setdefault(what, [])
-        if len(kept) < KEPT and (not kept or kept[-1].step != step):
+        if len(kept) < OBSERVATIONS_KEPT and (not kept or kept[-1].step != step):
             kept.append(Observation(step=step, value=value))
 
     def _note_dtype(self, module: nn.Module, args: Any, output: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from harness.cli.shared import EXIT_CODES
 from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison, Finding
-from harness.results.regression import GateItem, GateResult, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, UsedBaseline
 from harness.results.report import Report
 from tests.support.small_report import DIFFERENT, IDENTICAL, small_report
 
@@ -19,11 +19,11 @@ HOSTILE = (
 )
 
 
-def gate(listed: Any, words: str, file: str | None = "baselines/tiny.json") -> GateResult:
+def gate(listed: Any, words: str, file: str | None = "baselines/tiny.json") -> CheckResult:
     """What a check found of one thing."""
-    item = GateItem(case="tiny", loop="", metric="steps", tier="exact", listed=listed, words=words)
+    item = CheckItem(case="tiny", loop="", metric="steps", tier="exact", listed=listed, words=words)
     used = UsedBaseline(case="tiny", file=file, machine_class="cpu-2")
-    return GateResult(items=(item,), baselines=(used,))
+    return CheckResult(items=(item,), baselines=(used,))
 
 
 COMMAND = ("harness", "check", "tiny", "--baseline=baselines", "--out=/x")

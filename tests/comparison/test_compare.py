@@ -10,7 +10,7 @@ import pytest
 
 from harness.comparison.compare import compare
 from harness.comparison.compare_folders import compare_pairs
-from harness.results.comparison import missing
+from harness.results.comparison import incomparable
 from harness.results.record import RunRecord
 from tests.support.records import (
     STEPS,
@@ -223,7 +223,7 @@ def test_nothing_on_both_sides_is_no_pair() -> None:
 
 def test_missing_says_why() -> None:
     """The comparison with an absent run is `incomparable` and carries its reason."""
-    found = missing("tiny", "plain", "trainer", "trainer was stopped")
+    found = incomparable("tiny", "plain", "trainer", "trainer was stopped")
 
     assert ("incomparable", ("trainer was stopped",)) == (found.outcome, found.doubts)
 

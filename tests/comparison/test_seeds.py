@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.seeds import compare_seeds, margins_from
+from harness.comparison.seeds import compare_seeds, parse_margins
 from harness.errors import SpecError
 from harness.results.comparison import Comparison
 from harness.results.metrics import Margin
@@ -289,7 +289,7 @@ def test_one_case_becomes_one_for_each_seed() -> None:
 
 def test_margins_are_read_from_text() -> None:
     """A number in the metric's unit, or a share of the reference's mean."""
-    found = margins_from(["accuracy=0.01", "perplexity=5%"])
+    found = parse_margins(["accuracy=0.01", "perplexity=5%"])
     assert {"accuracy": Margin(0.01), "perplexity": Margin(0.05, True)} == found
     assert 0.01 == found["accuracy"].around(0.8)
     assert 0.2 == found["perplexity"].around(4.0)
@@ -311,4 +311,4 @@ def test_margins_are_read_from_text() -> None:
 def test_a_margin_that_is_none_is_refused(text: str, said: str) -> None:
     """In one line, with the value met."""
     with pytest.raises(SpecError, match=said):
-        margins_from([text])
+        parse_margins([text])

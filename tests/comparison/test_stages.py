@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.comparison.stages import divergences
+from harness.comparison.stages import compare_stages
 from harness.results.comparison import Comparison
 from harness.results.divergence import STAGES, Divergence
 from tests.support.records import (
@@ -249,7 +249,7 @@ def test_every_stage_counts_what_differs(tmp_path: Path) -> None:
     for step in (2, 5):
         candidate.micro_batch(step)["rng"] ^= 1
     pair = draft().write(tmp_path / "one"), candidate.write(tmp_path / "two")
-    counts = {found.stage: (found.differing, found.compared) for found in divergences(*pair)}
+    counts = {found.stage: (found.differing, found.compared) for found in compare_stages(*pair)}
 
     assert (2, STEPS * MICRO_BATCHES) == counts.pop("rng")
     assert {0} == {differing for differing, _ in counts.values()}

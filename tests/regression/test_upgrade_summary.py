@@ -13,7 +13,7 @@ from harness.regression.upgrade_summary import upgrade_result
 from harness.report.formats.page import headline
 from harness.report.text.summary import first_lines
 from harness.report.write import write
-from harness.results.comparison import Comparison, Finding, Outcome, missing
+from harness.results.comparison import Comparison, Finding, Outcome, incomparable
 from harness.results.report import Report, Verdict
 from harness.results.upgrade import UpgradeResult
 from tests.support.records import Draft, Spoil, draft, evaluation
@@ -131,8 +131,8 @@ def test_speeds_are_listed_by_their_verdict(
 
 def test_what_was_not_measured_is_not_told(tmp_path: Path) -> None:
     """A run that failed, a bench without sessions."""
-    lost = missing("tiny", *LABELS, "it broke")
-    slow = missing("tiny-plain", "a", "b", "1 sessions fit into 9 s")
+    lost = incomparable("tiny", *LABELS, "it broke")
+    slow = incomparable("tiny-plain", "a", "b", "1 sessions fit into 9 s")
     found = upgrade_result(SIDES, [lost], {}, [slow])
     assert ((), ()) == (found.changed, found.unchanged)
     assert "it broke" in found.unknown[0]

@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.results.benchmark import ArmFigures, BenchResult
 from harness.results.comparison import Comparison, Finding
-from harness.results.regression import GateItem, GateResult, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, UsedBaseline
 from harness.results.report import Report
 from tests.support.small_report import AWKWARD, small_report
 
@@ -94,9 +94,9 @@ def bench_report(**changes: Any) -> Report:
     )
 
 
-def item(listed: Any, **changes: Any) -> GateItem:
+def item(listed: Any, **changes: Any) -> CheckItem:
     """One thing held against the baseline."""
-    return GateItem(
+    return CheckItem(
         **{
             "case": "tiny",
             "loop": "trainer",
@@ -113,7 +113,7 @@ def item(listed: Any, **changes: Any) -> GateItem:
 
 def gated_report(**changes: Any) -> Report:
     """A check with something in each list, of two loops that differ as they were accepted."""
-    gate = GateResult(
+    gate = CheckResult(
         items=(
             item("regressed"),
             item(

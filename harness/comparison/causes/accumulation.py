@@ -6,139 +6,139 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
-from harness.comparison.causes.run_view import Side, close
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView, close
 from harness.units import number
 
-__all__ = ["ROWS", "window_dropped"]
+__all__ = ["RULES", "window_dropped"]
 
 
-def _window_runs_on(facts: Facts) -> str | None:
+def _window_runs_on(evidence: Evidence) -> str | None:
     """A whole window more is added to the short one that an epoch leaves."""
-    place = facts.places.get("data_order")
-    for side in facts.sides:
-        if place is not None and place.step in side.observed("gradients_zeroed_between_backwards"):
+    place = evidence.firsts.get("data_order")
+    for run in evidence.runs:
+        if place is not None and place.step in run.observed("gradients_zeroed_between_backwards"):
             return None  # nothing is left to be added to
-    return _window_grows(facts, lambda ours, theirs, whole: ours >= theirs + whole)
+    return _window_grows(evidence, lambda ours, theirs, whole: ours >= theirs + whole)
 
 
-def _window_filled_up(facts: Facts) -> str | None:
+def _window_filled_up(evidence: Evidence) -> str | None:
     """The short window that an epoch leaves is made whole with batches of the next epoch."""
-    return _window_grows(facts, lambda ours, _, whole: ours == whole)
+    return _window_grows(evidence, lambda ours, _, whole: ours == whole)
 
 
-def _window_grows(facts: Facts, grows: Callable[[int, int, int], bool]) -> str | None:
-    place = facts.places.get("data_order")
-    if place is None or place.stage != facts.parts_first_in:
+def _window_grows(evidence: Evidence, grows: Callable[[int, int, int], bool]) -> str | None:
+    place = evidence.firsts.get("data_order")
+    if place is None or place.stage != evidence.first_stage:
         return None
-    for side, other in facts.pairs:
-        ours, theirs = side.window(place.step), other.window(place.step)
+    for run, other in evidence.ordered_pairs:
+        ours, theirs = run.window(place.step), other.window(place.step)
         per_epoch = other.record.header.steps_per_epoch
         ends = per_epoch and place.step % per_epoch == 0
-        common = min(len(side.rows), len(other.rows))
+        common = min(len(run.rows), len(other.rows))
         whole = other.record.spec.recipe.gradient_accumulation_steps
         if not ends or ours <= theirs:
             continue
-        if not np.array_equal(side.rows[:common], other.rows[:common]):
+        if not np.array_equal(run.rows[:common], other.rows[:common]):
             continue
         if grows(ours, theirs, whole):
             return (
                 f"the window of {theirs} micro-batches at the end of the epoch, step {place.step}, "
-                f"goes on in {side.label} with {ours - theirs} of the next epoch"
+                f"goes on in {run.label} with {ours - theirs} of the next epoch"
             )
     return None
 
 
-def window_dropped(facts: Facts) -> str | None:
+def window_dropped(evidence: Evidence) -> str | None:
     """An epoch's last, short window makes no update.
 
     With no backward pass, or with one whose gradients are then zeroed.
     """
-    place = facts.places.get("data_order")
-    if place is None or facts.parts_first_in not in ("data_order", "learning_rate"):
+    place = evidence.firsts.get("data_order")
+    if place is None or evidence.first_stage not in ("data_order", "learning_rate"):
         return None
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         short = other.window(place.step)
         per_epoch = other.record.header.steps_per_epoch
         steps = other.record.spec.recipe.gradient_accumulation_steps
         if not per_epoch or place.step % per_epoch or not short < steps:
             continue
         left = {row for _, _, rows in other.batches_at(place.step) for row in rows}
-        same_before = np.array_equal(side.rows_before(place.step), other.rows_before(place.step))
-        following = [rows for _, _, rows in side.batches_at(place.step)]
-        if place.step in side.observed("gradients_zeroed_between_backwards"):
+        same_before = np.array_equal(run.rows_before(place.step), other.rows_before(place.step))
+        following = [rows for _, _, rows in run.batches_at(place.step)]
+        if place.step in run.observed("gradients_zeroed_between_backwards"):
             passed_over, following = following[:short], following[short:]
             if {row for rows in passed_over for row in rows} != left:
                 continue
         if same_before and len(following) == steps and set(following[0]) - left:
             return (
-                f"{side.label} makes no update from the {short} micro-batches that are left at the "
+                f"{run.label} makes no update from the {short} micro-batches that are left at the "
                 f"end of the epoch, step {place.step}"
             )
     return None
 
 
-def _last_window(facts: Facts) -> str | None:
-    regrouped = window_dropped(facts) or _window_filled_up(facts)
+def _last_window(evidence: Evidence) -> str | None:
+    regrouped = window_dropped(evidence) or _window_filled_up(evidence)
     if regrouped:
         return regrouped
-    factor = facts.first_factor
-    recipe = facts.reference.record.spec.recipe
-    steps, window = recipe.gradient_accumulation_steps, facts.reference.window(facts.step)
-    per_epoch = facts.reference.record.header.steps_per_epoch
-    if factor is None or not per_epoch or facts.step % per_epoch or not 0 < window < steps:
+    factor = evidence.first_factor
+    recipe = evidence.reference.record.spec.recipe
+    steps, window = recipe.gradient_accumulation_steps, evidence.reference.window(evidence.step)
+    per_epoch = evidence.reference.record.header.steps_per_epoch
+    if factor is None or not per_epoch or evidence.step % per_epoch or not 0 < window < steps:
         return None
     for expected, told in (
         (window / steps, f"divided by {steps}, not by its own length"),
         (window, "not divided at all"),
     ):
-        side = facts.scaled_side(factor)
+        run = evidence.run_with_scaled_loss(factor)
         if expected == 1 or not (close(factor, expected) or close(factor, 1 / expected)):
             continue
-        if not facts.tells_loss_factors:
+        if not evidence.loss_factors_known:
             who = "one side's"
-        elif side is not None and close(side.loss_factor(facts.step), expected):
-            who = f"{side.label}'s"
+        elif run is not None and close(run.loss_factor(evidence.step), expected):
+            who = f"{run.label}'s"
         else:
             continue
         return (
-            f"the last window of the epoch, step {facts.step}, holds {window} micro-batches of "
+            f"the last window of the epoch, step {evidence.step}, holds {window} micro-batches of "
             f"{steps}: {who} losses are {told}, so gradients are {number(factor)} times the "
             "reference's"
         )
     return None
 
 
-def _left_over(facts: Facts) -> tuple[Side, Side] | None:
+def _leftover_gradients(evidence: Evidence) -> tuple[RunView, RunView] | None:
     """The side whose updates began with gradients of those before, and the other."""
-    for side, other in facts.pairs:
-        if side.observed("gradients_left_over") and not other.observed("gradients_left_over"):
-            return side, other
+    for run, other in evidence.ordered_pairs:
+        if run.observed("gradients_left_over") and not other.observed("gradients_left_over"):
+            return run, other
     return None
 
 
-def _forgot_zero_grad(facts: Facts) -> str | None:
-    found = _left_over(facts)
+def _forgot_zero_grad(evidence: Evidence) -> str | None:
+    found = _leftover_gradients(evidence)
     if found is None or found[0].setting("optimizer.without"):
         return None  # what an optimizer does not hold, it cannot zero
-    side, other = found
-    norm, (step, *_) = side.applied_norm(1), side.observed("gradients_left_over")
-    left = side.values_observed("gradients_left_over")
+    run, other = found
+    norm, (step, *_) = run.applied_norm(1), run.observed("gradients_left_over")
+    left = run.values_observed("gradients_left_over")
     if step != 2 or norm is None or not left or not close(left[0], norm):
         return None  # something else than the gradients that the first update was given
     return (
-        f"{side.label} begins step 2 with the gradients of step 1; {other.label} begins each with "
+        f"{run.label} begins step 2 with the gradients of step 1; {other.label} begins each with "
         "none"
     )
 
 
-def _accumulation_leaks(facts: Facts) -> str | None:
-    runs_on = _window_runs_on(facts)
+def _accumulation_leaks(evidence: Evidence) -> str | None:
+    runs_on = _window_runs_on(evidence)
     if runs_on:
         return runs_on
-    found = _left_over(facts)
-    per_epoch = facts.reference.record.header.steps_per_epoch
+    found = _leftover_gradients(evidence)
+    per_epoch = evidence.reference.record.header.steps_per_epoch
     if found is None or not per_epoch:
         return None
     step = found[0].observed("gradients_left_over")[0]
@@ -147,8 +147,8 @@ def _accumulation_leaks(facts: Facts) -> str | None:
     return f"{found[0].label} begins the epoch at step {step} with gradients of the one before"
 
 
-ROWS = (
-    Row(
+RULES = (
+    CauseRule(
         "last-window",
         "the short window at the end of an epoch is treated otherwise",
         ("gradients", "data_order", "learning_rate", "step_count"),
@@ -156,7 +156,7 @@ ROWS = (
         "make an update from it, divided by its own length",
         "transformers#38837",
     ),
-    Row(
+    CauseRule(
         "accumulation-leaks",
         "an epoch's short window runs on into the next epoch",
         ("data_order", "gradients"),
@@ -164,7 +164,7 @@ ROWS = (
         "make an update at the end of each epoch, also from a short window, and zero the gradients",
         "transformers#38837",
     ),
-    Row(
+    CauseRule(
         "forgot-zero-grad",
         "gradients are not zeroed between updates",
         ("gradients",),

@@ -8,23 +8,23 @@ from collections import Counter
 import numpy as np
 
 from harness.comparison.causes.accumulation import window_dropped
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
-from harness.comparison.causes.run_view import Side
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView
 
-__all__ = ["ROWS"]
+__all__ = ["RULES"]
 
 
-def _epoch(side: Side, number: int) -> list[int]:
+def _epoch(run: RunView, number: int) -> list[int]:
     """The rows of an epoch, counted from 0; shorter where the run ended in it."""
-    size = side.rows_per_epoch
-    rows: list[int] = side.rows[number * size : (number + 1) * size].tolist()
+    size = run.rows_per_epoch
+    rows: list[int] = run.rows[number * size : (number + 1) * size].tolist()
     return rows
 
 
-def _starts_epoch(side: Side, step: int) -> int | None:
+def _starts_epoch(run: RunView, step: int) -> int | None:
     """Which epoch begins with this step, counted from 0; None where none does."""
-    per_epoch = side.record.header.steps_per_epoch
+    per_epoch = run.record.header.steps_per_epoch
     if not per_epoch or (step - 1) % per_epoch:
         return None
     return (step - 1) // per_epoch
@@ -40,148 +40,148 @@ def _kept_neighbours(one: list[int], two: list[int]) -> float:
     return len(pairs[0] & pairs[1]) / fewer if fewer else 0.0
 
 
-def _parts_in_order(facts: Facts) -> bool:
-    return "data_order" in facts.own and facts.resumed_at is None
+def _order_diverges(evidence: Evidence) -> bool:
+    return "data_order" in evidence.independent and evidence.resumed_at is None
 
 
-def _unsharded(side: Side) -> bool:
+def _unsharded(run: RunView) -> bool:
     """Whether all processes read the same rows in the first step."""
-    if side.world_size == 1:
+    if run.world_size == 1:
         return False
     by_rank: dict[int, list[int]] = {}
-    for rank, _, rows in side.batches_at(1):
+    for rank, _, rows in run.batches_at(1):
         by_rank.setdefault(rank, []).extend(rows)
-    return len(by_rank) == side.world_size and len({tuple(r) for r in by_rank.values()}) == 1
+    return len(by_rank) == run.world_size and len({tuple(r) for r in by_rank.values()}) == 1
 
 
-def _unsharded_data(facts: Facts) -> str | None:
-    for side, other in facts.pairs:
-        if "data_order" in facts.own and _unsharded(side) and not _unsharded(other):
-            return f"the {side.world_size} processes of {side.label} all train on the same rows"
+def _unsharded_data(evidence: Evidence) -> str | None:
+    for run, other in evidence.ordered_pairs:
+        if "data_order" in evidence.independent and _unsharded(run) and not _unsharded(other):
+            return f"the {run.world_size} processes of {run.label} all train on the same rows"
     return None
 
 
-def _sampler_differs(facts: Facts) -> str | None:
-    place = facts.places.get("data_order")
-    if not _parts_in_order(facts) or place is None or place.rank:
+def _sampler_differs(evidence: Evidence) -> str | None:
+    place = evidence.firsts.get("data_order")
+    if not _order_diverges(evidence) or place is None or place.rank:
         return None
-    epoch = _starts_epoch(facts.reference, place.step)
-    if epoch is None or any(_unsharded(side) for side in facts.sides):
+    epoch = _starts_epoch(evidence.reference, place.step)
+    if epoch is None or any(_unsharded(run) for run in evidence.runs):
         return None
-    if epoch and any(_repeats_order(side) for side in facts.sides):
+    if epoch and any(_repeats_order(run) for run in evidence.runs):
         return None
-    if epoch and "rng" in facts.places and facts.places["rng"].step < place.step:
+    if epoch and "rng" in evidence.firsts and evidence.firsts["rng"].step < place.step:
         return None  # the generator that both may draw from stood elsewhere
-    one, two = (_epoch(side, epoch) for side in facts.sides)
-    size = facts.reference.rows_per_epoch
-    whole = len(one) == len(two) == size and facts.reference.world_size == 1
-    if facts.reference.world_size > 1:  # rows that fill up the last round stand twice
+    one, two = (_epoch(run, epoch) for run in evidence.runs)
+    size = evidence.reference.rows_per_epoch
+    whole = len(one) == len(two) == size and evidence.reference.world_size == 1
+    if evidence.reference.world_size > 1:  # rows that fill up the last round stand twice
         same_rows = set(one) == set(two) and len(one) >= size
     else:
         same_rows = whole and Counter(one) == Counter(two)
-    setting = facts.settings.get("loader.sampler")
-    if setting is None and any(_is_no_draw(side, other) for side, other in facts.pairs):
+    setting = evidence.settings.get("loader.sampler")
+    if setting is None and any(_is_no_draw(run, other) for run, other in evidence.ordered_pairs):
         return None
     if not same_rows:
         distinct = max(max(Counter(rows).values(), default=2) for rows in (one, two)) == 1
         if setting is None or not distinct or (whole and Counter(one) != Counter(two)):
             return None
-    if _same_batches(facts) or _kept_neighbours(one, two) > 0.5:
+    if _same_batches(evidence) or _kept_neighbours(one, two) > 0.5:
         return None  # the same order with slips in it, turned over, or moved by stretches
     told = "the same rows in another order" if same_rows else "other rows from the first step on"
     if setting is not None:
         told += (
-            f": {facts.candidate.label} draws from {setting.candidate}, "
-            f"{facts.reference.label} from {setting.reference}"
+            f": {evidence.candidate.label} draws from {setting.candidate}, "
+            f"{evidence.reference.label} from {setting.reference}"
         )
     return told
 
 
-def _is_no_draw(side: Side, other: Side) -> bool:
+def _is_no_draw(run: RunView, other: RunView) -> bool:
     """Whether this side's order is known not to come from another draw than the other side's."""
-    sampler = side.setting("loader.sampler")
+    sampler = run.setting("loader.sampler")
     if sampler is not None and sampler == other.setting("loader.sampler"):
         return True  # the same source: what differs is what was drawn from it before
-    return sampler is None and _repeats_order(side)
+    return sampler is None and _repeats_order(run)
 
 
-def _same_batches(facts: Facts) -> bool:
+def _same_batches(evidence: Evidence) -> bool:
     """Whether each micro-batch holds the same rows on both sides, in whatever order."""
-    pairs = zip(facts.reference.each_batch(), facts.candidate.each_batch(), strict=False)
+    pairs = zip(evidence.reference.each_batch(), evidence.candidate.each_batch(), strict=False)
     return all(sorted(one) == sorted(two) for one, two in pairs)
 
 
-def _repeats_order(side: Side) -> bool:
-    first, second = _epoch(side, 0), _epoch(side, 1)
+def _repeats_order(run: RunView) -> bool:
+    first, second = _epoch(run, 0), _epoch(run, 1)
     return bool(second) and second == first[: len(second)]
 
 
-def _same_order_every_epoch(facts: Facts) -> str | None:
-    place = facts.places.get("data_order")
-    if place is None or not _starts_epoch(facts.reference, place.step):
+def _same_order_every_epoch(evidence: Evidence) -> str | None:
+    place = evidence.firsts.get("data_order")
+    if place is None or not _starts_epoch(evidence.reference, place.step):
         return None
-    for side, other in facts.pairs:
-        if _repeats_order(side) and not _repeats_order(other):
-            return f"{side.label} reads the rows of epoch 2 in the order of epoch 1"
+    for run, other in evidence.ordered_pairs:
+        if _repeats_order(run) and not _repeats_order(other):
+            return f"{run.label} reads the rows of epoch 2 in the order of epoch 1"
     return None
 
 
-def _last_batch(side: Side) -> list[int]:
+def _last_batch(run: RunView) -> list[int]:
     """The rows of the first epoch's last, incomplete batch, as this side read them."""
-    size = side.record.spec.recipe.per_device_batch_size
-    left = side.rows_in_set % size
-    rows: list[int] = side.rows[side.rows_in_set - left : side.rows_in_set].tolist()
+    size = run.record.spec.recipe.per_device_batch_size
+    left = run.rows_in_set % size
+    rows: list[int] = run.rows[run.rows_in_set - left : run.rows_in_set].tolist()
     return rows if left else []
 
 
-def _last_batch_dropped(facts: Facts) -> str | None:
-    setting = facts.settings.get("loader.drop_last")
+def _last_batch_dropped(evidence: Evidence) -> str | None:
+    setting = evidence.settings.get("loader.drop_last")
     if setting is not None:
-        who = facts.candidate if setting.candidate else facts.reference
+        who = evidence.candidate if setting.candidate else evidence.reference
         return f"{who.label} leaves out the incomplete batch at the end of each epoch"
-    if "data_order" not in facts.places or facts.reference.world_size > 1:
+    if "data_order" not in evidence.firsts or evidence.reference.world_size > 1:
         return None
-    if any(side.record.spec.recipe.drop_last for side in facts.sides):
+    if any(run.record.spec.recipe.drop_last for run in evidence.runs):
         return None  # nobody takes it
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         tail = _last_batch(other)
         full = other.rows_in_set - len(tail)
-        if not tail or len(side.rows) <= full:
+        if not tail or len(run.rows) <= full:
             continue
-        if not np.array_equal(side.rows[:full], other.rows[:full]):
+        if not np.array_equal(run.rows[:full], other.rows[:full]):
             continue
-        after = side.rows[full : 2 * full].tolist()
+        after = run.rows[full : 2 * full].tolist()
         if after[: len(tail)] != tail and len(set(after)) == len(after):
             return (
-                f"{side.label} leaves out the {len(tail)} rows of the incomplete batch at the end "
+                f"{run.label} leaves out the {len(tail)} rows of the incomplete batch at the end "
                 "of each epoch"
             )
     return None
 
 
-def _sample_repeated(facts: Facts) -> str | None:
-    place = facts.places.get("data_order")
-    if not _parts_in_order(facts) or place is None or facts.reference.world_size > 1:
+def _sample_repeated(evidence: Evidence) -> str | None:
+    place = evidence.firsts.get("data_order")
+    if not _order_diverges(evidence) or place is None or evidence.reference.world_size > 1:
         return None
     if (
-        _last_batch_dropped(facts)
-        or window_dropped(facts)
-        or not np.array_equal(facts.reference.trained_steps, facts.candidate.trained_steps)
+        _last_batch_dropped(evidence)
+        or window_dropped(evidence)
+        or not np.array_equal(evidence.reference.trained_steps, evidence.candidate.trained_steps)
     ):
         return None
-    epoch = (place.step - 1) // (facts.reference.record.header.steps_per_epoch or 1)
-    for side, other in facts.pairs:
-        rows, right = _epoch(side, epoch), _epoch(other, epoch)
+    epoch = (place.step - 1) // (evidence.reference.record.header.steps_per_epoch or 1)
+    for run, other in evidence.ordered_pairs:
+        rows, right = _epoch(run, epoch), _epoch(other, epoch)
         count = min(len(rows), len(right))
         had = Counter(right[:count])
         twice = [row for row, n in Counter(rows[:count]).items() if n > max(1, had[row])]
         epochs = 2 * other.rows_per_epoch
-        if _skips(side.rows[:epochs].tolist(), other.rows[:epochs].tolist()):
+        if _skips(run.rows[:epochs].tolist(), other.rows[:epochs].tolist()):
             continue
         if twice and -1 not in rows and not Counter(right[:count]) - Counter(set(right)):
             others = f", and {len(twice) - 1} more rows" if len(twice) > 1 else ""
             return (
-                f"{side.label} trains on row {twice[0]} more than once in epoch {epoch + 1}"
+                f"{run.label} trains on row {twice[0]} more than once in epoch {epoch + 1}"
                 f"{others}; {other.label} on each row once"
             )
     return None
@@ -200,18 +200,18 @@ def _skips(rows: list[int], whole: list[int]) -> bool:
     return True
 
 
-def _resume_reorders(facts: Facts) -> str | None:
-    at = facts.resumed_at
-    if at is None or facts.parts_first_in not in ("data_order", "batch_content"):
+def _resume_reorders(evidence: Evidence) -> str | None:
+    at = evidence.resumed_at
+    if at is None or evidence.first_stage not in ("data_order", "batch_content"):
         return None
-    if facts.step != at + 1:
+    if evidence.step != at + 1:
         return None
-    what = "other rows" if facts.parts_first_in == "data_order" else "other content of the batch"
-    return f"the run resumed after step {at} goes on with {what} at step {facts.step}"
+    what = "other rows" if evidence.first_stage == "data_order" else "other content of the batch"
+    return f"the run resumed after step {at} goes on with {what} at step {evidence.step}"
 
 
-ROWS = (
-    Row(
+RULES = (
+    CauseRule(
         "resume-reorders",
         "a resume shuffles anew, or repeats draws of the collator",
         ("data_order", "batch_content"),
@@ -220,35 +220,35 @@ ROWS = (
         "set the generators to where the checkpoint found them",
         "accelerate#2016, transformers#46628",
     ),
-    Row(
+    CauseRule(
         "unsharded-data",
         "every process reads all rows",
         ("data_order",),
         _unsharded_data,
         "use a DistributedSampler, or prepare the loader",
     ),
-    Row(
+    CauseRule(
         "same-order-every-epoch",
         "every epoch has the same order",
         ("data_order",),
         _same_order_every_epoch,
         "call set_epoch before each epoch, or seed the order by seed + epoch",
     ),
-    Row(
+    CauseRule(
         "last-batch-dropped",
         "the incomplete last batch of an epoch is left out",
         ("data_order", "learning_rate", "step_count"),
         _last_batch_dropped,
         "set drop_last alike",
     ),
-    Row(
+    CauseRule(
         "sample-repeated",
         "a row is trained on twice, and another one not at all",
         ("data_order",),
         _sample_repeated,
         "draw each epoch's rows without replacement",
     ),
-    Row(
+    CauseRule(
         "sampler-differs",
         "another order of the same rows",
         ("data_order",),

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
 from harness.results.header import GLOBAL_GENERATOR
 
-__all__ = ["ROWS"]
+__all__ = ["RULES"]
 
 
 _BACK = "generator_kept_over_evaluation"
 
 
-def _rng_parts_at(facts: Facts) -> int | None:
+def _rng_diverges_at(evidence: Evidence) -> int | None:
     """The step at which the generators part, and nothing that does not follow did before."""
-    place = facts.places.get("rng")
+    place = evidence.firsts.get("rng")
     if place is None:
         return None
-    if facts.parts_first_in == "data_order":  # an order that is drawn from those generators
-        drawn = {side.setting("loader.sampler") for side in facts.sides}
-        return place.step if facts.step == place.step and drawn == {GLOBAL_GENERATOR} else None
-    return place.step if facts.parts_first_in in ("rng", "evaluation") else None
+    if evidence.first_stage == "data_order":  # an order that is drawn from those generators
+        drawn = {run.setting("loader.sampler") for run in evidence.runs}
+        return place.step if evidence.step == place.step and drawn == {GLOBAL_GENERATOR} else None
+    return place.step if evidence.first_stage in ("rng", "evaluation") else None
 
 
-def _eval_consumes(facts: Facts) -> str | None:
-    step = _rng_parts_at(facts)
-    if step is None or step < 2 or _forgot_eval_mode(facts):
+def _eval_consumes(evidence: Evidence) -> str | None:
+    step = _rng_diverges_at(evidence)
+    if step is None or step < 2 or _forgot_eval_mode(evidence):
         return None
-    kept = [step in side.observed(_BACK) for side in facts.sides]
+    kept = [step in run.observed(_BACK) for run in evidence.runs]
     passes = []
-    for side in facts.sides:
-        before = side.circumstance(step, "passes_before")
+    for run in evidence.runs:
+        before = run.circumstance(step, "passes_before")
         passes.append(before[0] if before else 0)
     if not any(passes):
         return None
@@ -38,34 +38,38 @@ def _eval_consumes(facts: Facts) -> str | None:
         more, fewer = (1, 0) if passes[1] > passes[0] else (0, 1)
         if kept[more]:
             return None
-        told = f"{facts.sides[more].label} evaluates {passes[more]} batches"
-        told += f", {facts.sides[fewer].label} {passes[fewer] or 'none'}"
+        told = f"{evidence.runs[more].label} evaluates {passes[more]} batches"
+        told += f", {evidence.runs[fewer].label} {passes[fewer] or 'none'}"
     elif kept[0] != kept[1]:
-        told = f"both evaluate {passes[0]} batches, and {facts.sides[kept[1]].label} has its "
+        told = f"both evaluate {passes[0]} batches, and {evidence.runs[kept[1]].label} has its "
         told += "generator after that where it was before"
     else:
         return None
     return f"before step {step} {told}, and the generators part there"
 
 
-def _forgot_eval_mode(facts: Facts) -> str | None:
-    for side, other in facts.pairs:
-        seen = side.observed("evaluated_in_training_mode")
+def _forgot_eval_mode(evidence: Evidence) -> str | None:
+    for run, other in evidence.ordered_pairs:
+        seen = run.observed("evaluated_in_training_mode")
         if seen and not other.observed("evaluated_in_training_mode"):
-            return f"{side.label} evaluates after step {seen[0]} in training mode, with dropout"
+            return f"{run.label} evaluates after step {seen[0]} in training mode, with dropout"
     return None
 
 
-def _eval_duplicates(facts: Facts) -> str | None:
-    place = facts.places.get("evaluation")
+def _eval_duplicates(evidence: Evidence) -> str | None:
+    place = evidence.firsts.get("evaluation")
     if place is None or not (place.reference and place.candidate):
         return None
     one, two = place.reference["rows"], place.candidate["rows"]
-    whole = facts.reference.record.header.evaluations[-1].rows  # the harness counts each row once
+    whole = evidence.reference.record.header.evaluations[
+        -1
+    ].rows  # the harness counts each row once
     if one == two or max(one, two) <= whole:
         return None
     more, fewer = (
-        (facts.candidate, facts.reference) if two > one else (facts.reference, facts.candidate)
+        (evidence.candidate, evidence.reference)
+        if two > one
+        else (evidence.reference, evidence.candidate)
     )
     return (
         f"the evaluation after step {place.step} counts {max(one, two)} rows in {more.label} and "
@@ -73,39 +77,39 @@ def _eval_duplicates(facts: Facts) -> str | None:
     )
 
 
-def _mean_of_means(facts: Facts) -> str | None:
-    place = facts.places.get("evaluation")
-    if place is None or facts.parts_first_in != "evaluation":
+def _mean_of_means(evidence: Evidence) -> str | None:
+    place = evidence.firsts.get("evaluation")
+    if place is None or evidence.first_stage != "evaluation":
         return None
     if not (place.reference and place.candidate):
         return None
-    apart = {
+    differing = {
         name
         for name in place.reference.keys() & place.candidate.keys()
         if place.reference[name] != place.candidate[name]
     }
     rows = place.reference["rows"]
-    size = facts.reference.record.spec.recipe.eval_batch_size
-    if not apart or "rows" in apart or rows % size == 0:
+    size = evidence.reference.record.spec.recipe.eval_batch_size
+    if not differing or "rows" in differing or rows % size == 0:
         return None
-    if any(side.observed("evaluated_in_training_mode") for side in facts.sides):
+    if any(run.observed("evaluated_in_training_mode") for run in evidence.runs):
         return None
-    if "accuracy" in apart:
+    if "accuracy" in differing:
         scores = place.reference["accuracy"], place.candidate["accuracy"]
         if not any(_mean_over_batches(*pair, rows, size) for pair in (scores, scores[::-1])):
             return None
-    elif "loss" not in apart or not _loss_over_batches(facts, place.step):
+    elif "loss" not in differing or not _loss_over_batches(evidence, place.step):
         return None
-    name = "accuracy" if "accuracy" in apart else "loss"
+    name = "accuracy" if "accuracy" in differing else "loss"
     return (
         f"from equal weights after step {place.step} the {name} is {place.candidate[name]:.6g} and "
         f"{place.reference[name]:.6g}: {rows} rows make no whole number of batches of {size}"
     )
 
 
-def _loss_over_batches(facts: Facts, step: int) -> bool:
+def _loss_over_batches(evidence: Evidence, step: int) -> bool:
     """Whether just one side tells the mean over batches for the mean over rows."""
-    seen = [step in side.observed("evaluation_loss_over_batches") for side in facts.sides]
+    seen = [step in run.observed("evaluation_loss_over_batches") for run in evidence.runs]
     return seen[0] != seen[1]
 
 
@@ -121,22 +125,22 @@ def _mean_over_batches(whole: float, other: float, rows: int, size: int) -> bool
     return abs(in_last - round(in_last)) < 1e-6 and -1e-6 < in_last <= last + 1e-6
 
 
-ROWS = (
-    Row(
+RULES = (
+    CauseRule(
         "eval-consumes-rng",
         "an evaluation draws from the global generator",
         ("data_order", "rng", "evaluation"),
         _eval_consumes,
         "evaluate at the same steps, or put the generators back after each evaluation",
     ),
-    Row(
+    CauseRule(
         "forgot-eval-mode",
         "the model is evaluated in training mode",
         ("evaluation", "rng"),
         _forgot_eval_mode,
         "call model.eval() before each evaluation",
     ),
-    Row(
+    CauseRule(
         "eval-duplicates",
         "rows that fill up the last batch of an evaluation are counted",
         ("evaluation",),
@@ -144,7 +148,7 @@ ROWS = (
         "use gather_for_metrics, or cut the answers to the length of the set",
         "accelerate#226, accelerate#1674",
     ),
-    Row(
+    CauseRule(
         "mean-of-batch-means",
         "the evaluation loss is averaged over batches, not over rows",
         ("evaluation",),

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.comparison.causes.run_view import Side, close
+from harness.comparison.causes.run_view import RunView, close
 from harness.comparison.describe import UNIFORM, factors, one_factor
 from harness.results.divergence import Divergence, StageDifference
 from harness.results.settings import SettingDifference
 
-__all__ = ["Facts"]
+__all__ = ["Evidence"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class Evidence:
     """Both sides, and the stages at which they differ."""
 
-    reference: Side
-    candidate: Side
+    reference: RunView
+    candidate: RunView
     stages: Sequence[StageDifference]
     first: Divergence | None
     """The first divergence."""
@@ -27,34 +27,34 @@ class Facts:
     """Settings that differ, by name."""
 
     @cached_property
-    def places(self) -> dict[str, Divergence]:
+    def firsts(self) -> dict[str, Divergence]:
         """Where each stage that differs first does."""
         return {stage.stage: stage.first for stage in self.stages if stage.first is not None}
 
     @cached_property
-    def own(self) -> frozenset[str]:
+    def independent(self) -> frozenset[str]:
         """Stages whose difference follows from none before."""
         return frozenset(s.stage for s in self.stages if s.first is not None and s.follows is None)
 
     @property
-    def sides(self) -> tuple[Side, Side]:
+    def runs(self) -> tuple[RunView, RunView]:
         """Reference, candidate."""
         return self.reference, self.candidate
 
     @property
-    def pairs(self) -> Iterator[tuple[Side, Side]]:
+    def ordered_pairs(self) -> Iterator[tuple[RunView, RunView]]:
         """Each side with the other one: a fault may be on either."""
         yield self.candidate, self.reference
         yield self.reference, self.candidate
 
     @cached_property
-    def initial_weights_apart(self) -> list[str]:
+    def differing_initial_weights(self) -> list[str]:
         """Names of the parameters whose initial weights differ."""
-        one, two = (side.initial_digests for side in self.sides)
+        one, two = (run.initial_digests for run in self.runs)
         return [name for name in one if one[name] != two.get(name)]
 
     @property
-    def parts_first_in(self) -> str:
+    def first_stage(self) -> str:
         """The stage of the first divergence; empty where there is none."""
         return self.first.stage if self.first else ""
 
@@ -66,7 +66,7 @@ class Facts:
     @cached_property
     def gradient_factor(self) -> float | None:
         """Candidate over reference of all raw gradients at the first step where these differ."""
-        place = self.places.get("gradients")
+        place = self.firsts.get("gradients")
         if place is None:
             return None
         return one_factor(factors(self.reference.record, self.candidate.record, place.step))
@@ -74,22 +74,22 @@ class Facts:
     @property
     def first_factor(self) -> float | None:
         """The factor of all gradients where these part first, and nothing before did."""
-        factor = self.gradient_factor if self.parts_first_in == "gradients" else None
+        factor = self.gradient_factor if self.first_stage == "gradients" else None
         return None if factor is None or abs(factor - 1) <= UNIFORM else factor
 
     @cached_property
-    def tells_loss_factors(self) -> bool:
-        """Whether `Side.loss_factor` is known: the loss is the task's own, and no scaler's."""
-        recipes = [side.record.spec.recipe for side in self.sides]
+    def loss_factors_known(self) -> bool:
+        """Whether `RunView.loss_factor` is known: the loss is the task's own, and no scaler's."""
+        recipes = [run.record.spec.recipe for run in self.runs]
         return not any(r.label_smoothing or r.precision == "fp16" for r in recipes)
 
-    def scaled_side(self, factor: float) -> Side | None:
+    def run_with_scaled_loss(self, factor: float) -> RunView | None:
         """The side whose losses are multiplied so that gradients differ by `factor`.
 
         `factor`: candidate over reference. None where neither side's loss alone accounts for it:
         then who is right is not known.
         """
-        one, two = (side.loss_factor(self.step) for side in self.sides)
+        one, two = (run.loss_factor(self.step) for run in self.runs)
         if one == 1 and close(two, factor):
             return self.candidate
         return self.reference if two == 1 and close(one, 1 / factor) else None
@@ -97,7 +97,7 @@ class Facts:
     @cached_property
     def resumed_at(self) -> int | None:
         """The checkpoint's step from which exactly one side last went on, before they parted."""
-        resumed = [side.record.header.resumed_from for side in self.sides]
+        resumed = [run.record.header.resumed_from for run in self.runs]
         if bool(resumed[0]) == bool(resumed[1]):
             return None
         return max((step for step in (*resumed[0], *resumed[1]) if step < self.step), default=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
-from harness.comparison.causes.run_view import Side, close
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView, close
 from harness.units import number
 
-__all__ = ["ROWS"]
+__all__ = ["RULES"]
 
 _UPDATE = ("weights", "optimizer_state")
 
@@ -19,180 +19,187 @@ def _is(factor: float, expected: float) -> bool:
     return close(factor, expected) or close(factor, 1 / expected)
 
 
-def _larger(facts: Facts, factor: float) -> Side | None:
+def _run_with_larger_loss(evidence: Evidence, factor: float) -> RunView | None:
     """The side with the larger gradients, where its loss is what is larger than it should be."""
-    side = facts.candidate if factor > 1 else facts.reference
-    return None if facts.tells_loss_factors and facts.scaled_side(factor) is not side else side
-
-
-def _unaveraged(facts: Facts) -> Side | None:
-    """The side whose loss is the sum of the window's, where the other's is their mean."""
-    factor = facts.first_factor
-    window = facts.reference.window(facts.step)
-    if factor is None or window < 2 or window != facts.candidate.window(facts.step):
-        return None
-    if window < facts.reference.record.spec.recipe.gradient_accumulation_steps:
-        return None  # an epoch's short window has a row of its own
-    size = facts.reference.world_size
-    if _is(factor, window) and window != size:
-        return _larger(facts, factor)
-    return _larger(facts, factor) if size > 1 and _is(factor, window * size) else None
-
-
-def _accumulation_not_averaged(facts: Facts) -> str | None:
-    side = _unaveraged(facts)
-    if side is None or not side.setting("trainer.leaves_average_to_model"):
-        return None
-    window = side.window(facts.step)
+    run = evidence.candidate if factor > 1 else evidence.reference
     return (
-        f"gradients of {side.label} are {number(facts.gradient_factor or 0)} times the reference's "
-        f"at step {facts.step}, a window of {window} micro-batches: its Trainer leaves the average "
-        "to a model that does not take it"
+        None
+        if evidence.loss_factors_known and evidence.run_with_scaled_loss(factor) is not run
+        else run
     )
 
 
-def _loss_not_divided(facts: Facts) -> str | None:
-    side = _unaveraged(facts)
-    if side is None or side.setting("trainer.leaves_average_to_model"):
+def _run_with_summed_loss(evidence: Evidence) -> RunView | None:
+    """The side whose loss is the sum of the window's, where the other's is their mean."""
+    factor = evidence.first_factor
+    window = evidence.reference.window(evidence.step)
+    if factor is None or window < 2 or window != evidence.candidate.window(evidence.step):
+        return None
+    if window < evidence.reference.record.spec.recipe.gradient_accumulation_steps:
+        return None  # an epoch's short window has a row of its own
+    size = evidence.reference.world_size
+    if _is(factor, window) and window != size:
+        return _run_with_larger_loss(evidence, factor)
+    return (
+        _run_with_larger_loss(evidence, factor) if size > 1 and _is(factor, window * size) else None
+    )
+
+
+def _accumulation_not_averaged(evidence: Evidence) -> str | None:
+    run = _run_with_summed_loss(evidence)
+    if run is None or not run.setting("trainer.leaves_average_to_model"):
+        return None
+    window = run.window(evidence.step)
+    return (
+        f"gradients differ by the factor {number(evidence.gradient_factor or 0)} at step "
+        f"{evidence.step}, a window of {window} micro-batches: the Trainer of {run.label} leaves the "
+        "average to the model, and the model does not compute it"
+    )
+
+
+def _loss_not_divided(evidence: Evidence) -> str | None:
+    run = _run_with_summed_loss(evidence)
+    if run is None or run.setting("trainer.leaves_average_to_model"):
         return None
     return (
-        f"gradients differ by the factor {number(facts.gradient_factor or 0)} at step "
-        f"{facts.step}: {side.label} adds up the losses of {side.window(facts.step)} "
+        f"gradients differ by the factor {number(evidence.gradient_factor or 0)} at step "
+        f"{evidence.step}: {run.label} adds up the losses of {run.window(evidence.step)} "
         "micro-batches, undivided"
     )
 
 
-def _loss_times_world_size(facts: Facts) -> str | None:
-    factor, size = facts.first_factor, facts.reference.world_size
-    if factor is None or size < 2 or size != facts.candidate.world_size:
+def _loss_times_world_size(evidence: Evidence) -> str | None:
+    factor, size = evidence.first_factor, evidence.reference.world_size
+    if factor is None or size < 2 or size != evidence.candidate.world_size:
         return None
-    window = facts.reference.window(facts.step)
+    window = evidence.reference.window(evidence.step)
     if not (_is(factor, size) and window != size) and not (
         window > 1 and _is(factor, window * size)
     ):
         return None
-    side = _larger(facts, factor)
-    if side is None:
+    run = _run_with_larger_loss(evidence, factor)
+    if run is None:
         return None
     return (
-        f"gradients differ by the factor {number(factor)}: {side.label} multiplies its loss by the "
+        f"gradients differ by the factor {number(factor)}: {run.label} multiplies its loss by the "
         f"{size} processes"
     )
 
 
-def _unshifted_label_count(facts: Facts) -> str | None:
-    factor = facts.first_factor
+def _unshifted_label_count(evidence: Evidence) -> str | None:
+    factor = evidence.first_factor
     if factor is None:
         return None
     labels, targets = (
-        sum(facts.reference.circumstance(facts.step, column)) for column in ("labels", "targets")
+        sum(evidence.reference.circumstance(evidence.step, column))
+        for column in ("labels", "targets")
     )
     if not targets or targets == labels or not _is(factor, targets / labels):
         return None
     if not close(max(factor, 1 / factor) - 1, labels / targets - 1, 0.02):
         return None
-    side = facts.candidate if factor < 1 else facts.reference
-    if facts.tells_loss_factors and facts.scaled_side(factor) is not side:
+    run = evidence.candidate if factor < 1 else evidence.reference
+    if evidence.loss_factors_known and evidence.run_with_scaled_loss(factor) is not run:
         return None
     return (
-        f"gradients differ by the factor {number(factor, 6)}: {side.label} divides its loss by all "
+        f"gradients differ by the factor {number(factor, 6)}: {run.label} divides its loss by all "
         f"{labels} labels, of which {targets} are predicted"
     )
 
 
-def _clip_per_micro_batch(facts: Facts) -> str | None:
-    if facts.parts_first_in != "gradients":
+def _clip_per_micro_batch(evidence: Evidence) -> str | None:
+    if evidence.first_stage != "gradients":
         return None
-    for side, other in facts.pairs:
-        norms = side.values_observed("gradients_changed_between_backwards")
-        limit = side.record.spec.recipe.max_grad_norm or other.clip
+    for run, other in evidence.ordered_pairs:
+        norms = run.values_observed("gradients_changed_between_backwards")
+        limit = run.record.spec.recipe.max_grad_norm or other.clip_norm
         if not norms or other.observed("gradients_changed_between_backwards") or not limit:
             continue
         if max(norms) <= 1.001 * limit and any(close(norm, limit) for norm in norms):
             return (
-                f"{side.label} scales its gradients to a norm of {number(limit)} after a "
-                f"micro-batch of step {facts.step}, before its window is whole"
+                f"{run.label} scales its gradients to a norm of {number(limit)} after a "
+                f"micro-batch of step {evidence.step}, before its window is whole"
             )
     return None
 
 
-def _clip_before_unscale(facts: Facts) -> str | None:
+def _clip_before_unscale(evidence: Evidence) -> str | None:
     """Both scale their losses alike; one clips what is still scaled up, and then scales it down."""
-    if facts.parts_first_in != "weights":
+    if evidence.first_stage != "weights":
         return None
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         limit = other.record.spec.recipe.max_grad_norm
-        small, right = side.applied_norm(facts.step), other.applied_norm(facts.step)
-        raw = other.grad_norms[facts.step - 1]
+        small, right = run.applied_norm(evidence.step), other.applied_norm(evidence.step)
+        raw = other.grad_norms[evidence.step - 1]
         if not limit or not small or not right:
             continue
         power = math.log2(limit / small)
         scale = 2.0 ** round(power)
         if power < 1 or abs(power - round(power)) > 1e-3:
             continue
-        if not all(close(each.loss_factor(facts.step), scale) for each in (side, other)):
+        if not all(close(each.loss_factor(evidence.step), scale) for each in (run, other)):
             continue  # nothing was scaled up by that
         if close(right, min(limit, raw / scale)):
             return (
-                f"the update at step {facts.step} is given gradients of norm {number(small)} in "
-                f"{side.label} and {number(right)} in {other.label}: clipped to {number(limit)} "
+                f"the update at step {evidence.step} is given gradients of norm {number(small)} in "
+                f"{run.label} and {number(right)} in {other.label}: clipped to {number(limit)} "
                 f"while they were scaled up by {number(scale)}, and scaled down after"
             )
     return None
 
 
-def _clips_alone(facts: Facts) -> tuple[Side, Side, float] | None:
+def _only_one_clips(evidence: Evidence) -> tuple[RunView, RunView, float] | None:
     """The side that clips, the one that never touches its gradients, and the norm."""
-    for side, other in facts.pairs:
-        limit = side.clip
+    for run, other in evidence.ordered_pairs:
+        limit = run.clip_norm
         if limit is None or other.scales_gradients:
             continue
         if any(norm > limit * 1.001 for norm in other.grad_norms):
-            return side, other, limit
+            return run, other, limit
     return None
 
 
-def _hidden_clip(facts: Facts) -> str | None:
-    found = _clips_alone(facts)
+def _hidden_clip(evidence: Evidence) -> str | None:
+    found = _only_one_clips(evidence)
     if found is None:
         return None
-    side, other, limit = found
+    run, other, limit = found
     for late in ("gradients_changed_after_update", "gradients_changed_before_zeroing"):
         if other.observed(late):  # maybe it clips, though too late
             return None
     return (
-        f"{side.label} scales gradients down to a norm of {number(limit)}, {other.label} takes "
+        f"{run.label} scales gradients down to a norm of {number(limit)}, {other.label} takes "
         f"them as they are, up to {number(max(other.grad_norms))}"
     )
 
 
-def _clip_after_step(facts: Facts) -> str | None:
-    found = _clips_alone(facts)
+def _clip_after_step(evidence: Evidence) -> str | None:
+    found = _only_one_clips(evidence)
     if found is None or not found[1].observed("gradients_changed_after_update"):
         return None
-    side, other, limit = found
+    run, other, limit = found
     return (
         f"{other.label} changes its gradients after the update instead of before it, where "
-        f"{side.label} scales them down to a norm of {number(limit)}"
+        f"{run.label} scales them down to a norm of {number(limit)}"
     )
 
 
-def _no_sync_misplaced(facts: Facts) -> str | None:
-    for side, other in facts.pairs:
-        dissent = side.record.dissent
+def _no_sync_misplaced(evidence: Evidence) -> str | None:
+    for run, other in evidence.ordered_pairs:
+        dissent = run.record.dissent
         if not len(dissent) or len(other.record.dissent):
             continue
         step, gradient = dissent["step"][0].as_py(), dissent["gradient"][0].as_py()
         if gradient is not None:
             return (
-                f"the processes of {side.label} make their update at step {step} from different "
+                f"the processes of {run.label} make their update at step {step} from different "
                 "gradients: those of the last backward pass before it are not averaged"
             )
     return None
 
 
-ROWS = (
-    Row(
+RULES = (
+    CauseRule(
         "accumulation-not-averaged",
         "the Trainer leaves the average over a window to a model that does not take it",
         ("gradients",),
@@ -200,7 +207,7 @@ ROWS = (
         "set model.accepts_loss_kwargs = False before the Trainer is built",
         "transformers#47688",
     ),
-    Row(
+    CauseRule(
         "loss-times-world-size",
         "the loss is multiplied by the number of processes",
         ("loss", "gradients"),
@@ -208,14 +215,14 @@ ROWS = (
         "pass average_tokens_across_devices=False, or set model.accepts_loss_kwargs = False",
         "transformers#39395",
     ),
-    Row(
+    CauseRule(
         "loss-not-divided",
         "the losses of a window are added up, not averaged",
         ("gradients",),
         _loss_not_divided,
         "divide each loss by the number of micro-batches in its window",
     ),
-    Row(
+    CauseRule(
         "unshifted-label-count",
         "the loss is divided by labels of which some are never predicted",
         ("gradients",),
@@ -223,7 +230,7 @@ ROWS = (
         "count the labels after they are shifted",
         "transformers#46204",
     ),
-    Row(
+    CauseRule(
         "clip-per-micro-batch",
         "gradients are clipped before their window is whole",
         ("gradients", "grad_norm"),
@@ -231,7 +238,7 @@ ROWS = (
         "clip once an update, after the last micro-batch (Accelerate: if sync_gradients)",
         "accelerate#641",
     ),
-    Row(
+    CauseRule(
         "clip-before-unscale",
         "gradients are clipped while the loss scaler's factor is in them",
         ("grad_norm", *_UPDATE),
@@ -239,21 +246,21 @@ ROWS = (
         "call scaler.unscale_(optimizer) before clipping",
         "accelerate#641",
     ),
-    Row(
+    CauseRule(
         "hidden-clip",
         "one side clips gradients",
         _UPDATE,
         _hidden_clip,
         "set max_grad_norm alike; the Trainer clips at 1.0 unless told otherwise",
     ),
-    Row(
+    CauseRule(
         "clip-after-step",
         "gradients are clipped after the update",
         _UPDATE,
         _clip_after_step,
         "clip between backward() and step()",
     ),
-    Row(
+    CauseRule(
         "no-sync-misplaced",
         "the last backward pass before an update does not average over the processes",
         ("gradients",),

@@ -7,18 +7,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
-from harness.comparison.causes.run_view import Side
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView
 from harness.units import number
 
-__all__ = ["ROWS"]
+__all__ = ["RULES"]
 
 _LEAST = 3  # steps that tell one way of walking a schedule from another
 
 
-def _parts_in_rates(facts: Facts) -> bool:
-    return "learning_rate" in facts.own and all(len(s.rates) >= _LEAST for s in facts.sides)
+def _rates_diverge(evidence: Evidence) -> bool:
+    return "learning_rate" in evidence.independent and all(
+        len(s.rates) >= _LEAST for s in evidence.runs
+    )
 
 
 def _follows(rates: Sequence[float], other: Sequence[float], place: Callable[[int], int]) -> bool:
@@ -32,35 +34,35 @@ def _follows(rates: Sequence[float], other: Sequence[float], place: Callable[[in
     )
 
 
-def _moves(side: Side) -> bool:
-    return max(side.rates) > min(side.rates)
+def _moves(run: RunView) -> bool:
+    return max(run.rates) > min(run.rates)
 
 
-def _never_steps(facts: Facts) -> str | None:
-    if not _parts_in_rates(facts):
+def _never_steps(evidence: Evidence) -> str | None:
+    if not _rates_diverge(evidence):
         return None
-    for side, other in facts.pairs:
-        if _moves(side) or not _moves(other) or side.record.spec.recipe.lr_schedule == "constant":
+    for run, other in evidence.ordered_pairs:
+        if _moves(run) or not _moves(other) or run.record.spec.recipe.lr_schedule == "constant":
             continue
-        if side.rates[0] in (other.rates[0], max(other.rates)):
+        if run.rates[0] in (other.rates[0], max(other.rates)):
             return (
-                f"the learning rate of {side.label} is {number(side.rates[0])} at each step, that "
+                f"the learning rate of {run.label} is {number(run.rates[0])} at each step, that "
                 f"of {other.label} goes from {number(other.rates[0])} to {number(other.rates[-1])}"
             )
     return None
 
 
-def _off_by_one(facts: Facts) -> str | None:
-    if not _parts_in_rates(facts):
+def _off_by_one(evidence: Evidence) -> str | None:
+    if not _rates_diverge(evidence):
         return None
-    one, two = facts.reference.rates, facts.candidate.rates
-    if not (_moves(facts.reference) and _moves(facts.candidate)):
+    one, two = evidence.reference.rates, evidence.candidate.rates
+    if not (_moves(evidence.reference) and _moves(evidence.candidate)):
         return None
-    for shift, told in ((1, "the next step"), (-1, "the step before")):
+    for shift, told in ((1, "later"), (-1, "earlier")):
         if _follows(two, one, lambda n, shift=shift: n + shift):  # type: ignore[misc]  # bound at once
             return (
-                f"each step of {facts.candidate.label} takes the learning rate that {told} has in "
-                f"{facts.reference.label}"
+                f"each step of {evidence.candidate.label} uses the learning rate that "
+                f"{evidence.reference.label} uses one step {told}"
             )
     return None
 
@@ -69,25 +71,25 @@ def _off_by_one(facts: Facts) -> str | None:
 class _Walk:
     """Two sides of which one goes through the same schedule so many times as fast."""
 
-    fast: Side
-    slow: Side
+    fast: RunView
+    slow: RunView
     slow_ends: bool
     """Whether the slower schedule ends with the run, as it should; else it is too long."""
 
 
-def _walks(facts: Facts, stride: int) -> _Walk | None:
+def _walks(evidence: Evidence, stride: int) -> _Walk | None:
     """Which side moves its schedule on `stride` times as fast, if one does.
 
     It may have moved on before the first update by all but one of the times that belong to it.
     """
-    if stride < 2 or not _parts_in_rates(facts):
+    if stride < 2 or not _rates_diverge(evidence):
         return None
-    if len(facts.reference.rates) != len(facts.candidate.rates):
+    if len(evidence.reference.rates) != len(evidence.candidate.rates):
         return None
-    recipe = facts.reference.record.spec.recipe
-    for side, other in facts.pairs:
-        fast, slow = side.rates, other.rates
-        if not (_moves(side) and _moves(other)):
+    recipe = evidence.reference.record.spec.recipe
+    for run, other in evidence.ordered_pairs:
+        fast, slow = run.rates, other.rates
+        if not (_moves(run) and _moves(other)):
             continue
         for start in (0, stride - 1):
             for behind in (_behind(slow, recipe.lr_schedule, stride), []):
@@ -95,9 +97,9 @@ def _walks(facts: Facts, stride: int) -> _Walk | None:
                     continue  # of a warm-up too little is known
                 known = [*slow, *behind]
                 if _follows(fast, known, lambda n, start=start: n * stride + start):  # type: ignore[misc]  # bound at once
-                    return _Walk(side, other, bool(behind))
+                    return _Walk(run, other, bool(behind))
         if recipe.lr_schedule == "linear" and _falls_faster(fast, slow, stride):
-            return _Walk(side, other, _is_line(slow, 0, len(slow)))
+            return _Walk(run, other, _is_line(slow, 0, len(slow)))
     return None
 
 
@@ -111,20 +113,20 @@ def _behind(rates: Sequence[float], shape: str, times: int) -> list[float]:
     return (back + [*rates, *back] * times)[: times * len(rates)]
 
 
-def _too_long(facts: Facts, steps: int) -> _Walk | None:
+def _too_long(evidence: Evidence, steps: int) -> _Walk | None:
     """One side's line after a warm-up may be as long as there are micro-batches."""
-    recipe = facts.reference.record.spec.recipe
-    count, peak = len(facts.reference.rates), max(facts.reference.rates, default=0.0)
-    warm = facts.reference.rates.index(peak) if peak else 0
-    lengths = {count * steps, facts.reference.record.header.micro_batches}
+    recipe = evidence.reference.record.spec.recipe
+    count, peak = len(evidence.reference.rates), max(evidence.reference.rates, default=0.0)
+    warm = evidence.reference.rates.index(peak) if peak else 0
+    lengths = {count * steps, evidence.reference.record.header.micro_batches}
     if steps < 2 or recipe.lr_schedule != "linear" or not 0 < warm < count - _LEAST:
         return None
-    if facts.reference.world_size > 1 or not _parts_in_rates(facts):
+    if evidence.reference.world_size > 1 or not _rates_diverge(evidence):
         return None
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         for length, rise in itertools.product(lengths, (warm, steps * warm)):
-            if _is_line(other.rates, warm, count) and _is_line(side.rates, rise, length):
-                return _Walk(other, side, slow_ends=False)
+            if _is_line(other.rates, warm, count) and _is_line(run.rates, rise, length):
+                return _Walk(other, run, slow_ends=False)
     return None
 
 
@@ -145,10 +147,10 @@ def _falls_faster(fast: Sequence[float], slow: Sequence[float], factor: int) -> 
     )
 
 
-def _per_process(facts: Facts) -> str | None:
-    size = facts.reference.world_size
-    found = _walks(facts, size)
-    if found is None or not found.slow_ends or _accumulation(facts) == size:
+def _per_process(evidence: Evidence) -> str | None:
+    size = evidence.reference.world_size
+    found = _walks(evidence, size)
+    if found is None or not found.slow_ends or _accumulation(evidence) == size:
         return None
     return (
         f"the schedule of {found.fast.label} moves on {size} times a step, once for each process: "
@@ -157,50 +159,50 @@ def _per_process(facts: Facts) -> str | None:
     )
 
 
-def _accumulation(facts: Facts) -> int:
-    return facts.reference.record.spec.recipe.gradient_accumulation_steps
+def _accumulation(evidence: Evidence) -> int:
+    return evidence.reference.record.spec.recipe.gradient_accumulation_steps
 
 
-def _in_micro_steps(facts: Facts) -> str | None:
-    steps = _accumulation(facts)
-    found = _walks(facts, steps) or _too_long(facts, steps)
-    if found is None or facts.reference.world_size == steps:
+def _in_micro_steps(evidence: Evidence) -> str | None:
+    steps = _accumulation(evidence)
+    found = _walks(evidence, steps) or _too_long(evidence, steps)
+    if found is None or evidence.reference.world_size == steps:
         return None
     if found.slow_ends:
         told = f"{found.fast.label} moves its schedule on at each micro-batch"
     else:
         told = f"{found.slow.label} makes its schedule as long as there are micro-batches"
-    at = facts.places["learning_rate"].step
+    at = evidence.firsts["learning_rate"].step
     return (
         f"{told}, {steps} a step: at step {at} its learning rate is "
-        f"{number(facts.candidate.rates[at - 1], 6)}, that of {facts.reference.label} "
-        f"{number(facts.reference.rates[at - 1], 6)}"
+        f"{number(evidence.candidate.rates[at - 1], 6)}, that of {evidence.reference.label} "
+        f"{number(evidence.reference.rates[at - 1], 6)}"
     )
 
 
-def _skip_unseen(facts: Facts) -> str | None:
-    place = facts.places.get("learning_rate")
-    recipe = facts.reference.record.spec.recipe
-    if place is None or recipe.precision != "fp16" or "learning_rate" not in facts.own:
+def _skip_unseen(evidence: Evidence) -> str | None:
+    place = evidence.firsts.get("learning_rate")
+    recipe = evidence.reference.record.spec.recipe
+    if place is None or recipe.precision != "fp16" or "learning_rate" not in evidence.independent:
         return None
     overflows = [
         step
-        for step, norm in enumerate(facts.reference.grad_norms, start=1)
+        for step, norm in enumerate(evidence.reference.grad_norms, start=1)
         if not math.isfinite(norm) and step < place.step
     ]
     if not overflows or overflows[-1] != place.step - 1:
         return None
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         if math.isclose(other.rates[place.step - 1], other.rates[place.step - 2], rel_tol=1e-9):
             return (
                 f"the gradients of step {overflows[-1]} overflowed and its update was left out; "
-                f"the schedule of {side.label} moved on all the same"
+                f"the schedule of {run.label} moved on all the same"
             )
     return None
 
 
-ROWS = (
-    Row(
+RULES = (
+    CauseRule(
         "fp16-skip-unseen",
         "the schedule moves on though the update was left out",
         ("learning_rate",),
@@ -209,21 +211,21 @@ ROWS = (
         "that is not fused",
         "accelerate#4242",
     ),
-    Row(
+    CauseRule(
         "schedule-never-steps",
         "the schedule never moves on",
         ("learning_rate",),
         _never_steps,
         "call scheduler.step() after each update",
     ),
-    Row(
+    CauseRule(
         "schedule-off-by-one",
         "the schedule is one step ahead, or behind",
         ("learning_rate",),
         _off_by_one,
         "call scheduler.step() once, after optimizer.step()",
     ),
-    Row(
+    CauseRule(
         "scheduler-steps-per-process",
         "a prepared scheduler moves on once for each process",
         ("learning_rate",),
@@ -231,7 +233,7 @@ ROWS = (
         "leave the scheduler unprepared, or make it as many times as long",
         "accelerate#1382, transformers#24088",
     ),
-    Row(
+    CauseRule(
         "schedule-in-micro-steps",
         "the schedule counts micro-batches, not updates",
         ("learning_rate",),

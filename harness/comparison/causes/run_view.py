@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 from harness.comparison.describe import UNIFORM, highest_rates, norms_at, one_factor
 from harness.results.arrow import as_numpy, filled
 from harness.results.ranks import rank_of
-from harness.results.record import KEPT, RunRecord
+from harness.results.record import OBSERVATIONS_KEPT, RunRecord
 
-__all__ = ["Side", "close"]
+__all__ = ["RunView", "close"]
 
 _ENOUGH = 32  # steps that show how a loop treats its gradients
 
 
 @dataclass(frozen=True)
-class Side:
+class RunView:
     """One of the two runs."""
 
     record: RunRecord
@@ -120,7 +120,7 @@ class Side:
     def loss_factor(self, step: int) -> float:
         """The factor on the mean of a step's losses; see `harness.tracing.observations`."""
         seen = self.record.header.observed.get("loss_scaled", ())
-        if len(seen) >= KEPT and step > seen[-1].step:
+        if len(seen) >= OBSERVATIONS_KEPT and step > seen[-1].step:
             return math.nan  # not known
         return next((each.value for each in seen if each.step == step and each.value), 1.0)
 
@@ -142,7 +142,7 @@ class Side:
         return sum(rank == 0 for rank, _, _ in self.batches_at(step))
 
     @cached_property
-    def clip(self) -> float | None:
+    def clip_norm(self) -> float | None:
         """The norm that this side's updates never exceed though raw gradients do, if any.
 
         Told by the gradients that the updates were given: scaled alike in all tensors, to one norm

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
-from harness.comparison.causes.run_view import Side
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView
 from harness.units import number
 
-__all__ = ["ROWS"]
+__all__ = ["RULES"]
 
 _TORCH_DECAY = 0.01  # what torch.optim.AdamW decays by where nobody says otherwise
 
 
-def _decays_all_by_default(side: Side) -> bool:
+def _decays_all_by_default(run: RunView) -> bool:
     """By torch's own decay, which nobody asked it for."""
-    asked = side.record.spec.case.recipe
+    asked = run.record.spec.case.recipe
     if asked.weight_decay == _TORCH_DECAY and asked.decay_exclusions == "none":
         return False
-    return bool(side.setting("optimizer.weight_decay") == _TORCH_DECAY)
+    return bool(run.setting("optimizer.weight_decay") == _TORCH_DECAY)
 
 
-def _weight_decay_default(facts: Facts) -> str | None:
-    if "optimizer.weight_decay" not in facts.settings:
+def _weight_decay_default(evidence: Evidence) -> str | None:
+    if "optimizer.weight_decay" not in evidence.settings:
         return None
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         groups = _decayed(other)
-        if _decays_all_by_default(side) and groups != {_TORCH_DECAY}:
+        if _decays_all_by_default(run) and groups != {_TORCH_DECAY}:
             shown = ", ".join(number(decay) for decay in sorted(groups)) or "nothing"
             return (
-                f"{side.label} decays every parameter by {_TORCH_DECAY}, which is what torch's "
+                f"{run.label} decays every parameter by {_TORCH_DECAY}, which is what torch's "
                 f"AdamW does unasked; {other.label} by {shown}"
             )
     return None
 
 
-def _decayed(side: Side) -> set[float]:
+def _decayed(run: RunView) -> set[float]:
     """All decays that occur, zero included."""
-    decay = side.setting("optimizer.weight_decay")
+    decay = run.setting("optimizer.weight_decay")
     if isinstance(decay, dict):
         return {float(value) for value in decay}
     return set() if decay is None else {float(decay)}
 
 
-def _bias_and_norm_decayed(facts: Facts) -> str | None:
-    if "optimizer.weight_decay" not in facts.settings:
+def _bias_and_norm_decayed(evidence: Evidence) -> str | None:
+    if "optimizer.weight_decay" not in evidence.settings:
         return None
-    for side, other in facts.pairs:
+    for run, other in evidence.ordered_pairs:
         ours, theirs = (
-            side.setting("optimizer.weight_decay"),
+            run.setting("optimizer.weight_decay"),
             other.setting("optimizer.weight_decay"),
         )
         if not isinstance(theirs, dict):
@@ -65,7 +65,7 @@ def _bias_and_norm_decayed(facts: Facts) -> str | None:
         decays = {decayed[name] for name in more}
         if more and decayed == rest and decays <= theirs.keys() and all(map(_is_vector, more)):
             return (
-                f"{side.label} also decays {len(more)} biases and norms by {min(decays)}, which "
+                f"{run.label} also decays {len(more)} biases and norms by {min(decays)}, which "
                 f"{other.label} spares, first {more[0]}"
             )
     return None
@@ -76,33 +76,33 @@ def _is_vector(name: str) -> bool:
     return name.endswith("bias") or "norm" in name.lower() or ".ln_" in name
 
 
-def _optimizer_flavour(facts: Facts) -> str | None:
-    setting = facts.settings.get("optimizer.flavour")
+def _optimizer_flavour(evidence: Evidence) -> str | None:
+    setting = evidence.settings.get("optimizer.flavour")
     if setting is None:
         return None
     return (
-        f"{facts.candidate.label} takes torch's {setting.candidate} implementation of the update, "
-        f"{facts.reference.label} {setting.reference}, and they round differently"
+        f"{evidence.candidate.label} uses torch's {setting.candidate} implementation of the "
+        f"update and {evidence.reference.label} the {setting.reference} one; they round differently"
     )
 
 
-def _attention_kernel(facts: Facts) -> str | None:
-    setting = facts.settings.get("model.attention")
+def _attention_kernel(evidence: Evidence) -> str | None:
+    setting = evidence.settings.get("model.attention")
     if setting is None:
         return None
     return (
-        f"attention is {setting.candidate} in {facts.candidate.label} and {setting.reference} in "
-        f"{facts.reference.label}"
+        f"{evidence.candidate.label} uses the attention kernel {setting.candidate}, "
+        f"{evidence.reference.label} uses {setting.reference}"
     )
 
 
-def _thread_count(facts: Facts) -> str | None:
-    setting = facts.settings.get("flags.threads")
+def _thread_count(evidence: Evidence) -> str | None:
+    setting = evidence.settings.get("flags.threads")
     if setting is None:
         return None
     return (
-        f"{facts.candidate.label} splits its sums among {setting.candidate} threads, "
-        f"{facts.reference.label} among {setting.reference}"
+        f"{evidence.candidate.label} splits its sums among {setting.candidate} threads, "
+        f"{evidence.reference.label} among {setting.reference}"
     )
 
 
@@ -110,135 +110,135 @@ def _only(dtypes: Any) -> str | None:
     return next(iter(dtypes)) if isinstance(dtypes, dict) and len(dtypes) == 1 else None
 
 
-def _dtype_auto(facts: Facts) -> str | None:
-    return _low_precision(facts, declared=True)
+def _dtype_auto(evidence: Evidence) -> str | None:
+    return _low_precision(evidence, declared=True)
 
 
-def _bf16_weights(facts: Facts) -> str | None:
-    return _low_precision(facts, declared=False)
+def _bf16_weights(evidence: Evidence) -> str | None:
+    return _low_precision(evidence, declared=False)
 
 
-def _low_precision(facts: Facts, *, declared: bool) -> str | None:
+def _low_precision(evidence: Evidence, *, declared: bool) -> str | None:
     """Weights in half precision on one side: so declared by their checkpoint, or cast by hand."""
-    if "weights.dtype" not in facts.settings:
+    if "weights.dtype" not in evidence.settings:
         return None
-    for side, other in facts.pairs:
-        dtype = _only(side.setting("weights.dtype"))
+    for run, other in evidence.ordered_pairs:
+        dtype = _only(run.setting("weights.dtype"))
         if (
             dtype not in ("bfloat16", "float16")
             or _only(other.setting("weights.dtype")) != "float32"
         ):
             continue
-        if (side.setting("weights.declared_dtype") == dtype) != declared:
+        if (run.setting("weights.declared_dtype") == dtype) != declared:
             continue
         came = "as its checkpoint holds them" if declared else "cast after they were loaded"
         return (
-            f"{side.label} trains weights of type {dtype}, {came}; {other.label} trains float32, "
+            f"{run.label} trains weights of type {dtype}, {came}; {other.label} trains float32, "
             "so small updates are lost on one side"
         )
     return None
 
 
-def _environment_wins(facts: Facts) -> str | None:
-    for side, _ in facts.pairs:
-        for name, value in side.record.header.settings.items():
+def _environment_wins(evidence: Evidence) -> str | None:
+    for run, _ in evidence.ordered_pairs:
+        for name, value in run.record.header.settings.items():
             if name.startswith("environment."):
                 variable = name.removeprefix("environment.")
-                return f"{variable}={value} is set for {side.label} and overrules its code"
+                return f"{variable}={value} is set for {run.label} and overrules its code"
     return None
 
 
-def _frozen(facts: Facts) -> str | None:
-    for side, other in facts.pairs:
+def _frozen(evidence: Evidence) -> str | None:
+    for run, other in evidence.ordered_pairs:
         for name, how in (
             ("weights.frozen", "asks no gradient for"),
             ("optimizer.without", "gives its optimizer no share of"),
         ):
-            ours, theirs = side.setting(name) or [], other.setting(name) or []
+            ours, theirs = run.setting(name) or [], other.setting(name) or []
             more = [parameter for parameter in ours if parameter not in theirs]
-            if more and not side.setting("optimizer.foreign"):
+            if more and not run.setting("optimizer.foreign"):
                 others = f" and {len(more) - 1} more" if len(more) > 1 else ""
-                return f"{side.label} {how} {more[0]}{others}, which {other.label} trains"
+                return f"{run.label} {how} {more[0]}{others}, which {other.label} trains"
     return None
 
 
-def _old_parameters(facts: Facts) -> str | None:
-    for side, _ in facts.pairs:
-        foreign, without = side.setting("optimizer.foreign"), side.setting("optimizer.without")
+def _old_parameters(evidence: Evidence) -> str | None:
+    for run, _ in evidence.ordered_pairs:
+        foreign, without = run.setting("optimizer.foreign"), run.setting("optimizer.without")
         if foreign and without:
             return (
-                f"the optimizer of {side.label} holds {foreign} tensors that are no parameters of "
+                f"the optimizer of {run.label} holds {foreign} tensors that are no parameters of "
                 f"its model, and lacks {len(without)} that are, first {without[0]}"
             )
     return None
 
 
 _UPDATE = ("weights", "optimizer_state")
-ROWS = (
-    Row(
+RULES = (
+    CauseRule(
         "environment-wins",
         "a variable of the environment overrules the code",
         ("config", "data_order", "step_count", "loss", "gradients", "learning_rate"),
         _environment_wins,
         "unset the variable, or pass the same value in the code",
     ),
-    Row(
+    CauseRule(
         "dtype-auto",
         "the weights have the checkpoint's own type",
         ("config", "initial_weights"),
         _dtype_auto,
         "load the model with dtype=torch.float32, and use autocast for speed",
     ),
-    Row(
+    CauseRule(
         "bf16-weights-lose-updates",
         "weights in half precision lose small updates",
         ("config", "initial_weights", "weights", "loss"),
         _bf16_weights,
         "keep the weights in float32 and run the forward pass under autocast",
     ),
-    Row(
+    CauseRule(
         "weight-decay-default",
         "torch's AdamW decays all weights by 0.01 unless told otherwise",
         _UPDATE,
         _weight_decay_default,
         "pass weight_decay explicitly, with groups that spare biases and norms",
     ),
-    Row(
+    CauseRule(
         "bias-and-norm-decayed",
         "biases and norms are decayed too",
         _UPDATE,
         _bias_and_norm_decayed,
         "put biases and norms into a group of their own with weight_decay=0",
     ),
-    Row(
+    CauseRule(
         "optimizer-flavour",
         "another implementation of the same update rule",
         _UPDATE,
         _optimizer_flavour,
         "pass the same of fused=True and foreach=True to both optimizers",
     ),
-    Row(
+    CauseRule(
         "optimizer-holds-old-parameters",
         "the optimizer was made for another model's parameters",
         (*_UPDATE, "learning_rate"),
         _old_parameters,
         "make the optimizer after the model is final, on its own parameters",
     ),
-    Row(
+    CauseRule(
         "parameter-frozen",
         "a parameter is not trained",
         ("gradients", "grad_norm", *_UPDATE),
         _frozen,
         "set requires_grad, and pass every trained parameter to the optimizer",
     ),
-    Row(
+    CauseRule(
         "attention-kernel",
         "another attention kernel",
         ("loss", "gradients"),
         _attention_kernel,
         "load both models with the same attn_implementation",
     ),
-    Row(
+    CauseRule(
         "thread-count",
         "another number of threads",
         ("loss", "gradients", *_UPDATE),

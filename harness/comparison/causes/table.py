@@ -29,9 +29,9 @@ from harness.comparison.causes import (
 from harness.comparison.causes import (
     settings as settings_causes,
 )
-from harness.comparison.causes.cause import Row
-from harness.comparison.causes.evidence import Facts
-from harness.comparison.causes.run_view import Side
+from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView
 from harness.results.comparison import Cause
 from harness.results.divergence import STAGES, Divergence, StageDifference
 from harness.results.record import RunRecord
@@ -39,14 +39,14 @@ from harness.results.settings import SettingDifference
 
 __all__ = ["TABLE", "causes_of"]
 
-TABLE: tuple[Row, ...] = (
-    *settings_causes.ROWS,
-    *order_causes.ROWS,
-    *batch_causes.ROWS,
-    *evaluation_causes.ROWS,
-    *gradient_causes.ROWS,
-    *window_causes.ROWS,
-    *rate_causes.ROWS,
+TABLE: tuple[CauseRule, ...] = (
+    *settings_causes.RULES,
+    *order_causes.RULES,
+    *batch_causes.RULES,
+    *evaluation_causes.RULES,
+    *gradient_causes.RULES,
+    *window_causes.RULES,
+    *rate_causes.RULES,
 )
 
 
@@ -62,18 +62,20 @@ def causes_of(
     if first is None:
         return ()
     by_name = {setting.name: setting for setting in settings}
-    facts = Facts(Side(reference, labels[0]), Side(candidate, labels[1]), stages, first, by_name)
+    evidence = Evidence(
+        RunView(reference, labels[0]), RunView(candidate, labels[1]), stages, first, by_name
+    )
     found = []
     for row in TABLE:
-        evidence = row.signature(facts)
-        if evidence is None:
+        sentence = row.signature(evidence)
+        if sentence is None:
             continue
         explains = first.stage in row.explains
         place = min(STAGES.index(stage) for stage in row.explains)
         cause = Cause(
             id=row.id,
             title=row.title,
-            evidence=evidence,
+            evidence=sentence,
             remedy=row.remedy,
             reference=row.reference,
             explains_first=explains,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from harness.comparison.noise.series import Array, Course, signed
+from harness.comparison.noise.series import Array, RunSeries, signed
 from harness.results.divergence import ulp_distance
 from harness.results.noise import FieldNoise
 
@@ -22,8 +22,8 @@ __all__ = [
     "ROUNDING",
     "TELLING",
     "TESTS",
-    "judge_means",
-    "judge_metrics",
+    "mean_shifts",
+    "metric_differences",
     "t_quantile",
 ]
 
@@ -54,8 +54,8 @@ TESTS = (
 LEVEL = FALSE_ALARMS / len(TESTS)
 
 
-def judge_means(
-    reference: Course, draws: Sequence[Course], pair: tuple[Course, Course], both: float
+def mean_shifts(
+    reference: RunSeries, draws: Sequence[RunSeries], pair: tuple[RunSeries, RunSeries], both: float
 ) -> Iterator[FieldNoise]:
     """The drift of a pair; `both` widens each bound."""
     steps = len(reference.loss)
@@ -101,8 +101,8 @@ def judge_means(
         )
 
 
-def judge_metrics(
-    reference: Course, draws: Sequence[Course], pair: tuple[Course, Course]
+def metric_differences(
+    reference: RunSeries, draws: Sequence[RunSeries], pair: tuple[RunSeries, RunSeries]
 ) -> Iterator[FieldNoise]:
     """Metrics that count rows move in jumps: by no more than two rows beyond the draws.
 
@@ -130,7 +130,7 @@ def judge_metrics(
         )
 
 
-def _largest(one: Course, two: Course, name: str) -> float:
+def _largest(one: RunSeries, two: RunSeries, name: str) -> float:
     """The largest difference of a metric, NaN where one was."""
     apart = [
         abs(left[name] - right[name])

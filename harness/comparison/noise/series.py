@@ -11,13 +11,13 @@ from harness.errors import RecordError
 from harness.results.arrow import as_numpy
 from harness.results.record import RunRecord
 
-__all__ = ["Array", "Course", "norms", "series", "signed"]
+__all__ = ["Array", "RunSeries", "norms", "series", "signed"]
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Course:
+class RunSeries:
     """What a run did: loss [steps], log gradient norm [steps], sketches [steps + 1, tensors, k]."""
 
     loss: Array
@@ -32,7 +32,7 @@ class Course:
     """Of each evaluation its step, its rows and the names of its metrics."""
 
     @classmethod
-    def of(cls, record: RunRecord) -> Course:
+    def of(cls, record: RunRecord) -> RunSeries:
         """Raises `RecordError` where the record holds no sketches, or is not whole."""
         table = record.trace("sketches")
         steps = len(record.steps)
@@ -73,14 +73,14 @@ def norms(sketches: Array) -> Array:
     return norms
 
 
-def _apart(one: Course, two: Course) -> Array:
+def _apart(one: RunSeries, two: RunSeries) -> Array:
     """Sketches of `two` less `one`: of the initial weights at 0, of the movement at each step."""
     apart: Array = two.movement - one.movement
     apart[0] = two.weights[0] - one.weights[0]
     return apart
 
 
-def series(one: Course, two: Course) -> Array:
+def series(one: RunSeries, two: RunSeries) -> Array:
     """Differences [steps + 1, 3 + tensors]: loss, log gradient norm, all weights, each tensor's.
 
     At step 0 only weights have one.
@@ -90,7 +90,7 @@ def series(one: Course, two: Course) -> Array:
     return np.concatenate([np.concatenate([before, scalars]), norms(_apart(one, two))], axis=1)
 
 
-def signed(one: Course, two: Course) -> dict[str, float]:
+def signed(one: RunSeries, two: RunSeries) -> dict[str, float]:
     """Means of the signed differences of a pair, over the whole run."""
     apart, way = (two.movement - one.movement)[1:], one.movement[1:]
     moved = float(np.square(way).sum())

@@ -7,25 +7,25 @@ its weights are.
 
 from __future__ import annotations
 
-from harness.comparison.noise.envelope import Envelope
+from harness.comparison.noise.band import NoiseBand
 from harness.errors import RecordError
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 
-__all__ = ["ROUNDING_LEAVES", "unjudged", "with_noise"]
+__all__ = ["ROUNDING_LEAVES", "apply_noise", "noise_unavailable"]
 
 ROUNDING_LEAVES = ("data_order", "batch_content", "rng", "learning_rate", "step_count")
 """Stages in which every difference is one, whatever the noise."""
 
 
-def with_noise(
-    comparison: Comparison, reference: RunRecord, candidate: RunRecord, envelope: Envelope
+def apply_noise(
+    comparison: Comparison, reference: RunRecord, candidate: RunRecord, envelope: NoiseBand
 ) -> Comparison:
     """`comparison`, different bit for bit, with the outcome that follows from the noise."""
     try:
         noise = envelope.judge(reference, candidate)
     except RecordError as error:
-        return unjudged(comparison, str(error))
+        return noise_unavailable(comparison, str(error))
     if _apart(comparison) or noise.outcome == "different":
         return comparison.model_copy(update={"noise": noise})
     doubts = (*comparison.doubts, *noise.doubts)
@@ -33,7 +33,7 @@ def with_noise(
     return comparison.model_copy(update={"noise": noise, "outcome": outcome, "doubts": doubts})
 
 
-def unjudged(comparison: Comparison, why: str) -> Comparison:
+def noise_unavailable(comparison: Comparison, why: str) -> Comparison:
     """`comparison` of a pair that was to be judged against noise, and could not be.
 
     A difference that no rounding makes is still one; any other is open.

@@ -84,7 +84,7 @@ def _why(run: Run, parts: Mapping[int, Part | None]) -> str:
         return f"the worker ended with {_ending(codes.get(0, 0))}"
     errors = _errors(run)
     for rank, error in errors.items():
-        if not ranks.is_aftermath(error):
+        if not ranks.is_peer_failure(error):
             return f"rank {rank}: {error}"
     # The launcher of each node names the first that failed there, be it for another node's sake.
     causes = {rank: code for rank, code in codes.items() if rank not in errors} or codes

@@ -16,7 +16,7 @@ from harness.report.text.causes import reasons
 from harness.report.text.seeds import run_name
 from harness.report.text.summary import first_lines, remarks, sentence, without_options, without_out
 from harness.results.comparison import Comparison
-from harness.results.regression import GateItem, UsedBaseline
+from harness.results.regression import CheckItem, UsedBaseline
 from harness.results.report import Report
 from harness.units import number
 
@@ -129,7 +129,7 @@ def _gate(report: Report) -> Iterable[_Ranked]:
         yield order, Annotation(level, title, "\n".join(lines))
 
 
-def _remedy(item: GateItem, used: UsedBaseline | None, report: Report) -> list[str]:
+def _remedy(item: CheckItem, used: UsedBaseline | None, report: Report) -> list[str]:
     """What to do, with the command that does it."""
     if item.listed == "inconclusive":
         return ["Measure longer, by --budget, on a machine that is left alone"]
@@ -172,7 +172,7 @@ def _loudness(report: Report, pair: Comparison) -> tuple[Level, _Rank]:
     return ("warning", (5.0,))
 
 
-def _change(item: GateItem) -> str:
+def _change(item: CheckItem) -> str:
     """By how much, where it is a ratio or two numbers."""
     if item.ratio is not None:
         return f" ({item.ratio - 1:+.1%})"

@@ -20,7 +20,7 @@ from harness.report.text.summary import sentence
 from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.metrics import metric
-from harness.results.regression import GateResult
+from harness.results.regression import CheckResult
 from harness.results.report import Report, RunSummary
 
 __all__ = ["COLUMNS", "tidy"]
@@ -184,7 +184,7 @@ def _bench(case: str, result: BenchResult) -> Iterator[_Row]:
                 yield {**row, "unit": unit, "better": better, "value": value}
 
 
-def _gate(gate: GateResult) -> Iterator[_Row]:
+def _gate(gate: CheckResult) -> Iterator[_Row]:
     for item in gate.items:
         low, high = item.interval or (None, None)
         yield {

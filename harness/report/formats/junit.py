@@ -21,7 +21,7 @@ from harness.report.text.causes import reasons
 from harness.report.text.seeds import run_name
 from harness.report.text.summary import first_lines, sentence
 from harness.results.comparison import Comparison
-from harness.results.regression import GateItem
+from harness.results.regression import CheckItem
 from harness.results.report import Report, RunSummary
 
 __all__ = ["junit"]
@@ -134,7 +134,7 @@ def _pair(comparison: Comparison) -> _Test:
     )
 
 
-def _item(item: GateItem) -> _Test:
+def _item(item: CheckItem) -> _Test:
     name = f"{item.loop}: {item.metric}" if item.loop else item.metric
     kind = _kind(item.listed)
     if not kind:

@@ -33,7 +33,7 @@ from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.explanation import Explanation
 from harness.results.metrics import metric
-from harness.results.regression import GateResult
+from harness.results.regression import CheckResult
 from harness.results.report import Report, RunSummary
 from harness.results.upgrade import UpgradeResult
 from harness.units import quantity
@@ -125,7 +125,7 @@ def _print_upgrade(upgrade: UpgradeResult, console: Console) -> None:
             console.print(Text(f"  {line}"))
 
 
-def _print_gate(result: GateResult, console: Console) -> None:
+def _print_gate(result: CheckResult, console: Console) -> None:
     """Each list but of what is unchanged, the worst first."""
     for name, items in gate.lists(result):
         table = Table(title_justify="left", title_style=_COLOURS.get(name, "yellow"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-from harness.results.regression import GateItem, GateResult, Listed, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, Listed, UsedBaseline
 
 __all__ = ["HEADINGS", "LISTS", "counts", "first_lines", "items_in", "lists", "rows", "used"]
 
@@ -13,7 +13,7 @@ LISTS: tuple[Listed, ...] = get_args(Listed)
 HEADINGS = ("case", "loop", "what", "tier", "words")
 
 
-def first_lines(gate: GateResult) -> list[str]:
+def first_lines(gate: CheckResult) -> list[str]:
     """How many stand in each list; what moved all loops alike; and what to do."""
     lines = [f"against the baseline: {counts(gate)}"]
     if gate.moved_together:
@@ -25,19 +25,19 @@ def first_lines(gate: GateResult) -> list[str]:
     return lines
 
 
-def counts(gate: GateResult) -> str:
+def counts(gate: CheckResult) -> str:
     """How many items each list holds, in a sentence."""
     found = [(listed, len(items_in(gate, listed))) for listed in LISTS]
     told = ", ".join(f"{count} {_name(listed)}" for listed, count in found if count)
     return told or "nothing was held against it"
 
 
-def items_in(gate: GateResult, listed: Listed) -> list[GateItem]:
+def items_in(gate: CheckResult, listed: Listed) -> list[CheckItem]:
     """Those of one list."""
     return [item for item in gate.items if item.listed == listed]
 
 
-def lists(gate: GateResult) -> Iterator[tuple[str, Sequence[GateItem]]]:
+def lists(gate: CheckResult) -> Iterator[tuple[str, Sequence[CheckItem]]]:
     """Each list that holds something, by its name, the worst first, but what is unchanged."""
     for listed in LISTS:
         found = items_in(gate, listed)
@@ -45,7 +45,7 @@ def lists(gate: GateResult) -> Iterator[tuple[str, Sequence[GateItem]]]:
             yield _name(listed), found
 
 
-def rows(items: Sequence[GateItem]) -> list[tuple[str, ...]]:
+def rows(items: Sequence[CheckItem]) -> list[tuple[str, ...]]:
     """Under `HEADINGS`."""
     return [(item.case, item.loop, item.metric, item.tier, item.words) for item in items]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.report.text.regression import items_in
-from harness.results.regression import GateItem, GateResult, Listed, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, Listed, UsedBaseline
 from harness.units import number, quantity
 
 __all__ = ["HEADINGS", "LISTS", "age", "key_rows", "lists", "value"]
@@ -24,7 +24,7 @@ LISTS: dict[Listed, str] = {
 HEADINGS = ("case", "loop", "what", "before", "now", "ratio", "interval", "found")
 
 
-def lists(gate: GateResult) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+def lists(gate: CheckResult) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Each list that is not empty, the worst first, with a row an item under `HEADINGS`."""
     for listed in LISTS:
         rows = [_row(item) for item in items_in(gate, listed)]
@@ -32,7 +32,7 @@ def lists(gate: GateResult) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
             yield listed, rows
 
 
-def _row(item: GateItem) -> tuple[str, ...]:
+def _row(item: CheckItem) -> tuple[str, ...]:
     return (
         item.case,
         item.loop,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness.comparison.compare import compare
-from harness.comparison.noise.envelope import Envelope
-from harness.comparison.noise.judge import Judge
-from harness.comparison.noise.verdict import with_noise
+from harness.comparison.noise.band import NoiseBand
+from harness.comparison.noise.case_noise import CaseNoise
+from harness.comparison.noise.verdict import apply_noise
 from harness.errors import SpecError
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison
@@ -36,9 +36,9 @@ def draws(tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def envelope(reference: RunRecord, draws: list[RunRecord]) -> Envelope:
+def envelope(reference: RunRecord, draws: list[RunRecord]) -> NoiseBand:
     """The noise of the reference."""
-    return Envelope(reference, draws, "weights")
+    return NoiseBand(reference, draws, "weights")
 
 
 def bitwise(one: RunRecord, two: RunRecord) -> Comparison:
@@ -47,12 +47,12 @@ def bitwise(one: RunRecord, two: RunRecord) -> Comparison:
 
 
 def test_a_clean_pair_becomes_within_noise(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Bit for bit it is different; against the noise it is not, and the verdict says so."""
     clean = write_noisy(tmp_path, "clean", 7)
     before = bitwise(reference, clean)
-    after = with_noise(before, reference, clean, envelope)
+    after = apply_noise(before, reference, clean, envelope)
     assert ("different", "within_noise") == (before.outcome, after.outcome)
     assert before.first_divergence == after.first_divergence
     assert "equivalent" == verdict(["completed"], [after])
@@ -60,7 +60,7 @@ def test_a_clean_pair_becomes_within_noise(
 
 
 def test_a_faulty_pair_stays_different(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Control: the same with a fault, and the sentence names the field."""
 
@@ -68,7 +68,7 @@ def test_a_faulty_pair_stays_different(
         made.loss += 4 * NOISE
 
     faulty = write_noisy(tmp_path, "faulty", 7, fault)
-    after = with_noise(bitwise(reference, faulty), reference, faulty, envelope)
+    after = apply_noise(bitwise(reference, faulty), reference, faulty, envelope)
     assert "different" == after.outcome
     assert "beyond the noise of 8 draws in mean of loss" in sentence(after)
 
@@ -83,13 +83,13 @@ def test_a_faulty_pair_stays_different(
     ],
 )
 def test_what_rounding_does_not_change_is_never_noise(
-    trace: str, column: str, value: Any, envelope: Envelope, reference: RunRecord, tmp_path: Path
+    trace: str, column: str, value: Any, envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Another order, batch, generator or learning rate is a difference, however small the rest."""
     run = noisy_draft(values(7), "other")
     run.rows[trace][5][column] = value
     other = run.write(tmp_path / "other")
-    after = with_noise(bitwise(reference, other), reference, other, envelope)
+    after = apply_noise(bitwise(reference, other), reference, other, envelope)
     assert after.noise is not None
     assert ("within_noise", "different") == (after.noise.outcome, after.outcome)
 
@@ -98,7 +98,7 @@ def test_what_rounding_does_not_change_is_never_noise(
     ("setting", "outcome"), [("model.attention", "within_noise"), ("weights.dtype", "different")]
 )
 def test_a_setting_is_no_value_unless_it_comes_before_all(
-    setting: str, outcome: str, envelope: Envelope, tmp_path: Path
+    setting: str, outcome: str, envelope: NoiseBand, tmp_path: Path
 ) -> None:
     """Another kernel is set up otherwise and may be rounding; weights of another type are not."""
     records: list[RunRecord] = []
@@ -107,26 +107,26 @@ def test_a_setting_is_no_value_unless_it_comes_before_all(
         run.header["settings"] = {setting: name}
         records.append(run.write(tmp_path / name))
     one, two = records
-    after = with_noise(bitwise(one, two), one, two, envelope)
+    after = apply_noise(bitwise(one, two), one, two, envelope)
     assert outcome == after.outcome
 
 
 def test_identical_stays_identical(reference: RunRecord, draws: list[RunRecord]) -> None:
     """There is nothing to be judged in a pair that is the same bit for bit, nor need there be."""
     same = bitwise(reference, reference)
-    for judge in (Judge(reference, draws), Judge(None, [])):
+    for judge in (CaseNoise(reference, draws), CaseNoise(None, [])):
         after = judge(same, reference, reference)
         assert ("identical", (), None) == (after.outcome, after.doubts, after.noise)
 
 
 def test_other_doubts_are_not_outweighed_by_little_noise(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """A run that was not evaluated is within no noise, however near its weights are."""
     run = noisy_draft(values(7), "bare")
     run.header["evaluations"] = ()
     bare = run.write(tmp_path / "bare")
-    after = with_noise(bitwise(reference, bare), reference, bare, envelope)
+    after = apply_noise(bitwise(reference, bare), reference, bare, envelope)
     assert "inconclusive" == after.outcome
     assert any("not evaluated" in doubt for doubt in after.doubts)
 
@@ -138,15 +138,18 @@ def test_without_draws_a_difference_is_open(
     but another order of the rows is different without them too."""
     clean = write_noisy(tmp_path, "clean", 7)
     pair = bitwise(reference, clean)
-    for judge, why in ((Judge(reference, draws[:2]), "4 draws"), (Judge(None, draws), "missing")):
+    for judge, why in (
+        (CaseNoise(reference, draws[:2]), "4 draws"),
+        (CaseNoise(None, draws), "missing"),
+    ):
         after = judge(pair, reference, clean)
         assert "inconclusive" == after.outcome
         assert why in after.doubts[-1]
-    assert "within_noise" == Judge(reference, draws)(pair, reference, clean).outcome
+    assert "within_noise" == CaseNoise(reference, draws)(pair, reference, clean).outcome
     run = noisy_draft(values(7), "shuffled")
     run.rows["micro_batches"][5]["sample_ids"] = [9]
     shuffled = run.write(tmp_path / "shuffled")
-    after = Judge(reference, [])(bitwise(reference, shuffled), reference, shuffled)
+    after = CaseNoise(reference, [])(bitwise(reference, shuffled), reference, shuffled)
     assert "different" == after.outcome
 
 
@@ -194,6 +197,6 @@ def test_two_runs_of_another_precision_have_no_envelope_here(
     for run in drafts:
         run.header["spec"] = noisy_spec(precision="bf16")
     one, two = (run.write(tmp_path / str(number)) for number, run in enumerate(drafts))
-    after = Judge(reference, draws)(bitwise(one, two), one, two)
+    after = CaseNoise(reference, draws)(bitwise(one, two), one, two)
     assert "inconclusive" == after.outcome
     assert "precision of the first run" in after.doubts[-1]

@@ -17,7 +17,7 @@ from harness.report.formats.annotations import (
     workflow_command,
 )
 from harness.report.text.summary import without_out
-from harness.results.regression import GateItem, GateResult, Listed, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, Listed, UsedBaseline
 from harness.results.report import Report, Verdict
 from tests.support.small_report import AWKWARD, DIFFERENT, IDENTICAL, run, small_report
 
@@ -27,7 +27,7 @@ CHECK = (
 )
 
 
-def item(listed: Listed, **changes: Any) -> GateItem:
+def item(listed: Listed, **changes: Any) -> CheckItem:
     """One thing on a list of the gate."""
     given: dict[str, Any] = {
         "case": "tiny",
@@ -38,17 +38,17 @@ def item(listed: Listed, **changes: Any) -> GateItem:
         "words": f"it is {listed}",
         **changes,
     }
-    return GateItem(**given)
+    return CheckItem(**given)
 
 
-def gated(*items: GateItem, verdict: Verdict = "regression", **changes: Any) -> Report:
+def gated(*items: CheckItem, verdict: Verdict = "regression", **changes: Any) -> Report:
     """A report of a check."""
     used = UsedBaseline(
         case="tiny",
         file="tiny@x.json",
         machine_class="cpu-8-epyc",
     )
-    gate = GateResult(items=items, baselines=(used,), **changes)
+    gate = CheckResult(items=items, baselines=(used,), **changes)
     made = small_report(comparisons=(IDENTICAL,), verdict=verdict, command=CHECK)
     return made.model_copy(update={"gate": gate}).kept_in(Path("/somewhere/gate"))
 

@@ -37,24 +37,24 @@ from harness.comparison.noise.mean_shift import (
     ROUNDING,
     TELLING,
     TESTS,
-    judge_means,
-    judge_metrics,
+    mean_shifts,
+    metric_differences,
     t_quantile,
 )
-from harness.comparison.noise.series import Array, Course, norms, series
+from harness.comparison.noise.series import Array, RunSeries, norms, series
 from harness.errors import RecordError
 from harness.results.divergence import ulp_distance
 from harness.results.noise import FieldNoise, Noise
 from harness.results.record import RunRecord
 
-__all__ = ["LEAST_DRAWS", "Envelope"]
+__all__ = ["LEAST_DRAWS", "NoiseBand"]
 
 LEAST_DRAWS = 4
 """Of fewer, the spread is hardly known."""
 _ENOUGH = 0.5  # share of the steps in which a field must be told for a pair to be within noise
 
 
-class Envelope:
+class NoiseBand:
     """The noise of one reference, from its record and those of its perturbed draws."""
 
     def __init__(self, reference: RunRecord, draws: Sequence[RunRecord], rounding: str) -> None:
@@ -68,8 +68,8 @@ class Envelope:
             if record.header.status != "completed" or not len(record.steps):
                 what = f"{record.folder}, {record.header.status}"
                 raise RecordError("an envelope needs completed runs", what, "run it again")
-        self._reference = Course.of(reference)
-        self._draws = [Course.of(draw) for draw in draws]
+        self._reference = RunSeries.of(reference)
+        self._draws = [RunSeries.of(draw) for draw in draws]
         for draw in self._draws:
             self._check(draw)
         self._floor = self._roundings()
@@ -83,14 +83,14 @@ class Envelope:
         Raises `RecordError` where they do not hold what noise is told from. Where neither is the
         reference, both bear noise of their own, and every bound is sqrt(2) times as wide.
         """
-        left, right = Course.of(one), Course.of(two)
+        left, right = RunSeries.of(one), RunSeries.of(two)
         self._check(left)
         self._check(right)
         both = 1.0 if self._is_reference(left) or self._is_reference(right) else np.sqrt(2)
         fields = [
             *self._judge_series(left, right, both),
-            *judge_means(self._reference, self._draws, (left, right), both),
-            *judge_metrics(self._reference, self._draws, (left, right)),
+            *mean_shifts(self._reference, self._draws, (left, right), both),
+            *metric_differences(self._reference, self._draws, (left, right)),
         ]
         # A tensor that only noise moves, as the bias of attention's keys, is never told.
         needed = [field for field in fields if field.field in TESTS and field.field != "tensors"]
@@ -109,10 +109,10 @@ class Envelope:
             doubts=tuple(doubts),
         )
 
-    def _is_reference(self, course: Course) -> bool:
+    def _is_reference(self, course: RunSeries) -> bool:
         return np.array_equal(course.weights, self._reference.weights)
 
-    def _check(self, course: Course) -> None:
+    def _check(self, course: RunSeries) -> None:
         """Raises `RecordError` where a run cannot be lined up with the reference."""
         remedy = "compare runs of one case, and those that went well"
         if course.weights.shape != self._reference.weights.shape:
@@ -176,7 +176,7 @@ class Envelope:
         extents[:, 2:] = norms(reference.movement)
         return extents
 
-    def _judge_series(self, one: Course, two: Course, both: float) -> Iterator[FieldNoise]:
+    def _judge_series(self, one: RunSeries, two: RunSeries, both: float) -> Iterator[FieldNoise]:
         apart, bounds = series(one, two), self._bounds * both
         with np.errstate(over="ignore"):
             excess = apart / bounds
@@ -206,7 +206,7 @@ class Envelope:
         excess: Array,
         telling: npt.NDArray[np.bool_],
         sizes: Array,
-        pair: tuple[Course, Course],
+        pair: tuple[RunSeries, RunSeries],
     ) -> FieldNoise:
         step = int(np.argmax(excess[:, column]))
         top = int(np.argmax(apart[:, column]))
@@ -232,7 +232,7 @@ class Envelope:
         )
 
 
-def _ulp(field: str, step: int, pair: tuple[Course, Course]) -> float | None:
+def _ulp(field: str, step: int, pair: tuple[RunSeries, RunSeries]) -> float | None:
     """Of a scalar at a step; a mean of several losses is rounded like one of them."""
     if step < 1 or field not in ("loss", "grad_norm"):
         return None

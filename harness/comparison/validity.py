@@ -17,10 +17,10 @@ from harness.results.arrow import as_numpy
 from harness.results.levels import not_recorded
 from harness.results.record import RunRecord
 
-__all__ = ["disorder", "doubts_about"]
+__all__ = ["order_faults", "validity_doubts"]
 
 
-def disorder(record: RunRecord) -> Iterator[str]:
+def order_faults(record: RunRecord) -> Iterator[str]:
     """Traces whose rows are not 1, 2, 3, ...: such a record cannot be lined up with another."""
     steps = as_numpy(record.steps["step"])
     if not np.array_equal(steps, np.arange(1, len(steps) + 1)):
@@ -57,7 +57,7 @@ def _tensors_whole(record: RunRecord) -> bool:
     )
 
 
-def doubts_about(record: RunRecord) -> Iterator[str]:
+def validity_doubts(record: RunRecord) -> Iterator[str]:
     """Values that prove nothing by agreeing: missing, not finite, or still where they must move."""
     header, steps, micro = record.header, record.steps, record.micro_batches
     if len(steps) < 2:

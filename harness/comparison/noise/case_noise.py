@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.comparison.noise.envelope import Envelope
-from harness.comparison.noise.verdict import unjudged, with_noise
+from harness.comparison.noise.band import NoiseBand
+from harness.comparison.noise.verdict import apply_noise, noise_unavailable
 from harness.errors import RecordError
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.spec.expand import Rounding, _rounding
 
-__all__ = ["Judge"]
+__all__ = ["CaseNoise"]
 
 
-class Judge:
+class CaseNoise:
     """Judges the pairs of one case; each envelope is made when it is first asked for."""
 
     def __init__(self, reference: RunRecord | None, draws: Iterable[RunRecord]) -> None:
         """`reference`: the first run of the case, None where it is missing."""
         self._reference = reference
         self._draws = list(draws)
-        self._envelopes: dict[Rounding, Envelope | str] = {}
+        self._envelopes: dict[Rounding, NoiseBand | str] = {}
 
     def __call__(self, comparison: Comparison, one: RunRecord, two: RunRecord) -> Comparison:
         """`comparison` of `one` and `two`, judged where it is different bit for bit.
@@ -32,22 +32,22 @@ class Judge:
             return comparison
         reference = self._reference
         if reference is None:
-            return unjudged(comparison, "the first run is missing; run it")
+            return noise_unavailable(comparison, "the first run is missing; run it")
         if reference.spec.recipe.precision not in {r.spec.recipe.precision for r in (one, two)}:
-            return unjudged(
+            return noise_unavailable(
                 comparison, "neither ran at the precision of the first run; make one of them first"
             )
         kind = _rounding(one.spec, two.spec)
         if kind is None:
-            return unjudged(comparison, "there are no draws for fp16")
+            return noise_unavailable(comparison, "there are no draws for fp16")
         if kind not in self._envelopes:
             self._envelopes[kind] = self._made(reference, kind)
         envelope = self._envelopes[kind]
         if isinstance(envelope, str):
-            return unjudged(comparison, envelope)
-        return with_noise(comparison, one, two, envelope)
+            return noise_unavailable(comparison, envelope)
+        return apply_noise(comparison, one, two, envelope)
 
-    def _made(self, reference: RunRecord, kind: Rounding) -> Envelope | str:
+    def _made(self, reference: RunRecord, kind: Rounding) -> NoiseBand | str:
         """The envelope, or why there is none."""
         draws = [
             draw
@@ -55,6 +55,6 @@ class Judge:
             if draw.spec.perturbation and draw.spec.perturbation.rounding == kind
         ]
         try:
-            return Envelope(reference, draws, kind)
+            return NoiseBand(reference, draws, kind)
         except RecordError as error:
             return str(error)

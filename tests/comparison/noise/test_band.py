@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.comparison.noise.envelope import Envelope
+from harness.comparison.noise.band import NoiseBand
 from harness.comparison.noise.mean_shift import ALLOWANCE, FALSE_ALARMS
 from harness.errors import RecordError
 from harness.results.noise import FieldNoise, Noise
@@ -39,9 +39,9 @@ def draws(tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def envelope(reference: RunRecord, draws: list[RunRecord]) -> Envelope:
+def envelope(reference: RunRecord, draws: list[RunRecord]) -> NoiseBand:
     """The noise of the reference."""
-    return Envelope(reference, draws, "weights")
+    return NoiseBand(reference, draws, "weights")
 
 
 def field(noise: Noise, name: str) -> FieldNoise:
@@ -55,7 +55,7 @@ def beyond(noise: Noise) -> set[str]:
 
 
 def test_what_differs_by_noise_alone_is_within_noise(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Thirty more draws of the same noise, none of which made the envelope, are all within it."""
     for seed in range(30):
@@ -111,7 +111,7 @@ def initial_weights(made: Values) -> None:
 def test_a_fault_stands_out_in_its_field(
     fault: Callable[[Values], None],
     seen: str,
-    envelope: Envelope,
+    envelope: NoiseBand,
     reference: RunRecord,
     tmp_path: Path,
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_fault_stands_out_in_its_field(
 
 
 def test_a_drift_is_seen_that_no_step_shows(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """A shift of four times the noise hides at each step, and not in the mean of forty."""
     noise = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, every_loss))
@@ -130,7 +130,7 @@ def test_a_drift_is_seen_that_no_step_shows(
 
 
 def test_the_tensor_that_is_off_is_named(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Of three tensors the one that differs."""
     noise = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, one_tensor))
@@ -139,7 +139,7 @@ def test_the_tensor_that_is_off_is_named(
 
 @pytest.mark.parametrize(("share", "outcome"), [(1.25, "different"), (0.75, "within_noise")])
 def test_the_smallest_visible_fault_is_the_smallest(
-    share: float, outcome: str, envelope: Envelope, reference: RunRecord, tmp_path: Path
+    share: float, outcome: str, envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """A learning rate that is off by a little more than what is stated is seen, by less is not."""
     clean = envelope.judge(reference, write_noisy(tmp_path, "clean", 7))
@@ -154,7 +154,7 @@ def test_the_smallest_visible_fault_is_the_smallest(
 
 
 def test_figures_are_what_they_are_called(
-    envelope: Envelope, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
     """The evaluation loss by hand: difference, noise of the draws, and the bound of a t-test."""
     found = field(envelope.judge(reference, write_noisy(tmp_path, "clean", 7)), "evaluation_loss")
@@ -172,7 +172,7 @@ def test_the_weights_noise_grows_with_the_step(
     reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
     """Near its end a random walk of 40 steps has gone about sqrt(40) times as far as in one."""
-    envelope = Envelope(reference, draws, "weights")
+    envelope = NoiseBand(reference, draws, "weights")
 
     def late(made: Values) -> None:
         made.weights[-1] += 1e-3
@@ -189,7 +189,7 @@ def test_the_weights_noise_grows_with_the_step(
 
 
 def test_two_candidates_are_given_noise_on_both_sides(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Where neither is the reference, bounds are sqrt(2) times as wide."""
     one, two = (write_noisy(tmp_path, f"clean-{seed}", seed) for seed in (7, 8))
@@ -202,7 +202,7 @@ def test_two_candidates_are_given_noise_on_both_sides(
 def test_an_envelope_as_wide_as_the_movement_is_no_pass(tmp_path: Path) -> None:
     """Noise of the size of what is learned: a clean pair is inconclusive, by name."""
     reference = write_noisy(tmp_path, "reference", None)
-    wide = Envelope(reference, write_draws(tmp_path, noise=0.2), "weights")
+    wide = NoiseBand(reference, write_draws(tmp_path, noise=0.2), "weights")
     noise = wide.judge(reference, write_noisy(tmp_path, "clean", 7, noise=0.2))
     assert ("inconclusive", set()) == (noise.outcome, beyond(noise))
     assert any("the envelope of weights is too wide to tell" in doubt for doubt in noise.doubts)
@@ -213,7 +213,7 @@ def test_the_verdict_rests_on_the_steps_before_it_was_too_wide(tmp_path: Path) -
     """Noise that doubles at each step is told while it is small; a fault there is still seen."""
     reference = write_noisy(tmp_path, "reference", None)
     draws = write_draws(tmp_path, noise=1e-13, growth=2.0)
-    envelope = Envelope(reference, draws, "weights")
+    envelope = NoiseBand(reference, draws, "weights")
     clean = envelope.judge(reference, write_noisy(tmp_path, "clean", 7, None, 1e-13, 2.0))
     loss = field(clean, "loss")
     assert STEPS / 2 < loss.judged < STEPS
@@ -227,7 +227,7 @@ def test_the_verdict_rests_on_the_steps_before_it_was_too_wide(tmp_path: Path) -
 
 
 def test_a_metric_may_move_by_two_rows_and_no_more(
-    envelope: Envelope, reference: RunRecord, tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Of 8 rows: two that flip are possible, three are not."""
     for rows, outcome in ((2, "within_noise"), (3, "different")):
@@ -249,7 +249,7 @@ def test_an_evaluation_amid_the_run_counts_as_the_last_does(tmp_path: Path) -> N
         return run.write(tmp_path / name)
 
     reference = halfway("reference", None, 0)
-    envelope = Envelope(reference, [halfway(f"draw-{s}", s, 0) for s in range(20, 26)], "weights")
+    envelope = NoiseBand(reference, [halfway(f"draw-{s}", s, 0) for s in range(20, 26)], "weights")
     clean = envelope.judge(reference, halfway("clean", 7, 0))
     faulty = envelope.judge(reference, halfway("faulty", 7, 3))
     assert ("within_noise", "different") == (clean.outcome, faulty.outcome)
@@ -259,15 +259,15 @@ def test_an_evaluation_amid_the_run_counts_as_the_last_does(tmp_path: Path) -> N
 
 
 def test_what_noise_cannot_be_told_from_is_refused(
-    envelope: Envelope, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
+    envelope: NoiseBand, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
     """Few draws, a run that failed, no sketches, a NaN: each is refused by name."""
     with pytest.raises(RecordError, match="4 draws or more"):
-        Envelope(reference, draws[:3], "weights")
+        NoiseBand(reference, draws[:3], "weights")
     failed = noisy_draft(values(9), "failed")
     failed.header["status"] = "failed"
     with pytest.raises(RecordError, match="completed runs"):
-        Envelope(reference, [*draws, failed.write(tmp_path / "failed")], "weights")
+        NoiseBand(reference, [*draws, failed.write(tmp_path / "failed")], "weights")
     bare = noisy_draft(values(9), "bare")
     del bare.rows["sketches"]
     with pytest.raises(RecordError, match="a sketch of each parameter"):
