@@ -52,8 +52,8 @@ def _accumulation_not_averaged(evidence: Evidence) -> str | None:
     window = run.window(evidence.step)
     return (
         f"gradients differ by the factor {number(evidence.gradient_factor or 0)} at step "
-        f"{evidence.step}, a window of {window} micro-batches: the Trainer of {run.label} leaves the "
-        "average to the model, and the model does not compute it"
+        f"{evidence.step}, a window of {window} micro-batches: the Trainer of {run.label} leaves "
+        "the average to the model, and the model does not compute it"
     )
 
 
