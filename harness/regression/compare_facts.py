@@ -178,7 +178,9 @@ def _differences(
         yield _item(case, loop, "final_metrics", "exact", "regressed", words, one, two)
 
 
-def _trace_item(case: str, loop: str, name: str, old: Trace, new: Trace, versions: str) -> CheckItem:
+def _trace_item(
+    case: str, loop: str, name: str, old: Trace, new: Trace, versions: str
+) -> CheckItem:
     pairs = list(zip(old.first, new.first, strict=False))
     step = next((i for i, (one, two) in enumerate(pairs, start=1) if one != two), None)
     if step is None:
