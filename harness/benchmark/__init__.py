@@ -1,1 +1,1 @@
-"""How fast are training loops beside each other, and how sure is that? Nothing is imported here."""
+"""Benchmarks: time training loops in turns, and conclude which is faster and how surely."""

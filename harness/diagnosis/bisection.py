@@ -1,7 +1,7 @@
-"""The first of several in a row that differs from the one at their beginning, found in few looks.
+"""Binary search for the first place of a sequence that differs from its beginning.
 
-It is assumed that there is one place from which on they differ. What cannot be judged is passed
-over, and the nearest to it is looked at instead.
+The search assumes one change. A place that is not comparable is skipped; the search continues with
+the nearest comparable one.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Literal
 __all__ = ["ChangePlace", "CompareAt", "first_differing_place"]
 
 CompareAt = Callable[[int], Literal["same", "different"] | None]
-"""What the one at a place is; None: it cannot be judged."""
+"""Compare the item at a place with the first one; None: not comparable."""
 
 
 @dataclass(frozen=True)
 class ChangePlace:
-    """Between which two places the change is."""
+    """The two places that enclose the change."""
 
     last_same: int
     first_different: int
-    """The first that is known to be; those between the two could not be judged."""
+    """The first place that is known to differ. No place between the two was comparable."""
 
 
 def first_differing_place(count: int, compare_at: CompareAt) -> ChangePlace:
-    """The change among places 0 to `count - 1`, of which 0 is the same and the last is different.
+    """Find the change among places 0 to `count - 1`; place 0 is the same, the last one differs.
 
-    `judge` is asked once at most about each place between, about log2(count) times where it always
-    knows.
+    Calls `compare_at` at most once for each place between, and about log2(count) times if every
+    place is comparable.
     """
     same, different = 0, count - 1
     unknown: set[int] = set()
@@ -39,10 +39,10 @@ def first_differing_place(count: int, compare_at: CompareAt) -> ChangePlace:
             return ChangePlace(same, different)
         middle = (same + different) / 2
         place = _nearest(left, middle)
-        found = compare_at(place)
-        if found is None:
+        outcome = compare_at(place)
+        if outcome is None:
             unknown.add(place)
-        elif found == "same":
+        elif outcome == "same":
             same = place
         else:
             different = place

@@ -1,4 +1,4 @@
-"""How far two records are apart over a window of steps."""
+"""The difference of two records over a window of steps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["first_value_divergence", "measure_gap"]
 def first_value_divergence(
     one: RunRecord, two: RunRecord, last: int | None = None
 ) -> Divergence | None:
-    """Where the two first compute something else, up to step `last`; None: nowhere.
+    """The first divergence of computed values up to step `last`; None: no value differs.
 
-    How they are configured does not count: a field may differ and do nothing. Raises `RecordError`
-    where a trace is damaged.
+    Settings do not count, since a field may differ without effect. Raises `RecordError` if a trace
+    is damaged.
     """
     firsts = [found.first for found in compare_stages(one, two) if found.stage != "config"]
     within = [d for d in firsts if d is not None and (last is None or d.step <= last)]
@@ -28,9 +28,9 @@ def first_value_divergence(
 
 
 def measure_gap(one: RunRecord, two: RunRecord, last: int) -> Gap:
-    """How far `two` is from `one` up to step `last`, or as far as both went.
+    """The difference of `two` from `one` up to step `last`, or up to their last common step.
 
-    Figures are None where a record holds no sketches of the weights.
+    Values are None if a record holds no sketches of the weights.
     """
     first = first_value_divergence(one, two, last)
     place = {"step": first.step, "stage": first.stage} if first else {}
@@ -41,10 +41,10 @@ def measure_gap(one: RunRecord, two: RunRecord, last: int) -> Gap:
     steps = min(last, len(left.loss), len(right.loss))
     if not steps or left.tensors != right.tensors:
         return Gap(**place)
-    apart = float(np.sqrt(np.square(right.weights[steps] - left.weights[steps]).sum()))
-    way = float(np.sqrt(np.square(left.movement[steps]).sum()))
+    distance = float(np.sqrt(np.square(right.weights[steps] - left.weights[steps]).sum()))
+    movement = float(np.sqrt(np.square(left.movement[steps]).sum()))
     return Gap(
         **place,
         loss=float(np.abs(right.loss[:steps] - left.loss[:steps]).max()),
-        weights=apart / way if way else None,
+        weights=distance / movement if movement else None,
     )

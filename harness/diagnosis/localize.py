@@ -1,8 +1,8 @@
-"""Replays of two runs up to the step in which they part, with their modules recorded there.
+"""Replay two runs up to the step of their first divergence, and record their modules there.
 
-A replay is a run as others are, in a process of its own, of the `RunSpec` that stands in a record.
-It must repeat its run bit for bit up to that step; where it does not, or where something that it
-stands on is gone, that is said instead of an answer.
+A replay is an ordinary run, in a process of its own, from the `RunSpec` in a record. It must repeat
+its run bit for bit up to that step. If it does not, or if something that it needs is missing, the
+result is a note with the reason.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def localize_pairs(
     console: Console,
     timeout_s: float = TIMEOUT_S,
 ) -> list[Comparison]:
-    """The comparisons, each with what looking into the modules gave or why nothing was looked into.
+    """The comparisons, each with its first differing module or the reason why there is none.
 
-    `find` gives the records of a pair; the replays' go to `folder`. `jobs`, `timeout_s`: as for
-    `run_all`. A replay that fails is told of with its pair.
+    `find` returns the records of a pair. The replays' records go to `folder`. `jobs`, `timeout_s`:
+    as for `run_all`. A replay that fails is reported with its pair.
     """
-    answers: list[Localization | None] = []
+    results: list[Localization | None] = []
     runs: dict[tuple[Path, int], Run] = {}
     for comparison in comparisons:
         pair = find(comparison)
         why = _why_not(comparison, pair)
-        answers.append(Localization(note=why) if why else None)
+        results.append(Localization(note=why) if why else None)
         first = _first(comparison)
         if why or pair is None or first is None:
             continue
@@ -63,25 +63,25 @@ def localize_pairs(
             if place not in runs:
                 runs[place] = _replay(record, place[1], folder, {r.folder for r in runs.values()})
     for run in runs.values():
-        shutil.rmtree(run.folder, ignore_errors=True)  # of a localization that was stopped
+        shutil.rmtree(run.folder, ignore_errors=True)  # left by a stopped localization
     with bars(list(runs.values()), console, experiments=True) as on_event:
         records = run_all(list(runs.values()), jobs, on_event, True, timeout_s)
-    for run in runs.values():  # a run that is stopped keeps its checkpoints; nobody resumes this
+    for run in runs.values():  # the checkpoints of a stopped replay are not needed
         shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
     replays = dict(zip(runs, records, strict=True))
-    found = []
-    for comparison, answer in zip(comparisons, answers, strict=True):
+    localized = []
+    for comparison, result in zip(comparisons, results, strict=True):
         pair = find(comparison)
         first = _first(comparison)
-        if answer is None and pair is not None and first is not None:
-            again = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
-            answer = _answer(comparison, pair, again, first.step)
-        found.append(comparison.model_copy(update={"localization": answer}))
-    return found
+        if result is None and pair is not None and first is not None:
+            repeated = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
+            result = _localize(comparison, pair, repeated, first.step)
+        localized.append(comparison.model_copy(update={"localization": result}))
+    return localized
 
 
 def _first(comparison: Comparison) -> Divergence | None:
-    """The first value that differs, where any does: settings are computed by no module."""
+    """The first divergence of a computed value, if there is one: no module computes settings."""
     firsts = [each.first for each in comparison.stages if each.first and each.stage != "config"]
     return min(firsts, key=lambda first: first.place, default=comparison.first_divergence)
 
@@ -90,25 +90,25 @@ def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run
     spec = record.spec.model_copy(update={"stop_after": step, "localize_at": step})
     name = f"{spec.case.name}-{label(spec)}"
     path, number = folder / name, 1
-    while path in taken:  # both sides of a pair may be called the same
+    while path in taken:  # both runs of a pair may have one label
         number += 1
         path = folder / f"{name}-{number}"
     return Run(spec, path)
 
 
 def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -> str:
-    """Why there is nothing to replay for a pair; empty where there is."""
+    """Why a pair cannot be replayed; empty if it can."""
     if comparison.test:
-        return "not localized: several seeds were compared as one; compare the runs of one seed"
+        return "not localized: several seeds were compared together; compare runs of one seed"
     why = why_not_localized(_first(comparison), comparison.outcome)
     if why:
         return why
     if pair is None:
-        return "not localized: the two are not both here"
+        return "not localized: the records of the two runs are not both present"
     sizes = [record.spec.case.world_size for record in pair]
     if sizes[0] != sizes[1]:
         return (
-            f"not localized: {sizes[0]} and {sizes[1]} processes cut a step into other "
+            f"not localized: {sizes[0]} and {sizes[1]} processes divide a step into different "
             "micro-batches"
         )
     labels = (comparison.reference, comparison.candidate)
@@ -117,23 +117,23 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
 
 
 def _missing(record: RunRecord, name: str) -> str:
-    """What a replay of the run would stand on and is not here; empty where nothing is missing."""
+    """What a replay of the run needs and is missing; empty if nothing is."""
     try:
         catalogue.loop(record.spec.loop)
     except SpecError as error:
         return f"{name} cannot be replayed: {error}"
-    told = record.header.environment
-    recorded = {"python": told.get("python"), **told.get("versions", {})}
+    environment = record.header.environment
+    recorded = {"python": environment.get("python"), **environment.get("versions", {})}
     here = {name: _installed(name) for name in recorded} | {"python": platform.python_version()}
     others = [
-        f"{package} {version}, and {here[package] or 'none'} is installed"
+        f"{package} {version} ({here[package] or 'none'} is installed)"
         for package, version in recorded.items()
         if version is not None and here[package] != version
     ]
     if others:
         return (
-            f"{name} cannot be replayed: it was recorded with {'; '.join(others)}: install what "
-            "it was recorded with, or run it again"
+            f"{name} cannot be replayed: it was recorded with {', '.join(others)}: install the "
+            "recorded versions, or run it again"
         )
     return ""
 
@@ -145,25 +145,25 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _answer(
+def _localize(
     comparison: Comparison,
     pair: tuple[RunRecord, RunRecord],
-    again: tuple[RunRecord, RunRecord],
+    repeated: tuple[RunRecord, RunRecord],
     step: int,
 ) -> Localization:
     names = (comparison.reference, comparison.candidate)
-    for name, record, replay in zip(names, pair, again, strict=True):
+    for name, record, replay in zip(names, pair, repeated, strict=True):
         if replay.header.status not in ("stopped", "completed"):
             why = replay.header.error or replay.header.status
             return Localization(note=f"{name} could not be replayed: {why}")
-        parting = compare(record, replay, (name, f"{name} again")).first_divergence
-        if parting is not None:
+        divergence = compare(record, replay, (name, f"{name} again")).first_divergence
+        if divergence is not None:
             return Localization(
-                note=f"{name} did not repeat itself: its replay departs at step {parting.step} in "
-                f"{parting.stage}, so its modules say nothing"
+                note=f"{name} did not repeat itself: its replay diverges at step "
+                f"{divergence.step} in {divergence.stage}, so its modules were not compared"
             )
     try:
-        return compare_modules(*again, step)
+        return compare_modules(*repeated, step)
     except RecordError as error:
         return Localization(note=str(error))
 
@@ -175,18 +175,18 @@ def localize_report(
     console: Console,
     timeout_s: float = TIMEOUT_S,
 ) -> Report:
-    """The report, written anew, with the module in which each pair diverges first.
+    """Add the first differing module of each pair to the report and write it.
 
-    On KeyboardInterrupt the report stays as it was, as do the replays that were complete.
+    On KeyboardInterrupt the report and the complete replays stay as they were.
     """
     records = {(r.case, r.loop): RunRecord(folder / r.record) for r in report.runs}
 
     def find(pair: Comparison) -> tuple[RunRecord, RunRecord] | None:
-        if len(records) == 2:  # two records, which may be called otherwise in their pair
+        if len(records) == 2:  # the labels of two records may differ from those of their pair
             one, two = records.values()
             return one, two
-        found = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
-        return None if found[0] is None or found[1] is None else (found[0], found[1])
+        both = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
+        return None if both[0] is None or both[1] is None else (both[0], both[1])
 
     pairs = localize_pairs(report.comparisons, find, folder / RECORDS, jobs, console, timeout_s)
     whole = report.model_copy(update={"comparisons": tuple(pairs)})

@@ -1,86 +1,86 @@
-"""Which of several switches are needed for two things to be the same: a search by experiment.
+"""Find a minimal set of switches that makes two results equal: a search by experiment.
 
-Nothing is known of the switches but the answers to one question: with these turned, are the two the
-same? The search begins with all of them turned, where they are, and turns back as many at a time as
-will go: a half, and where that spoils the sameness its halves, down to single ones, as in delta
-debugging (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002). What
-is left is 1-minimal: turn back any single one, and the two part.
+An experiment turns a set of switches on and reports whether the two results are equal. The search
+begins with all switches on, where the results are equal. It turns off as many at a time as
+possible: a half, then the halves of that half, down to single switches, as in delta debugging
+(Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002). The result is
+1-minimal: if any single switch is turned off, the results differ.
 
-Where more switches never spoil the sameness, n switches of which k are needed take at most
-`most_questions(n, k)` questions. Switches that mask one another may take more, and the answer is
-1-minimal all the same.
+If turning on more switches never makes equal results differ, n switches of which k are needed take
+at most `max_experiments(n, k)` experiments. Switches that mask one another may take more. The
+result is 1-minimal in any case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["AskSame", "Subset", "SubsetSearch", "most_questions"]
+__all__ = ["Experiment", "Subset", "SubsetSearch", "max_experiments"]
 
 Subset = frozenset[str]
-AskSame = Callable[[Sequence[Subset]], Sequence[bool]]
-"""For each of several sets of switches: with these turned and no other, are the two the same?"""
+Experiment = Callable[[Sequence[Subset]], Sequence[bool]]
+"""For each of several sets: are the results equal if exactly these switches are on?"""
 
 
-def most_questions(switches: int, needed: int) -> int:
-    """The most questions that a search asks of switches that do not mask one another."""
+def max_experiments(switches: int, needed: int) -> int:
+    """An upper bound on the experiments if no switch masks another."""
     halvings = max(switches - 1, 0).bit_length()
     return min(2 * max(switches - 1, 0), 2 * needed * halvings) + needed
 
 
 class SubsetSearch:
-    """One search. Whatever ends it early, what was found so far stands in `enough`."""
+    """One search. If it is interrupted, `enough` holds the smallest sufficient set so far."""
 
-    def __init__(self, switches: Sequence[str], same: AskSame) -> None:
-        """`switches`: in the order in which they are halved; what is early is turned back first.
+    def __init__(self, switches: Sequence[str], experiment: Experiment) -> None:
+        """`switches`: in the order of halving; early ones are turned off first.
 
-        It is known, and not asked, that with all of them the two are the same, and with none not.
+        The results are assumed equal with all switches on and different with none.
         """
         self._order = tuple(switches)
-        self._same = same
+        self._experiment = experiment
         self.enough: Subset = frozenset(switches)
-        """With these turned the two are the same."""
+        """With these switches on, the results are equal."""
         self.minimal = False
-        """Whether it is known that none of them can be left out."""
+        """Whether each of them is known to be needed."""
         self._known: dict[Subset, bool] = {self.enough: True, frozenset(): False}
 
     @property
-    def questions(self) -> int:
-        """How many were asked."""
+    def experiments(self) -> int:
+        """The number of experiments so far."""
         return len(self._known) - 2 if self._order else 0
 
     def run(self) -> Subset:
-        """The set that is 1-minimal. What `same` raises goes on up."""
+        """The 1-minimal set. Exceptions of an experiment propagate."""
         self._narrow(self._order)
         while not self.minimal:
             single = [name for name in self._order if name in self.enough]
-            answers = self._ask([self.enough - {name} for name in single])
-            spare = next((n for n, same in zip(single, answers, strict=True) if same), None)
-            if spare is None:
+            equal = self._run_experiments([self.enough - {name} for name in single])
+            redundant = next((n for n, same in zip(single, equal, strict=True) if same), None)
+            if redundant is None:
                 self.minimal = True
-            else:  # only where switches mask one another
-                self.enough -= {spare}
+            else:  # only if switches mask one another
+                self.enough -= {redundant}
         return self.enough
 
     def _narrow(self, chunk: Sequence[str]) -> None:
-        """Turn back what will go of a chunk that cannot go as a whole."""
+        """Turn off as much as possible of a chunk that is needed in part."""
         if len(chunk) < 2:
             return
         halves = chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]
-        # Both at once, since two experiments take no longer than one.
-        goes = self._ask([self.enough.difference(half) for half in halves])
-        if goes[0]:
+        # Both at once, since two parallel experiments take as long as one.
+        removable = self._run_experiments([self.enough.difference(half) for half in halves])
+        if removable[0]:
             self.enough = self.enough.difference(halves[0])
             self._narrow(halves[1])
-        elif goes[1]:
+        elif removable[1]:
             self.enough = self.enough.difference(halves[1])
             self._narrow(halves[0])
         else:
             self._narrow(halves[0])
             self._narrow(halves[1])
 
-    def _ask(self, subsets: Sequence[Subset]) -> list[bool]:
+    def _run_experiments(self, subsets: Sequence[Subset]) -> list[bool]:
         new = [subset for subset in dict.fromkeys(subsets) if subset not in self._known]
         if new:
-            self._known |= dict(zip(new, self._same(new), strict=True))
+            self._known |= dict(zip(new, self._experiment(new), strict=True))
         return [self._known[subset] for subset in subsets]

@@ -1,8 +1,8 @@
-"""Replays of one run with some of its fields switched to another's values: made, kept, counted.
+"""Replays of the candidate with some of its fields set to the reference's values.
 
-A replay goes no further than it is asked to. One that is to go on from amid the run starts from a
-checkpoint, which the first replay writes that needs it. Records are kept by what was run, so that
-none is made twice, be it by an earlier try in the same folder.
+A replay stops at the last step of its range. A replay that begins later starts from a checkpoint,
+which the first replay that needs it writes. Records are stored by their run spec, so that no replay
+is made twice, even across commands in one folder.
 """
 
 from __future__ import annotations
@@ -39,37 +39,37 @@ SWITCHABLE = frozenset(
         "warmup_steps",
     }
 )
-"""Fields that no checkpoint holds. What the optimizer's groups hold (its rates, decay and kind), a
-checkpoint brings back as it was written with, and seeds and orders act from the first step on."""
+"""Fields that no checkpoint holds. A checkpoint restores the optimizer's groups (learning rates,
+decay and kind) as they were written, and seeds and orders act from the first step on."""
 
 
 class BudgetSpent(Exception):
-    """The next replays would take more steps than are left."""
+    """The next replays would exceed the budget of steps."""
 
 
 @dataclass(frozen=True)
 class StepRange:
-    """Which steps replays are to make."""
+    """The range of steps of a replay."""
 
     last: int | None = None
-    """The last one; None: the run's own, with the evaluation after it."""
+    """The last step; None: the end of the run, with its final evaluation."""
     start: int = 0
-    """The step from whose checkpoint they go on; 0: from the beginning."""
+    """The step of the checkpoint to start from; 0: the beginning."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What became of one."""
+    """The result of one replay."""
 
     record: RunRecord
     first: Divergence | None
-    """Where it parts from the reference; None: nowhere that it went."""
+    """Its first divergence from the reference; None: none within its range."""
     error: str
-    """Why it is not there, or not whole."""
+    """Why it failed or is incomplete; empty otherwise."""
 
     @property
     def same(self) -> bool:
-        """Whether it is there, and computes what the reference does."""
+        """Whether it is complete and equal to the reference."""
         return self.first is None and not self.error
 
 
@@ -85,14 +85,14 @@ class Replays:
         make: Callable[[Sequence[Run]], Sequence[RunRecord]],
         budget: int | None = None,
     ) -> None:
-        """`values`: of the reference, by the names of recipe fields and options of the workload.
+        """`values`: the reference's values by name of recipe field or workload option.
 
-        `make` runs and waits; a run that is refused or fails leaves a record that says so.
-        `budget`: steps.
+        `make` runs the given runs and waits. A run that is refused or fails leaves a record of
+        that. `budget`: the most steps of all replays together.
         """
         self.reference = reference
         self.count, self.steps = 0, 0
-        self._seen: set[str] = set()
+        self._requested: set[str] = set()
         self._candidate, self._values = candidate, dict(values)
         self._folder, self._make, self._budget = folder, make, budget
         self._whole: dict[Subset, RunRecord] = {}
@@ -100,73 +100,77 @@ class Replays:
 
     @property
     def reused(self) -> int:
-        """How many of those asked for an earlier try had left."""
-        return len(self._seen) - self.count
+        """The number of replays whose records were there before this command."""
+        return len(self._requested) - self.count
 
-    def know(self, subset: Subset, record: RunRecord) -> None:
-        """`record` is that of the whole run with `subset` switched."""
+    def add_known(self, subset: Subset, record: RunRecord) -> None:
+        """Use `record` as the whole run with `subset` switched."""
         self._whole[subset] = record
 
-    def of(self, subsets: Sequence[Subset], stretch: StepRange) -> list[Replay]:
-        """The candidate with each of several sets of fields switched, over `stretch`.
+    def replay(self, subsets: Sequence[Subset], steps_range: StepRange) -> list[Replay]:
+        """Replay the candidate with each of several sets of fields switched, over `steps_range`.
 
-        Where such a run parts from the reference before the stretch, so far only. Raises
-        `BudgetSpent` before it makes what the budget does not allow.
+        A replay that diverges before its range stops there. Raises `BudgetSpent` before it starts
+        a run that the budget does not allow.
         """
         found = {
-            subset: self._judged(self._whole[subset], stretch.last)
+            subset: self._replay_of(self._whole[subset], steps_range.last)
             for subset in subsets
             if subset in self._whole
         }
         waiting = [subset for subset in dict.fromkeys(subsets) if subset not in found]
-        while stretch.start and (new := self._without_base(waiting, stretch.start)):
-            legs = [self._leg(subset, stretch.start) for subset in new.values()]
-            records = self._records(legs)
-            for (held, subset), leg, record in zip(new.items(), legs, records, strict=True):
-                replay = self._judged(record, stretch.start + 1)
+        while steps_range.start and (new := self._without_base(waiting, steps_range.start)):
+            checkpoint_runs = [
+                self._checkpoint_run(subset, steps_range.start) for subset in new.values()
+            ]
+            records = self._records(checkpoint_runs)
+            for (in_checkpoint, subset), run, record in zip(
+                new.items(), checkpoint_runs, records, strict=True
+            ):
+                replay = self._replay_of(record, steps_range.start + 1)
                 if replay.same:
-                    self._bases[stretch.start, held] = leg
+                    self._bases[steps_range.start, in_checkpoint] = run
                 else:
                     found[subset] = replay
                     waiting.remove(subset)
-        specs = [self._spec(subset, stretch) for subset in waiting]
-        records = self._records(specs, stretch.start)
+        specs = [self._spec(subset, steps_range) for subset in waiting]
+        records = self._records(specs, steps_range.start)
         found |= {
-            subset: self._judged(record, stretch.last)
+            subset: self._replay_of(record, steps_range.last)
             for subset, record in zip(waiting, records, strict=True)
         }
-        if stretch == StepRange():
+        if steps_range == StepRange():
             self._whole |= {s: found[s].record for s in waiting if not found[s].error}
         return [found[subset] for subset in subsets]
 
-    def repeated(self, spec: RunSpec, last: int) -> Replay:
-        """The reference's own run made again here, up to step `last`."""
+    def repeat_reference(self, spec: RunSpec, last: int) -> Replay:
+        """Repeat the reference's own run up to step `last`."""
         (record,) = self._records([spec.model_copy(update={"stop_after": last})])
-        return self._judged(record, last)
+        return self._replay_of(record, last)
 
     def clear(self) -> None:
-        """Remove the checkpoints; the records stay."""
+        """Remove the checkpoints and keep the records."""
         for folder in self._folder.glob(f"*/{FOLDER}"):
             shutil.rmtree(folder)
 
     def _without_base(self, subsets: Sequence[Subset], start: int) -> dict[Subset, Subset]:
-        """By what a checkpoint holds of its fields, one of the subsets that no checkpoint fits."""
+        """Subsets without a fitting checkpoint: one for each set of fields in a checkpoint."""
         new: dict[Subset, Subset] = {}
         for subset in subsets:
-            held = subset - SWITCHABLE
-            if (start, held) not in self._bases:
-                new.setdefault(held, subset)
+            in_checkpoint = subset - SWITCHABLE
+            if (start, in_checkpoint) not in self._bases:
+                new.setdefault(in_checkpoint, subset)
         return new
 
-    def _leg(self, subset: Subset, start: int) -> RunSpec:
-        """From the beginning, with a checkpoint after `start`; it is written before the next."""
+    def _checkpoint_run(self, subset: Subset, start: int) -> RunSpec:
+        """A run from the beginning that writes a checkpoint after `start` and stops at the next."""
         spec = self._spec(subset, StepRange(last=start + 1))
         recipe = spec.recipe.model_copy(update={"save_every": start})
         return spec.model_copy(update={"recipe": recipe})
 
-    def _spec(self, subset: Subset, stretch: StepRange) -> RunSpec:
+    def _spec(self, subset: Subset, steps_range: StepRange) -> RunSpec:
         recipe: dict[str, Any] = self._candidate.recipe.model_dump()
-        if "save_every" not in self._values:  # else saving is one of the suspects
+        if "save_every" not in self._values:  # otherwise saving is a field under test
             recipe["save_every"] = None
         options = dict(self._candidate.case.options)
         for name in subset:
@@ -177,41 +181,41 @@ class Replays:
         changes: dict[str, Any] = {
             "case": case,
             "recipe": build(Recipe, recipe),
-            "stop_after": stretch.last or self._candidate.stop_after,
+            "stop_after": steps_range.last or self._candidate.stop_after,
             "start_from": None,
             "resume_at": None,
             "sketch": True,
             "arm": None,
             "repeat": 1,
         }
-        if stretch.start:
-            base = self._bases[stretch.start, subset - SWITCHABLE]
+        if steps_range.start:
+            base = self._bases[steps_range.start, subset - SWITCHABLE]
             changes["start_from"] = str(self._folder / base.key / FOLDER)
         return self._candidate.model_copy(update=changes)
 
     def _records(self, specs: Sequence[RunSpec], start: int = 0) -> list[RunRecord]:
-        """Of runs that go on from step `start`, those that are there already as they are."""
-        missing = [spec for spec in specs if self._kept(spec) is None]
-        self._seen |= {spec.key for spec in specs}
+        """Records of runs that start after step `start`; existing ones are used again."""
+        missing = [spec for spec in specs if self._existing(spec) is None]
+        self._requested |= {spec.key for spec in specs}
         if missing:
             self._restore_bases(missing)
             self._run(missing, start)
         return [RunRecord(self._folder / spec.key) for spec in specs]
 
     def _restore_bases(self, specs: Sequence[RunSpec]) -> None:
-        """An earlier try left the records of its replays, but not their checkpoints."""
+        """Write checkpoints again that an earlier command removed."""
         needed = {spec.start_from for spec in specs} - {None}
-        gone = [
-            leg
-            for leg in self._bases.values()
-            if (path := self._folder / leg.key / FOLDER) and str(path) in needed
+        lost = [
+            run
+            for run in self._bases.values()
+            if (path := self._folder / run.key / FOLDER) and str(path) in needed
             if Checkpoints(path).newest()[0] is None
         ]
-        if gone:
-            self._run(gone, 0)
-            self._seen |= {leg.key for leg in gone}
+        if lost:
+            self._run(lost, 0)
+            self._requested |= {run.key for run in lost}
 
-    def _kept(self, spec: RunSpec) -> RunRecord | None:
+    def _existing(self, spec: RunSpec) -> RunRecord | None:
         try:
             record = RunRecord(self._folder / spec.key)
         except RecordError:
@@ -228,12 +232,12 @@ class Replays:
         self.count += len(records)
         self.steps += sum(max(0, record.header.steps - start) for record in records)
 
-    def _judged(self, record: RunRecord, last: int | None) -> Replay:
+    def _replay_of(self, record: RunRecord, last: int | None) -> Replay:
         header = record.header
         if header.status not in ("completed", "stopped"):
             return Replay(record, None, header.error or header.status)
         first = first_value_divergence(self.reference, record, last)
         length = self.reference.header.steps
         if first is None and header.steps < min(last or length, length):
-            return Replay(record, None, f"it ended after {header.steps} steps")
+            return Replay(record, None, f"ended after step {header.steps}")
         return Replay(record, first, "")

@@ -1,10 +1,10 @@
-"""Why one pair of runs parts: its search by experiment, from the first divergence to the proof.
+"""Find the recipe fields that cause the difference of two runs, by experiment.
 
-The question is which of the fields in which two runs differ must be as the reference has them, for
-the candidate to compute what the reference does. Fields act at different times, so the search goes
-in rounds: from where the two part it looks at a stretch of steps; then the whole run is made with
-the fields found so far, and where that parts later, the next round goes on from there. What is
-said in the end rests on that whole run, made from its first step.
+The search asks which differing fields must have the reference's values, so that the candidate
+computes what the reference does. Fields act at different times, so the search proceeds in windows
+of steps. The first window begins at the first divergence. Then the whole run is repeated with the
+fields found so far. If it diverges later, the next window begins there. The explanation rests on
+the last whole run, made from the first step.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from harness.results.record import RunRecord
 
 __all__ = ["FieldSearch"]
 
+_UNSTEADY = "two replays of one range disagree: run the command again"
+
 
 class FieldSearch:
-    """One pair. Whatever ends it early, `explanation` says what is known by then."""
+    """The search for one pair. `explanation` holds the result, also after an early end."""
 
     def __init__(
         self,
@@ -32,211 +34,218 @@ class FieldSearch:
         reference: RunRecord,
         candidate: RunRecord,
         replays: Replays,
-        told: Callable[[str], None] = lambda line: None,
+        on_progress: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`told` hears what is being tried, a line at a time."""
+        """`on_progress` receives one line for each experiment."""
         self.proof: RunRecord | None = None
-        """The whole run with the fields switched that matter."""
+        """The whole run with the necessary fields switched to the reference's values."""
         self.failed: RunRecord | None = None
-        """A run without which no more can be said."""
+        """The failed run that ended the search."""
         self._labels, self._reference, self._candidate = labels, reference, candidate
-        self._replays, self._told = replays, told
+        self._replays, self._on_progress = replays, on_progress
         self._values = differing_fields(reference.spec, candidate.spec)
         self._fields = list(self._values)
         self._steps = max(reference.header.steps, candidate.header.steps)
         self._outcome = "unfinished"
-        self._rounds: list[Window] = []
+        self._windows: list[Window] = []
         self._search: SubsetSearch | None = None
         self._minimal = False
-        self._rest: Divergence | None = None
+        self._remaining: Divergence | None = None
         self._refused: dict[str, str] = {}
         self._notes: list[str] = []
         self._contributions: list[Contribution] = []
         self._gap: Gap | None = None
         self._limit = 0
-        self._stuck = False
+        self._gave_up = False
         self._may_start_late = "save_every" not in self._values
 
     def run(self) -> None:
-        """Search, prove, and measure. Raises `BudgetSpent`; `SpecError` where nothing can run."""
+        """Search, verify and measure. Raises `BudgetSpent`; `SpecError` if no run is possible."""
         first = first_value_divergence(self._reference, self._candidate)
         if first is None:
             self._outcome = "identical"
             return
         if not self._fields:
-            self._outcome, self._rest = "code", first
+            self._outcome, self._remaining = "code", first
             if self._reference.spec.loop == self._candidate.spec.loop:
-                self._notes.append(self._where_they_ran())
+                self._notes.append(self._environment_note())
             return
-        while first is not None and self._rest is None:
-            self._told(f"parts at step {first.step} in {first.stage}: looking for fields")
-            self._go_round(first)
-            if self._rest is None and not self._stuck:
-                first = self._prove(first)
-            if self._stuck:
+        while first is not None and self._remaining is None:
+            self._on_progress(
+                f"diverges at step {first.step} in {first.stage}: searching for fields"
+            )
+            self._search_window(first)
+            if self._remaining is None and not self._gave_up:
+                first = self._verify(first)
+            if self._gave_up:
                 return
-        if len(self._rounds) > 1 and self._rest is None:
-            self._drop_spare()
+        if len(self._windows) > 1 and self._remaining is None:
+            self._drop_redundant()
         self._minimal = True
-        self._outcome = "code" if self._rest is not None else "explained"
+        self._outcome = "code" if self._remaining is not None else "explained"
         try:
-            self._measure()
+            self._measure_contributions()
         except BudgetSpent:
-            self._notes.append("the budget is used up, so not everything was measured")
+            self._notes.append("the budget is used up: some contributions were not measured")
 
-    def _where_they_ran(self) -> str:
-        """Of two runs of one loop with one recipe: in what their environments differ."""
-        one, two = (side.header.environment for side in (self._reference, self._candidate))
+    def _environment_note(self) -> str:
+        """For two runs of one loop with one recipe: the differences of their environments."""
+        one, two = (run.header.environment for run in (self._reference, self._candidate))
         names = [name for name in {**one, **two} if one.get(name) != two.get(name)]
-        told = ", ".join(names) or "nothing that is recorded"
-        return f"both are runs of one loop; the places where they ran differ in {told}"
+        both = "both runs use one loop and one recipe"
+        if not names:
+            return f"{both}; no difference between their environments is recorded"
+        return f"{both}; their environments differ in {', '.join(names)}"
 
-    def _go_round(self, first: Divergence) -> None:
-        """Find what acts in the stretch from `first` on."""
-        stretch, last = self._stretch(first)
-        every = self._all_switched(stretch)
+    def _search_window(self, first: Divergence) -> None:
+        """Find the fields that act in the window that begins at `first`."""
+        steps_range, last = self._range(first)
+        all_switched = self._replay_all_switched(steps_range)
         known = self._known
-        unsure = [name for name in self._fields if name not in known]
-        if stretch.start and not (every.same and unsure):  # perhaps it does not resume exactly
+        undecided = [name for name in self._fields if name not in known]
+        # A difference here may also mean that the loop does not resume exactly.
+        if steps_range.start and not (all_switched.same and undecided):
             self._may_start_late = False
-            stretch, last = self._stretch(first)
-            every = self._all_switched(stretch)
-        if every.error:
-            self.failed = every.record
-            self._give_up(f"with every field switched the run fails: {every.error}")
+            steps_range, last = self._range(first)
+            all_switched = self._replay_all_switched(steps_range)
+        if all_switched.error:
+            self.failed = all_switched.record
+            self._give_up(f"the run with every field switched fails: {all_switched.error}")
             return
-        if every.first is not None:
-            if not self._repeats(every.first.step):
+        if all_switched.first is not None:
+            if not self._reference_repeats(all_switched.first.step):
                 return
-            self._rest = every.first
-            last = self._rest.step - 1
+            self._remaining = all_switched.first
+            last = self._remaining.step - 1
             if last < first.step:
                 return
-            stretch = StepRange(last)
-        if not unsure:
-            self._give_up("what was the same in one replay is not in another: run it again")
+            steps_range = StepRange(last)
+        if not undecided:
+            self._give_up(_UNSTEADY)
             return
-        self._limit += step_bound(unsure, stretch, last) + self._steps
-        self._search = SubsetSearch(
-            unsure,
-            lambda subsets: [r.same for r in self._ask([known | s for s in subsets], stretch)],
-        )
-        self._rounds.append(Window(first, stretch, last, self._search.run()))
+        self._limit += step_bound(undecided, steps_range, last) + self._steps
+
+        def are_same(subsets: Sequence[Subset]) -> list[bool]:
+            replays = self._replay([known | subset for subset in subsets], steps_range)
+            return [replay.same for replay in replays]
+
+        self._search = SubsetSearch(undecided, are_same)
+        self._windows.append(Window(first, steps_range, last, self._search.run()))
         self._search = None
 
     def _give_up(self, why: str) -> None:
-        self._stuck = True
+        self._gave_up = True
         self._notes.append(why)
 
     @property
     def _known(self) -> Subset:
-        """Fields found so far."""
-        return frozenset(name for each in self._rounds for name in each.fields)
+        """The necessary fields found so far."""
+        return frozenset(name for each in self._windows for name in each.fields)
 
-    def _stretch(self, first: Divergence) -> tuple[StepRange, int]:
+    def _range(self, first: Divergence) -> tuple[StepRange, int]:
         return window_from(first, self._steps, self._may_start_late)
 
-    def _all_switched(self, stretch: StepRange) -> Replay:
-        """All fields as the reference has them, less those that the loop refuses."""
-        (every,) = self._ask([frozenset(self._fields)], stretch)
-        if not every.error.startswith("refused"):
-            return every
-        alone = self._ask([frozenset({name}) for name in self._fields], StepRange(1))
+    def _replay_all_switched(self, steps_range: StepRange) -> Replay:
+        """Replay with all fields switched, except those that the loop refuses."""
+        (all_switched,) = self._replay([frozenset(self._fields)], steps_range)
+        if not all_switched.error.startswith("refused"):
+            return all_switched
+        alone = self._replay([frozenset({name}) for name in self._fields], StepRange(1))
         for name, replay in zip(list(self._fields), alone, strict=True):
             if replay.error.startswith("refused"):
                 self._refused[name] = replay.error.removeprefix("refused: ")
                 self._fields.remove(name)
         if not self._fields:
-            return every
-        (fewer,) = self._ask([frozenset(self._fields)], stretch)
+            return all_switched
+        (fewer,) = self._replay([frozenset(self._fields)], steps_range)
         if fewer.error.startswith("refused"):
             raise SpecError(fewer.error.removeprefix("refused: "))
         return fewer
 
-    def _repeats(self, last: int) -> bool:
-        """Whether the reference does here what its record says; else nothing is blamed."""
-        self._told("does the reference repeat itself here?")
-        again = self._replays.repeated(self._reference.spec, last)
+    def _reference_repeats(self, last: int) -> bool:
+        """Whether the reference repeats its own record; if not, no cause can be named."""
+        self._on_progress("repeating the reference")
+        again = self._replays.repeat_reference(self._reference.spec, last)
         if not again.same:
             first = again.first
             where = again.error or (f"at step {first.step} in {first.stage}" if first else "")
             self._give_up(
-                f"{self._labels[0]} does not repeat its own record here ({where}), so nothing can "
-                "be blamed: make both runs anew in one environment"
+                f"{self._labels[0]} does not repeat its own record here ({where}), so no cause can "
+                "be named: repeat both runs in one environment"
             )
         return again.same
 
-    def _prove(self, first: Divergence) -> Divergence | None:
-        """Where the whole run with the known fields switched parts from the reference."""
-        (whole,) = self._ask([self._known], StepRange())
+    def _verify(self, first: Divergence) -> Divergence | None:
+        """Repeat the whole run with the known fields switched; its first divergence."""
+        (whole,) = self._replay([self._known], StepRange())
         if whole.error:
             self.failed = whole.record
-            self._give_up(f"with the fields found switched the run fails: {whole.error}")
+            self._give_up(f"the whole run with the found fields switched fails: {whole.error}")
             return None
         self.proof = None if whole.first else whole.record
-        last = self._rounds[-1]
+        last = self._windows[-1]
         if whole.first is None or whole.first.step > last.last:
             return whole.first
-        if not last.stretch.start:
-            self._give_up("what was the same in one replay is not in another: run it again")
-        # What was the same from a checkpoint on is not from the beginning on.
+        if not last.steps_range.start:
+            self._give_up(_UNSTEADY)
+        # A replay from a checkpoint was equal, but the run from the beginning is not.
         self._may_start_late = False
-        self._rounds.pop()
+        self._windows.pop()
         return first
 
-    def _drop_spare(self) -> None:
-        """A field found early may not be needed once one found later is switched."""
-        for each in self._rounds:
+    def _drop_redundant(self) -> None:
+        """Drop fields of earlier windows that later fields make unnecessary."""
+        for each in self._windows:
             for name in sorted(each.fields):
                 fewer = self._known - {name}
-                (replay,) = self._ask([fewer], each.stretch)
+                (replay,) = self._replay([fewer], each.steps_range)
                 if replay.same:
-                    (replay,) = self._ask([fewer], StepRange())
+                    (replay,) = self._replay([fewer], StepRange())
                 if replay.same:
                     each.fields -= {name}
                     self.proof = replay.record
-                    self._drop_spare()
+                    self._drop_redundant()
                     return
 
-    def _measure(self) -> None:
-        """What each field does alone, and what is left as one after the other is switched."""
-        if not self._rounds:
+    def _measure_contributions(self) -> None:
+        """Measure the effect of each field alone, and what remains as fields are switched."""
+        if not self._windows:
             return
-        record = self.proof or self._ask([self._known], self._rounds[-1].stretch)[0].record
+        record = self.proof or self._replay([self._known], self._windows[-1].steps_range)[0].record
         found = []
-        for each in self._rounds:
+        for each in self._windows:
             names = sorted(each.fields)
-            alone = self._ask([self._known - {name} for name in names], each.stretch)
+            alone = self._replay([self._known - {name} for name in names], each.steps_range)
             for name, replay in zip(names, alone, strict=True):
                 found.append((name, each, measure_gap(record, replay.record, each.last)))
-        found.sort(key=lambda one: (one[1].last, *_place(one[2])))
-        for name, _, apart in found:
+        found.sort(key=lambda one: (one[1].last, *_order(one[2])))
+        for name, _, measured in found:
             values = self._values[name]
             self._contributions.append(
-                Contribution(field=name, reference=values[0], candidate=values[1], alone=apart)
+                Contribution(field=name, reference=values[0], candidate=values[1], alone=measured)
             )
         fields = [name for name, _, _ in found]
         prefixes = [frozenset(fields[:count]) for count in range(len(fields))]
-        left = []
-        for each in self._rounds:
+        remaining_gaps = []
+        for each in self._windows:
             mine = [p for p, (_, owner, _) in zip(prefixes, found, strict=True) if owner is each]
-            replays = self._ask(mine, each.stretch)
-            left += [measure_gap(record, replay.record, each.last) for replay in replays]
-        self._gap, *rest = [*left, Gap(loss=0.0, weights=0.0)]
+            replays = self._replay(mine, each.steps_range)
+            remaining_gaps += [measure_gap(record, replay.record, each.last) for replay in replays]
+        self._gap, *after = [*remaining_gaps, Gap(loss=0.0, weights=0.0)]
         self._contributions = [
-            one.model_copy(update={"left": gone})
-            for one, gone in zip(self._contributions, rest, strict=True)
+            one.model_copy(update={"left": remaining})
+            for one, remaining in zip(self._contributions, after, strict=True)
         ]
 
-    def _ask(self, subsets: Sequence[Subset], stretch: StepRange) -> list[Replay]:
+    def _replay(self, subsets: Sequence[Subset], steps_range: StepRange) -> list[Replay]:
         sizes = ", ".join(str(len(subset)) for subset in subsets)
-        end = "the end" if stretch.last is None else f"step {stretch.last}"
-        self._told(f"{sizes} of {len(self._values)} fields switched, up to {end}")
-        return self._replays.of(subsets, stretch)
+        end = "the end" if steps_range.last is None else f"step {steps_range.last}"
+        self._on_progress(f"{sizes} of {len(self._values)} fields switched, up to {end}")
+        return self._replays.replay(subsets, steps_range)
 
     @property
     def explanation(self) -> Explanation:
-        """What is known."""
+        """The result so far."""
         enough = self._known | (self._search.enough if self._search else frozenset())
         contributions = self._contributions or [
             Contribution(
@@ -248,10 +257,10 @@ class FieldSearch:
             for name in self._values
             if name in enough
         ]
-        shown = max((each.last for each in self._rounds), default=0)
+        shown = max((each.last for each in self._windows), default=0)
         window = (0, 0)
-        if self._rounds:
-            window = (self._rounds[0].stretch.start + 1, self._rounds[0].last)
+        if self._windows:
+            window = (self._windows[0].steps_range.start + 1, self._windows[0].last)
         return Explanation(
             case=self._candidate.spec.case.name,
             reference=self._labels[0],
@@ -264,7 +273,7 @@ class FieldSearch:
             gap=self._gap,
             contributions=tuple(contributions),
             minimal=self._minimal,
-            rest=self._rest,
+            rest=self._remaining,
             refused=self._refused,
             notes=tuple(self._notes),
             cost=Cost(
@@ -276,8 +285,8 @@ class FieldSearch:
         )
 
 
-def _place(apart: Gap) -> tuple[int, int]:
-    """Sorts by where a field begins to act; one that was not seen to comes last."""
-    if apart.step is None or apart.stage is None:
+def _order(measured: Gap) -> tuple[int, int]:
+    """Sort key: the first step and stage of an effect; a field without a seen effect is last."""
+    if measured.step is None or measured.stage is None:
         return 2**31, 0
-    return apart.step, STAGES.index(apart.stage)
+    return measured.step, STAGES.index(measured.stage)

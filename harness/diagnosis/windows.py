@@ -1,4 +1,4 @@
-"""Rounds of a search for fields: which fields are asked about, over which steps, at what price."""
+"""Windows of steps over which a search for fields replays runs, and the cost of a window."""
 
 from __future__ import annotations
 
@@ -16,54 +16,56 @@ from harness.spec.recipe import Recipe
 __all__ = ["WINDOW", "Window", "differing_fields", "step_bound", "window_from"]
 
 WINDOW = 10
-"""Steps, from a divergence on, over which fields are told apart."""
-_FAR = 10  # steps that are worth a checkpoint
+"""Length of a window in steps, from a divergence on."""
+_FAR = 10  # fewest steps before a window for which a checkpoint is worth writing
 
 
 @dataclass
 class Window:
-    """Fields that were found to act within one stretch."""
+    """The fields that cause a divergence within one window of steps."""
 
     first: Divergence
-    """Where the two parted before they were switched."""
-    stretch: StepRange
+    """The first divergence before these fields were switched."""
+    steps_range: StepRange
     last: int
-    """The last step that was looked at."""
+    """The last step of the window."""
     fields: Subset
 
 
 def differing_fields(reference: RunSpec, candidate: RunSpec) -> dict[str, tuple[Any, Any]]:
     """Recipe fields and workload options in which two runs differ, with both values.
 
-    Those that shape what a checkpoint holds come first, so that they are settled first.
+    Fields that determine the content of a checkpoint come first, so that they are settled first.
     """
-    sides: list[dict[str, Any]] = [
+    one, two = (
         {**spec.recipe.model_dump(), **spec.case.options} for spec in (reference, candidate)
-    ]
-    names = [name for name in {**sides[0], **sides[1]} if sides[0].get(name) != sides[1].get(name)]
+    )
+    names = [name for name in {**one, **two} if one.get(name) != two.get(name)]
     names.sort(key=lambda name: (name in SWITCHABLE, name not in Recipe.model_fields))
-    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+    return {name: (one.get(name), two.get(name)) for name in names}
 
 
 def window_from(first: Divergence, steps: int, may_start_late: bool) -> tuple[StepRange, int]:
-    """The steps from `first` on that are looked at, and the last of them, of runs of `steps`."""
+    """The window that begins at `first`, and its last step, in runs of `steps` steps."""
     last = min(first.step + WINDOW - 1, steps)
     if steps - last < WINDOW:
         last = steps
-    # At the end only the whole run has what is compared there.
+    # Evaluation and step count at the end exist only in the whole run.
     whole = first.step >= steps and first.stage in ("evaluation", "step_count")
-    # The rate of a step may stand in the checkpoint before it, as the old schedule has it.
+    # The checkpoint of the step before may hold this step's learning rate of the old schedule.
     start = first.step - 2 if may_start_late and first.step - 2 >= _FAR else 0
     return StepRange(None if whole else last, start), last
 
 
-def step_bound(fields: Collection[str], stretch: StepRange, last: int) -> int:
-    """The most steps of a round in which fields do not mask one another.
+def step_bound(fields: Collection[str], steps_range: StepRange, last: int) -> int:
+    """An upper bound on the steps of a window's replays if fields do not mask one another.
 
-    As many short replays as fields times the logarithm of their number and two more for each, and
-    those that write checkpoints.
+    The number of replays is the number of fields times (2 + its logarithm). Replays that write
+    checkpoints are added.
     """
     replays = math.ceil(len(fields) * (2 + math.log2(len(fields))))
-    held = len(set(fields) - SWITCHABLE)
-    legs = (stretch.start + 1) * (1 + 3 * held) if stretch.start else 0
-    return replays * (last - stretch.start) + legs
+    in_checkpoint = len(set(fields) - SWITCHABLE)
+    checkpoint_steps = 0
+    if steps_range.start:
+        checkpoint_steps = (steps_range.start + 1) * (1 + 3 * in_checkpoint)
+    return replays * (last - steps_range.start) + checkpoint_steps

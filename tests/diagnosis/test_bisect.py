@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from harness.cli.shared import EXIT_CODES
-from harness.diagnosis import bisect as bisecting
+from harness.diagnosis import trained_releases
 from harness.diagnosis.bisect import BisectRequest, bisect
 from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries
@@ -37,8 +37,8 @@ class Bench:
         self.folder, self.trained = folder, [""][:0]
         self.values: Train = lambda version: 0
         self.uninstallable: tuple[str, ...] = ()
-        monkeypatch.setattr(bisecting, "environment_with", self._environment)
-        monkeypatch.setattr(bisecting, "run_all", self._run_all)
+        monkeypatch.setattr(trained_releases, "environment_with", self._environment)
+        monkeypatch.setattr(trained_releases, "run_all", self._run_all)
 
     def __call__(
         self, values: Train, good: str = "1.0", bad: str = "1.7", unfit: Sequence[str] = ()
@@ -93,12 +93,12 @@ def test_the_first_that_differs_is_named_with_the_place_in_few_runs(run: Bench) 
     """Eight releases, five runs; the package that came along is named too."""
     code, said = told(report := run(lambda version: int(version >= "1.4")))
     assert 1 == code
-    assert "fakelib 1.4 is the first that trains otherwise than 1.0" in said
-    assert "first at step 3 in weights" in said
-    assert "1.3 still trains the same" in said
-    assert "1.7 trains as 1.4 does" in said
+    assert "training first differs from fakelib 1.0 with fakelib 1.4" in said
+    assert "the first difference is at step 3 in weights" in said
+    assert "training with 1.3 is identical" in said
+    assert "training with 1.7 is identical to 1.4" in said
     assert "helper 1 to 2" in said
-    assert "Assumed: one change" in said
+    assert "Assumption: one change" in said
     assert ["1.0", "1.7"] == run.trained[:2]
     assert len(run.trained) <= 5
     assert report.bisect is not None
@@ -121,7 +121,7 @@ def test_where_the_ends_are_the_same_there_is_none(run: Bench) -> None:
     """Two runs, exit code 0, and what would not be seen."""
     code, said = told(run(lambda version: 0))
     assert 0 == code
-    assert "trains the same with both ends" in said
+    assert "training with fakelib 1.0 and 1.7 is identical, bit for bit" in said
     assert ["1.0", "1.7"] == run.trained
 
 
@@ -129,16 +129,16 @@ def test_a_change_that_was_taken_back_is_not_denied(run: Bench) -> None:
     """The planted fault of the assumption: 1.2 differs, 1.3 does not, 1.5 does for good."""
     code, said = told(run(lambda version: int(version == "1.2" or version >= "1.5")))
     assert 1 == code
-    assert "Assumed: one change, that was not taken back before" in said
+    assert "Assumption: one change, which was not reverted" in said
     code, said = told(run(lambda version: int(version >= "1.5"), "1.1"))
-    assert "1.5 is the first" in said
+    assert "fakelib 1.1 with fakelib 1.5" in said
 
 
 def test_further_changes_are_told_of(run: Bench) -> None:
     """The last one differs from the first that differs."""
     code, said = told(run(lambda version: (version >= "1.2") + (version >= "1.6") * 2))
     assert 1 == code
-    assert "1.7 differs from" in said
+    assert "training with 1.7 differs from" in said
     assert "there are further changes" in said
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_be_installed_or_trained_is_passed_over_and_named(run: Bench
         report := run(lambda version: "it broke" if version == "1.2" else int(version >= "1.6"))
     )
     assert 1 == code
-    assert "1.6 is the first" in said
+    assert "with fakelib 1.6" in said
     assert report.bisect is not None
     skipped = {each.version: each.why for each in report.bisect.skipped}
     assert "no matching distribution" in skipped["1.3"]
@@ -163,8 +163,9 @@ def test_where_the_answer_hangs_on_them_there_is_no_verdict(run: Bench) -> None:
         run(lambda version: "it broke" if version == "1.4" else int(version >= "1.3"))
     )
     assert 4 == code
-    assert "no verdict: fakelib 1.5 trains otherwise than 1.0 and 1.2 does not" in said
-    assert "could not be judged" in said
+    assert "no verdict: training differs from fakelib 1.0 with fakelib 1.5" in said
+    assert "is identical with 1.2" in said
+    assert "not comparable" in said
     assert "1.3" in said
     assert "1.4" in said
 
@@ -174,7 +175,7 @@ def test_an_end_that_fails_is_no_verdict(run: Bench, end: str) -> None:
     """It is named with its reason; nothing is searched."""
     code, said = told(run(lambda version: "it broke" if version == end else 0))
     assert 4 == code
-    assert f"fakelib {end} could not be judged" in said
+    assert f"fakelib {end} is one of the two ends and could not be compared" in said
     assert "it broke" in said
     assert len(run.trained) <= 2
 
@@ -209,14 +210,14 @@ def test_one_that_was_stopped_goes_on(run: Bench, tmp_path: Path) -> None:
     left = Report.read(tmp_path / "out")
     assert (4, "the bisection was interrupted") == told(left)
     run.trained.clear()
-    assert "1.4 is the first" in told(run(lambda version: int(version >= "1.4")))[1]
+    assert "with fakelib 1.4" in told(run(lambda version: int(version >= "1.4")))[1]
     assert not {"1.0", "1.7"} & set(run.trained)
 
 
 def test_a_downgrade_is_walked_down(run: Bench) -> None:
     """From the newer, taken as good, to the older."""
     _, said = told(run(lambda version: int(version >= "1.4"), "1.7", "1.0"))
-    assert "fakelib 1.3 is the first that trains otherwise than 1.7" in said
+    assert "training first differs from fakelib 1.7 with fakelib 1.3" in said
 
 
 def test_releases_for_another_python_are_named(run: Bench) -> None:

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from harness.diagnosis import explain
-from harness.diagnosis.explain import explain_case, explain_folders, majority
+from harness.diagnosis.explain import explain_case, explain_folders
+from harness.diagnosis.odd_one_out import odd_one_out
 from harness.errors import SpecError
 from harness.execution.parent.runner import run_all
 from harness.results.explanation import Explanation
@@ -178,18 +179,18 @@ def sides(folder: Path, *drafts: Draft) -> list[tuple[str, RunRecord]]:
         ((None, None, 2), "c is the odd one out: a and b are the same"),
         (
             (None, 5, 2),
-            "no two of the three are the same; a and b part last, at step 5 in weights, so c is "
+            "no two of the three are the same; a and b diverge last, at step 5 in weights, so c is "
             "the odd one out",
         ),
         ((None, 3), ""),
     ],
 )
-def test_a_majority_of_three_names_the_odd_one(
+def test_the_odd_one_of_three_runs_is_named(
     tmp_path: Path, steps: tuple[int | None, ...], said: str
 ) -> None:
     """Two that are the same outvote the third; else the two that part last do."""
     drafts = [draft() if step is None else differ(step) for step in steps]
-    assert said == majority(sides(tmp_path, *drafts))
+    assert said == odd_one_out(sides(tmp_path, *drafts))
 
 
 def test_other_devices_cannot_be_switched(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_other_devices_cannot_be_switched(tmp_path: Path) -> None:
         update={"case": spec.case.model_copy(update={"world_size": 2})}
     )
     (_, left), (_, right) = sides(tmp_path, one, two)
-    with pytest.raises(SpecError, match="have one world_size"):
+    with pytest.raises(SpecError, match="have the same world_size"):
         of_records(left, right, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

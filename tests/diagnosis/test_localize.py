@@ -269,7 +269,7 @@ def test_other_versions_are_said_in_a_line(run_folder: Path, tmp_path: Path) -> 
     header = json.loads(path.read_text(encoding="utf-8"))
     header["environment"]["versions"]["torch"] = "1.0"
     path.write_text(json.dumps(header), encoding="utf-8")
-    assert "plain cannot be replayed: it was recorded with torch 1.0, and " in told(
+    assert "plain cannot be replayed: it was recorded with torch 1.0 (" in told(
         copy, tmp_path / "compared"
     )
 
@@ -285,7 +285,7 @@ def test_a_replay_that_departs_from_its_run_gives_no_answer(
         note = told(run_folder, tmp_path / "out")
     finally:
         fault.write_text(text, encoding="utf-8")
-    assert "fault did not repeat itself: its replay departs at step 2 in " in note
+    assert "fault did not repeat itself: its replay diverges at step 2 in " in note
 
 
 def test_another_number_of_processes_is_not_localized(tmp_path: Path) -> None:

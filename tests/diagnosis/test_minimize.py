@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.diagnosis.minimize import Subset, SubsetSearch, most_questions
+from harness.diagnosis.minimize import Subset, SubsetSearch, max_experiments
 
 Truth = Callable[[Subset], bool]
 
@@ -53,7 +53,7 @@ def test_what_is_needed_is_found_within_the_bound(count: int, data: st.DataObjec
 
     assert needed == found.enough
     assert found.minimal
-    assert found.questions <= most_questions(count, len(needed))
+    assert found.experiments <= max_experiments(count, len(needed))
 
 
 @given(st.integers(1, 7), st.integers(0, 2**32))
@@ -81,10 +81,10 @@ def test_the_bound_is_reached_by_hand() -> None:
     """Of four switches with the last needed: both halves, both quarters of the second, and no more,
     since that they part without any was known from the beginning."""
     found = search(names(4), lambda subset: "switch3" in subset)
-    assert 4 == found.questions
-    assert 2 * 1 * 2 + 1 == most_questions(4, 1)
-    assert 2 * 3 + 4 == most_questions(4, 4)
-    assert (0, 1) == (search(names(1), lambda subset: True).questions, most_questions(1, 1))
+    assert 4 == found.experiments
+    assert 2 * 1 * 2 + 1 == max_experiments(4, 1)
+    assert 2 * 3 + 4 == max_experiments(4, 4)
+    assert (0, 1) == (search(names(1), lambda subset: True).experiments, max_experiments(1, 1))
 
 
 def test_a_search_that_is_ended_knows_what_is_enough() -> None:

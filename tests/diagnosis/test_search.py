@@ -45,7 +45,7 @@ def inquire(
     replays = Replays(
         reference, candidate.spec, values, folder / "replays", world.make, budget=budget
     )
-    replays.know(frozenset(), candidate)
+    replays.add_known(frozenset(), candidate)
     inquiry = FieldSearch(("reference", "candidate"), reference, candidate, replays)
     with suppress(BudgetSpent):
         inquiry.run()
@@ -211,7 +211,7 @@ def test_a_lost_checkpoint_is_written_again(tmp_path: Path) -> None:
         world.made.clear()
         replays = Replays(reference, candidate.spec, values, tmp_path / "replays", world.make)
         for subset in subsets:
-            replays.of([frozenset(subset)], StepRange(last=69, start=58))
+            replays.replay([frozenset(subset)], StepRange(last=69, start=58))
         replays.clear()
         return len(world.made)
 
