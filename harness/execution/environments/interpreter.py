@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -28,6 +29,7 @@ __all__ = [
     "Libraries",
     "ask",
     "cache_folder",
+    "check_training_libraries",
     "differing",
     "linked_package",
     "names_of",
@@ -53,6 +55,8 @@ NEEDED: Mapping[str, str] = {
     "xxhash": "",
 }
 """What a training process imports, and from which version on; others were not tried."""
+_MODULES = {"huggingface-hub": "huggingface_hub", "scikit-learn": "sklearn"}
+"""Modules that are not called as their distribution is."""
 _OLDEST_PYTHON = "3.11"
 _TELLING = ("python", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 """By which an environment is named where nobody asked for others."""
@@ -80,6 +84,17 @@ class Libraries:
     """Of each package by its normalised name, and of `python` itself."""
     asked: tuple[str, ...] = ()
     """The packages that somebody asked for."""
+
+
+def check_training_libraries() -> None:
+    """Raise `SpecError` if this interpreter lacks what a training process imports."""
+    missing = [name for name in NEEDED if find_spec(_MODULES.get(name, name)) is None]
+    if missing:
+        raise SpecError(
+            "a command that trains needs the extra 'train'",
+            f"missing: {', '.join(missing)}",
+            "pip install 'trainloop-harness[train]'",
+        )
 
 
 def ask(python: str | None) -> Libraries:

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.execution import entry as start
-from harness.execution.environments.interpreter import linked_package
+from harness.execution.environments.interpreter import check_training_libraries, linked_package
 from harness.execution.nodes import Node, node_folder
 from harness.results.record import HEADER
 from harness.spec import registry as catalogue
@@ -155,9 +155,12 @@ def fork(
 ) -> ForkServerProcess:
     """A started process that has the libraries imported and calls `target`.
 
-    `python`: the process is then one of that interpreter, and imports its libraries itself.
+    `python`: the process is then one of that interpreter, and imports its libraries itself. None:
+    raises `SpecError` if this interpreter lacks what training needs.
     """
-    if python is not None:
+    if python is None:
+        check_training_libraries()
+    else:
         target, args = (
             start.become,
             (python, str(linked_package()), f"{target.__module__}:{target.__qualname__}", args),
