@@ -1,6 +1,6 @@
-"""What exactly differs at a first divergence, in words with the numbers in them.
+"""Describes a first divergence: which rows, which factor, from which step on.
 
-Digests say that values differ; here it is said how: which rows, what factor, from which step on.
+A digest shows that values differ. These sentences state how they differ, with the numbers.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ __all__ = [
 ]
 
 UNIFORM = 1e-4
-"""Ratios of norms that lie so close together are one factor: norms are kept in single precision,
-and gradients of another scale round otherwise, both of which moves a ratio by about 1e-6."""
+"""Relative spread below which ratios of norms are one factor. Norms are stored in single precision,
+and scaled gradients round differently. Each effect changes a ratio by about 1e-6."""
 
-
-_NOISE = 1e-5  # of the largest norm; single precision leaves about 1e-7 of it
+_NOISE = 1e-5  # share of the largest norm; single precision resolves about 1e-7 of it
 
 
 def relative_distance(reference: Any, candidate: Any) -> float | None:
-    """|candidate - reference| / |reference|; None where that is no number."""
+    """|candidate - reference| / |reference|; None if that is not a finite number."""
     if not all(isinstance(value, int | float) for value in (reference, candidate)):
         return None
     if not reference or not np.isfinite(reference) or not np.isfinite(candidate):
@@ -46,36 +45,41 @@ def relative_distance(reference: Any, candidate: Any) -> float | None:
 
 
 def order_detail(reference: Sequence[int] | None, candidate: Sequence[int] | None) -> str:
-    """Which rows of one micro-batch changed place, are missing, or stand twice."""
+    """Which rows of one micro-batch are moved, repeated, missing or unexpected."""
     if reference is None or candidate is None:
-        absent = "reference" if reference is None else "candidate"
+        runs = ("reference", "candidate")
+        absent, present = runs if reference is None else runs[::-1]
         rows = len(reference or candidate or ())
-        return f"the {absent} has no such micro-batch, the other side has one of {rows} rows"
+        return f"only the {present} has this micro-batch ({_count(rows)}), the {absent} does not"
     one, two = Counter(reference), Counter(candidate)
     gone, new = list((one - two).elements()), list((two - one).elements())
     twice = [row for row, times in two.items() if times > 1 and times > one[row]]
     if not gone and not new:
         moved = sum(a != b for a, b in zip(reference, candidate, strict=True))
-        return f"the same {len(reference)} rows, {moved} of them in another place"
-    parts = []
+        return f"the same {_count(len(reference))} in another order, {moved} of them moved"
+    changes = []
     if twice:
-        parts.append(f"{_rows(twice)} {'stands' if len(twice) == 1 else 'stand'} twice")
+        changes.append(f"{_rows(twice)} repeated")
     if gone:
-        parts.append(f"{_rows(gone)} missing")
+        changes.append(f"{_rows(gone)} missing")
     others = [row for row in new if row not in twice]
     if others:
-        parts.append(f"{_rows(others)} instead")
-    return ", ".join(parts)
+        changes.append(f"{_rows(others)} unexpected")
+    return "; ".join(changes)
 
 
 def _rows(rows: Sequence[int]) -> str:
     if len(rows) > 4:
-        return f"{len(rows)} rows"
+        return _count(len(rows))
     return ("row " if len(rows) == 1 else "rows ") + ", ".join(map(str, rows))
 
 
+def _count(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
+
+
 def highest_rates(record: RunRecord) -> list[float]:
-    """The highest learning rate of each step; NaN where there is none."""
+    """The highest learning rate of each step; NaN if a step has none."""
     column = record.steps["learning_rate"]
     sizes = as_numpy(filled(pc.list_value_length(column), 0)).astype(np.int64)
     starts = np.cumsum(sizes) - sizes
@@ -88,7 +92,7 @@ def highest_rates(record: RunRecord) -> list[float]:
 
 
 def rate_detail(reference: Sequence[float], candidate: Sequence[float], first: int) -> str:
-    """Ratio of the learning rates from step `first` on (counted from 1), to the last of both."""
+    """Ratio of the learning rates from step `first` (counted from 1) to the last common step."""
     ratios = [
         two / one
         for one, two in zip(reference[first - 1 :], candidate[first - 1 :], strict=False)
@@ -97,16 +101,16 @@ def rate_detail(reference: Sequence[float], candidate: Sequence[float], first: i
     if not ratios:
         return ""
     if max(ratios) - min(ratios) <= UNIFORM * abs(ratios[0]):
-        return f"{number(ratios[0])} times the reference's from step {first} on"
+        return f"candidate / reference is {number(ratios[0])} from step {first} on"
     last = first + len(ratios) - 1
     return (
-        f"{number(ratios[0])} times the reference's at step {first}, "
-        f"{number(ratios[-1])} times at step {last}"
+        f"candidate / reference is {number(ratios[0])} at step {first} and "
+        f"{number(ratios[-1])} at step {last}"
     )
 
 
 def norms_at(record: RunRecord, step: int, column: str) -> dict[str, float]:
-    """A column of the trace `norms` at one step, by tensor; empty where it was not recorded."""
+    """A column of the trace `norms` at one step, by tensor; empty if it was not recorded."""
     table = record.norms
     if not len(table):
         return {}
@@ -118,10 +122,10 @@ def norms_at(record: RunRecord, step: int, column: str) -> dict[str, float]:
 def factors(
     reference: RunRecord, candidate: RunRecord, step: int, column: str = "gradient"
 ) -> dict[str, float]:
-    """Candidate over reference, by tensor: of the norms of both at one step.
+    """Ratio candidate / reference of the norms at one step, by tensor.
 
-    Without those of tensors whose gradient is nothing but rounding, such as that of a bias before
-    a softmax, which mathematics makes zero.
+    Tensors whose gradient is only rounding error are left out. An example is a bias before a
+    softmax, whose exact gradient is zero.
     """
     one, two = norms_at(reference, step, column), norms_at(candidate, step, column)
     least = [_NOISE * max(norms.values(), default=0.0) for norms in (one, two)]
@@ -133,7 +137,7 @@ def factors(
 
 
 def one_factor(ratios: dict[str, float]) -> float | None:
-    """The factor by which all of them differ; None where it is not the same for all."""
+    """The common value of all ratios; None if they are not equal within `UNIFORM`."""
     values = [value for value in ratios.values() if np.isfinite(value)]
     if not values or len(values) < len(ratios):
         return None
@@ -142,35 +146,42 @@ def one_factor(ratios: dict[str, float]) -> float | None:
 
 
 def factor_detail(ratios: dict[str, float], differing: int) -> str:
-    """Whether one factor explains the gradients of all tensors, or those of some."""
+    """Whether one factor explains the gradients of all tensors or of some of them."""
     if not ratios:
         return ""
     whole = one_factor(ratios)
     if whole is not None and abs(whole - 1) > UNIFORM:
-        return f"one factor, {number(whole)}, explains the gradients of all {len(ratios)} tensors"
-    apart = {name: ratio for name, ratio in ratios.items() if abs(ratio - 1) > UNIFORM}
-    if not apart:
-        return f"{differing} of {len(ratios)} tensors differ, none by more than 1e-4 in its norm"
-    part = one_factor(apart)
-    if part is not None and len(apart) < len(ratios):
         return (
-            f"one factor, {number(part)}, explains {len(apart)} of {len(ratios)} tensors, "
-            f"first {next(iter(apart))}"
+            f"the gradients of {len(ratios)} of {_tensors(len(ratios))} differ by one factor, "
+            f"{number(whole)} (candidate / reference)"
         )
-    name = max(apart, key=lambda tensor: abs(apart[tensor] - 1))
+    scaled = {name: ratio for name, ratio in ratios.items() if abs(ratio - 1) > UNIFORM}
+    if not scaled:
+        which = f" of {_tensors(differing)}" if differing else ""
+        return f"the gradients{which} differ, no norm by more than 1e-4 of its value"
+    factor = one_factor(scaled)
+    if factor is not None and len(scaled) < len(ratios):
+        return (
+            f"the gradients of {len(scaled)} of {_tensors(len(ratios))} differ by one factor, "
+            f"{number(factor)} (candidate / reference); the first is {next(iter(scaled))}"
+        )
+    name = max(scaled, key=lambda tensor: abs(scaled[tensor] - 1))
     return (
-        f"the norms of {len(apart)} of {len(ratios)} tensors differ, most that of {name}, "
-        f"{number(apart[name])} times the reference's"
+        f"the gradient norms of {len(scaled)} of {_tensors(len(ratios))} differ; the largest "
+        f"change is that of {name}, by the factor {number(scaled[name])} (candidate / reference)"
     )
 
 
+def _tensors(count: int) -> str:
+    return "1 tensor" if count == 1 else f"{count} tensors"
+
+
 def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
-    """Whether one side's weights were changed by something else than the update at `step`, or its
-    gradients were scaled otherwise before it."""
+    """What changed the weights of one run besides the update at `step`, or scaled its gradients."""
     outside = [_changed_outside(record, step) for record in (reference, candidate)]
     if outside[0] != outside[1]:
         who = "candidate" if outside[1] else "reference"
-        return f"after the update something else changed weights of the {who}"
+        return f"code outside the update changed weights of the {who}"
     scales = []
     for record in (reference, candidate):
         raw, applied = norms_at(record, step, "gradient"), norms_at(record, step, "applied")
@@ -186,13 +197,14 @@ def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
             f"before the update the reference scales its gradients by {number(one)}, the "
             f"candidate by {number(two)}"
         )
-    apart = [name for name in ones if name in twos and not _close(twos[name], ones[name])]
-    if not apart:
+    changed = [name for name in ones if name in twos and not _close(twos[name], ones[name])]
+    if not changed:
         return ""
-    name = max(apart, key=lambda tensor: abs(twos[tensor] / ones[tensor] - 1))
+    name = max(changed, key=lambda tensor: abs(twos[tensor] / ones[tensor] - 1))
     return (
-        f"the gradients of {len(apart)} of {len(ones)} tensors are changed before the update on "
-        f"one side alone, most that of {name}, by {number(twos[name] / ones[name])}"
+        f"before the update the two runs change the gradients of {len(changed)} of "
+        f"{_tensors(len(ones))} differently; the largest difference is that of {name}, by the "
+        f"factor {number(twos[name] / ones[name])} (candidate / reference)"
     )
 
 
@@ -202,5 +214,5 @@ def _changed_outside(record: RunRecord, step: int) -> bool:
 
 
 def _close(value: float, other: float) -> bool:
-    """Whether two ratios of norms are the same, as far as single precision tells."""
+    """Whether two ratios of norms are equal within `UNIFORM`."""
     return abs(value - other) <= UNIFORM * abs(other)

@@ -1,4 +1,4 @@
-"""What exactly differs, in words: rows, rates, factors."""
+"""The sentences that describe a first divergence: rows, rates, factors."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ from tests.support.records import TENSORS
 @pytest.mark.parametrize(
     ("reference", "candidate", "expected"),
     [
-        ([1, 2, 3], [2, 1, 3], "the same 3 rows, 2 of them in another place"),
-        ([1, 2, 3], [1, 1, 3], "row 1 stands twice, row 2 missing"),
-        ([1, 2, 3], [1, 2, 9], "row 3 missing, row 9 instead"),
-        ([1, 2, 3, 4, 5], [6, 7, 8, 9, 10], "5 rows missing, 5 rows instead"),
-        ([1, 2], None, "the candidate has no such micro-batch, the other side has one of 2 rows"),
-        (None, [1], "the reference has no such micro-batch, the other side has one of 1 rows"),
+        ([1, 2, 3], [2, 1, 3], "the same 3 rows in another order, 2 of them moved"),
+        ([1, 2, 3], [1, 1, 3], "row 1 repeated; row 2 missing"),
+        ([1, 2, 3], [1, 2, 9], "row 3 missing; row 9 unexpected"),
+        ([1, 2, 3, 4, 5], [6, 7, 8, 9, 10], "5 rows missing; 5 rows unexpected"),
+        (
+            [1, 2],
+            None,
+            "only the reference has this micro-batch (2 rows), the candidate does not",
+        ),
+        (None, [1], "only the candidate has this micro-batch (1 row), the reference does not"),
     ],
 )
-def test_rows_that_moved_are_missing_or_stand_twice_are_told(
+def test_moved_missing_and_repeated_rows_are_described(
     reference: list[int] | None, candidate: list[int] | None, expected: str
 ) -> None:
-    """Each way in which the rows of a micro-batch can differ has words of its own."""
+    """Each way in which the rows of a micro-batch can differ has its own sentence."""
     assert expected == order_detail(reference, candidate)
 
 
-def test_the_ratio_of_two_schedules_is_told_from_its_first_step_on() -> None:
-    """One ratio where there is one; else the first and the last."""
-    assert "0.5 times the reference's from step 2 on" == rate_detail([4, 4, 2], [4, 2, 1], 2)
-    assert "0.5 times the reference's at step 2, 3 times at step 3" == rate_detail(
-        [4, 4, 2], [4, 2, 6], 2
-    )
+def test_the_ratio_of_two_schedules_is_described_from_its_first_step_on() -> None:
+    """One ratio if it is constant; else the first and the last ratio."""
+    one = "candidate / reference is 0.5 from step 2 on"
+    assert one == rate_detail([4, 4, 2], [4, 2, 1], 2)
+    two = "candidate / reference is 0.5 at step 2 and 3 at step 3"
+    assert two == rate_detail([4, 4, 2], [4, 2, 6], 2)
     assert "" == rate_detail([1.0, 0.0], [1.0, 0.5], 2)
 
 
-def test_one_factor_is_one_only_where_it_holds_for_all() -> None:
-    """Within the rounding of single precision; a tensor of its own breaks it."""
+def test_one_factor_must_hold_for_all_tensors() -> None:
+    """Within the rounding of single precision; one other ratio breaks it."""
     assert 3.0 == one_factor({"a": 3.0, "b": 3.00001, "c": 2.99999})
     assert one_factor({"a": 3.0, "b": 3.01}) is None
     assert one_factor({"a": 3.0, "b": float("nan")}) is None
@@ -58,25 +62,42 @@ def test_one_factor_is_one_only_where_it_holds_for_all() -> None:
 @pytest.mark.parametrize(
     ("ratios", "expected"),
     [
-        ({"a": 3.0, "b": 3.0}, "one factor, 3, explains the gradients of all 2 tensors"),
-        ({"a": 1.0, "b": 2.0, "c": 2.0}, "one factor, 2, explains 2 of 3 tensors, first b"),
-        ({"a": 1.0, "b": 1.0}, "2 of 2 tensors differ, none by more than 1e-4 in its norm"),
+        (
+            {"a": 3.0, "b": 3.0},
+            "the gradients of 2 of 2 tensors differ by one factor, 3 (candidate / reference)",
+        ),
+        (
+            {"a": 1.0, "b": 2.0, "c": 2.0},
+            "the gradients of 2 of 3 tensors differ by one factor, 2 (candidate / reference); the "
+            "first is b",
+        ),
+        (
+            {"a": 1.0, "b": 1.0},
+            "the gradients of 2 tensors differ, no norm by more than 1e-4 of its value",
+        ),
         (
             {"a": 1.5, "b": 4.0},
-            "the norms of 2 of 2 tensors differ, most that of b, 4 times the reference's",
+            "the gradient norms of 2 of 2 tensors differ; the largest change is that of b, by the "
+            "factor 4 (candidate / reference)",
         ),
         ({}, ""),
     ],
 )
-def test_a_factor_is_told_for_all_tensors_or_for_some(
+def test_a_factor_is_described_for_all_or_for_some_tensors(
     ratios: dict[str, float], expected: str
 ) -> None:
-    """All alike, a part alike, none alike, or only in their last digits."""
+    """All ratios equal, some equal, none equal, or equal within rounding."""
     assert expected == factor_detail(ratios, 2)
 
 
+def test_no_tensor_that_differs_gives_no_count() -> None:
+    """Without digests of single tensors the number that differs is not known."""
+    expected = "the gradients differ, no norm by more than 1e-4 of its value"
+    assert expected == factor_detail({"a": 1.0}, 0)
+
+
 def test_a_gradient_that_is_only_rounding_breaks_no_factor(tmp_path: Path) -> None:
-    """A bias before a softmax has a gradient of about nothing, whose ratio is chance."""
+    """The gradient of a bias before a softmax is rounding error; its ratio is random."""
     one, two = evident(), evident()
     for made, noise in ((one, 1e-7), (two, 5e-7)):
         made.rows["norms"].append(
@@ -89,8 +110,8 @@ def test_a_gradient_that_is_only_rounding_breaks_no_factor(tmp_path: Path) -> No
     assert dict.fromkeys(TENSORS, 2.0) == pytest.approx(found)
 
 
-def test_an_update_that_was_given_other_gradients_is_told(tmp_path: Path) -> None:
-    """By hand: norms of 13 in all are scaled to 1 on one side; on the other left alone."""
+def test_an_update_from_changed_gradients_is_described(tmp_path: Path) -> None:
+    """By hand: one run scales a total norm of 13 to 1, the other run does not scale it."""
     clipped, bare, bent = evident(), evident(), evident()
     for row in bare.rows["norms"]:
         row["applied"] = row["gradient"]
@@ -105,26 +126,27 @@ def test_an_update_that_was_given_other_gradients_is_told(tmp_path: Path) -> Non
         == update_detail(records[0], records[1], 1)
     )
     assert (
-        f"the gradients of 1 of 3 tensors are changed before the update on one side alone, most "
-        f"that of {TENSORS[0]}, by 1.5" == update_detail(records[0], records[2], 1)
+        "before the update the two runs change the gradients of 1 of 3 tensors differently; the "
+        f"largest difference is that of {TENSORS[0]}, by the factor 1.5 (candidate / reference)"
+        == update_detail(records[0], records[2], 1)
     )
 
 
-def test_weights_that_something_else_changed_are_told(tmp_path: Path) -> None:
-    """Where it happened after the update in question, and on one side alone."""
+def test_weights_changed_outside_the_update_are_described(tmp_path: Path) -> None:
+    """Only if it happened after this update, and in one run alone."""
     alone, moved = evident(), evident()
     moved.header["observed"] = {"weights_changed_outside_update": [Observation(step=2)]}
     one, two = alone.write(tmp_path / "alone"), moved.write(tmp_path / "moved")
 
-    told = "after the update something else changed weights of the "
-    assert told + "candidate" == update_detail(one, two, 2)
-    assert told + "reference" == update_detail(two, one, 2)
+    detail = "code outside the update changed weights of the "
+    assert detail + "candidate" == update_detail(one, two, 2)
+    assert detail + "reference" == update_detail(two, one, 2)
     assert "" == update_detail(two, two, 2)
     assert "" == update_detail(one, two, 1)
 
 
 def test_a_relative_distance_is_one_of_finite_numbers() -> None:
-    """|3 - 2| / |2|; of a list, a zero or a NaN there is none."""
+    """|3 - 2| / |2|; a list, a zero or a NaN has none."""
     assert 0.5 == relative_distance(2.0, 3.0)
     for pair in (([1], [2]), (0.0, 1.0), (1.0, float("nan")), (None, 1.0)):
         assert relative_distance(*pair) is None

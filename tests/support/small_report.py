@@ -64,7 +64,7 @@ FIRST = Divergence(
     candidate=0.5000001,
     max_ulp=2.0,
     relative=2e-7,
-    detail="one factor, 3, explains the gradients of all 3 tensors",
+    detail="the gradients of 3 of 3 tensors differ by one factor, 3 (candidate / reference)",
 )
 CONFIG = Divergence(
     step=0,

@@ -1,4 +1,4 @@
-"""Causes in what an update is made of: the short window of an epoch, gradients left over."""
+"""Causes in gradient accumulation: an epoch's short last window, and leftover gradients."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from harness.units import number
 __all__ = ["RULES", "window_dropped"]
 
 
+def _micro_batches(count: int) -> str:
+    return "1 micro-batch" if count == 1 else f"{count} micro-batches"
+
+
 def _window_runs_on(evidence: Evidence) -> str | None:
-    """A whole window more is added to the short one that an epoch leaves."""
+    """The epoch's short last window continues with a whole window of the next epoch."""
     place = evidence.firsts.get("data_order")
     for run in evidence.runs:
         if place is not None and place.step in run.observed("gradients_zeroed_between_backwards"):
-            return None  # nothing is left to be added to
+            return None  # the gradients of the short window were discarded
     return _window_grows(evidence, lambda ours, theirs, whole: ours >= theirs + whole)
 
 
 def _window_filled_up(evidence: Evidence) -> str | None:
-    """The short window that an epoch leaves is made whole with batches of the next epoch."""
+    """The epoch's short last window is completed with batches of the next epoch."""
     return _window_grows(evidence, lambda ours, _, whole: ours == whole)
 
 
@@ -44,16 +48,16 @@ def _window_grows(evidence: Evidence, grows: Callable[[int, int, int], bool]) ->
             continue
         if grows(ours, theirs, whole):
             return (
-                f"the window of {theirs} micro-batches at the end of the epoch, step {place.step}, "
-                f"goes on in {run.label} with {ours - theirs} of the next epoch"
+                f"in {run.label} the last window of the epoch, step {place.step}, is not closed "
+                f"after {_micro_batches(theirs)}: it adds {ours - theirs} of the next epoch"
             )
     return None
 
 
 def window_dropped(evidence: Evidence) -> str | None:
-    """An epoch's last, short window makes no update.
+    """No update uses the epoch's short last window.
 
-    With no backward pass, or with one whose gradients are then zeroed.
+    Either it has no backward pass, or its gradients are zeroed before an update.
     """
     place = evidence.firsts.get("data_order")
     if place is None or evidence.first_stage not in ("data_order", "learning_rate"):
@@ -73,8 +77,8 @@ def window_dropped(evidence: Evidence) -> str | None:
                 continue
         if same_before and len(following) == steps and set(following[0]) - left:
             return (
-                f"{run.label} makes no update from the {short} micro-batches that are left at the "
-                f"end of the epoch, step {place.step}"
+                f"{run.label} makes no update from the last window of the epoch, step "
+                f"{place.step}, which has {_micro_batches(short)}"
             )
     return None
 
@@ -89,29 +93,29 @@ def _last_window(evidence: Evidence) -> str | None:
     per_epoch = evidence.reference.record.header.steps_per_epoch
     if factor is None or not per_epoch or evidence.step % per_epoch or not 0 < window < steps:
         return None
-    for expected, told in (
-        (window / steps, f"divided by {steps}, not by its own length"),
-        (window, "not divided at all"),
+    for expected, treatment in (
+        (window / steps, f"divided by {steps}, not by {window}"),
+        (window, "not divided"),
     ):
         run = evidence.run_with_scaled_loss(factor)
         if expected == 1 or not (close(factor, expected) or close(factor, 1 / expected)):
             continue
         if not evidence.loss_factors_known:
-            who = "one side's"
+            owner = "one run"
         elif run is not None and close(run.loss_factor(evidence.step), expected):
-            who = f"{run.label}'s"
+            owner = run.label
         else:
             continue
         return (
-            f"the last window of the epoch, step {evidence.step}, holds {window} micro-batches of "
-            f"{steps}: {who} losses are {told}, so gradients are {number(factor)} times the "
-            "reference's"
+            f"the last window of the epoch, step {evidence.step}, has {_micro_batches(window)} "
+            f"instead of {steps}: the losses of {owner} are {treatment}, so its gradients differ "
+            f"by the factor {number(factor)} (candidate / reference)"
         )
     return None
 
 
 def _leftover_gradients(evidence: Evidence) -> tuple[RunView, RunView] | None:
-    """The side whose updates began with gradients of those before, and the other."""
+    """The run whose updates begin with leftover gradients, and the other run."""
     for run, other in evidence.ordered_pairs:
         if run.observed("gradients_left_over") and not other.observed("gradients_left_over"):
             return run, other
@@ -121,15 +125,15 @@ def _leftover_gradients(evidence: Evidence) -> tuple[RunView, RunView] | None:
 def _forgot_zero_grad(evidence: Evidence) -> str | None:
     found = _leftover_gradients(evidence)
     if found is None or found[0].setting("optimizer.without"):
-        return None  # what an optimizer does not hold, it cannot zero
+        return None  # an optimizer cannot zero the gradients of parameters that it lacks
     run, other = found
     norm, (step, *_) = run.applied_norm(1), run.observed("gradients_left_over")
     left = run.values_observed("gradients_left_over")
     if step != 2 or norm is None or not left or not close(left[0], norm):
-        return None  # something else than the gradients that the first update was given
+        return None  # not the gradients that the first update used
     return (
-        f"{run.label} begins step 2 with the gradients of step 1; {other.label} begins each with "
-        "none"
+        f"{run.label} begins step 2 with the gradients of step 1; {other.label} begins each step "
+        "without gradients"
     )
 
 
@@ -144,21 +148,21 @@ def _accumulation_leaks(evidence: Evidence) -> str | None:
     step = found[0].observed("gradients_left_over")[0]
     if step == 2 or (step - 1) % per_epoch:
         return None
-    return f"{found[0].label} begins the epoch at step {step} with gradients of the one before"
+    return f"{found[0].label} begins the epoch at step {step} with gradients of the previous epoch"
 
 
 RULES = (
     CauseRule(
         "last-window",
-        "the short window at the end of an epoch is treated otherwise",
+        "the short last window of an epoch is treated differently",
         ("gradients", "data_order", "learning_rate", "step_count"),
         _last_window,
-        "make an update from it, divided by its own length",
+        "make an update from it, with the losses divided by its own length",
         "transformers#38837",
     ),
     CauseRule(
         "accumulation-leaks",
-        "an epoch's short window runs on into the next epoch",
+        "the gradients of an epoch's last window leak into the next epoch",
         ("data_order", "gradients"),
         _accumulation_leaks,
         "make an update at the end of each epoch, also from a short window, and zero the gradients",

@@ -1,4 +1,4 @@
-"""Causes in what a batch holds, in which random numbers a pass draws, and in how it is run."""
+"""Causes in batch content, in random numbers, and in the mode of a forward pass."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def _head_drawn(evidence: Evidence) -> str | None:
         return None
     for name in differing:
         one, two = (run.initial_norm(name) for run in evidence.runs)
-        # The norm of n normal numbers spreads by 1 / sqrt(2 n), the ratio of two by 1 / sqrt(n).
+        # The norm of n normal numbers has the relative deviation 1 / sqrt(2 n), a ratio of two
+        # such norms 1 / sqrt(n).
         if not one or not two or abs(math.log(two / one)) > 4 / math.sqrt(head[name]):
             return None
     others = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
     return (
-        f"only the head's initial weights differ ({differing[0]}{others}), and both runs drew them "
-        "at random"
+        f"only initial weights of the head differ ({differing[0]}{others}); both runs drew them at "
+        "random"
     )
 
 
@@ -76,8 +77,8 @@ def _labels_shifted(evidence: Evidence) -> str | None:
             and ours == [count - n for count, n in zip(theirs, rows, strict=False)]
         ):
             return (
-                f"the labels of {run.label} at step {place.step} are one fewer in each row than "
-                f"those of {other.label}: they were shifted before the model shifts them"
+                f"at step {place.step} each row has one label fewer in {run.label} than in "
+                f"{other.label}: the labels were shifted before the model shifts them"
             )
     return None
 
@@ -95,14 +96,14 @@ def _reseeded(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         fresh, used = (s.setting("rng.draws_since_seed") for s in (run, other))
         seeds = run.setting("rng.seed"), other.setting("rng.seed")
-        # What is fresh before its first batch is fetched, and not after, was used by the loader.
+        # A generator that is fresh only until the first batch is fetched was used by the loader.
         used_before = other.setting("rng.draws_at_watch") is None
         same_seed = seeds[0] == seeds[1] and seeds[0] is not None
         if fresh is not None and used is None and used_before and same_seed:
             return (
-                f"at the first forward pass the generator of {run.label} has given {fresh} "
-                f"numbers since it was seeded with {seeds[0]}, that of {other.label} all that "
-                "built the model"
+                f"at the first forward pass the generator of {run.label} has drawn {fresh} "
+                f"{'number' if fresh == 1 else 'numbers'} since it was seeded with {seeds[0]}; "
+                f"that of {other.label} has also drawn the numbers that built the model"
             )
     return None
 
@@ -117,8 +118,8 @@ def _same_dropout(evidence: Evidence) -> str | None:
         )
         if len(ours) == 1 and len(theirs) == size:
             return (
-                f"all {size} processes of {run.label} draw the same dropout, those of "
-                f"{other.label} each its own"
+                f"all {size} processes of {run.label} draw the same dropout; in {other.label} each "
+                "process draws its own"
             )
     return None
 
@@ -135,9 +136,9 @@ def _prefetch(evidence: Evidence) -> str | None:
         fetched = [s.setting("loader.fetched") for s in (run, other)]
         if ahead > 0 and not rest and None not in fetched and fetched[0] - fetched[1] == ahead:
             return (
-                f"before the first forward pass of {run.label} {ahead} more "
-                f"{'batch was' if ahead == 1 else 'batches were'} fetched than in {other.label}, "
-                "by a collator that draws from the generator that dropout draws from"
+                f"{run.label} fetched {ahead} {'batch' if ahead == 1 else 'batches'} more than "
+                f"{other.label} before the first forward pass, and its collator draws from the "
+                "generator of the dropout"
             )
     return None
 
@@ -150,8 +151,8 @@ def _resume_at_epoch_end(evidence: Evidence) -> str | None:
     if evidence.step != at + 1:
         return None
     return (
-        f"the run resumed after step {at}, an epoch's end, begins step {evidence.step} with other "
-        "generators"
+        f"the run that was resumed after step {at}, the end of an epoch, begins step "
+        f"{evidence.step} with another state of the random generators"
     )
 
 
@@ -159,7 +160,7 @@ def _forgot_train_mode(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         seen = run.observed("trained_in_evaluation_mode")
         if seen and not other.observed("trained_in_evaluation_mode"):
-            return f"{run.label} trains step {seen[0]} in evaluation mode, without dropout"
+            return f"{run.label} runs step {seen[0]} in evaluation mode, without dropout"
     return None
 
 
@@ -171,7 +172,7 @@ def _autocast(evidence: Evidence) -> str | None:
         ours, theirs = (set(s.circumstance(evidence.step, "compute_dtype")) for s in (run, other))
         wanted = {"bf16": "bfloat16", "fp16": "float16"}.get(asked)
         if wanted and ours == {"float32"} and theirs == {wanted}:
-            return f"{run.label} computes in float32 though {asked} was asked for"
+            return f"{run.label} computes in float32, but the recipe asks for {asked}"
     return None
 
 
@@ -186,7 +187,7 @@ def _wrong_loss_logged(evidence: Evidence) -> str | None:
 
 
 def _not_finite(run: RunView) -> list[int]:
-    """Steps whose loss or gradients are not finite."""
+    """Steps with a loss or gradient norm that is not finite."""
     table = run.record.micro_batches
     losses = as_numpy(filled(table["loss"], math.nan))
     bad = set(as_numpy(table["step"])[~np.isfinite(losses)].tolist())
@@ -197,15 +198,15 @@ def _not_finite(run: RunView) -> list[int]:
 
 def _nan_hidden(evidence: Evidence) -> str | None:
     if evidence.reference.record.spec.recipe.precision == "fp16":
-        return None  # there a scaler leaves such updates out, which is as it should be
+        return None  # a loss scaler skips such updates on purpose
     for run, other in evidence.ordered_pairs:
         bad = _not_finite(run)
         if not bad or bad[0] != evidence.step or _not_finite(other):
             continue
         if len(run.grad_norms) > bad[0]:
             return (
-                f"loss or gradients of {run.label} are not finite at step {bad[0]}, and it "
-                f"trained on for {len(run.grad_norms) - bad[0]} steps"
+                f"the loss or the gradients of {run.label} are not finite at step {bad[0]}, and it "
+                f"trained until step {len(run.grad_norms)}"
             )
     return None
 
@@ -213,17 +214,17 @@ def _nan_hidden(evidence: Evidence) -> str | None:
 RULES = (
     CauseRule(
         "head-drawn-before-seed",
-        "the head was drawn from another random number",
+        "the head was initialised from another state of the random generator",
         ("initial_weights",),
         _head_drawn,
         "set the seed before the model is built",
     ),
     CauseRule(
         "padding-differs",
-        "the same rows, padded otherwise",
+        "the same rows have different padding",
         ("batch_content",),
         _padding,
-        "give both the same padding and max_length",
+        "use the same padding and max_length in both",
     ),
     CauseRule(
         "labels-shifted-twice",
@@ -234,31 +235,31 @@ RULES = (
     ),
     CauseRule(
         "resume-at-epoch-end",
-        "a resume at an epoch's end puts the generators back too late, or too early",
+        "a resume at the end of an epoch restores the random generators too late or too early",
         ("rng",),
         _resume_at_epoch_end,
-        "at an epoch's end set the generators before the new epoch's iterator is made",
+        "at the end of an epoch restore the generators before the new epoch's iterator is made",
     ),
     CauseRule(
         "same-dropout-on-all-ranks",
         "all processes draw the same dropout",
         ("rng",),
         _same_dropout,
-        "seed each process by seed + rank",
+        "seed each process with seed + rank",
     ),
     CauseRule(
         "prefetch-interleaves-rng",
-        "a loader that fetches ahead draws in another order",
+        "a loader that prefetches draws random numbers in another order",
         ("rng", "loss", "batch_content"),
         _prefetch,
-        "let a worker fetch (num_workers=1), or give the collator a generator of its own",
+        "fetch in a worker (num_workers=1), or give the collator its own generator",
     ),
     CauseRule(
         "reseeded-after-build",
-        "one side sets the seed again after the model is built",
+        "one run sets the seed again after the model is built",
         ("rng", "loss"),
         _reseeded,
-        "set the seed on both sides once the model exists, as the Trainer does",
+        "in both runs set the seed after the model is built, as the Trainer does",
     ),
     CauseRule(
         "forgot-train-mode",
@@ -269,22 +270,22 @@ RULES = (
     ),
     CauseRule(
         "autocast-without-effect",
-        "autocast was asked for and is not on",
+        "autocast was requested and is not active",
         ("loss",),
         _autocast,
-        "run the forward pass inside torch.autocast with the device's type",
+        "run the forward pass inside torch.autocast with the type of the device",
     ),
     CauseRule(
         "wrong-loss-logged",
-        "the loss that is shown is not the one that is trained on",
+        "the logged loss is not the loss that is trained on",
         ("loss",),
         _wrong_loss_logged,
-        "log the mean of the window's losses, divided once",
+        "log the mean of the losses of the window, divided once",
         "transformers#35204",
     ),
     CauseRule(
         "nan-step-hidden",
-        "a step that is not finite passes unseen",
+        "training continues after a step that is not finite",
         ("loss", "gradients"),
         _nan_hidden,
         "stop at the first loss that is not finite; logging_nan_inf_filter=False shows it",

@@ -1,4 +1,4 @@
-"""One row of the table of causes."""
+"""One rule of the table of causes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["CauseRule"]
 
 @dataclass(frozen=True)
 class CauseRule:
-    """A cause, and how it is recognised."""
+    """A cause, and the signature that recognises it."""
 
     id: str
     title: str
     explains: tuple[str, ...]
-    """Stages in which it shows first where nothing else differs."""
+    """Stages in which this cause can be the first divergence."""
     signature: Callable[[Evidence], str | None]
-    """The evidence in a sentence, with its numbers; None where the facts do not show the cause."""
+    """Returns the evidence as a sentence with its numbers, or None without a match."""
     remedy: str
     reference: str = ""
-    """Issues of transformers or accelerate, or pages, that tell of it."""
+    """Issues of transformers or accelerate, or pages, that describe the cause."""

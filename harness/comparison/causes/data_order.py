@@ -1,4 +1,4 @@
-"""Causes in which rows, and in which order, the two were trained on."""
+"""Causes in the rows that two runs trained on, and in their order."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["RULES"]
 
 
 def _epoch(run: RunView, number: int) -> list[int]:
-    """The rows of an epoch, counted from 0; shorter where the run ended in it."""
+    """The row ids of an epoch, counted from 0; fewer if the run ended within it."""
     size = run.rows_per_epoch
     rows: list[int] = run.rows[number * size : (number + 1) * size].tolist()
     return rows
 
 
 def _starts_epoch(run: RunView, step: int) -> int | None:
-    """Which epoch begins with this step, counted from 0; None where none does."""
+    """The epoch that begins with this step, counted from 0; None if none does."""
     per_epoch = run.record.header.steps_per_epoch
     if not per_epoch or (step - 1) % per_epoch:
         return None
@@ -31,9 +31,9 @@ def _starts_epoch(run: RunView, step: int) -> int | None:
 
 
 def _kept_neighbours(one: list[int], two: list[int]) -> float:
-    """Share of the rows next to each other in one order that are so in the other as well.
+    """Share of the neighbouring rows of one order that are neighbours in the other order too.
 
-    Whichever of the two comes first. Two draws of n rows have about 2 / n of them in common.
+    The direction does not matter. Two random orders of n rows share about 2 / n of them.
     """
     pairs = [{frozenset(pair) for pair in itertools.pairwise(rows)} for rows in (one, two)]
     fewer = min(map(len, pairs))
@@ -57,7 +57,7 @@ def _unsharded(run: RunView) -> bool:
 def _unsharded_data(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         if "data_order" in evidence.independent and _unsharded(run) and not _unsharded(other):
-            return f"the {run.world_size} processes of {run.label} all train on the same rows"
+            return f"all {run.world_size} processes of {run.label} train on the same rows"
     return None
 
 
@@ -71,11 +71,11 @@ def _sampler_differs(evidence: Evidence) -> str | None:
     if epoch and any(_repeats_order(run) for run in evidence.runs):
         return None
     if epoch and "rng" in evidence.firsts and evidence.firsts["rng"].step < place.step:
-        return None  # the generator that both may draw from stood elsewhere
+        return None  # the state of the generator that may draw the order differs before
     one, two = (_epoch(run, epoch) for run in evidence.runs)
     size = evidence.reference.rows_per_epoch
     whole = len(one) == len(two) == size and evidence.reference.world_size == 1
-    if evidence.reference.world_size > 1:  # rows that fill up the last round stand twice
+    if evidence.reference.world_size > 1:  # rows that pad the last round appear twice
         same_rows = set(one) == set(two) and len(one) >= size
     else:
         same_rows = whole and Counter(one) == Counter(two)
@@ -87,26 +87,26 @@ def _sampler_differs(evidence: Evidence) -> str | None:
         if setting is None or not distinct or (whole and Counter(one) != Counter(two)):
             return None
     if _same_batches(evidence) or _kept_neighbours(one, two) > 0.5:
-        return None  # the same order with slips in it, turned over, or moved by stretches
-    told = "the same rows in another order" if same_rows else "other rows from the first step on"
+        return None  # one order with local errors, reversed, or with sections moved
+    sentence = "the same rows in another order" if same_rows else "other rows from step 1 on"
     if setting is not None:
-        told += (
+        sentence += (
             f": {evidence.candidate.label} draws from {setting.candidate}, "
-            f"{evidence.reference.label} from {setting.reference}"
+            f"{evidence.reference.label} draws from {setting.reference}"
         )
-    return told
+    return sentence
 
 
 def _is_no_draw(run: RunView, other: RunView) -> bool:
-    """Whether this side's order is known not to come from another draw than the other side's."""
+    """Whether the orders are known not to differ because of the source of their draws."""
     sampler = run.setting("loader.sampler")
     if sampler is not None and sampler == other.setting("loader.sampler"):
-        return True  # the same source: what differs is what was drawn from it before
+        return True  # the same source; only its state can differ
     return sampler is None and _repeats_order(run)
 
 
 def _same_batches(evidence: Evidence) -> bool:
-    """Whether each micro-batch holds the same rows on both sides, in whatever order."""
+    """Whether each micro-batch holds the same rows in both runs, in any order."""
     pairs = zip(evidence.reference.each_batch(), evidence.candidate.each_batch(), strict=False)
     return all(sorted(one) == sorted(two) for one, two in pairs)
 
@@ -127,7 +127,7 @@ def _same_order_every_epoch(evidence: Evidence) -> str | None:
 
 
 def _last_batch(run: RunView) -> list[int]:
-    """The rows of the first epoch's last, incomplete batch, as this side read them."""
+    """The row ids of the incomplete last batch of the first epoch, in the order of this run."""
     size = run.record.spec.recipe.per_device_batch_size
     left = run.rows_in_set % size
     rows: list[int] = run.rows[run.rows_in_set - left : run.rows_in_set].tolist()
@@ -138,11 +138,11 @@ def _last_batch_dropped(evidence: Evidence) -> str | None:
     setting = evidence.settings.get("loader.drop_last")
     if setting is not None:
         who = evidence.candidate if setting.candidate else evidence.reference
-        return f"{who.label} leaves out the incomplete batch at the end of each epoch"
+        return f"{who.label} drops the incomplete batch at the end of each epoch"
     if "data_order" not in evidence.firsts or evidence.reference.world_size > 1:
         return None
     if any(run.record.spec.recipe.drop_last for run in evidence.runs):
-        return None  # nobody takes it
+        return None  # the recipe drops it
     for run, other in evidence.ordered_pairs:
         tail = _last_batch(other)
         full = other.rows_in_set - len(tail)
@@ -153,8 +153,8 @@ def _last_batch_dropped(evidence: Evidence) -> str | None:
         after = run.rows[full : 2 * full].tolist()
         if after[: len(tail)] != tail and len(set(after)) == len(after):
             return (
-                f"{run.label} leaves out the {len(tail)} rows of the incomplete batch at the end "
-                "of each epoch"
+                f"{run.label} drops the incomplete batch at the end of each epoch "
+                f"({len(tail)} {'row' if len(tail) == 1 else 'rows'})"
             )
     return None
 
@@ -179,18 +179,19 @@ def _sample_repeated(evidence: Evidence) -> str | None:
         if _skips(run.rows[:epochs].tolist(), other.rows[:epochs].tolist()):
             continue
         if twice and -1 not in rows and not Counter(right[:count]) - Counter(set(right)):
-            others = f", and {len(twice) - 1} more rows" if len(twice) > 1 else ""
+            rows_named = f"row {twice[0]}" if len(twice) == 1 else f"{len(twice)} rows"
+            first = f" (first row {twice[0]})" if len(twice) > 1 else ""
             return (
-                f"{run.label} trains on row {twice[0]} more than once in epoch {epoch + 1}"
-                f"{others}; {other.label} on each row once"
+                f"{run.label} trains on {rows_named} more than once in epoch {epoch + 1}{first}; "
+                f"{other.label} trains on each row at most once"
             )
     return None
 
 
 def _skips(rows: list[int], whole: list[int]) -> bool:
-    """Whether `rows` are those of `whole` less some, in the same order, as far as `whole` goes.
+    """Whether `rows` is `whole` without some of its rows, in the same order.
 
-    No more than a third is ever passed over at once, since each row returns in every epoch.
+    At most a third of `whole` is skipped at once, since each row returns in every epoch.
     """
     at, furthest = 0, len(whole) // 3
     for number, row in enumerate(rows):
@@ -206,18 +207,18 @@ def _resume_reorders(evidence: Evidence) -> str | None:
         return None
     if evidence.step != at + 1:
         return None
-    what = "other rows" if evidence.first_stage == "data_order" else "other content of the batch"
-    return f"the run resumed after step {at} goes on with {what} at step {evidence.step}"
+    what = "other rows" if evidence.first_stage == "data_order" else "other batch content"
+    return f"the run that was resumed after step {at} continues with {what} at step {evidence.step}"
 
 
 RULES = (
     CauseRule(
         "resume-reorders",
-        "a resume shuffles anew, or repeats draws of the collator",
+        "a resume shuffles again, or repeats random draws of the collator",
         ("data_order", "batch_content"),
         _resume_reorders,
-        "save the generators at the epoch's start, draw its order again, skip what was done, and "
-        "set the generators to where the checkpoint found them",
+        "save the generators at the start of the epoch, draw its order again, skip the batches "
+        "that were done, and restore the generators of the checkpoint",
         "accelerate#2016, transformers#46628",
     ),
     CauseRule(
@@ -229,31 +230,31 @@ RULES = (
     ),
     CauseRule(
         "same-order-every-epoch",
-        "every epoch has the same order",
+        "every epoch has the same order of rows",
         ("data_order",),
         _same_order_every_epoch,
-        "call set_epoch before each epoch, or seed the order by seed + epoch",
+        "call set_epoch before each epoch, or seed the order with seed + epoch",
     ),
     CauseRule(
         "last-batch-dropped",
-        "the incomplete last batch of an epoch is left out",
+        "the incomplete last batch of an epoch is dropped",
         ("data_order", "learning_rate", "step_count"),
         _last_batch_dropped,
-        "set drop_last alike",
+        "set the same drop_last in both",
     ),
     CauseRule(
         "sample-repeated",
-        "a row is trained on twice, and another one not at all",
+        "a row is trained on twice, and another row not at all",
         ("data_order",),
         _sample_repeated,
-        "draw each epoch's rows without replacement",
+        "draw the rows of each epoch without replacement",
     ),
     CauseRule(
         "sampler-differs",
         "another order of the same rows",
         ("data_order",),
         _sampler_differs,
-        "draw both orders from a generator of its own with the same seed (Accelerate: "
+        "draw both orders from a separate generator with the same seed (Accelerate: "
         "use_seedable_sampler=True)",
         "accelerate#2057, accelerate#2333, transformers#11772",
     ),

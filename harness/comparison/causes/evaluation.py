@@ -1,4 +1,4 @@
-"""Causes in an evaluation: what it counts, in which mode it runs, and what it leaves behind."""
+"""Causes in an evaluation: the rows it counts, its mode, and its use of random numbers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from harness.results.header import GLOBAL_GENERATOR
 __all__ = ["RULES"]
 
 
-_BACK = "generator_kept_over_evaluation"
+_RESTORED = "generator_kept_over_evaluation"
 
 
 def _rng_diverges_at(evidence: Evidence) -> int | None:
-    """The step at which the generators part, and nothing that does not follow did before."""
+    """The step at which the random generators diverge, if no independent stage differs before."""
     place = evidence.firsts.get("rng")
     if place is None:
         return None
-    if evidence.first_stage == "data_order":  # an order that is drawn from those generators
+    if evidence.first_stage == "data_order":  # the order may be drawn from these generators
         drawn = {run.setting("loader.sampler") for run in evidence.runs}
         return place.step if evidence.step == place.step and drawn == {GLOBAL_GENERATOR} else None
     return place.step if evidence.first_stage in ("rng", "evaluation") else None
@@ -27,7 +27,7 @@ def _eval_consumes(evidence: Evidence) -> str | None:
     step = _rng_diverges_at(evidence)
     if step is None or step < 2 or _forgot_eval_mode(evidence):
         return None
-    kept = [step in run.observed(_BACK) for run in evidence.runs]
+    kept = [step in run.observed(_RESTORED) for run in evidence.runs]
     passes = []
     for run in evidence.runs:
         before = run.circumstance(step, "passes_before")
@@ -38,14 +38,22 @@ def _eval_consumes(evidence: Evidence) -> str | None:
         more, fewer = (1, 0) if passes[1] > passes[0] else (0, 1)
         if kept[more]:
             return None
-        told = f"{evidence.runs[more].label} evaluates {passes[more]} batches"
-        told += f", {evidence.runs[fewer].label} {passes[fewer] or 'none'}"
+        sentence = (
+            f"before step {step} {evidence.runs[more].label} evaluates {_batches(passes[more])}, "
+            f"{evidence.runs[fewer].label} {passes[fewer] or 'none'}"
+        )
     elif kept[0] != kept[1]:
-        told = f"both evaluate {passes[0]} batches, and {evidence.runs[kept[1]].label} has its "
-        told += "generator after that where it was before"
+        sentence = (
+            f"before step {step} both evaluate {_batches(passes[0])}; only "
+            f"{evidence.runs[kept[1]].label} restores the state of its generator afterwards"
+        )
     else:
         return None
-    return f"before step {step} {told}, and the generators part there"
+    return f"{sentence}; the random generators diverge there"
+
+
+def _batches(count: int) -> str:
+    return "1 batch" if count == 1 else f"{count} batches"
 
 
 def _forgot_eval_mode(evidence: Evidence) -> str | None:
@@ -102,22 +110,24 @@ def _mean_of_means(evidence: Evidence) -> str | None:
         return None
     name = "accuracy" if "accuracy" in differing else "loss"
     return (
-        f"from equal weights after step {place.step} the {name} is {place.candidate[name]:.6g} and "
-        f"{place.reference[name]:.6g}: {rows} rows make no whole number of batches of {size}"
+        f"after step {place.step} equal weights have the {name} {place.candidate[name]:.6g} in "
+        f"{evidence.candidate.label} and {place.reference[name]:.6g} in "
+        f"{evidence.reference.label}; {rows} rows are not a multiple of the batch size {size}"
     )
 
 
 def _loss_over_batches(evidence: Evidence, step: int) -> bool:
-    """Whether just one side tells the mean over batches for the mean over rows."""
+    """Whether exactly one run reports the mean over batches as the mean over rows."""
     seen = [step in run.observed("evaluation_loss_over_batches") for run in evidence.runs]
     return seen[0] != seen[1]
 
 
 def _mean_over_batches(whole: float, other: float, rows: int, size: int) -> bool:
-    """Whether `other` may be the mean over batches of what is `whole` over all rows.
+    """Whether `other` can be a mean over batches of the score that is `whole` over all rows.
 
-    With c right answers in all, of which q in the last batch of r rows, the mean over n batches of
-    `size` rows and that last one is ((c - q) / size + q / r) / (n + 1): q must be a whole number.
+    Let c be the number of right answers and q the part of them in the last batch of r rows. The
+    mean over n batches of `size` rows and the last batch is ((c - q) / size + q / r) / (n + 1).
+    `other` is possible if this gives a whole number q.
     """
     right, last = whole * rows, rows % size
     batches = rows // size + 1
@@ -128,10 +138,10 @@ def _mean_over_batches(whole: float, other: float, rows: int, size: int) -> bool
 RULES = (
     CauseRule(
         "eval-consumes-rng",
-        "an evaluation draws from the global generator",
+        "an evaluation draws from the global random generator",
         ("data_order", "rng", "evaluation"),
         _eval_consumes,
-        "evaluate at the same steps, or put the generators back after each evaluation",
+        "evaluate at the same steps, or restore the random generators after each evaluation",
     ),
     CauseRule(
         "forgot-eval-mode",
@@ -142,10 +152,10 @@ RULES = (
     ),
     CauseRule(
         "eval-duplicates",
-        "rows that fill up the last batch of an evaluation are counted",
+        "an evaluation counts rows that only pad its last batch",
         ("evaluation",),
         _eval_duplicates,
-        "use gather_for_metrics, or cut the answers to the length of the set",
+        "use gather_for_metrics, or cut the predictions to the number of rows",
         "accelerate#226, accelerate#1674",
     ),
     CauseRule(
@@ -153,7 +163,7 @@ RULES = (
         "the evaluation loss is averaged over batches, not over rows",
         ("evaluation",),
         _mean_of_means,
-        "weigh each batch's loss by its rows",
+        "weight the loss of each batch by its number of rows",
         "transformers#39241",
     ),
 )

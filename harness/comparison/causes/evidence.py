@@ -1,4 +1,4 @@
-"""What the signatures of causes are asked about: two runs, where they part, and how."""
+"""What the signatures of causes read: two runs, the stages that differ, and by how much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Evidence"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Both sides, and the stages at which they differ."""
+    """Two runs and their differences."""
 
     reference: RunView
     candidate: RunView
@@ -28,12 +28,12 @@ class Evidence:
 
     @cached_property
     def firsts(self) -> dict[str, Divergence]:
-        """Where each stage that differs first does."""
+        """The first divergence of each stage that differs."""
         return {stage.stage: stage.first for stage in self.stages if stage.first is not None}
 
     @cached_property
     def independent(self) -> frozenset[str]:
-        """Stages whose difference follows from none before."""
+        """Stages whose difference follows from no earlier stage."""
         return frozenset(s.stage for s in self.stages if s.first is not None and s.follows is None)
 
     @property
@@ -43,7 +43,7 @@ class Evidence:
 
     @property
     def ordered_pairs(self) -> Iterator[tuple[RunView, RunView]]:
-        """Each side with the other one: a fault may be on either."""
+        """Both orders of the two runs: either of them may have the fault."""
         yield self.candidate, self.reference
         yield self.reference, self.candidate
 
@@ -55,17 +55,17 @@ class Evidence:
 
     @property
     def first_stage(self) -> str:
-        """The stage of the first divergence; empty where there is none."""
+        """The stage of the first divergence; empty if there is none."""
         return self.first.stage if self.first else ""
 
     @property
     def step(self) -> int:
-        """The step of the first divergence."""
+        """The step of the first divergence; 0 if there is none."""
         return self.first.step if self.first else 0
 
     @cached_property
     def gradient_factor(self) -> float | None:
-        """Candidate over reference of all raw gradients at the first step where these differ."""
+        """The one ratio candidate / reference of all raw gradients at their first divergence."""
         place = self.firsts.get("gradients")
         if place is None:
             return None
@@ -73,21 +73,20 @@ class Evidence:
 
     @property
     def first_factor(self) -> float | None:
-        """The factor of all gradients where these part first, and nothing before did."""
+        """`gradient_factor`, if gradients are the first divergence and the factor is not 1."""
         factor = self.gradient_factor if self.first_stage == "gradients" else None
         return None if factor is None or abs(factor - 1) <= UNIFORM else factor
 
     @cached_property
     def loss_factors_known(self) -> bool:
-        """Whether `RunView.loss_factor` is known: the loss is the task's own, and no scaler's."""
+        """Whether `RunView.loss_factor` is known: no label smoothing and no loss scaler."""
         recipes = [run.record.spec.recipe for run in self.runs]
         return not any(r.label_smoothing or r.precision == "fp16" for r in recipes)
 
     def run_with_scaled_loss(self, factor: float) -> RunView | None:
-        """The side whose losses are multiplied so that gradients differ by `factor`.
+        """The run whose scaled loss explains that the gradients differ by `factor`.
 
-        `factor`: candidate over reference. None where neither side's loss alone accounts for it:
-        then who is right is not known.
+        `factor`: candidate / reference. None if the loss of neither run alone explains it.
         """
         one, two = (run.loss_factor(self.step) for run in self.runs)
         if one == 1 and close(two, factor):
@@ -96,7 +95,7 @@ class Evidence:
 
     @cached_property
     def resumed_at(self) -> int | None:
-        """The checkpoint's step from which exactly one side last went on, before they parted."""
+        """Step of the last checkpoint before the divergence, if exactly one run was resumed."""
         resumed = [run.record.header.resumed_from for run in self.runs]
         if bool(resumed[0]) == bool(resumed[1]):
             return None

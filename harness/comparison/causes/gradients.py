@@ -1,4 +1,4 @@
-"""Causes in how the gradients of an update come about, or are changed before it."""
+"""Causes in how gradients are computed, or changed before an update."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _UPDATE = ("weights", "optimizer_state")
 
 
 def _is(factor: float, expected: float) -> bool:
-    """Whether it is that factor, whichever side it stands on."""
+    """Whether `factor` is `expected` or its inverse."""
     return close(factor, expected) or close(factor, 1 / expected)
 
 
 def _run_with_larger_loss(evidence: Evidence, factor: float) -> RunView | None:
-    """The side with the larger gradients, where its loss is what is larger than it should be."""
+    """The run with the larger gradients; None if its scaled loss does not explain them."""
     run = evidence.candidate if factor > 1 else evidence.reference
     return (
         None
@@ -30,13 +30,13 @@ def _run_with_larger_loss(evidence: Evidence, factor: float) -> RunView | None:
 
 
 def _run_with_summed_loss(evidence: Evidence) -> RunView | None:
-    """The side whose loss is the sum of the window's, where the other's is their mean."""
+    """The run that sums the losses of a window while the other run averages them."""
     factor = evidence.first_factor
     window = evidence.reference.window(evidence.step)
     if factor is None or window < 2 or window != evidence.candidate.window(evidence.step):
         return None
     if window < evidence.reference.record.spec.recipe.gradient_accumulation_steps:
-        return None  # an epoch's short window has a row of its own
+        return None  # the rule "last-window" covers an epoch's short window
     size = evidence.reference.world_size
     if _is(factor, window) and window != size:
         return _run_with_larger_loss(evidence, factor)
@@ -63,8 +63,8 @@ def _loss_not_divided(evidence: Evidence) -> str | None:
         return None
     return (
         f"gradients differ by the factor {number(evidence.gradient_factor or 0)} at step "
-        f"{evidence.step}: {run.label} adds up the losses of {run.window(evidence.step)} "
-        "micro-batches, undivided"
+        f"{evidence.step}: {run.label} sums the losses of {run.window(evidence.step)} "
+        "micro-batches and does not divide them"
     )
 
 
@@ -82,7 +82,7 @@ def _loss_times_world_size(evidence: Evidence) -> str | None:
         return None
     return (
         f"gradients differ by the factor {number(factor)}: {run.label} multiplies its loss by the "
-        f"{size} processes"
+        f"number of processes, {size}"
     )
 
 
@@ -102,8 +102,8 @@ def _unshifted_label_count(evidence: Evidence) -> str | None:
     if evidence.loss_factors_known and evidence.run_with_scaled_loss(factor) is not run:
         return None
     return (
-        f"gradients differ by the factor {number(factor, 6)}: {run.label} divides its loss by all "
-        f"{labels} labels, of which {targets} are predicted"
+        f"gradients differ by the factor {number(factor, 6)}: {run.label} divides its loss by "
+        f"{labels} labels, but only {targets} of them are predicted"
     )
 
 
@@ -118,13 +118,13 @@ def _clip_per_micro_batch(evidence: Evidence) -> str | None:
         if max(norms) <= 1.001 * limit and any(close(norm, limit) for norm in norms):
             return (
                 f"{run.label} scales its gradients to a norm of {number(limit)} after a "
-                f"micro-batch of step {evidence.step}, before its window is whole"
+                f"micro-batch of step {evidence.step}, before the window is complete"
             )
     return None
 
 
 def _clip_before_unscale(evidence: Evidence) -> str | None:
-    """Both scale their losses alike; one clips what is still scaled up, and then scales it down."""
+    """Both scale their losses equally; one clips the scaled gradients and unscales them after."""
     if evidence.first_stage != "weights":
         return None
     for run, other in evidence.ordered_pairs:
@@ -138,18 +138,18 @@ def _clip_before_unscale(evidence: Evidence) -> str | None:
         if power < 1 or abs(power - round(power)) > 1e-3:
             continue
         if not all(close(each.loss_factor(evidence.step), scale) for each in (run, other)):
-            continue  # nothing was scaled up by that
+            continue  # the losses were not scaled by this factor
         if close(right, min(limit, raw / scale)):
             return (
-                f"the update at step {evidence.step} is given gradients of norm {number(small)} in "
-                f"{run.label} and {number(right)} in {other.label}: clipped to {number(limit)} "
-                f"while they were scaled up by {number(scale)}, and scaled down after"
+                f"the update at step {evidence.step} uses gradients of norm {number(small)} in "
+                f"{run.label} and {number(right)} in {other.label}: {run.label} clips them to "
+                f"{number(limit)} while they are scaled by {number(scale)}, and unscales them after"
             )
     return None
 
 
 def _only_one_clips(evidence: Evidence) -> tuple[RunView, RunView, float] | None:
-    """The side that clips, the one that never touches its gradients, and the norm."""
+    """The run that clips, the run that never changes its gradients, and the norm."""
     for run, other in evidence.ordered_pairs:
         limit = run.clip_norm
         if limit is None or other.scales_gradients:
@@ -165,11 +165,11 @@ def _hidden_clip(evidence: Evidence) -> str | None:
         return None
     run, other, limit = found
     for late in ("gradients_changed_after_update", "gradients_changed_before_zeroing"):
-        if other.observed(late):  # maybe it clips, though too late
+        if other.observed(late):  # it may clip, but too late
             return None
     return (
-        f"{run.label} scales gradients down to a norm of {number(limit)}, {other.label} takes "
-        f"them as they are, up to {number(max(other.grad_norms))}"
+        f"{run.label} clips gradients to a norm of {number(limit)}; {other.label} does not clip, "
+        f"and its norms reach {number(max(other.grad_norms))}"
     )
 
 
@@ -179,8 +179,8 @@ def _clip_after_step(evidence: Evidence) -> str | None:
         return None
     run, other, limit = found
     return (
-        f"{other.label} changes its gradients after the update instead of before it, where "
-        f"{run.label} scales them down to a norm of {number(limit)}"
+        f"{other.label} changes its gradients after the update; {run.label} clips them to a norm "
+        f"of {number(limit)} before the update"
     )
 
 
@@ -192,8 +192,8 @@ def _no_sync_misplaced(evidence: Evidence) -> str | None:
         step, gradient = dissent["step"][0].as_py(), dissent["gradient"][0].as_py()
         if gradient is not None:
             return (
-                f"the processes of {run.label} make their update at step {step} from different "
-                "gradients: those of the last backward pass before it are not averaged"
+                f"at step {step} the processes of {run.label} update from different gradients: "
+                "those of the last backward pass are not averaged over the processes"
             )
     return None
 
@@ -201,7 +201,7 @@ def _no_sync_misplaced(evidence: Evidence) -> str | None:
 RULES = (
     CauseRule(
         "accumulation-not-averaged",
-        "the Trainer leaves the average over a window to a model that does not take it",
+        "the Trainer leaves the average over a window to the model, which does not compute it",
         ("gradients",),
         _accumulation_not_averaged,
         "set model.accepts_loss_kwargs = False before the Trainer is built",
@@ -217,30 +217,30 @@ RULES = (
     ),
     CauseRule(
         "loss-not-divided",
-        "the losses of a window are added up, not averaged",
+        "the losses of a window are summed, not averaged",
         ("gradients",),
         _loss_not_divided,
         "divide each loss by the number of micro-batches in its window",
     ),
     CauseRule(
         "unshifted-label-count",
-        "the loss is divided by labels of which some are never predicted",
+        "the loss is divided by a number of labels that includes labels never predicted",
         ("gradients",),
         _unshifted_label_count,
-        "count the labels after they are shifted",
+        "count the labels after the shift",
         "transformers#46204",
     ),
     CauseRule(
         "clip-per-micro-batch",
-        "gradients are clipped before their window is whole",
+        "gradients are clipped before their window is complete",
         ("gradients", "grad_norm"),
         _clip_per_micro_batch,
-        "clip once an update, after the last micro-batch (Accelerate: if sync_gradients)",
+        "clip once per update, after the last micro-batch (Accelerate: if sync_gradients)",
         "accelerate#641",
     ),
     CauseRule(
         "clip-before-unscale",
-        "gradients are clipped while the loss scaler's factor is in them",
+        "gradients are clipped before the loss scaler unscales them",
         ("grad_norm", *_UPDATE),
         _clip_before_unscale,
         "call scaler.unscale_(optimizer) before clipping",
@@ -248,10 +248,10 @@ RULES = (
     ),
     CauseRule(
         "hidden-clip",
-        "one side clips gradients",
+        "only one run clips gradients",
         _UPDATE,
         _hidden_clip,
-        "set max_grad_norm alike; the Trainer clips at 1.0 unless told otherwise",
+        "set the same max_grad_norm; the default of the Trainer is 1.0",
     ),
     CauseRule(
         "clip-after-step",
@@ -265,6 +265,6 @@ RULES = (
         "the last backward pass before an update does not average over the processes",
         ("gradients",),
         _no_sync_misplaced,
-        "enter no_sync() for all micro-batches of a window but the last",
+        "use no_sync() for all micro-batches of a window except the last",
     ),
 )

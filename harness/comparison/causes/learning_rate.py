@@ -1,4 +1,4 @@
-"""Causes in the learning rates: the same schedule, walked otherwise."""
+"""Causes in the learning rates: one schedule, advanced in different ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.units import number
 
 __all__ = ["RULES"]
 
-_LEAST = 3  # steps that tell one way of walking a schedule from another
+_LEAST = 3  # steps needed to distinguish two ways of advancing a schedule
 
 
 def _rates_diverge(evidence: Evidence) -> bool:
@@ -24,9 +24,9 @@ def _rates_diverge(evidence: Evidence) -> bool:
 
 
 def _follows(rates: Sequence[float], other: Sequence[float], place: Callable[[int], int]) -> bool:
-    """Whether each rate is the other side's at another place; where that is known.
+    """Whether `rates[n]` equals `other[place(n)]` for each n with a place inside `other`.
 
-    At places behind the other's end nothing is known, and at least `_LEAST` must be.
+    At least `_LEAST` places must lie inside `other`.
     """
     known = [(rates[n], other[place(n)]) for n in range(len(rates)) if 0 <= place(n) < len(other)]
     return len(known) >= _LEAST and all(
@@ -46,8 +46,8 @@ def _never_steps(evidence: Evidence) -> str | None:
             continue
         if run.rates[0] in (other.rates[0], max(other.rates)):
             return (
-                f"the learning rate of {run.label} is {number(run.rates[0])} at each step, that "
-                f"of {other.label} goes from {number(other.rates[0])} to {number(other.rates[-1])}"
+                f"the learning rate of {run.label} is {number(run.rates[0])} at each step; that of "
+                f"{other.label} goes from {number(other.rates[0])} to {number(other.rates[-1])}"
             )
     return None
 
@@ -58,29 +58,29 @@ def _off_by_one(evidence: Evidence) -> str | None:
     one, two = evidence.reference.rates, evidence.candidate.rates
     if not (_moves(evidence.reference) and _moves(evidence.candidate)):
         return None
-    for shift, told in ((1, "later"), (-1, "earlier")):
+    for shift, when in ((1, "later"), (-1, "earlier")):
         if _follows(two, one, lambda n, shift=shift: n + shift):  # type: ignore[misc]  # bound at once
             return (
                 f"each step of {evidence.candidate.label} uses the learning rate that "
-                f"{evidence.reference.label} uses one step {told}"
+                f"{evidence.reference.label} uses one step {when}"
             )
     return None
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """Two sides of which one goes through the same schedule so many times as fast."""
+class _Stride:
+    """Two runs, one of which advances the same schedule several times as fast as the other."""
 
     fast: RunView
     slow: RunView
     slow_ends: bool
-    """Whether the slower schedule ends with the run, as it should; else it is too long."""
+    """Whether the slow schedule ends with the run, as it should; if not, it is too long."""
 
 
-def _walks(evidence: Evidence, stride: int) -> _Walk | None:
-    """Which side moves its schedule on `stride` times as fast, if one does.
+def _strides(evidence: Evidence, stride: int) -> _Stride | None:
+    """The run that advances its schedule `stride` times as fast as the other; None if none does.
 
-    It may have moved on before the first update by all but one of the times that belong to it.
+    Before the first update it may have advanced by 0 or by `stride` - 1 positions.
     """
     if stride < 2 or not _rates_diverge(evidence):
         return None
@@ -94,17 +94,17 @@ def _walks(evidence: Evidence, stride: int) -> _Walk | None:
         for start in (0, stride - 1):
             for behind in (_behind(slow, recipe.lr_schedule, stride), []):
                 if not behind and fast[0] < max(fast):
-                    continue  # of a warm-up too little is known
+                    continue  # too few rates of the warm-up are known
                 known = [*slow, *behind]
                 if _follows(fast, known, lambda n, start=start: n * stride + start):  # type: ignore[misc]  # bound at once
-                    return _Walk(run, other, bool(behind))
+                    return _Stride(run, other, bool(behind))
         if recipe.lr_schedule == "linear" and _falls_faster(fast, slow, stride):
-            return _Walk(run, other, _is_line(slow, 0, len(slow)))
+            return _Stride(run, other, _is_line(slow, 0, len(slow)))
     return None
 
 
 def _behind(rates: Sequence[float], shape: str, times: int) -> list[float]:
-    """How a schedule goes on that ends with these rates: a line stays at 0, a cosine rises."""
+    """How a schedule continues after these rates: a line stays at 0, a cosine rises again."""
     if shape == "constant":
         return []
     if shape == "linear":
@@ -113,8 +113,8 @@ def _behind(rates: Sequence[float], shape: str, times: int) -> list[float]:
     return (back + [*rates, *back] * times)[: times * len(rates)]
 
 
-def _too_long(evidence: Evidence, steps: int) -> _Walk | None:
-    """One side's line after a warm-up may be as long as there are micro-batches."""
+def _too_long(evidence: Evidence, steps: int) -> _Stride | None:
+    """Whether one linear schedule is as long as the number of micro-batches, not of updates."""
     recipe = evidence.reference.record.spec.recipe
     count, peak = len(evidence.reference.rates), max(evidence.reference.rates, default=0.0)
     warm = evidence.reference.rates.index(peak) if peak else 0
@@ -126,12 +126,12 @@ def _too_long(evidence: Evidence, steps: int) -> _Walk | None:
     for run, other in evidence.ordered_pairs:
         for length, rise in itertools.product(lengths, (warm, steps * warm)):
             if _is_line(other.rates, warm, count) and _is_line(run.rates, rise, length):
-                return _Walk(other, run, slow_ends=False)
+                return _Stride(other, run, slow_ends=False)
     return None
 
 
 def _is_line(rates: Sequence[float], warm: int, length: int) -> bool:
-    """Whether rates rise to their peak in `warm` steps, and then fall to 0 at `length`."""
+    """Whether rates rise to their peak in `warm` steps and fall to 0 at step `length`."""
     if warm >= min(length, len(rates)):
         return False
     peak = max(rates)
@@ -140,7 +140,7 @@ def _is_line(rates: Sequence[float], warm: int, length: int) -> bool:
 
 
 def _falls_faster(fast: Sequence[float], slow: Sequence[float], factor: int) -> bool:
-    """Whether, in lines from one peak, one falls so many times as fast as the other."""
+    """Whether, from one peak, the first line falls `factor` times as fast as the second."""
     falls = [(fast[0] - one, slow[0] - two) for one, two in zip(fast, slow, strict=True)]
     return fast[0] == slow[0] and all(
         math.isclose(one, factor * two, rel_tol=1e-6, abs_tol=1e-12) for one, two in falls
@@ -149,12 +149,12 @@ def _falls_faster(fast: Sequence[float], slow: Sequence[float], factor: int) -> 
 
 def _per_process(evidence: Evidence) -> str | None:
     size = evidence.reference.world_size
-    found = _walks(evidence, size)
+    found = _strides(evidence, size)
     if found is None or not found.slow_ends or _accumulation(evidence) == size:
         return None
     return (
-        f"the schedule of {found.fast.label} moves on {size} times a step, once for each process: "
-        f"at step 2 its learning rate is {number(found.fast.rates[1], 6)}, that of "
+        f"the schedule of {found.fast.label} advances {size} times per step, once for each "
+        f"process: at step 2 its learning rate is {number(found.fast.rates[1], 6)}, that of "
         f"{found.slow.label} {number(found.slow.rates[1], 6)}"
     )
 
@@ -165,18 +165,21 @@ def _accumulation(evidence: Evidence) -> int:
 
 def _in_micro_steps(evidence: Evidence) -> str | None:
     steps = _accumulation(evidence)
-    found = _walks(evidence, steps) or _too_long(evidence, steps)
+    found = _strides(evidence, steps) or _too_long(evidence, steps)
     if found is None or evidence.reference.world_size == steps:
         return None
     if found.slow_ends:
-        told = f"{found.fast.label} moves its schedule on at each micro-batch"
+        fault = f"{found.fast.label} advances its schedule at each micro-batch, {steps} per step"
     else:
-        told = f"{found.slow.label} makes its schedule as long as there are micro-batches"
+        fault = (
+            f"the schedule of {found.slow.label} is as long as the number of micro-batches, "
+            f"{steps} per step"
+        )
     at = evidence.firsts["learning_rate"].step
     return (
-        f"{told}, {steps} a step: at step {at} its learning rate is "
-        f"{number(evidence.candidate.rates[at - 1], 6)}, that of {evidence.reference.label} "
-        f"{number(evidence.reference.rates[at - 1], 6)}"
+        f"{fault}: at step {at} the learning rate is {number(evidence.candidate.rates[at - 1], 6)} "
+        f"in {evidence.candidate.label} and {number(evidence.reference.rates[at - 1], 6)} in "
+        f"{evidence.reference.label}"
     )
 
 
@@ -195,8 +198,8 @@ def _skip_unseen(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         if math.isclose(other.rates[place.step - 1], other.rates[place.step - 2], rel_tol=1e-9):
             return (
-                f"the gradients of step {overflows[-1]} overflowed and its update was left out; "
-                f"the schedule of {run.label} moved on all the same"
+                f"the gradients of step {overflows[-1]} overflowed and its update was skipped; "
+                f"the schedule of {run.label} advanced nevertheless"
             )
     return None
 
@@ -204,33 +207,33 @@ def _skip_unseen(evidence: Evidence) -> str | None:
 RULES = (
     CauseRule(
         "fp16-skip-unseen",
-        "the schedule moves on though the update was left out",
+        "the schedule advances although the update was skipped",
         ("learning_rate",),
         _skip_unseen,
-        "move the schedule on only where the optimizer made its step; with fp16 take an optimizer "
-        "that is not fused",
+        "advance the schedule only after an update that was made; with fp16 use an optimizer that "
+        "is not fused",
         "accelerate#4242",
     ),
     CauseRule(
         "schedule-never-steps",
-        "the schedule never moves on",
+        "the schedule never advances",
         ("learning_rate",),
         _never_steps,
         "call scheduler.step() after each update",
     ),
     CauseRule(
         "schedule-off-by-one",
-        "the schedule is one step ahead, or behind",
+        "the schedule is one step ahead or behind",
         ("learning_rate",),
         _off_by_one,
         "call scheduler.step() once, after optimizer.step()",
     ),
     CauseRule(
         "scheduler-steps-per-process",
-        "a prepared scheduler moves on once for each process",
+        "a prepared scheduler advances once for each process",
         ("learning_rate",),
         _per_process,
-        "leave the scheduler unprepared, or make it as many times as long",
+        "do not prepare the scheduler, or multiply its length by the number of processes",
         "accelerate#1382, transformers#24088",
     ),
     CauseRule(
@@ -238,7 +241,7 @@ RULES = (
         "the schedule counts micro-batches, not updates",
         ("learning_rate",),
         _in_micro_steps,
-        "make its length the number of updates, and move it on once an update",
+        "set its length to the number of updates, and advance it once per update",
         "accelerate#963",
     ),
 )

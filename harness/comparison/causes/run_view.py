@@ -1,4 +1,4 @@
-"""One of two runs, as the signatures of causes ask about it."""
+"""One of two runs, as the signatures of causes read it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.results.record import OBSERVATIONS_KEPT, RunRecord
 
 __all__ = ["RunView", "close"]
 
-_ENOUGH = 32  # steps that show how a loop treats its gradients
+_STEPS_READ = 32  # enough steps to see how a loop changes its gradients
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class RunView:
     label: str
 
     def setting(self, name: str) -> Any:
-        """A setting before the first step; None where it is not known."""
+        """A setting before the first step; None if it is not known."""
         return self.record.header.settings.get(name)
 
     def observed(self, what: str) -> list[int]:
-        """The first steps at which something was seen; see `harness.tracing.observations`."""
+        """The first steps with this observation; see `harness.tracing.observations`."""
         return [seen.step for seen in self.record.header.observed.get(what, ())]
 
     def values_observed(self, what: str) -> list[float]:
-        """The numbers that belong to those."""
+        """The values of these observations."""
         seen = self.record.header.observed.get(what, ())
         return [each.value for each in seen if each.value is not None]
 
@@ -49,7 +49,7 @@ class RunView:
         return self.record.spec.case.world_size
 
     def batches_at(self, step: int) -> list[tuple[int, int, list[int]]]:
-        """Of each micro-batch of a step in order: its rank, its number in it (from 1), its rows."""
+        """Rank, number on that rank (from 1) and row ids of each micro-batch of a step."""
         first, last = np.searchsorted(self._owners, [step, step + 1])
         table = self.record.micro_batches.slice(first, last - first)
         columns = (table[name].to_pylist() for name in ("micro_batch", "sample_ids"))
@@ -59,19 +59,19 @@ class RunView:
         ]
 
     def each_batch(self) -> Iterator[list[int]]:
-        """The rows of each micro-batch, in order."""
+        """The row ids of each micro-batch, in order."""
         ends = np.cumsum(self._sizes)
         for start, end in zip(ends - self._sizes, ends, strict=True):
             yield self.rows[start:end].tolist()
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int32]:
-        """All rows in the order of their training; with several processes round by round."""
+        """All row ids in training order; with several processes, round by round."""
         ids = pc.list_flatten(self.record.micro_batches["sample_ids"])
         return as_numpy(ids).astype(np.int32)
 
     def rows_before(self, step: int) -> npt.NDArray[np.int32]:
-        """The rows of all steps before that one."""
+        """The row ids of all steps before `step`."""
         return self.rows[: int(self._sizes[: np.searchsorted(self._owners, step)].sum())]
 
     @cached_property
@@ -86,12 +86,12 @@ class RunView:
 
     @cached_property
     def _sizes(self) -> npt.NDArray[np.int64]:
-        """How many rows each micro-batch has."""
+        """Number of rows of each micro-batch."""
         lengths = pc.list_value_length(self.record.micro_batches["sample_ids"])
         return as_numpy(filled(lengths, 0)).astype(np.int64)
 
     def generators_at(self, step: int) -> dict[tuple[int, int], int]:
-        """Digest of the generators by rank and number of the micro-batch, in one step."""
+        """Digests of the random generators at one step, by rank and micro-batch number."""
         first, last = np.searchsorted(self._owners, [step, step + 1])
         table = self.record.micro_batches.slice(first, last - first)
         pairs = zip(table["micro_batch"].to_pylist(), table["rng"].to_pylist(), strict=True)
@@ -104,13 +104,13 @@ class RunView:
 
     @cached_property
     def grad_norms(self) -> list[float]:
-        """Total norm of the raw gradients at each step; NaN where it was not recorded."""
+        """Total norm of the raw gradients at each step; NaN where not recorded."""
         column = filled(self.record.steps["grad_norm"], math.nan)
         norms: list[float] = as_numpy(column).tolist()
         return norms
 
     def circumstance(self, step: int, column: str) -> list[Any]:
-        """A column of the circumstances of the micro-batches of one step."""
+        """A column of the trace `circumstances` for the micro-batches of one step."""
         table = self.record.circumstances
         values: list[Any] = (
             table[column].filter(pc.equal(table["step"], pa.scalar(step, pa.int32()))).to_pylist()
@@ -118,38 +118,38 @@ class RunView:
         return values
 
     def loss_factor(self, step: int) -> float:
-        """The factor on the mean of a step's losses; see `harness.tracing.observations`."""
+        """Backpropagated loss over mean loss at a step; see `harness.tracing.observations`."""
         seen = self.record.header.observed.get("loss_scaled", ())
         if len(seen) >= OBSERVATIONS_KEPT and step > seen[-1].step:
-            return math.nan  # not known
+            return math.nan  # not recorded that late
         return next((each.value for each in seen if each.step == step and each.value), 1.0)
 
     @property
     def rows_in_set(self) -> int:
-        """Rows of the training set."""
+        """Number of rows of the training set."""
         header = self.record.header
         return round(header.samples / header.epochs) if header.epochs else 0
 
     @property
     def rows_per_epoch(self) -> int:
-        """Rows that an epoch takes, less those of a last batch that is left out."""
+        """Number of rows that an epoch uses; without a last batch that is dropped."""
         recipe = self.record.spec.recipe
         size = recipe.per_device_batch_size * self.world_size
         return self.rows_in_set // size * size if recipe.drop_last else self.rows_in_set
 
     def window(self, step: int) -> int:
-        """Micro-batches of one process in one step."""
+        """Number of micro-batches of one process in one step."""
         return sum(rank == 0 for rank, _, _ in self.batches_at(step))
 
     @cached_property
     def clip_norm(self) -> float | None:
-        """The norm that this side's updates never exceed though raw gradients do, if any.
+        """The norm to which this run clips its gradients; None if it does not clip them.
 
-        Told by the gradients that the updates were given: scaled alike in all tensors, to one norm
-        wherever the raw norm was above it, and left alone elsewhere.
+        A run clips if its updates scale all tensors by one factor, to the same norm at each step
+        whose raw norm is larger, and change nothing at the other steps.
         """
         limit, untouched = None, 0.0
-        for step in range(1, min(len(self.grad_norms), _ENOUGH) + 1):
+        for step in range(1, min(len(self.grad_norms), _STEPS_READ) + 1):
             raw = norms_at(self.record, step, "gradient")
             applied = norms_at(self.record, step, "applied")
             ratios = {name: applied.get(name, math.nan) / raw[name] for name in raw if raw[name]}
@@ -167,29 +167,29 @@ class RunView:
 
     @cached_property
     def initial_digests(self) -> dict[str, int]:
-        """Digests of the initial weights, by name."""
+        """Digests of the initial weights, by parameter name."""
         table = self.record.tensors
         rows = table.filter(pc.equal(table["step"], pa.scalar(0, pa.int32())))
         return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
 
     @property
     def parameters_named(self) -> int:
-        """How many parameters and buffers the model has."""
+        """Number of tensors whose initial weights are recorded."""
         return len(self.initial_digests)
 
     def initial_norm(self, tensor: str) -> float | None:
-        """2-norm of an initial weight."""
+        """2-norm of one initial weight; None if it is not recorded."""
         return norms_at(self.record, 0, "weight").get(tensor)
 
     def applied_norm(self, step: int) -> float | None:
-        """Total norm of the gradients that an update was given; None where it is not known."""
+        """Total norm of the gradients that an update used; None if it is not recorded."""
         norms = norms_at(self.record, step, "applied")
         return math.hypot(*norms.values()) if norms else None
 
     @cached_property
     def scales_gradients(self) -> bool:
-        """Whether an update was given other gradients than the backward pass left."""
-        for step in range(1, min(len(self.grad_norms), _ENOUGH) + 1):
+        """Whether an update used other gradients than the backward passes produced."""
+        for step in range(1, min(len(self.grad_norms), _STEPS_READ) + 1):
             raw = norms_at(self.record, step, "gradient")
             applied = norms_at(self.record, step, "applied")
             if any(abs(applied.get(n, 0.0) - norm) > 1e-5 * norm for n, norm in raw.items()):
@@ -198,7 +198,7 @@ class RunView:
 
 
 def close(value: float, other: float, within: float = 1e-3) -> bool:
-    """Whether two numbers are the same but for what norms in single precision leave open."""
+    """Whether two numbers are equal within the rounding of norms in single precision."""
     return bool(np.isfinite(value) and np.isfinite(other)) and abs(value - other) <= within * abs(
         other
     )

@@ -1,4 +1,4 @@
-"""Causes that the settings show before the first step."""
+"""Causes that the settings before the first step show."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.units import number
 
 __all__ = ["RULES"]
 
-_TORCH_DECAY = 0.01  # what torch.optim.AdamW decays by where nobody says otherwise
+_TORCH_DECAY = 0.01  # the default weight_decay of torch.optim.AdamW
 
 
 def _decays_all_by_default(run: RunView) -> bool:
-    """By torch's own decay, which nobody asked it for."""
+    """Whether torch's default decay applies, which the recipe does not ask for."""
     asked = run.record.spec.case.recipe
     if asked.weight_decay == _TORCH_DECAY and asked.decay_exclusions == "none":
         return False
@@ -28,16 +28,16 @@ def _weight_decay_default(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         groups = _decayed(other)
         if _decays_all_by_default(run) and groups != {_TORCH_DECAY}:
-            shown = ", ".join(number(decay) for decay in sorted(groups)) or "nothing"
+            shown = ", ".join(number(decay) for decay in sorted(groups)) or "0"
             return (
-                f"{run.label} decays every parameter by {_TORCH_DECAY}, which is what torch's "
-                f"AdamW does unasked; {other.label} by {shown}"
+                f"{run.label} decays every parameter by {_TORCH_DECAY}, the default of torch's "
+                f"AdamW; {other.label} uses a weight decay of {shown}"
             )
     return None
 
 
 def _decayed(run: RunView) -> set[float]:
-    """All decays that occur, zero included."""
+    """The weight decays of all parameter groups, zero included."""
     decay = run.setting("optimizer.weight_decay")
     if isinstance(decay, dict):
         return {float(value) for value in decay}
@@ -55,7 +55,7 @@ def _bias_and_norm_decayed(evidence: Evidence) -> str | None:
         if not isinstance(theirs, dict):
             continue
         spared = theirs.get("0.0", [])
-        # Where one value stands for all, it is that of each parameter.
+        # A single value is the decay of each parameter.
         every = [name for names in theirs.values() for name in names]
         groups = ours if isinstance(ours, dict) else {str(ours): every}
         decayed = {name: decay for decay, names in groups.items() for name in names}
@@ -64,15 +64,17 @@ def _bias_and_norm_decayed(evidence: Evidence) -> str | None:
         rest |= {name: decayed[name] for name in more}
         decays = {decayed[name] for name in more}
         if more and decayed == rest and decays <= theirs.keys() and all(map(_is_vector, more)):
-            return (
-                f"{run.label} also decays {len(more)} biases and norms by {min(decays)}, which "
-                f"{other.label} spares, first {more[0]}"
-            )
+            if len(more) == 1:
+                what, pronoun = more[0], "it"
+            else:
+                what, pronoun = f"{len(more)} biases and norms (first {more[0]})", "them"
+            decay = min(decays)
+            return f"{run.label} decays {what} by {decay}; {other.label} does not decay {pronoun}"
     return None
 
 
 def _is_vector(name: str) -> bool:
-    """Whether a parameter is a bias, or of a norm, as libraries call them."""
+    """Whether a parameter is a bias or belongs to a norm, by the usual names of libraries."""
     return name.endswith("bias") or "norm" in name.lower() or ".ln_" in name
 
 
@@ -101,9 +103,13 @@ def _thread_count(evidence: Evidence) -> str | None:
     if setting is None:
         return None
     return (
-        f"{evidence.candidate.label} splits its sums among {setting.candidate} threads, "
-        f"{evidence.reference.label} among {setting.reference}"
+        f"{evidence.candidate.label} computes with {_threads(setting.candidate)}, "
+        f"{evidence.reference.label} with {_threads(setting.reference)}; they add in another order"
     )
+
+
+def _threads(count: Any) -> str:
+    return f"{count} thread" if count == 1 else f"{count} threads"
 
 
 def _only(dtypes: Any) -> str | None:
@@ -119,7 +125,7 @@ def _bf16_weights(evidence: Evidence) -> str | None:
 
 
 def _low_precision(evidence: Evidence, *, declared: bool) -> str | None:
-    """Weights in half precision on one side: so declared by their checkpoint, or cast by hand."""
+    """Weights of one run in half precision: declared by the checkpoint, or cast after loading."""
     if "weights.dtype" not in evidence.settings:
         return None
     for run, other in evidence.ordered_pairs:
@@ -131,10 +137,10 @@ def _low_precision(evidence: Evidence, *, declared: bool) -> str | None:
             continue
         if (run.setting("weights.declared_dtype") == dtype) != declared:
             continue
-        came = "as its checkpoint holds them" if declared else "cast after they were loaded"
+        origin = "the type of its checkpoint" if declared else "cast after loading"
         return (
-            f"{run.label} trains weights of type {dtype}, {came}; {other.label} trains float32, "
-            "so small updates are lost on one side"
+            f"{run.label} trains weights of type {dtype} ({origin}) and loses small updates; "
+            f"{other.label} trains float32"
         )
     return None
 
@@ -144,21 +150,25 @@ def _environment_wins(evidence: Evidence) -> str | None:
         for name, value in run.record.header.settings.items():
             if name.startswith("environment."):
                 variable = name.removeprefix("environment.")
-                return f"{variable}={value} is set for {run.label} and overrules its code"
+                return f"{variable}={value} is set for {run.label} and overrides its code"
     return None
 
 
 def _frozen(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         for name, how in (
-            ("weights.frozen", "asks no gradient for"),
-            ("optimizer.without", "gives its optimizer no share of"),
+            ("weights.frozen", "computes no gradient for"),
+            ("optimizer.without", "does not pass to its optimizer"),
         ):
             ours, theirs = run.setting(name) or [], other.setting(name) or []
             more = [parameter for parameter in ours if parameter not in theirs]
             if more and not run.setting("optimizer.foreign"):
-                others = f" and {len(more) - 1} more" if len(more) > 1 else ""
-                return f"{run.label} {how} {more[0]}{others}, which {other.label} trains"
+                if len(more) == 1:
+                    return f"{run.label} {how} {more[0]}; {other.label} trains it"
+                return (
+                    f"{run.label} {how} {len(more)} parameters, first {more[0]}; {other.label} "
+                    "trains them"
+                )
     return None
 
 
@@ -167,8 +177,9 @@ def _old_parameters(evidence: Evidence) -> str | None:
         foreign, without = run.setting("optimizer.foreign"), run.setting("optimizer.without")
         if foreign and without:
             return (
-                f"the optimizer of {run.label} holds {foreign} tensors that are no parameters of "
-                f"its model, and lacks {len(without)} that are, first {without[0]}"
+                f"the optimizer of {run.label} holds tensors that are not parameters of its model "
+                f"({foreign}) and lacks parameters of its model ({len(without)}, first "
+                f"{without[0]})"
             )
     return None
 
@@ -177,17 +188,17 @@ _UPDATE = ("weights", "optimizer_state")
 RULES = (
     CauseRule(
         "environment-wins",
-        "a variable of the environment overrules the code",
+        "an environment variable overrides the code",
         ("config", "data_order", "step_count", "loss", "gradients", "learning_rate"),
         _environment_wins,
         "unset the variable, or pass the same value in the code",
     ),
     CauseRule(
         "dtype-auto",
-        "the weights have the checkpoint's own type",
+        "the weights have the type of the checkpoint",
         ("config", "initial_weights"),
         _dtype_auto,
-        "load the model with dtype=torch.float32, and use autocast for speed",
+        "load the model with dtype=torch.float32 and use autocast for speed",
     ),
     CauseRule(
         "bf16-weights-lose-updates",
@@ -198,38 +209,38 @@ RULES = (
     ),
     CauseRule(
         "weight-decay-default",
-        "torch's AdamW decays all weights by 0.01 unless told otherwise",
+        "torch's AdamW decays all weights by its default, 0.01",
         _UPDATE,
         _weight_decay_default,
-        "pass weight_decay explicitly, with groups that spare biases and norms",
+        "pass weight_decay explicitly, with a group without decay for biases and norms",
     ),
     CauseRule(
         "bias-and-norm-decayed",
-        "biases and norms are decayed too",
+        "biases and norms are decayed",
         _UPDATE,
         _bias_and_norm_decayed,
-        "put biases and norms into a group of their own with weight_decay=0",
+        "put biases and norms into a separate parameter group with weight_decay=0",
     ),
     CauseRule(
         "optimizer-flavour",
         "another implementation of the same update rule",
         _UPDATE,
         _optimizer_flavour,
-        "pass the same of fused=True and foreach=True to both optimizers",
+        "pass the same values of fused and foreach to both optimizers",
     ),
     CauseRule(
         "optimizer-holds-old-parameters",
-        "the optimizer was made for another model's parameters",
+        "the optimizer holds parameters of another model",
         (*_UPDATE, "learning_rate"),
         _old_parameters,
-        "make the optimizer after the model is final, on its own parameters",
+        "create the optimizer after the model is complete, from the parameters of that model",
     ),
     CauseRule(
         "parameter-frozen",
         "a parameter is not trained",
         ("gradients", "grad_norm", *_UPDATE),
         _frozen,
-        "set requires_grad, and pass every trained parameter to the optimizer",
+        "set requires_grad and pass every trained parameter to the optimizer",
     ),
     CauseRule(
         "attention-kernel",
@@ -243,6 +254,6 @@ RULES = (
         "another number of threads",
         ("loss", "gradients", *_UPDATE),
         _thread_count,
-        "call torch.set_num_threads with the same number",
+        "call torch.set_num_threads with the same number in both runs",
     ),
 )

@@ -1,7 +1,7 @@
-"""The table of causes: one row each. `causes_of` asks them all.
+"""The table of causes, one rule each, and the search through it.
 
-A cause is named only where its signature holds; several may. Where none explains the first
-divergence, that is said, with the place, and nothing is guessed.
+A cause is named only where its signature matches. Several causes may match. If no cause explains
+the first divergence, none is guessed.
 """
 
 from __future__ import annotations
@@ -9,25 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.comparison.causes import (
-    accumulation as window_causes,
-)
-from harness.comparison.causes import (
-    batches as batch_causes,
-)
-from harness.comparison.causes import (
-    data_order as order_causes,
-)
-from harness.comparison.causes import (
-    evaluation as evaluation_causes,
-)
-from harness.comparison.causes import (
-    gradients as gradient_causes,
-)
-from harness.comparison.causes import (
-    learning_rate as rate_causes,
-)
-from harness.comparison.causes import (
-    settings as settings_causes,
+    accumulation,
+    batches,
+    data_order,
+    evaluation,
+    gradients,
+    learning_rate,
+    settings,
 )
 from harness.comparison.causes.cause import CauseRule
 from harness.comparison.causes.evidence import Evidence
@@ -40,13 +28,13 @@ from harness.results.settings import SettingDifference
 __all__ = ["TABLE", "causes_of"]
 
 TABLE: tuple[CauseRule, ...] = (
-    *settings_causes.RULES,
-    *order_causes.RULES,
-    *batch_causes.RULES,
-    *evaluation_causes.RULES,
-    *gradient_causes.RULES,
-    *window_causes.RULES,
-    *rate_causes.RULES,
+    *settings.RULES,
+    *data_order.RULES,
+    *batches.RULES,
+    *evaluation.RULES,
+    *gradients.RULES,
+    *accumulation.RULES,
+    *learning_rate.RULES,
 )
 
 
@@ -56,29 +44,32 @@ def causes_of(
     labels: tuple[str, str],
     stages: Sequence[StageDifference],
     first: Divergence | None,
-    settings: Sequence[SettingDifference],
+    differences: Sequence[SettingDifference],
 ) -> tuple[Cause, ...]:
-    """Why two runs that differ do so: first what explains the first divergence, then the rest."""
+    """The causes that match two runs: first those that explain the first divergence."""
     if first is None:
         return ()
-    by_name = {setting.name: setting for setting in settings}
     evidence = Evidence(
-        RunView(reference, labels[0]), RunView(candidate, labels[1]), stages, first, by_name
+        RunView(reference, labels[0]),
+        RunView(candidate, labels[1]),
+        stages,
+        first,
+        {difference.name: difference for difference in differences},
     )
-    found = []
-    for row in TABLE:
-        sentence = row.signature(evidence)
+    matches = []
+    for rule in TABLE:
+        sentence = rule.signature(evidence)
         if sentence is None:
             continue
-        explains = first.stage in row.explains
-        place = min(STAGES.index(stage) for stage in row.explains)
+        explains_first = first.stage in rule.explains
+        earliest = min(STAGES.index(stage) for stage in rule.explains)
         cause = Cause(
-            id=row.id,
-            title=row.title,
+            id=rule.id,
+            title=rule.title,
             evidence=sentence,
-            remedy=row.remedy,
-            reference=row.reference,
-            explains_first=explains,
+            remedy=rule.remedy,
+            reference=rule.reference,
+            explains_first=explains_first,
         )
-        found.append((not explains, place, cause))
-    return tuple(cause for *_, cause in sorted(found, key=lambda each: each[:2]))
+        matches.append((not explains_first, earliest, cause))
+    return tuple(cause for *_, cause in sorted(matches, key=lambda match: match[:2]))

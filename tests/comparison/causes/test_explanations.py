@@ -1,4 +1,4 @@
-"""What is said of ten typical differences, whole; and that little more is said than is known."""
+"""The whole text on ten typical differences, and that nothing unknown is claimed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def other_weights(made: Draft, step: int = 1) -> None:
-    """From `step` on every weight is another one."""
+    """From `step` on every weight differs."""
     for row in (*made.rows["steps"], *made.rows["tensors"]):
         if row["step"] >= step:
             row["weights" if "weights" in row else "weight"] ^= 1
@@ -52,7 +52,7 @@ def clipped_late(made: Draft) -> None:
 
 
 def another_order(made: Draft) -> None:
-    """Drawn from the global generator, which it moves on, and trained as it came."""
+    """Drawn from the global generator, whose state it advances, and trained in that order."""
     made.header["settings"]["loader.sampler"] = "the global generator"
     for row in made.rows["micro_batches"]:
         row["sample_ids"] = [(row_id * 7 + 3) % 24 for row_id in row["sample_ids"]]
@@ -85,8 +85,8 @@ def evaluated(made: Draft) -> None:
             row["loss"] += 0.25
 
 
-def no_known_sign(made: Draft) -> None:
-    """One tensor's weights differ, and nothing says why."""
+def no_known_signature(made: Draft) -> None:
+    """The weights of one tensor differ, and no evidence explains it."""
     made.tensor(3, TENSORS[1])["weight"] ^= 1
     made.step(3)["weights"] ^= 1
 
@@ -100,13 +100,13 @@ TYPICAL: dict[str, tuple[Callable[[Draft], None], list[str]]] = {
     "another-order": (another_order, ["sampler-differs"]),
     "never-scheduled": (never_scheduled, ["schedule-never-steps"]),
     "one-order-for-all-epochs": (one_order, ["same-order-every-epoch"]),
-    "evaluated-amid": (evaluated, ["eval-consumes-rng"]),
-    "no-known-sign": (no_known_sign, []),
+    "evaluated-during-training": (evaluated, ["eval-consumes-rng"]),
+    "no-known-signature": (no_known_signature, []),
 }
 
 
 def explained(folder: Path, spoil: Callable[[Draft], None]) -> Comparison:
-    """A spoiled run against a sound one."""
+    """The comparison of a spoiled candidate with a sound reference."""
     candidate = evident(**{"loader.sampler": "a generator of its own, seed 42"})
     reference = evident(**{"loader.sampler": "a generator of its own, seed 42"})
     spoil(candidate)
@@ -114,8 +114,8 @@ def explained(folder: Path, spoil: Callable[[Draft], None]) -> Comparison:
 
 
 @pytest.mark.parametrize("name", TYPICAL)
-def test_a_typical_difference_is_explained_in_these_words(name: str, tmp_path: Path) -> None:
-    """The one sentence first, then what exactly differs, the cause with its numbers, the remedy."""
+def test_a_typical_difference_is_explained_by_this_text(name: str, tmp_path: Path) -> None:
+    """The summary, what differs, the cause with its numbers, and the remedy."""
     spoil, expected = TYPICAL[name]
     found = explained(tmp_path, spoil)
     assert expected == [cause.id for cause in found.causes]
@@ -132,13 +132,13 @@ def test_a_typical_difference_is_explained_in_these_words(name: str, tmp_path: P
 
 
 def test_runs_that_are_equal_have_no_cause(tmp_path: Path) -> None:
-    """The control: with all evidence there, nothing is named where nothing differs."""
+    """The control: with all evidence recorded, equal runs have no cause."""
     found = explained(tmp_path, lambda _made: None)
     assert ("identical", (), ()) == (found.outcome, found.causes, found.settings)
 
 
-def test_a_setting_that_changed_nothing_is_told_and_is_no_divergence(tmp_path: Path) -> None:
-    """Two runs may be set up otherwise and compute the same; they are identical."""
+def test_a_setting_without_effect_is_reported_and_is_no_divergence(tmp_path: Path) -> None:
+    """Two runs with different settings may compute the same values; they are identical."""
 
     def more_workers(made: Draft) -> None:
         made.header["settings"]["loader.num_workers"] = 2
@@ -150,8 +150,8 @@ def test_a_setting_that_changed_nothing_is_told_and_is_no_divergence(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["weights.dtype", "environment.ACCELERATE_MIXED_PRECISION"])
-def test_a_setting_that_overrules_all_values_comes_first(name: str, tmp_path: Path) -> None:
-    """The type of the weights, and a variable that wins over the code, are the first divergence."""
+def test_a_decisive_setting_is_the_first_divergence(name: str, tmp_path: Path) -> None:
+    """The type of the weights and an environment variable precede all values."""
 
     def overrule(made: Draft) -> None:
         made.header["settings"][name] = {"bfloat16": 3} if "dtype" in name else "bf16"
@@ -162,8 +162,8 @@ def test_a_setting_that_overrules_all_values_comes_first(name: str, tmp_path: Pa
     assert (0, "config") == (first.step, first.stage)
 
 
-def test_what_follows_is_told_from_what_stands_alone(tmp_path: Path) -> None:
-    """Weights differ since the rates do; another order of the rows is a difference of its own."""
+def test_a_consequence_is_distinguished_from_an_independent_difference(tmp_path: Path) -> None:
+    """Weights follow from the learning rates; the order of the rows is independent."""
 
     def two_faults(made: Draft) -> None:
         never_scheduled(made)
@@ -179,21 +179,19 @@ def test_what_follows_is_told_from_what_stands_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.5, 2.01, 0.75])
-def test_another_factor_than_the_windows_is_called_by_no_name(
-    factor: float, tmp_path: Path
-) -> None:
-    """A window of 2 explains a factor of 2, and no other one."""
+def test_a_factor_that_is_not_the_window_has_no_cause(factor: float, tmp_path: Path) -> None:
+    """A window of 2 explains a factor of 2 and no other factor."""
     found = explained(tmp_path, lambda made: scale_gradients(made, factor))
     assert [] == [cause.id for cause in found.causes]
     assert found.first_divergence is not None
-    assert f"one factor, {factor:g}, explains" in found.first_divergence.detail
+    assert f"differ by one factor, {factor:g} (" in found.first_divergence.detail
 
 
 @pytest.mark.parametrize("observed", [{}, {"loss_scaled": [Observation(step=1, value=4.0)]}])
 def test_the_windows_factor_needs_a_loss_to_match(
     observed: dict[str, list[Observation]], tmp_path: Path
 ) -> None:
-    """The control: gradients twice as large, but no loss that was twice its mean."""
+    """The control: gradients are doubled, but no loss is twice its mean."""
 
     def doubled(made: Draft) -> None:
         scale_gradients(made, 2.0)
@@ -202,8 +200,8 @@ def test_the_windows_factor_needs_a_loss_to_match(
     assert () == explained(tmp_path, doubled).causes
 
 
-def test_every_step_of_the_draft_is_clipped_alike() -> None:
-    """By hand: the norms 3, 4 and 12 are 13 in all, so step 1 is scaled by 1/13."""
+def test_every_step_of_the_draft_is_clipped_to_one_norm() -> None:
+    """By hand: the norms 3, 4 and 12 have the total norm 13, so step 1 is scaled by 1/13."""
     rows = [row for row in evident().rows["norms"] if row["step"] == 1]
     assert [3 / 13, 4 / 13, 12 / 13] == pytest.approx([row["applied"] for row in rows])
     assert STEPS * len(TENSORS) + len(TENSORS) == len(evident().rows["norms"])
