@@ -1,4 +1,4 @@
-"""The parent's side of one arm: its process, what it is granted, and how it is ended."""
+"""One arm in the parent process: starting it, granting turns, and ending it."""
 
 from __future__ import annotations
 
@@ -22,61 +22,61 @@ __all__ = ["ArmProcess", "Task", "Turn", "running"]
 
 Task = Literal["turns", "memory", "allocated", "profile", "flops"]
 Turn = dict[str, Any]
-"""What an arm tells of a turn, see `harness.benchmark.child.turn_gate`."""
-_GRACE_S = 5.0  # what an arm that was told to end is given for it
-_STACK_S = 1.0  # what one that hangs is given to write down where
+"""An arm's report on a turn, see `harness.benchmark.child.turn_gate`."""
+_GRACE_S = 5.0  # time for an arm to end after it was asked to
+_STACK_S = 1.0  # time for a hanging arm to write its stack
 
 
 class ArmProcess:
-    """One arm under way."""
+    """One running arm."""
 
     def __init__(
         self, arm: Arm, task: Task, log_folder: Path, timeout_s: float, where: str
     ) -> None:
-        """Start it. `where`: in which part of the bench, for messages."""
+        """Start the process. `where`: the phase of the bench, for messages."""
         self.arm, self._where, self._timeout_s = arm, where, timeout_s
         self._log_folder = log_folder
         self.facts: dict[str, Any] = {}
-        """What it told before it was ready."""
+        """Messages of the arm before it was ready."""
         self.startup_s = 0.0
-        """Wall seconds from its start until it was ready."""
+        """Wall seconds from the start of the process until it was ready."""
         self._started = time.perf_counter()
         self._connection, theirs = Pipe()
-        given = (arm.model_dump_json(), task, str(log_folder), os.getcwd(), theirs)
-        self._process = fork(bench_worker, given, arm.python)
+        arguments = (arm.model_dump_json(), task, str(log_folder), os.getcwd(), theirs)
+        self._process = fork(bench_worker, arguments, arm.python)
         theirs.close()
 
     def ready(self) -> None:
-        """Wait until it is about to take its first step."""
+        """Wait until the arm is about to take its first step."""
         while True:
-            told = self._receive()
-            if told["event"] == "ready":
-                self.facts["parameters"] = told["parameters"]
+            message = self._receive()
+            if message["event"] == "ready":
+                self.facts["parameters"] = message["parameters"]
                 self.startup_s = time.perf_counter() - self._started
                 return
-            self.facts[told["event"]] = told
+            self.facts[message["event"]] = message
 
     def turn(self, steps: int) -> Turn:
-        """Let it take so many steps. Raises `RunFailed` where it ends or hangs instead."""
-        with suppress(BrokenPipeError):  # how it ended is told by what it left
+        """Let the arm take `steps` steps. Raises `RunFailed` if it ends or hangs instead."""
+        with suppress(BrokenPipeError):  # `_receive` reports how it ended
             self._connection.send_bytes(json.dumps({"steps": steps}).encode())
         return self._receive()
 
     def block(self, steps: int, number: int, position: int) -> Block:
-        """A turn as a block of a session."""
+        """Take a turn; the result is a block of a session."""
         turn = self.turn(steps)
         turn.pop("event"), turn.pop("meter")
         return Block(round=number, position=position, arm=self.arm.name, **turn)
 
     def end(self) -> None:
-        """Tell it to end, and see that it has, with all that it may have started."""
+        """Ask the arm to end, then end its whole process group."""
         with suppress(OSError):
             self._connection.send_bytes(json.dumps({"steps": 0}).encode())
             self._process.join(_GRACE_S)
         self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the process at once."""
         self._signal(signal.SIGKILL)
         self._process.join(None)
         self._connection.close()
@@ -85,7 +85,7 @@ class ArmProcess:
         try:
             if not self._connection.poll(self._timeout_s):
                 raise self._hangs()
-            told: dict[str, Any] = json.loads(self._connection.recv_bytes())
+            message: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionResetError):
             self._process.join(_GRACE_S)
             raise RunFailed(
@@ -93,22 +93,22 @@ class ArmProcess:
                 f"{self._who} ended with {self._ending()}",
                 f"its log is in {self._log_folder}; what was measured before is kept",
             ) from None
-        if told["event"] == "refused":
-            raise SpecError(f"{self.arm.name}: {told['message']}")
-        if told["event"] == "failed":
+        if message["event"] == "refused":
+            raise SpecError(f"{self.arm.name}: {message['message']}")
+        if message["event"] == "failed":
             raise RunFailed(
                 "an arm trains until it is told to end",
-                f"{self._who}: {told['message']}",
+                f"{self._who}: {message['message']}",
                 f"its log is in {self._log_folder}; what was measured before is kept",
             )
-        return told
+        return message
 
     @property
     def _who(self) -> str:
         return f"arm {self.arm.name} in {self._where}"
 
     def _hangs(self) -> RunFailed:
-        """It is asked to write its stack into its log, and ended."""
+        """Make the arm write its stack into its log, and end it."""
         self._signal(signal.SIGUSR1)
         time.sleep(_STACK_S)
         self.kill()
@@ -124,7 +124,7 @@ class ArmProcess:
         with suppress(ProcessLookupError):
             try:
                 os.killpg(pid, number)
-            except ProcessLookupError:  # it has not made its group yet
+            except ProcessLookupError:  # the process group does not exist yet
                 os.kill(pid, number)
 
     def _ending(self) -> str:
@@ -138,7 +138,7 @@ class ArmProcess:
 def running(
     arms: list[Arm], task: Task, logs: Path, timeout_s: float, where: str
 ) -> Iterator[dict[str, ArmProcess]]:
-    """All arms started and ready, by name; none of them outlives the block."""
+    """All arms by name, started and ready. All of them are ended on exit."""
     started: dict[str, ArmProcess] = {}
     try:
         for arm in arms:

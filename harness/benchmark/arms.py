@@ -1,10 +1,10 @@
-"""What runs beside what: arms, of which each is one loop with one recipe, thread count and Python.
+"""The arms of a bench. An arm is one loop with one recipe, thread count and Python interpreter.
 
-All arms train on the same rows in the same order, step by step. For that, and so that a session
-can last, a bench trains without evaluations and checkpoints towards `STEPS_AHEAD` steps, more than
-it ever takes; its learning rates are those of the beginning of so long a schedule. So that a
-session soon begins, a workload that would take all of its rows takes the first `ROWS`, epoch after
-epoch. None of that changes what a step costs.
+All arms train on the same rows in the same order. A bench trains without evaluations and
+checkpoints towards `STEPS_AHEAD` steps, which it never reaches, so that a session can last. Its
+learning rates are those of the beginning of such a long schedule. A workload that would use all of
+its rows uses the first `ROWS` only, epoch after epoch, so that a session starts quickly. None of
+this changes the cost of a step.
 """
 
 from __future__ import annotations
@@ -50,24 +50,24 @@ RECIPES: dict[str, dict[str, Any]] = {
         "compile": "inductor",
     }
 }
-"""Recipes that an arm may follow by name, as what they change of the case's own. `fast`: what the
-same rows could cost. It is another training: four times the batch, and fewer bits."""
+"""Named recipes for arms, as changes of the case's recipe. `fast` shows how little time the same
+rows can take. It is a different training: four times the batch, and lower precision."""
 
 
 class Arm(BaseModel):
-    """One of those that take turns."""
+    """One participant of a bench."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     spec: RunSpec
-    """What it trains. `spec.arm` is its name where it follows another recipe than the case's."""
+    """What the arm trains. `spec.arm` is its name if its recipe differs from the case's."""
     python: str | None = None
-    """The interpreter whose libraries it uses; None: this one."""
+    """The interpreter whose libraries it uses; None: the current one."""
     libraries: str | None = None
-    """What these are called, by their versions; None: nothing but those that are here."""
+    """The label of these libraries, by their versions; None: the current libraries."""
     observe: Observe = "nothing"
-    """Which probe watches it while it is timed."""
+    """The probe that is attached while the arm is timed."""
 
 
 def arms_of(
@@ -76,11 +76,11 @@ def arms_of(
     conventions: Conventions,
     extra: Iterable[str] = (),
 ) -> list[Arm]:
-    """The reference, which is the first loop; its control; and all others. Raises `SpecError`.
+    """The reference (the first loop), its control, and all other arms. Raises `SpecError`.
 
-    `extra`: arms as 'NAME=LOOP,FIELD=VALUE,...', the fields being those of the recipe and
-    `observe`, `detail`, `recipe`, `python`. The case's own arms are the first loop by other fields
-    of the recipe.
+    `extra`: arms as 'NAME=LOOP,FIELD=VALUE,...'. The fields are those of the recipe and `observe`,
+    `detail`, `recipe`, `python`. The arms of the case itself are the first loop with other recipe
+    fields.
     """
     if not loops:
         raise SpecError("a bench needs a loop", "none", "pass --loops plain,trainer")
@@ -97,16 +97,16 @@ def arms_of(
     found += [_parsed(text, case, conventions) for text in extra]
     names = [arm.name for arm in found]
     if len(set(names)) < len(names):
-        raise SpecError("each arm has its own name", ", ".join(names), "rename one")
+        raise SpecError("each arm has its own name", ", ".join(names), "rename an arm")
     return found
 
 
 def arms_with_libraries(
     case: Case, loop: str, conventions: Conventions, sides: Sequence[Side]
 ) -> list[Arm]:
-    """One loop with each set of libraries, the first of which is the reference; and its control.
+    """One loop with each set of libraries; the first is the reference and has a control.
 
-    Their case is named after the loop, so that each loop of a case has a bench of its own.
+    The name of the case includes the loop, so that each loop of a case has its own bench.
     """
     case = _case_for_turns(case)
     case = case.model_copy(update={"name": f"{case.name}-{_name(loop)}"})
@@ -116,7 +116,7 @@ def arms_with_libraries(
         arm = Arm(
             name=check_name(slug(side.name)),
             spec=_spec(with_it, loop, conventions),
-            # Also where they are those that are here: all are to start in the same way.
+            # Also for the current libraries: all arms must start in the same way.
             python=side.libraries.python or sys.executable,
             libraries=side.name,
         )
@@ -125,15 +125,17 @@ def arms_with_libraries(
 
 
 def plan_key(arms: Sequence[Arm]) -> str:
-    """Sixteen hexadecimal digits of what is measured: sessions of one key belong together."""
+    """A digest of the arms, 16 hexadecimal digits: only sessions of one key belong together."""
     text = json.dumps([arm.model_dump(mode="json") for arm in arms], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def check_name(name: str) -> str:
-    """`name`, if it may stand in a file's name. Raises `SpecError`."""
+    """`name`, if it is valid in a file name. Raises `SpecError`."""
     if not name or not all(c.isalnum() or c in "._-" for c in name) or not name[0].isalnum():
-        raise SpecError("an arm's name is of letters, digits and ._-", repr(name), "rename it")
+        raise SpecError(
+            "an arm's name consists of letters, digits and ._-", repr(name), "rename the arm"
+        )
     return name
 
 
@@ -144,7 +146,9 @@ def _name(loop: str) -> str:
 def _case_for_turns(case: Case) -> Case:
     if case.world_size > 1:
         raise SpecError(
-            "a bench times loops of one process", f"{case.world_size} processes", "leave them out"
+            "a bench times loops of one process",
+            f"{case.world_size} processes",
+            "leave out the number of processes",
         )
     limits = {name: rows for name, rows in ROWS.items() if case.options.get(name) == 0}
     options = {**case.options, **limits}
@@ -164,7 +168,7 @@ def _spec(case: Case, loop: str, conventions: Conventions) -> RunSpec:
 def _changed(
     case: Case, loop: str, conventions: Conventions, name: str, fields: dict[str, Any]
 ) -> RunSpec:
-    build(Recipe, {**case.recipe.model_dump(), **fields})  # refuses what is no field
+    build(Recipe, {**case.recipe.model_dump(), **fields})  # refuses unknown fields
     named = case.model_copy(update={"arms": {**case.arms, name: fields}})
     spec = catalogue.run_spec(named, loop, conventions, arm=name)
     return spec.model_copy(update={"recipe": _for_turns(spec.recipe)})
@@ -183,7 +187,7 @@ def _parsed(text: str, case: Case, conventions: Conventions) -> Arm:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise SpecError("an arm's field takes a value", repr(pair), "write FIELD=VALUE")
+            raise SpecError("a field of an arm needs a value", repr(pair), "write FIELD=VALUE")
         fields[key] = parse_value(value)
     observe, python = fields.pop("observe", "nothing"), fields.pop("python", None)
     if observe not in _OBSERVE:

@@ -1,4 +1,4 @@
-"""What `harness bench` does, without a command line: bench cases one after the other; a report."""
+"""The work of `harness bench`: bench cases one after the other, and write one report."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from harness.results.report import Report, Verdict
 
 __all__ = ["bench_cases", "progress", "verdict_of"]
 
-_SAY_EVERY_S = 10.0  # where lines are kept instead of drawn over
+_LINE_EVERY_S = 10.0  # if lines are kept instead of redrawn
 
 
 def bench_cases(
     cases: Mapping[str, Sequence[Arm]],
-    asked: BenchRequest,
+    request: BenchRequest,
     out: Path | None,
     command: Sequence[str],
     console: Console,
     resume: bool = False,
 ) -> tuple[Report, Path]:
-    """Bench the arms of each case by its name, the first arm of each being its reference.
+    """Bench the arms of each case; the first arm of a case is its reference.
 
-    The budget is shared out evenly; what one case leaves of it, the following ones have. `resume`:
-    go on in `out`, where the same bench was stopped. Raises as `bench_case` and `output_folder` do.
+    The budget is divided evenly. Time that one case leaves goes to the following cases. `resume`:
+    continue a stopped bench in `out`. Raises as `bench_case` and `output_folder` do.
     """
     for name, arms in cases.items():
         if len(arms) < 3:
             raise SpecError(
                 "a bench compares an arm with the first one",
                 f"only {arms[0].name} on {name}",
-                "pass another by --loops or --arm",
+                "pass another one by --loops or --arm",
             )
     began = time.monotonic()
     benched: dict[str, BenchedCase] = {}
@@ -50,8 +50,8 @@ def bench_cases(
     ):
         for number, (name, arms) in enumerate(cases.items()):
             now = time.monotonic()
-            left_s = began + asked.budget_s - now
-            share = asked.within(left_s / (len(cases) - number))
+            left_s = began + request.budget_s - now
+            share = request.within(left_s / (len(cases) - number))
             where = folder if len(cases) == 1 else folder / name
             benched[name] = bench_case(arms, share, where, folder, now, show_progress)
         report = _report(benched, folder, command)
@@ -75,7 +75,7 @@ def _report(benched: Mapping[str, BenchedCase], folder: Path, command: Sequence[
 
 
 def verdict_of(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Verdict:
-    """A failure first; then not knowing; then a difference in speed or in what is computed."""
+    """A failure takes precedence, then a missing verdict, then a difference in speed or values."""
     if any(status not in ("completed", "stopped") for status in statuses):
         return "failed"
     if not comparisons or any(
@@ -89,16 +89,16 @@ def verdict_of(statuses: Sequence[str], comparisons: Sequence[Comparison]) -> Ve
 
 @contextmanager
 def progress(console: Console) -> Iterator[ShowProgress]:
-    """One line that is drawn over, on a terminal; elsewhere a line now and then."""
+    """Show progress: one redrawn line on a terminal, elsewhere a line every few seconds."""
     if console.is_terminal:
         with console.status("") as status:
             yield lambda text: status.update(text)
         return
-    last = -_SAY_EVERY_S
+    last = -_LINE_EVERY_S
 
     def show_progress(text: str) -> None:
         nonlocal last
-        if time.monotonic() - last >= _SAY_EVERY_S:
+        if time.monotonic() - last >= _LINE_EVERY_S:
             last = time.monotonic()
             console.print(text, soft_wrap=True, highlight=False, markup=False)
 

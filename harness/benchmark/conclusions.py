@@ -1,10 +1,10 @@
-"""Sessions and traced runs -> comparisons with their outcomes.
+"""Draw conclusions: sessions and traced runs become comparisons with outcomes.
 
-On an accelerator an outcome rests on wall time. On a CPU it rests on own time: wall time less the
-time in which the training thread was ready to run and the machine ran somebody else. A loop that
-works more or that waits (sleeps, reads, holds a lock) is slower by it, while a busy neighbour
-changes it little; CPU time would not see the waiting, and wall time sees the neighbour. Wall and
-CPU time are reported beside it, and where wall time contradicts it nothing is concluded.
+On an accelerator an outcome is based on wall time. On a CPU it is based on own time: wall time
+without the time in which the training thread was ready to run and the machine ran another process.
+A loop that computes more or that waits (sleeps, reads, holds a lock) has a larger own time. A busy
+neighbour hardly changes it. CPU time would miss the waiting, and wall time includes the neighbour.
+Wall and CPU time are reported too. If wall time contradicts own time, the result is inconclusive.
 """
 
 from __future__ import annotations
@@ -28,31 +28,32 @@ _VALUES: dict[str, Value] = {
     "cpu_step_s": lambda block: block.cpu_s,
 }
 REASONS = {
-    "own_step_s": "own time is wall time without what was lost to other processes on the machine: "
-    "a loop that works more or waits is slower by it, and a busy neighbour changes it little",
-    "step_s": "wall time, since on this device or kernel nothing tells what was lost to others",
+    "own_step_s": "own time is wall time without time lost to other processes: it includes a "
+    "loop's computing and waiting, and a busy neighbour hardly changes it",
+    "step_s": "wall time, since this device or kernel does not report time lost to other processes",
 }
-_ENOUGH = 3  # an interval narrower than margin / 3 on each side is not made narrower
+_ENOUGH = 3  # a half-width below margin / 3 needs no further session
 
 
 @dataclass(frozen=True)
 class Conclusions:
-    """What may be said."""
+    """The comparisons of a bench, and the state of its control."""
 
     comparisons: tuple[Comparison, ...]
     control: Control
 
 
 def statistic_of(sessions: Sequence[Session], device: str) -> str:
-    """The metric that outcomes rest on."""
-    told = all(block.delay_s is not None for session in sessions for block in session.blocks)
-    return "own_step_s" if device == "cpu" and told else "step_s"
+    """The metric on which outcomes are based."""
+    known = all(block.delay_s is not None for session in sessions for block in session.blocks)
+    return "own_step_s" if device == "cpu" and known else "step_s"
 
 
 def narrow_enough(
     sessions: Sequence[Session], reference: str, others: Sequence[str], name: str, margin: float
 ) -> bool:
-    """Whether more sessions would tell little: by the intervals' width, never by where they lie."""
+    """Whether further sessions would add little: by the widths of the intervals, never by their
+    position."""
     for other in others:
         speed = decide_outcomes({other: _sample(sessions, reference, other, name)}, margin)[other]
         low, high = speed.interval
@@ -70,10 +71,10 @@ def conclude(
     margin: float,
     equality: Mapping[str, Comparison],
 ) -> Conclusions:
-    """A comparison for each candidate. `sessions`: two or more.
+    """A comparison for each candidate. There must be two or more sessions.
 
-    `equality`: how each compares with the reference value by value; one that is missing was not
-    looked at, which is a doubt.
+    `equality`: by candidate, its comparison with the reference value by value. A missing one is
+    reported as a doubt.
     """
     names = [statistic, *(name for name in _VALUES if name != statistic)]
     if statistic == "step_s":
@@ -88,14 +89,14 @@ def conclude(
     session_s = statistics.fmean(session.took_s for session in sessions)
     comparisons = []
     for candidate in candidates:
-        judged = {name: speeds[name][candidate] for name in names}
-        outcome: Outcome = judged[statistic].outcome
+        by_metric = {name: speeds[name][candidate] for name in names}
+        outcome: Outcome = by_metric[statistic].outcome
         doubts = [control.why_not] if control.why_not else []
-        wall = judged["step_s"]
+        wall = by_metric["step_s"]
         if _contradict(outcome, wall.outcome):
             doubts.append(
-                f"wall time says {wall.outcome} ({_interval(wall)}), {metric(statistic).title} "
-                f"says {outcome}: nothing is concluded"
+                f"wall time is {wall.outcome} ({_interval(wall)}) but {metric(statistic).title} is "
+                f"{outcome}: no conclusion"
             )
         if doubts:
             outcome = "inconclusive"
@@ -103,11 +104,11 @@ def conclude(
             doubts.append(control.caution)
         values = equality.get(candidate)
         if values is None:
-            doubts.append("whether the two compute the same was not looked at")
+            doubts.append("the values of the two were not compared")
         elif values.outcome != "identical":
-            doubts.append(f"the two are not shown to compute the same: {values.outcome}")
+            doubts.append(f"the values of the two are not shown to be equal: {values.outcome}")
         findings = tuple(
-            _finding(name, judged[name], sessions, reference, candidate, margin, session_s)
+            _finding(name, by_metric[name], sessions, reference, candidate, margin, session_s)
             for name in names
         )
         if control.why_not:
@@ -172,7 +173,7 @@ def _finding(
 
 
 def _median(sessions: Sequence[Session], arm: str, value: Value, of_samples: bool) -> float:
-    """Of what a step took in each block, or a sample."""
+    """Median over the blocks of the seconds per step, or per sample."""
     blocks: list[Block] = [b for session in sessions for b in session.blocks if b.arm == arm]
     return statistics.median(value(b) / (b.samples if of_samples else b.steps) for b in blocks)
 

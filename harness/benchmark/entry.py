@@ -1,4 +1,4 @@
-"""The first lines that run in the process of a benchmark's arm."""
+"""The entry point of the process of an arm."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["bench_worker"]
 
 
 def bench_worker(arm: str, task: str, log_folder: str, home: str, connection: Connection) -> None:
-    """As `worker`, for one arm of a bench. Ends the process at once: it leaves nothing to finish.
+    """Run one arm of a bench, as `worker` runs a training, and end the process.
 
-    `arm`: an `Arm` as JSON. `task`: as `harness.benchmark.child.main` takes it.
+    `arm`: an `Arm` as JSON. `task`: see `harness.benchmark.child.main`.
     """
     settle(Path(log_folder), home)
     from harness.benchmark.child.main import main

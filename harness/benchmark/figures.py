@@ -1,4 +1,4 @@
-"""Blocks and passes -> the figures of each arm. Each of them can be checked by hand."""
+"""Compute the figures of each arm from blocks and passes. Each can be checked by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["figures_of"]
 
 
 def figures_of(arm: Arm, reference: Arm, sessions: Sequence[Session], passes: Passes) -> ArmFigures:
-    """What is known of one arm; `passes` may be empty."""
+    """The figures of one arm; `passes` may be empty."""
     blocks = [block for session in sessions for block in session.blocks if block.arm == arm.name]
     wall_s = sum(block.wall_s for block in blocks)
     own_known = all(block.delay_s is not None for block in blocks)
@@ -50,7 +50,7 @@ def figures_of(arm: Arm, reference: Arm, sessions: Sequence[Session], passes: Pa
 def _arithmetic(
     name: str, passes: Passes, blocks: Sequence[Block], step_s: float
 ) -> dict[str, Any]:
-    """FLOPs of a step, and the share of the peak: those of the counted steps, scaled by tokens."""
+    """FLOPs of a step and their share of the peak; counted steps are scaled by their tokens."""
     flops = passes.flops_per_step.get(name)
     if flops is None:
         return {}

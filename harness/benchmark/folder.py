@@ -1,4 +1,4 @@
-"""The output folder of a bench: one bench at a time works in it, and a full disk is told of."""
+"""The output folder of a bench, locked for one bench at a time, with a report of a full disk."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ _LOCK = ".lock"
 
 @contextmanager
 def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
-    """A folder that is this bench's alone until the end; `resume`: as another one left it.
+    """A folder locked for this bench until it ends. `resume`: continue a stopped bench there.
 
-    The lock is the kernel's and ends with the process that holds it, however that ends. Raises
-    `SpecError` where another bench is at work there, or where results are that are not to be gone
-    on with; what was made for a refused bench is removed. Raises `RunFailed` where the disk is
-    full; files are written whole or not at all.
+    The lock is a kernel lock and ends with its process. Raises `SpecError` if another bench uses
+    the folder, or if it holds results and `resume` is not set. The files of a refused bench are
+    removed. Raises `RunFailed` if the disk is full; files are written atomically.
     """
     folder = out or _unused(name)
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SpecError("--out takes a folder that can be made", error, "name another") from None
+        raise SpecError("--out takes a writable folder", error, "name another") from None
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         rule = "one bench at a time works in a folder"
-        raise SpecError(rule, f"another one is at work in {folder}", "name another") from None
+        raise SpecError(rule, f"another one uses {folder}", "name another") from None
     except OSError as error:
-        raise SpecError("--out takes a folder to write in", error, "name another") from None
+        raise SpecError("--out takes a writable folder", error, "name another") from None
     try:
         if not resume and any(path.name != _LOCK for path in folder.iterdir()):
             raise SpecError(
                 "--out takes a new or empty folder",
                 folder,
-                "name another, or pass --resume to go on there",
+                "name another, or pass --resume to continue there",
             )
         fresh = not any(path.name != _LOCK for path in folder.iterdir())
         try:
@@ -59,9 +58,9 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise RunFailed(
-                "results need room on the disk",
+                "results need space on the disk",
                 f"{folder}: {error.strerror}",
-                "make room; --resume goes on with the sessions that are there",
+                "free some space; --resume continues with the existing sessions",
             ) from None
     finally:
         lock.release()

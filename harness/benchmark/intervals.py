@@ -1,9 +1,10 @@
-"""The speed of one arm against another's, from blocks to an interval: the arithmetic of a bench.
+"""The speed of one arm relative to another, from blocks to an interval: the arithmetic of a bench.
 
-In each round the log ratio of what a sample took in the two blocks, which trained within seconds of
-each other; with equal batches, on the same rows, it is the ratio of their steps too. In each
-session the trimmed mean of its rounds; over the sessions a t-interval of those means. Blocks of one
-session are never taken as independent: they share a process, its memory and the machine's mood.
+Each round contributes the log ratio of the time per sample of two blocks, which trained within
+seconds of each other. With equal batches on the same rows it is also the ratio per step. Each
+session contributes the trimmed mean of its rounds. The interval is a t-interval over sessions.
+Blocks of one session are never treated as independent, since they share a process, its memory and
+the state of the machine.
 """
 
 from __future__ import annotations
@@ -18,30 +19,30 @@ from harness.stats import trimmed_mean
 
 __all__ = ["Sample", "Value", "session_means"]
 
-_NO_SPREAD = 1e-9  # of log ratios: below it all sessions are equal but for rounding
+_NO_SPREAD = 1e-9  # standard error of log ratios below which all sessions are equal up to rounding
 
 Value = Callable[[Block], float]
-"""What of a block is compared, in seconds for the whole block."""
+"""The compared time of a block, in seconds for the whole block."""
 
 
 def session_means(
     sessions: Sequence[Session], reference: str, candidate: str, value: Value
 ) -> list[float]:
-    """Of each session the trimmed mean of log(candidate / reference) over its rounds."""
+    """For each session, the trimmed mean of log(candidate / reference) over its rounds."""
     means = []
     for session in sessions:
-        sides: dict[str, dict[int, float]] = {reference: {}, candidate: {}}
+        times: dict[str, dict[int, float]] = {reference: {}, candidate: {}}
         for block in session.blocks:
-            if block.arm in sides:
-                sides[block.arm][block.round] = value(block) / block.samples
-        one, two = sides[reference], sides[candidate]
+            if block.arm in times:
+                times[block.arm][block.round] = value(block) / block.samples
+        one, two = times[reference], times[candidate]
         means.append(trimmed_mean([math.log(two[r] / one[r]) for r in sorted(one) if r in two]))
     return means
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Log ratios, one a session."""
+    """Log ratios, one per session."""
 
     means: tuple[float, ...]
 
@@ -52,7 +53,7 @@ class Sample:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean; 0 where they show no spread."""
+        """Standard error of the mean; 0 if there is no spread."""
         error = math.sqrt(statistics.variance(self.means) / len(self.means))
         return 0.0 if error < _NO_SPREAD else error
 
@@ -62,13 +63,13 @@ class Sample:
         return len(self.means) - 1
 
     def half_width(self, level: float) -> float:
-        """Of the t-interval that leaves out `level` on each side."""
+        """Half the width of the t-interval with error probability `level` on each side."""
         from scipy import special  # slow to import, and few commands need it
 
         return float(special.stdtrit(self.freedom, 1 - level)) * self.error
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Of the ratio, not of its logarithm."""
+        """The interval of the ratio, not of its logarithm."""
         half = self.half_width(level)
         return math.exp(self.mean - half), math.exp(self.mean + half)
 

@@ -1,4 +1,4 @@
-"""What is measured of each arm by itself, before the sessions: start-up, memory, profile, FLOPs."""
+"""Measure each arm alone before the sessions: start-up, memory, profile and FLOPs."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from harness.results.benchmark import CONTROL
 __all__ = ["FILE", "Passes", "peak_allocated", "run_passes"]
 
 FILE = "passes.json"
-"""Where they are kept, within an output folder."""
+"""File of the passes in an output folder."""
 _STEPS: dict[Task, int] = {"memory": 20, "allocated": 8, "profile": 20, "flops": 4}
-"""Steps of each pass, after its first."""
+"""Steps of each pass, after the first step."""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What they found, by arm; empty where they were not made."""
+    """The results of the passes, by arm; empty if a pass was not made."""
 
     startup_s: dict[str, float] = field(default_factory=dict)
-    """From the start of a process that has its libraries imported until it begins to train; of one
-    by another interpreter, imports included."""
+    """From the start of the process, with libraries imported, until it begins to train. With
+    another interpreter, imports are included."""
     parameters: dict[str, int] = field(default_factory=dict)
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
     """Peaks, in bytes."""
     parts: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Seconds of a step by its parts, and `rest`."""
+    """Seconds of each part of a step, and `rest`."""
     flops_per_step: dict[str, float] = field(default_factory=dict)
     tokens_per_counted_step: dict[str, float] = field(default_factory=dict)
     """Padded tokens of the steps whose operations were counted."""
     peak_flops_per_s: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
-    """Of the first arm."""
+    """The environment of the first arm."""
 
 
 def peak_allocated(arms: Sequence[Arm], logs: Path, timeout_s: float) -> dict[str, float]:
-    """Bytes of each arm but the control, all arms alive at once: they do not disturb a count.
+    """Peak bytes of each arm except the control. All arms run at once, which changes no count.
 
-    Empty for a device whose allocator does not tell.
+    Empty for a device whose allocator does not report it.
     """
     counted = [arm for arm in arms if arm.name != CONTROL]
     found = {}
@@ -51,7 +51,7 @@ def peak_allocated(arms: Sequence[Arm], logs: Path, timeout_s: float) -> dict[st
         for name, process in processes.items():
             process.turn(1)
             found.update({name: process.turn(1 + _STEPS["allocated"])["meter"]})
-    return {name: told["peak_allocated_bytes"] for name, told in found.items() if told}
+    return {name: meter["peak_allocated_bytes"] for name, meter in found.items() if meter}
 
 
 def run_passes(
@@ -61,10 +61,10 @@ def run_passes(
     until: float,
     on_pass: Callable[[str], None],
 ) -> Passes:
-    """Each arm alone, one pass after the other. The control has none: it is the reference.
+    """Run the passes of each arm, one after the other. The control is left out.
 
-    After `until`, by the monotonic clock, no further arm is begun with; its figures are missing.
-    Operations are counted once for each recipe, since loops that follow one compute the same.
+    After `until`, by the monotonic clock, no further arm starts, and its figures are missing.
+    Operations are counted once per recipe, since loops with one recipe compute the same.
     """
     found = Passes()
     counted: dict[str, str] = {}
@@ -72,13 +72,13 @@ def run_passes(
         if arm.name == CONTROL or time.monotonic() > until:
             continue
         on_pass(f"memory of {arm.name}")
-        told, turn, startup_s = _alone(arm, "memory", logs, timeout_s)
+        messages, turn, startup_s = _alone(arm, "memory", logs, timeout_s)
         found.startup_s[arm.name] = startup_s
-        found.parameters[arm.name] = told["parameters"]
+        found.parameters[arm.name] = messages["parameters"]
         _, counting, _ = _alone(arm, "allocated", logs, timeout_s)
         found.memory[arm.name] = {**turn["meter"], **counting["meter"]}
         if not found.environment:
-            found.environment.update(told["environment"]["facts"])
+            found.environment.update(messages["environment"]["facts"])
         on_pass(f"profile of {arm.name}")
         _, turn, _ = _alone(arm, "profile", logs, timeout_s)
         parts = turn["meter"]
@@ -88,10 +88,10 @@ def run_passes(
         same = counted.setdefault(arm.spec.recipe.key, arm.name)
         if same == arm.name:
             on_pass(f"operations of {arm.name}")
-            told, turn, _ = _alone(arm, "flops", logs, timeout_s)
+            messages, turn, _ = _alone(arm, "flops", logs, timeout_s)
             found.flops_per_step[arm.name] = turn["meter"]["flops_per_step"]
             found.tokens_per_counted_step[arm.name] = turn["padded_tokens"] / turn["steps"]
-            found.peak_flops_per_s[arm.name] = told["peak"]["flops_per_s"]
+            found.peak_flops_per_s[arm.name] = messages["peak"]["flops_per_s"]
         else:
             for figures in (
                 found.flops_per_step,
@@ -105,7 +105,7 @@ def run_passes(
 def _alone(
     arm: Arm, task: Task, logs: Path, timeout_s: float
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
-    """What it told before its steps and after them, and how long it took to start."""
+    """Run one pass: the arm's messages before its steps, its turn, and its start-up seconds."""
     with running([arm], task, logs / task, timeout_s, f"the {task} pass") as processes:
         process = processes[arm.name]
         process.turn(1)

@@ -1,4 +1,4 @@
-"""One session: every arm in a fresh process, all alive, one of them at a time taking its turn."""
+"""One session: each arm in a new process; all stay alive, and one at a time takes its turn."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.results.sessions import Block, Session
 __all__ = ["run_session"]
 
 _WARM_UP_STEPS = 3
-"""After the first step; the last two of them tell how long a step is."""
+"""Steps after the first one; the last two measure the length of a step."""
 
 OnRound = Callable[[int, int], None]
-"""Hears of each round that has ended, and of how many there are to be."""
+"""Called after each round with its number and the planned number of rounds."""
 
 
 def run_session(
@@ -33,12 +33,12 @@ def run_session(
     timeout_s: float,
     on_round: OnRound,
 ) -> Session | None:
-    """Make a session; None where not each arm had each position once before the `deadline`.
+    """Run a session. Returns None if the `deadline` comes before each arm had each position once.
 
-    `steps`: of each turn; None: so many that it can be timed. `rounds`: exactly so many; None: as
-    many as about `session_s` seconds hold, whatever the machine does meanwhile. `deadline`: by the
-    monotonic clock. A session ends with the last balanced set of rounds before either. Raises
-    `RunFailed` where an arm ends or hangs, and `SpecError` where one refuses its recipe.
+    `steps`: of each turn; None: enough for a measurable block. `rounds`: the exact number; None: as
+    many as fit into about `session_s` seconds. `deadline`: by the monotonic clock. A session ends
+    with the last balanced set of rounds before its limit. Raises `RunFailed` if an arm ends or
+    hangs, and `SpecError` if one refuses its recipe.
     """
     began = time.monotonic()
     blocks: list[Block] = []
@@ -56,7 +56,7 @@ def run_session(
         until = deadline
         if rounds is None:
             start_s = time.monotonic() - began
-            # Else most of a bench goes into starting processes.
+            # Otherwise most of a bench would be spent on starting processes.
             left_s = max(session_s - start_s, 2 * start_s)
             rounds = rounds_that_fit(len(names), wall_s * steps, left_s)
             until = min(deadline, time.monotonic() + left_s)

@@ -1,4 +1,4 @@
-"""Short traced runs of a bench's arms, for what they compute; never timed."""
+"""Short traced runs of a bench's arms, to compare their values; never timed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRACED_STEPS = 8
 def traced_runs(arms: Sequence[Arm], folder: Path, timeout_s: float) -> dict[str, RunRecord]:
     """Records by arm, in an output folder.
 
-    What an earlier bench of this folder completed is not run again. Raises as `run_all` does.
+    Complete runs of a stopped bench in this folder are used again. Raises as `run_all` does.
     """
     runs: dict[str, Run] = {}
     for arm in arms:

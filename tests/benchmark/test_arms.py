@@ -63,7 +63,7 @@ def test_an_arm_may_follow_a_named_recipe_and_be_traced_in_less_detail() -> None
     ("extra", "message"),
     [
         ("plain,num_threads=2", "NAME=LOOP"),
-        ("a=plain,num_threads", "takes a value"),
+        ("a=plain,num_threads", "needs a value"),
         ("a=plain,num_thread=2", "num_threads"),
         ("a=plain,observe=traces", "did you mean 'trace'"),
         ("a=plain,detail=weight", "did you mean 'weights'"),

@@ -238,7 +238,7 @@ def test_nothing_is_concluded_where_wall_time_contradicts() -> None:
     (late,) = conclude("a case", found, "plain", ["late"], "own_step_s", 0.02, {}).comparisons
 
     assert "inconclusive" == late.outcome
-    assert "wall time says slower" in late.doubts[0]
+    assert "wall time is slower" in late.doubts[0]
 
 
 def test_own_time_is_used_where_it_is_known() -> None:

@@ -1,1 +1,1 @@
-
+"""The child process of a bench."""

@@ -1,7 +1,7 @@
-"""The child process of a bench: one arm, trained turn by turn for as long as its parent grants any.
+"""The child process of a bench: one arm, trained turn by turn while its parent grants turns.
 
-Like `harness.execution.child.main` it sends its parent JSON messages and ends when the parent
-does. It leaves no record: values and times never come from the same run.
+Like `harness.execution.child.main` it sends JSON messages to its parent and ends when the parent
+ends. It writes no record, since values and times never come from the same run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["main"]
 def main(arm_json: str, task: str, connection: Connection) -> int:
     """Train an `Arm` given as JSON; return the exit code.
 
-    `task`: turns, memory, allocated, profile or flops: what is measured besides the turns.
+    `task`: turns, memory, allocated, profile or flops, that is, what is measured.
     """
     arm = Arm.model_validate_json(arm_json)
     try:
@@ -47,16 +47,16 @@ def main(arm_json: str, task: str, connection: Connection) -> int:
     except Enough:
         return 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return 3  # the parent is gone
+        return 3  # the parent has ended
     except SpecError as error:
-        _tell(connection, event="refused", message=str(error))
+        _send(connection, event="refused", message=str(error))
         return 2
     except Exception as error:  # noqa: BLE001  # any loop, any error
         traceback.print_exc()
         line = " ".join(str(error).split())
-        _tell(connection, event="failed", message=f"{type(error).__name__}: {line}")
+        _send(connection, event="failed", message=f"{type(error).__name__}: {line}")
         return 3
-    _tell(connection, event="failed", message="the loop ended by itself, amid its steps")
+    _send(connection, event="failed", message="the loop returned before its parent ended it")
     return 3
 
 
@@ -69,7 +69,7 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
     make_deterministic(device, spec.recipe.num_threads)
     recipe = spec.recipe
     if task == "flops":
-        # A compiled model hides its products from the counter, and they are the same ones.
+        # A compiled model hides its products from the counter; they are the same products.
         recipe = recipe.model_copy(update={"compile": None})
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch, ExitStack() as stack:
         loop = import_loop(spec.loop)
@@ -90,12 +90,12 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
             meter = flops = Flops()
             stack.enter_context(flops.counting())
             peak = peak_flops_per_s(device, _dtype(recipe.precision))
-            _tell(connection, event="peak", flops_per_s=peak)
+            _send(connection, event="peak", flops_per_s=peak)
         if arm.observe != "nothing":
             probes.append(_observer(arm, workload, Path(scratch)))
         gate = TurnGate(connection, device, meter, Yardstick(device) if task == "turns" else None)
         if task == "memory":
-            _tell(connection, event="environment", facts=describe(device))
+            _send(connection, event="environment", facts=describe(device))
         if recipe.reseed_after_build:
             seed_everything(recipe.seed)
         loop.train(workload, recipe, CombinedProbe([*probes, gate]))
@@ -113,5 +113,5 @@ def _dtype(precision: str) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
-def _tell(connection: Connection, **facts: Any) -> None:
+def _send(connection: Connection, **facts: Any) -> None:
     connection.send_bytes(json.dumps(facts).encode())

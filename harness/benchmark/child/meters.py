@@ -1,6 +1,6 @@
-"""What passes of their own measure: memory, where a step's time goes, and its arithmetic.
+"""Meters of the separate passes: memory, the parts of a step, and its operations.
 
-Each of them costs time, so that none of them runs beside a clock that counts.
+Each meter costs time, so none of them runs during a timed session.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _PEAK_S = 0.5
 
 
 class Memory:
-    """Peak memory of the process, everything since its start included."""
+    """Peak memory of the process since its start."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def begin(self) -> None:
-        """The peak counts from the process's start on."""
+        """See `Meter.begin`. The peak counts from the start of the process."""
 
     def read(self, steps: int) -> dict[str, Any]:
-        """Bytes: resident in the process, and on CUDA reserved by torch."""
+        """Peak bytes: resident in the process, and on CUDA reserved by torch."""
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         found: dict[str, Any] = {"peak_resident_bytes": peak}
@@ -49,11 +49,11 @@ class Memory:
 
 
 class Allocated:
-    """Peak of what torch had allocated for tensors, everything since before the model included.
+    """Peak memory that torch allocated for tensors, from before the model was built.
 
-    On a CPU torch's profiler tells of each allocation and each release, so that the sum is exact
-    and the same in each run of the same code, which the resident set is not. Memory that libraries
-    take past torch's allocator is not in it.
+    On a CPU torch's profiler reports each allocation and release. The sum is exact and the same in
+    each run of the same code, unlike the resident set. Memory that libraries allocate without
+    torch's allocator is not included.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -63,26 +63,26 @@ class Allocated:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Inside, everything is counted, until it is read."""
+        """Count allocations inside this context until `read`."""
         with self._stack:
             if self._device.type == "cpu":
-                told = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
-                self._profile = self._stack.enter_context(told)
+                profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+                self._profile = self._stack.enter_context(profiler)
             yield
 
     def begin(self) -> None:
-        """The peak counts from before the model on."""
+        """See `Meter.begin`. The peak counts from before the model was built."""
 
     def read(self, steps: int) -> dict[str, Any]:
-        """Bytes; none where the device's allocator does not tell."""
+        """Peak bytes; empty if the device's allocator does not report them."""
         if self._device.type == "cuda":
             return {"peak_allocated_bytes": torch.cuda.max_memory_allocated(self._device)}
         if self._profile is None:
             return {}
         self._stack.close()
-        told = self._profile.profiler.kineto_results.events()
+        events = self._profile.profiler.kineto_results.events()
         changes = sorted(
-            (event.start_ns(), event.nbytes()) for event in told if event.name() == "[memory]"
+            (event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"
         )
         now = peak = 0
         for _, change in changes:
@@ -92,11 +92,11 @@ class Allocated:
 
 
 class Profile:
-    """Own seconds of a step in its parts. Also a probe, for its hooks; each part is synchronised.
+    """Own seconds of each part of a step. It is also a probe for its hooks; parts are synchronized.
 
     `data`: fetching and collating a batch; `forward`: the call of the model; `backward`: the call
-    of `Tensor.backward`; `optimizer`: the update. What is left of a step is the loop's own work and
-    its framework's: moving the batch, clipping, schedule, zeroing, callbacks.
+    of `Tensor.backward`; `optimizer`: the update. The rest of a step is the work of the loop and
+    its framework: moving the batch, clipping, schedule, zeroing, callbacks.
     """
 
     PARTS = ("data", "forward", "backward", "optimizer")
@@ -107,7 +107,7 @@ class Profile:
         self._since = 0.0
 
     def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer, rates: Any = None) -> None:
-        """Put hooks on the model's call and on the update."""
+        """Register hooks on the model's call and on the update."""
 
         def start(*_: Any) -> None:
             synchronize(self._device)
@@ -128,7 +128,7 @@ class Profile:
 
     @contextmanager
     def patched(self) -> Iterator[None]:
-        """Inside, batches and backward passes of this process are timed too."""
+        """Time batches and backward passes of this process inside this context."""
         iterator: Any = dataloader._BaseDataLoaderIter
         fetch, backward = iterator.__next__, torch.Tensor.backward
 
@@ -177,10 +177,10 @@ class Profile:
 
 
 class Flops:
-    """Floating-point operations of the matrix products in a step, forward and backward.
+    """Floating-point operations of the matrix products of a step, forward and backward.
 
-    Attention runs as plain matrix products meanwhile, since torch's counter knows no cost for the
-    fused kernel of a CPU.
+    While counting, attention runs as plain matrix products, since torch's counter does not cover
+    the fused kernel of a CPU.
     """
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class Flops:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Inside, everything is counted."""
+        """Count operations inside this context."""
         with sdpa_kernel(SDPBackend.MATH), self._counter:
             yield
 
@@ -203,7 +203,7 @@ class Flops:
 
 
 def peak_flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """The best rate of a large square matrix product here, with the threads that are set.
+    """The best measured rate of a large square matrix product with the current threads.
 
     A product of two n x n matrices counts 2 * n**3 operations.
     """

@@ -1,7 +1,7 @@
-"""The turn gate: lets a loop take so many steps and then wait, without the loop knowing of it.
+"""The turn gate: a probe that lets a loop take a number of steps and then wait.
 
-It is a probe, so that any loop can be timed unchanged: it stands in the optimizer's hook after each
-update. Between two grants the loop sleeps there on the parent's pipe and takes no CPU time.
+Since it is a probe, any loop can be timed unchanged. It acts in the optimizer's hook after each
+update. Between two turns the loop waits there on the parent's pipe and uses no CPU time.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 class Meter(Protocol):
-    """Something else that is read over the steps of a turn."""
+    """A quantity that is measured over the steps of a turn."""
 
     def begin(self) -> None:
-        """The steps that count begin now."""
+        """Begin the measurement."""
 
     def read(self, steps: int) -> dict[str, Any]:
-        """What it found over so many steps, as JSON values."""
+        """The result over `steps` steps, as JSON values."""
 
 
 def own_clock_s() -> float:
-    """Seconds that pass but while this thread is ready and the machine runs somebody else."""
+    """Own time: wall seconds without those in which this thread waited for a busy core."""
     wall_s, _, delay_s = _clocks_s()
     return wall_s - (delay_s or 0.0)
 
 
 class Edge:
-    """Readings of all clocks at one moment between two steps."""
+    """The readings of all clocks between two steps."""
 
     def __init__(self, device: torch.device) -> None:
         synchronize(device)
@@ -53,8 +53,8 @@ class Edge:
 class TurnGate:
     """A probe that takes turns.
 
-    It tells its parent `ready` when the loop is about to begin, and after each turn the time of all
-    its steps but the first, which pays for having been asleep.
+    It sends its parent `ready` when the loop is about to begin, and after each turn the times of
+    all its steps but the first, which includes waking up.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TurnGate:
         meter: Meter | None = None,
         yardstick: Callable[[], float] | None = None,
     ) -> None:
-        """`yardstick`: own seconds of a fixed piece of work, done when a turn begins."""
+        """`yardstick`: does a fixed piece of work at the start of a turn, returns own seconds."""
         self._connection, self._device, self._meter = connection, device, meter
         self._yardstick = yardstick
         self._yardstick_s: float | None = None
@@ -83,7 +83,7 @@ class TurnGate:
             unwrapped_optimizer(optimizer).register_step_post_hook(self._after_step),
         ]
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        self._tell(event="ready", parameters=trained)
+        self._send(event="ready", parameters=trained)
         self._wait()
 
     def logged(self, loss: float | Tensor) -> None:
@@ -93,13 +93,13 @@ class TurnGate:
         """See `Probe.evaluated`. Ignored."""
 
     def remedied(self, what: str) -> None:
-        """See `Probe.remedied`. Ignored; the traced run of this arm tells of it."""
+        """See `Probe.remedied`. Ignored; the traced run of this arm records it."""
 
     def saved(self, checkpoint: Path) -> None:
         """See `Probe.saved`. Ignored."""
 
     def _wait(self) -> None:
-        """Sleep until the next turn. Raises `Enough` where there is none."""
+        """Wait for the next turn. Raises `Enough` if there is none."""
         steps = json.loads(self._connection.recv_bytes())["steps"]
         if not steps:
             for handle in self._handles:
@@ -132,13 +132,13 @@ class TurnGate:
             self._report(Edge(self._device))
             self._wait()
 
-    # Counted from the turn's second step on; what the very first step adds is dropped.
+    # Counted from the second step of a turn on; the counts of the first step are dropped.
     _samples = _padded_tokens = 0
     _tokens: int | Tensor = 0
 
     def _report(self, end: Edge) -> None:
         begin, steps = self._begin, self._granted - 1
-        self._tell(
+        self._send(
             event="turn",
             steps=steps,
             wall_s=end.wall_s - begin.wall_s,
@@ -153,12 +153,12 @@ class TurnGate:
             meter=self._meter.read(steps) if self._meter and steps else {},
         )
 
-    def _tell(self, **facts: Any) -> None:
+    def _send(self, **facts: Any) -> None:
         self._connection.send_bytes(json.dumps(facts).encode())
 
 
 class CombinedProbe:
-    """Several probes as one. Each hears of everything, in order; a gate comes last."""
+    """Several probes as one. Each receives every call, in order; a turn gate comes last."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._probes = probes
@@ -195,13 +195,13 @@ class CombinedProbe:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all that it was told; a CPU always has."""
+    """Wait until a device has finished its queued work; a CPU always has."""
     if device.type in ("cuda", "xpu", "mps"):
         getattr(torch, device.type).synchronize()
 
 
 def _clocks_s() -> tuple[float, float, float | None]:
-    """Wall time, CPU time and run delay of one moment: the thread lost its core in none between."""
+    """Wall time, CPU time and run delay of one moment; no run delay occurs between the readings."""
     delay_s = _run_delay_s()
     while True:
         wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -211,7 +211,7 @@ def _clocks_s() -> tuple[float, float, float | None]:
 
 
 def _run_delay_s() -> float | None:
-    """Seconds that this thread has spent ready to run while the machine ran somebody else.
+    """Seconds in which this thread was ready to run and the machine ran another one.
 
     The second number of schedstat: https://docs.kernel.org/scheduler/sched-stats.html
     """
@@ -222,7 +222,7 @@ def _run_delay_s() -> float | None:
 
 
 def _energy_j(device: torch.device) -> float | None:
-    """Joules that the device has drawn since its driver started, by NVML where that is here."""
+    """Joules that the device has used since its driver started, if NVML is installed."""
     if device.type != "cuda":
         return None
     try:
@@ -238,7 +238,7 @@ def _energy_j(device: torch.device) -> float | None:
 
 
 def _uuid(device: torch.device) -> bytes:
-    # CUDA may number devices otherwise than NVML does.
+    # CUDA and NVML may number devices differently.
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
 
 

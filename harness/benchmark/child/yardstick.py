@@ -1,9 +1,9 @@
-"""How fast is the machine right now? A fixed piece of work of torch alone, timed in each turn.
+"""The yardstick: a fixed piece of work, timed in each turn to measure the speed of the machine.
 
-It tells a slower machine from slower loops: it knows nothing of the workload, the loops or the
-libraries above torch. It has something of all that a step is made of: matrix products, memory that
-is read and written, and many small operations, which cost the interpreter and torch's dispatcher
-more than the processor's units. It draws no random numbers and leaves nothing behind.
+It distinguishes a slower machine from slower loops, since it does not depend on the workload, the
+loops or the libraries above torch. It contains what a step consists of: matrix products, memory
+reads and writes, and many small operations, whose cost is mostly the interpreter and torch's
+dispatcher. It draws no random numbers and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIZE = (2048, 1 << 26)  # of an accelerator: rows of a matrix, elements that ar
 
 
 class Yardstick:
-    """The work, with its tensors."""
+    """The work and its tensors."""
 
     def __init__(self, device: torch.device) -> None:
         rows, elements = _SIZES.get(device.type, _SIZE)
@@ -35,7 +35,7 @@ class Yardstick:
         self._short = torch.ones(64, device=device)
 
     def __call__(self) -> float:
-        """Own seconds of the work: the median of a few times."""
+        """Own seconds of the work: the median of a few repetitions."""
         return statistics.median(self._once_s() for _ in range(_REPEATS))
 
     def _once_s(self) -> float:
