@@ -1,4 +1,4 @@
-"""Environments made by pip: named, kept, whole or not there. pip sees only wheels of the test's."""
+"""Environments: named, kept, complete or absent. The installer sees only wheels of the test."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness.errors import SpecError
+from harness.execution.environments import installers
 from harness.execution.environments import venv as environments
 from harness.execution.environments.interpreter import Libraries, ask
 from harness.execution.environments.requirements import parse
@@ -96,7 +97,7 @@ def test_whoever_is_stopped_leaves_nothing_half_made(
         f"import os, time; open({str(noted)!r}, 'w').write(str(os.getpid())); "
         "print('Collecting', flush=True); time.sleep(60)"
     )
-    monkeypatch.setattr(environments, "_PIP", ("-c", program))
+    monkeypatch.setattr(installers, "_PIP", ("-c", program))
 
     def stopped(word: str) -> None:
         if "pip" in word:
@@ -120,11 +121,11 @@ def test_what_a_killed_process_left_is_not_used(
     (partial / "bin" / "python").symlink_to(sys.executable)
     seen: list[bool] = []
 
-    def installed(python: Path, *_: object) -> None:
+    def installed(_: str, python: Path, *__: object) -> None:
         seen.append((python.parent.parent / "pyvenv.cfg").exists())
         raise SpecError("stop here")
 
-    monkeypatch.setattr(environments, "_install", installed)
+    monkeypatch.setattr(environments, "install", installed)
     with pytest.raises(SpecError, match="stop here"):
         environment_with(wanted, None, lambda word: None)
     assert [True] == seen
@@ -139,7 +140,7 @@ def test_two_at_once_make_one(
     count: list[str] = []
     said: list[str] = []
 
-    def slowly(python: Path, *_: object) -> None:
+    def slowly(_: str, python: Path, *__: object) -> None:
         count.append("made")
         time.sleep(2.5)
         lib = next((python.parent.parent / "lib").iterdir()) / "site-packages"
@@ -147,7 +148,7 @@ def test_two_at_once_make_one(
         info.mkdir()
         (info / "METADATA").write_text(f"Name: {NAME}\nVersion: 1.0\n", encoding="utf-8")
 
-    monkeypatch.setattr(environments, "_install", slowly)
+    monkeypatch.setattr(environments, "install", slowly)
     found: list[Libraries] = []
 
     def one() -> None:
@@ -168,7 +169,7 @@ def test_versions_that_are_not_as_asked_are_refused(
     releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever pip said: the interpreter is asked."""
-    monkeypatch.setattr(environments, "_install", lambda *_: None)
+    monkeypatch.setattr(environments, "install", lambda *_: None)
     with pytest.raises(SpecError, match=rf"an environment made with {NAME}==1.0 has it"):
         made("1.0")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.execution.environments import installers
+
 __all__ = ["NAME", "Release", "index", "only_from", "releases"]
 
 NAME = "harnessfakelib"
@@ -76,7 +78,8 @@ def only_from(url: str, cache: Path) -> dict[str, str]:
 
 @pytest.fixture
 def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A few releases, and a cache of the test's own, which is returned."""
+    """A few releases, and a cache of the test's own, which is returned. uv is not used."""
+    monkeypatch.setattr(installers, "_UV", "uv-that-is-not-there")
     url = index(
         tmp_path / "index",
         Release("1.10", 2e-3),

@@ -1,4 +1,4 @@
-"""Which versions of a package pip would install here, asked of pip itself and so of its index."""
+"""The versions of a package that pip can install here, as pip reports them from its index."""
 
 from __future__ import annotations
 
