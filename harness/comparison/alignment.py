@@ -1,4 +1,4 @@
-"""Lines up one trace of two runs on the rows that both have, without judging what stands there."""
+"""Aligns a trace of two runs on the rows that both have. It does not interpret the values."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from harness.results.record import RunRecord
 __all__ = ["AlignedTrace", "Alignment"]
 
 Keys = npt.NDArray[np.int64]
-_PART_BITS = 24  # a row's key: its step, then its place within the step
+_INDEX_BITS = 24  # a row's key: its step, then its index within the step
 
 
 @dataclass(frozen=True)
 class AlignedTrace:
-    """The rows that both sides have, in order, and the keys (step, part) that only one has."""
+    """The rows that both runs have, in order, and the keys (step, index) that only one has."""
 
     reference: pa.Table
     candidate: pa.Table
     steps: npt.NDArray[np.int64]
-    parts: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     reference_only: list[tuple[int, int]]
     candidate_only: list[tuple[int, int]]
 
@@ -35,11 +35,11 @@ class AlignedTrace:
         return len(self.steps)
 
     def differing(self, column: str) -> npt.NDArray[np.int64]:
-        """Rows in which a column does not hold the same bits on both sides; a null has none."""
+        """Rows in which the bits of a column differ; a null differs from every value."""
         one, two = self.reference[column], self.candidate[column]
         if not pa.types.is_list(one.type):
             return np.flatnonzero(_unequal(one, two))
-        sizes = [as_numpy(pc.list_value_length(side)) for side in (one, two)]
+        sizes = [as_numpy(pc.list_value_length(column_of)) for column_of in (one, two)]
         if not np.array_equal(sizes[0], sizes[1]):
             pairs = zip(map(repr, one.to_pylist()), map(repr, two.to_pylist()), strict=True)
             return np.flatnonzero([a != b for a, b in pairs])
@@ -47,25 +47,25 @@ class AlignedTrace:
         return np.unique(owner[_unequal(pc.list_flatten(one), pc.list_flatten(two))])
 
     def pair(self, column: str, row: int) -> tuple[Any, Any]:
-        """The values of a column in one row, as Python values; None for a null."""
+        """The two values of a column in one row, as Python values; None for a null."""
         return self.reference[column][row].as_py(), self.candidate[column][row].as_py()
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The traces of two runs, each aligned when first asked for."""
+    """The traces of two runs, each aligned at its first use."""
 
     reference: RunRecord
     candidate: RunRecord
 
     @cached_property
     def steps(self) -> AlignedTrace:
-        """One row a step; the part is always 0."""
+        """One row per step; the index is always 0."""
         return _align(*((table, _keys(table)) for table in self._tables("steps")))
 
     @cached_property
     def micro_batches(self) -> AlignedTrace:
-        """One row a micro-batch; the part is its number within the step."""
+        """One row per micro-batch; the index is its number within the step."""
         return _align(
             *(
                 (table, _keys(table, table["micro_batch"]))
@@ -75,7 +75,7 @@ class Alignment:
 
     @cached_property
     def tensors(self) -> AlignedTrace:
-        """One row a parameter and step; the part is the parameter's place in the model."""
+        """One row per parameter and step; the index is the parameter's position in the model."""
         left, right = self._tables("tensors")
         names = (
             pa.chunked_array(
@@ -96,9 +96,9 @@ class Alignment:
 
     @cached_property
     def unmatched_tensors(self) -> list[tuple[str, int]]:
-        """Name and step of each row that only one tensor trace has, though both hold its step.
+        """Name and step of each row that only one tensor trace has, at steps that both hold.
 
-        A trace may be thinned to some steps, and then says nothing of the others.
+        A trace may hold only some steps; the other steps are not compared.
         """
         trace, found = self.tensors, []
         if not (trace.reference_only or trace.candidate_only):
@@ -131,14 +131,14 @@ def _unequal(one: pa.ChunkedArray, two: pa.ChunkedArray) -> npt.NDArray[np.bool_
 
 
 def _bits(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Numbers as integers of their own width; a null reads as zero."""
+    """Numbers as integers of the same width; a null becomes zero."""
     values: npt.NDArray[Any] = as_numpy(pc.fill_null(column, 0) if column.null_count else column)
     return values.view(np.uint64) if values.dtype == np.float64 else values
 
 
-def _keys(table: pa.Table, part: pa.ChunkedArray | None = None) -> Keys:
-    keys: Keys = as_numpy(table["step"]).astype(np.int64) << _PART_BITS
-    return keys if part is None else keys + as_numpy(part).astype(np.int64)
+def _keys(table: pa.Table, index: pa.ChunkedArray | None = None) -> Keys:
+    keys: Keys = as_numpy(table["step"]).astype(np.int64) << _INDEX_BITS
+    return keys if index is None else keys + as_numpy(index).astype(np.int64)
 
 
 def _align(left: tuple[pa.Table, Keys], right: tuple[pa.Table, Keys]) -> AlignedTrace:
@@ -149,6 +149,6 @@ def _align(left: tuple[pa.Table, Keys], right: tuple[pa.Table, Keys]) -> Aligned
         keys, rows_left, rows_right = np.intersect1d(left[1], right[1], return_indices=True)
         reference, candidate = reference.take(rows_left), candidate.take(rows_right)
         only = np.setdiff1d(left[1], right[1]), np.setdiff1d(right[1], left[1])
-    mask = (1 << _PART_BITS) - 1
-    unpacked = [[(int(key) >> _PART_BITS, int(key) & mask) for key in side] for side in only]
-    return AlignedTrace(reference, candidate, keys >> _PART_BITS, keys & mask, *unpacked)
+    mask = (1 << _INDEX_BITS) - 1
+    unpacked = [[(int(key) >> _INDEX_BITS, int(key) & mask) for key in keys_of] for keys_of in only]
+    return AlignedTrace(reference, candidate, keys >> _INDEX_BITS, keys & mask, *unpacked)

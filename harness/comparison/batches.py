@@ -1,4 +1,4 @@
-"""Where two runs part in what they were fed: rows, batches, random numbers, losses."""
+"""Divergence in the inputs of the model and its loss: rows, batches, random numbers, losses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from harness.results.ranks import rank_of
 
 __all__ = ["LOGGED", "micro_batches", "whole_steps"]
 
-LOGGED = "the loss that the loop shows its user, not the one that was computed"
-"""The detail of a difference in what was logged."""
+LOGGED = "the loss that the loop logs, not the loss that it computes"
+"""The detail of a divergence in the logged loss."""
 
 
 def micro_batches(both: Alignment, world_size: int) -> Iterator[StageDifference]:
+    """Compare every micro-batch of two runs with the same number of processes."""
     for found in _each_micro_batch(both):
         first = found.first
         if first is not None and first.micro_batch is not None and world_size > 1:
@@ -32,19 +33,21 @@ def micro_batches(both: Alignment, world_size: int) -> Iterator[StageDifference]
 
 
 def whole_steps(both: Alignment) -> Iterator[StageDifference]:
-    """Where the two had other numbers of processes: which rows each step took, and its mean loss.
+    """Compare the rows and the mean loss of each step, for different numbers of processes.
 
-    How a step was cut into micro-batches, and from which random numbers, differs by design.
+    The division of a step into micro-batches and its random numbers differ by design.
     """
-    sides = [_rows_and_losses(side.micro_batches) for side in (both.reference, both.candidate)]
-    common = sides[0].keys() & sides[1].keys()
+    left, right = (
+        _rows_and_losses(record.micro_batches) for record in (both.reference, both.candidate)
+    )
+    common = left.keys() & right.keys()
     if not common:
         return
     for stage, place in (("data_order", 0), ("loss", 1)):
-        steps = [s for s in sorted(common) if repr(sides[0][s][place]) != repr(sides[1][s][place])]
+        steps = [s for s in sorted(common) if repr(left[s][place]) != repr(right[s][place])]
         first = None
         if steps:
-            one, two = (side[steps[0]] for side in sides)
+            one, two = left[steps[0]], right[steps[0]]
             first = Divergence(
                 step=steps[0],
                 stage=stage,
@@ -56,13 +59,13 @@ def whole_steps(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _rows_and_losses(table: pa.Table) -> dict[int, tuple[list[int], float]]:
-    """For each step its rows in ascending order, and the mean of its losses weighted by rows."""
+    """For each step: its rows in ascending order, and the mean of its losses weighted by rows."""
     found: dict[int, tuple[list[int], float]] = {}
     columns = (table[name].to_pylist() for name in ("step", "sample_ids", "loss"))
-    parts: dict[int, list[tuple[list[int], float]]] = {}
+    by_step: dict[int, list[tuple[list[int], float]]] = {}
     for step, ids, loss in zip(*columns, strict=True):
-        parts.setdefault(step, []).append((ids, loss))
-    for step, several in parts.items():
+        by_step.setdefault(step, []).append((ids, loss))
+    for step, several in by_step.items():
         count = sum(len(ids) for ids, _ in several)
         mean = math.fsum(len(ids) * loss for ids, loss in several) / count if count else math.nan
         found[step] = (sorted(row for ids, _ in several for row in ids), mean)
@@ -82,7 +85,7 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
             values = trace.pair(stage, row)
             first = Divergence(
                 step=trace.steps[row],
-                micro_batch=trace.parts[row],
+                micro_batch=trace.indices[row],
                 stage=stage,
                 reference=shown_value(values[0]),
                 candidate=shown_value(values[1]),
@@ -96,26 +99,26 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _logged(both: Alignment) -> Divergence | None:
-    """The first step at which the loops showed their users another loss, from equal gradients.
+    """The first step at which the logged losses differ although the gradients are equal.
 
-    It is made of a step's losses in single precision, in an order of its own, so each of them may
-    move it by half a unit in the last place. Where the gradients differ too, the loss that was
-    trained on is another one, and what is shown follows from it.
+    A loop sums the losses of a step in single precision, in any order. So each micro-batch allows
+    a difference of half a unit in the last place. From the first step with different gradients on,
+    the logged losses differ as a consequence and are not compared.
     """
-    sides = both.reference.logged, both.candidate.logged
-    if not all(len(side) for side in sides):
+    tables = both.reference.logged, both.candidate.logged
+    if not all(len(table) for table in tables):
         return None
     until = math.inf
     if "gradients" not in not_recorded(both.reference, both.candidate):
-        apart = both.steps.differing("gradients")
-        until = int(both.steps.steps[apart[0]]) if len(apart) else math.inf
-    # What was told last of a step counts.
-    told = [(as_numpy(side["step"])[::-1], as_numpy(side["loss"])[::-1]) for side in sides]
-    steps, *rows = np.intersect1d(told[0][0], told[1][0], return_indices=True)
-    one, two = (losses[of] for (_, losses), of in zip(told, rows, strict=True))
+        differing = both.steps.differing("gradients")
+        until = int(both.steps.steps[differing[0]]) if len(differing) else math.inf
+    # The last loss logged for a step counts.
+    logged = [(as_numpy(table["step"])[::-1], as_numpy(table["loss"])[::-1]) for table in tables]
+    steps, *rows = np.intersect1d(logged[0][0], logged[1][0], return_indices=True)
+    one, two = (losses[of] for (_, losses), of in zip(logged, rows, strict=True))
     trained = as_numpy(both.reference.micro_batches["step"])
-    parts = np.bincount(trained, minlength=int(steps.max(initial=0)) + 1)
-    slack = np.maximum(parts[steps], 1) * 2.0**-23
+    micro_batch_counts = np.bincount(trained, minlength=int(steps.max(initial=0)) + 1)
+    slack = np.maximum(micro_batch_counts[steps], 1) * 2.0**-23
     with np.errstate(invalid="ignore"):
         near = np.abs(one - two) <= slack * np.maximum(np.abs(one), np.abs(two))
         near &= np.isfinite(one) & np.isfinite(two)
@@ -135,26 +138,26 @@ def _logged(both: Alignment) -> Divergence | None:
 
 
 def _data_order(both: Alignment) -> StageDifference:
-    """Row ids of each micro-batch; one that only one side has in a step that both took counts."""
+    """Row ids of each micro-batch; one that only one run has, in a common step, differs."""
     trace = both.micro_batches
     rows = trace.differing("sample_ids")
-    places = [(int(trace.steps[row]), int(trace.parts[row])) for row in rows[:1]]  # in order
+    places = [(int(trace.steps[row]), int(trace.indices[row])) for row in rows[:1]]  # in order
     common = int(both.steps.steps[-1]) if len(both.steps) else 0
     alone = [key for key in (*trace.reference_only, *trace.candidate_only) if key[0] <= common]
     first = None
     if places or alone:
-        step, part = min(places + alone)
-        sides = (both.reference.micro_batches, both.candidate.micro_batches)
-        ids = [_sample_ids(side, step, part) for side in sides]
+        step, index = min(places + alone)
+        tables = (both.reference.micro_batches, both.candidate.micro_batches)
+        ids = [_sample_ids(table, step, index) for table in tables]
         first = Divergence(
-            step=step, micro_batch=part, stage="data_order", reference=ids[0], candidate=ids[1]
+            step=step, micro_batch=index, stage="data_order", reference=ids[0], candidate=ids[1]
         )
     return StageDifference(
         stage="data_order", compared=len(trace), differing=len(rows) + len(alone), first=first
     )
 
 
-def _sample_ids(table: pa.Table, step: int, part: int) -> Any:
-    """The row ids of one micro-batch; None where there is none."""
-    rows = (as_numpy(table["step"]) == step) & (as_numpy(table["micro_batch"]) == part)
+def _sample_ids(table: pa.Table, step: int, index: int) -> Any:
+    """The row ids of one micro-batch; None if there is no such micro-batch."""
+    rows = (as_numpy(table["step"]) == step) & (as_numpy(table["micro_batch"]) == index)
     return next((table["sample_ids"][int(row)].as_py() for row in np.flatnonzero(rows)), None)

@@ -1,10 +1,10 @@
-"""Two records -> one `Comparison`: the outcome, the first divergence, and every doubt about it.
+"""Compares two records: the outcome, the first divergence, and every doubt about it.
 
-`identical` is the only outcome that says yes, and it is given only where every stage was recorded
-on both sides, everything in it is finite, what must move moved, and nothing differs. Everything
-that stands in the way of that is written down as a doubt; unknown is never green. Where both runs
-were asked for the same lower detail, its stages are all that is needed, and the comparison bears
-the level and what it leaves out wherever it is shown; records of two levels leave a doubt.
+`identical` requires that both runs recorded every stage, that all values are finite, that values
+which must change did change, and that nothing differs. Whatever prevents this becomes a doubt, and
+with a doubt the outcome is never `identical`. If both runs recorded the same lower detail, only its
+stages are required; the comparison then states the detail and the stages that it leaves out.
+Records of two different details leave a doubt.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _NEEDED = [stage for stage in STAGES if stage != "config"]
 
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:
-    """Judge `candidate` against `reference`; `labels` name the two in messages.
+    """Compare `candidate` with `reference`; `labels` name the two runs in messages.
 
-    Never raises for what stands in the records: a damaged one makes the pair `incomparable`.
+    Never raises for the content of records: a damaged record makes the pair `incomparable`.
     """
     both = ((reference, labels[0]), (candidate, labels[1]))
-    absent = [
+    not_run = [
         f"{label} not run: {record.header.error}"
         for record, label in both
         if record.header.status == "not run"
     ]
-    if absent:
-        return incomparable(candidate.spec.case.name, *labels, "; ".join(absent))
-    bars = list(_bars(reference, candidate, labels))
-    cuts = [
+    if not_run:
+        return incomparable(candidate.spec.case.name, *labels, "; ".join(not_run))
+    obstacles = list(_obstacles(reference, candidate, labels))
+    incomplete = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
         for record, label in both
         if record.header.status not in ("completed", "stopped")
@@ -55,9 +55,13 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     first: Divergence | None = None
     causes: tuple[Cause, ...] = ()
     try:
-        bars += [f"{label}: {word}" for record, label in both for word in order_faults(record)]
-        doubts += [f"{label}: {word}" for record, label in both for word in validity_doubts(record)]
-        if not bars:
+        obstacles += [
+            f"{label}: {fault}" for record, label in both for fault in order_faults(record)
+        ]
+        doubts += [
+            f"{label}: {fault}" for record, label in both for fault in validity_doubts(record)
+        ]
+        if not obstacles:
             stages = compare_stages(reference, candidate)
             steps = min(len(reference.steps), len(candidate.steps))
             settings = tuple(setting_differences(reference.header, candidate.header))
@@ -65,10 +69,10 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
             causes = causes_of(reference, candidate, labels, stages, first, settings)
         norms = [record.steps["grad_norm"][0].as_py() for record, _ in both if len(record.steps)]
     except RecordError as error:
-        bars.append(str(error))
+        obstacles.append(str(error))
     needed = set(_NEEDED)
     if reference.spec.case.world_size != candidate.spec.case.world_size:
-        needed -= {"batch_content", "rng"}  # how a step is cut into batches differs by design
+        needed -= {"batch_content", "rng"}  # the division into micro-batches differs by design
     left_out = not_recorded(reference, candidate)
     needed -= set(left_out)
     lower, higher = sorted(
@@ -77,25 +81,25 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     if lower != higher:
         only = next(label for record, label in both if record.spec.detail == lower)
         doubts.append(
-            f"{only} was recorded at detail {lower}, the other side at {higher}, so not compared: "
-            f"{', '.join(left_out)}; run both with --detail {higher}"
+            f"{only} was recorded at detail {lower} and the other run at {higher}, so these stages "
+            f"are not compared: {', '.join(left_out)}; run both with --detail {higher}"
         )
     seen = {found.stage for found in stages}
     unseen = [stage for stage in _NEEDED if stage in needed - seen]
     if unseen:
-        doubts.append(f"not recorded on both sides: {', '.join(unseen)}; run with the trace probe")
-    figures = _figures(reference), _figures(candidate)
+        doubts.append(f"not recorded in both runs: {', '.join(unseen)}; run with the trace probe")
+    metrics = _metrics(reference), _metrics(candidate)
     if len(norms) == 2 and None not in norms:
-        figures[0]["first_grad_norm"], figures[1]["first_grad_norm"] = norms
-    findings = tuple(_findings(*figures))
+        metrics[0]["first_grad_norm"], metrics[1]["first_grad_norm"] = norms
+    findings = tuple(_findings(*metrics))
     if first is None:
         doubts += [
-            f"{found.metric} differs ({found.reference} and {found.candidate}) though no stage does"
+            f"{found.metric} differs ({found.reference} and {found.candidate}), but no stage does"
             for found in findings
             if found.outcome == "different"
         ]
     outcome: Outcome = "identical"
-    if bars or (cuts and first is None):
+    if obstacles or (incomplete and first is None):
         outcome = "incomparable"
     elif first is not None:
         outcome = "different"
@@ -112,7 +116,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         settings=settings,
         causes=causes,
         findings=findings,
-        doubts=tuple(bars + cuts + doubts),
+        doubts=tuple(obstacles + incomplete + doubts),
         note=candidate.spec.case.note if outcome == "different" else "",
         detail=lower,
         left_out=left_out,
@@ -122,29 +126,31 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
 def _first(
     stages: Sequence[StageDifference], settings: Sequence[SettingDifference]
 ) -> Divergence | None:
-    """The earliest value that differs; a setting only where it comes before all values."""
-    overruled = any(setting.decisive for setting in settings)
+    """The earliest divergence; one in the settings counts only if a setting is decisive."""
+    decisive = any(setting.decisive for setting in settings)
     firsts = [
         found.first
         for found in stages
-        if found.first is not None and (found.stage != "config" or overruled)
+        if found.first is not None and (found.stage != "config" or decisive)
     ]
     return min(firsts, key=lambda divergence: divergence.place, default=None)
 
 
-def _bars(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Iterator[str]:
-    """What makes a pair incomparable before any value is looked at."""
+def _obstacles(
+    reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]
+) -> Iterator[str]:
+    """What makes a pair incomparable before any value is compared."""
     for record, label in zip((reference, candidate), labels, strict=True):
         if record.spec.observe != "trace":
-            yield f"{label} was a {record.spec.observe} run and holds no values: trace it"
+            yield f"{label} was a {record.spec.observe} run and holds no values; trace it"
     one, two = reference.header, candidate.header
     if one.spec.case.workload != two.spec.case.workload:
-        yield f"other workloads: {one.spec.case.workload} and {two.spec.case.workload}"
+        yield f"the workloads differ: {one.spec.case.workload} and {two.spec.case.workload}"
     if one.digest_algorithm != two.digest_algorithm:
         digests = f"{one.digest_algorithm!r} and {two.digest_algorithm!r}"
         if one.digest_algorithm and two.digest_algorithm:
             digests += "; run both with --digests device"
-        yield f"other digests: {digests}"
+        yield f"the digest algorithms differ: {digests}"
 
 
 def _findings(left: dict[str, float], right: dict[str, float]) -> Iterator[Finding]:
@@ -163,9 +169,9 @@ def _findings(left: dict[str, float], right: dict[str, float]) -> Iterator[Findi
         )
 
 
-def _figures(record: RunRecord) -> dict[str, float]:
+def _metrics(record: RunRecord) -> dict[str, float]:
     header = record.header
-    figures: dict[str, float] = {
+    metrics: dict[str, float] = {
         "steps": header.steps,
         "micro_batches": header.micro_batches,
         "samples": header.samples,
@@ -174,5 +180,5 @@ def _figures(record: RunRecord) -> dict[str, float]:
         **header.final_metrics,
     }
     if header.wall_s:
-        figures |= {"wall_s": header.wall_s, "samples_per_s": header.samples / header.wall_s}
-    return figures
+        metrics |= {"wall_s": header.wall_s, "samples_per_s": header.samples / header.wall_s}
+    return metrics

@@ -1,13 +1,14 @@
-"""Several seeds a side: one case becomes one for each seed, and one comparison tells of them all.
+"""Compares two loops over several seeds of one case.
 
-The comparison is the highest rung that holds. `identical`: every seed is, bit for bit. Else the
-final metrics over the seeds decide (`harness.stats`): `equivalent` where each of them is;
-`different` where one is; else `inconclusive`. Whatever keeps a record from proving anything keeps
-the seeds from agreeing.
+The outcome is the highest rung that holds. `identical`: every seed is identical, bit for bit.
+Otherwise the final metrics over the seeds decide (`harness.stats`): `equivalent` if all of them
+are, `different` if one of them is, else `inconclusive`. A doubt about the validity of a single
+record prevents both `identical` and `equivalent`.
 
-A run that collapsed to one answer scores the same whatever trained it. It is left out, with its
-partner of the same seed, and named; and where the sides did not collapse alike, what is left is no
-fair sample of either, so that nothing is equivalent.
+A collapsed run gives one answer to everything, so its metrics do not depend on the loop. It is left
+out, together with the other run of its seed, and reported. If the two loops collapsed on different
+seeds (or, without common seeds, on a different number), the remaining seeds are a biased sample and
+the outcome is never `equivalent`.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ _TESTS = f"two one-sided t-tests at {ALPHA:.0%} each"
 
 def parse_margins(pairs: Iterable[str]) -> dict[str, Margin]:
     """Margins by metric, from texts such as 'accuracy=0.02' and 'loss=5%'. Raises `SpecError`."""
-    judged = [name for name, row in METRICS.items() if row.margin is not None]
+    with_margin = [name for name, row in METRICS.items() if row.margin is not None]
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise SpecError("--margin takes METRIC=VALUE", repr(pair), "write accuracy=0.02")
-        if name.strip() not in judged:
-            raise unknown_name("metric for --margin", name.strip(), judged)
+        if name.strip() not in with_margin:
+            raise unknown_name("metric for --margin", name.strip(), with_margin)
         found[name.strip()] = Margin.parse(value)
     return found
 
@@ -54,22 +55,22 @@ def compare_seeds(
     candidate: Mapping[int, RunRecord],
     margins: Mapping[str, Margin],
 ) -> Comparison:
-    """Judge two sides of which each has a record for each of its seeds.
+    """Compare two loops; `reference` and `candidate` hold a record for each seed.
 
-    `margins` go before those of the table of metrics. Never raises for what stands in the records.
+    `margins` override those of the table of metrics. Never raises for the content of records.
     """
-    one, two = _Side(labels[0], reference), _Side(labels[1], candidate)
+    one, two = _SeededRuns(labels[0], reference), _SeededRuns(labels[1], candidate)
     everything = [*reference.values(), *candidate.values()]
     paired = set(reference) == set(candidate)
-    bars = list(_bars(one, two))
+    obstacles = list(_obstacles(one, two))
     doubts: list[str] = []
     seeds = []
     if paired:
         for seed in sorted(reference):
             found = compare(reference[seed], candidate[seed], labels)
-            if not bars:
+            if not obstacles:
                 doubts += [f"seed {seed}: {doubt}" for doubt in found.doubts]
-            collapsed = [side.label for side in (one, two) if seed in side.collapsed]
+            collapsed = [runs.label for runs in (one, two) if seed in runs.collapsed]
             seeds.append(
                 SeedOutcome(
                     seed=seed,
@@ -79,32 +80,32 @@ def compare_seeds(
                 )
             )
     else:
-        doubts += [*_unsound(one), *_unsound(two)]
+        doubts += [*_doubts_about_records(one), *_doubts_about_records(two)]
     same = paired and all(seed.outcome == "identical" for seed in seeds)
     left_out = one.collapsed | two.collapsed if paired else set()
     kept = one.without(left_out), two.without(left_out)
-    doubts += _unfair(one, two, paired)
-    findings, unjudged = _findings(kept[0], kept[1], margins, paired, same)
-    doubts += unjudged
+    doubts += _sample_bias(one, two, paired)
+    findings, without_verdict = _findings(kept[0], kept[1], margins, paired, same)
+    doubts += without_verdict
 
     outcomes = {found.outcome for found in findings}
     outcome: Outcome = "inconclusive"
-    if bars or any(seed.outcome == "incomparable" for seed in seeds):
+    if obstacles or any(seed.outcome == "incomparable" for seed in seeds):
         outcome = "incomparable"
     elif "different" in outcomes:
         outcome = "different"
     elif outcomes == {"equivalent"} and not doubts:
         outcome = "identical" if same else "equivalent"
-    parted = [seed.first_divergence for seed in seeds if seed.first_divergence is not None]
+    divergences = [seed.first_divergence for seed in seeds if seed.first_divergence is not None]
     return Comparison(
         case=case,
         reference=labels[0],
         candidate=labels[1],
         outcome=outcome,
         steps=min((record.header.steps for record in everything), default=0),
-        first_divergence=parted[0] if parted else None,
+        first_divergence=divergences[0] if divergences else None,
         findings=tuple(findings),
-        doubts=(*bars, *doubts, *_collapses(one), *_collapses(two)),
+        doubts=(*obstacles, *doubts, *_collapses(one), *_collapses(two)),
         seeds=tuple(seeds),
         test=_test(len(kept[0]), len(kept[1]), paired),
         detail=min((r.spec.detail for r in everything), key=DETAILS.index, default="full"),
@@ -113,7 +114,7 @@ def compare_seeds(
 
 
 @dataclass(frozen=True)
-class _Side:
+class _SeededRuns:
     label: str
     records: Mapping[int, RunRecord]
 
@@ -123,55 +124,55 @@ class _Side:
         return {seed for seed, record in self.records.items() if record.header.collapsed}
 
     def without(self, seeds: set[int]) -> list[RunRecord]:
-        """The records that are judged, in the order of their seeds."""
+        """The records whose metrics are compared, in the order of their seeds."""
         return [self.records[seed] for seed in sorted(self.records.keys() - self.collapsed - seeds)]
 
 
-def _bars(one: _Side, two: _Side) -> Iterator[str]:
-    """What makes two sides incomparable before any value is looked at."""
+def _obstacles(one: _SeededRuns, two: _SeededRuns) -> Iterator[str]:
+    """What makes the two incomparable before any value is compared."""
     workloads = {
-        record.spec.case.workload for side in (one, two) for record in side.records.values()
+        record.spec.case.workload for runs in (one, two) for record in runs.records.values()
     }
     if len(workloads) > 1:
-        yield f"other workloads: {' and '.join(sorted(workloads))}"
-    for side in (one, two):
+        yield f"the workloads differ: {' and '.join(sorted(workloads))}"
+    for runs in (one, two):
         reasons: dict[str, set[int]] = {}
-        for seed, record in sorted(side.records.items()):
+        for seed, record in sorted(runs.records.items()):
             if record.header.status != "completed":
                 error = record.header.error or "no reason recorded"
                 reasons.setdefault(f"{record.header.status}: {error}", set()).add(seed)
         for reason, seeds in reasons.items():
-            yield f"{side.label}, {_seeds(seeds)} {reason}"
+            yield f"{runs.label}, {_seeds(seeds)} {reason}"
     shared = one.records.keys() & two.records.keys()
     if shared and one.records.keys() != two.records.keys():
         yield (
-            f"both sides have {_seeds(shared)} and not the others: "
-            "train both with the same seeds, or with none of the other's"
+            f"the two share {_seeds(shared)} but not all seeds: "
+            "train both with the same seeds, or with no common seed"
         )
 
 
-def _unsound(side: _Side) -> Iterator[str]:
-    """What keeps single records from proving anything."""
-    for seed, record in sorted(side.records.items()):
+def _doubts_about_records(runs: _SeededRuns) -> Iterator[str]:
+    """Doubts about the validity of single records."""
+    for seed, record in sorted(runs.records.items()):
         try:
-            for word in (*order_faults(record), *validity_doubts(record)):
-                yield f"{side.label}, seed {seed}: {word}"
+            for fault in (*order_faults(record), *validity_doubts(record)):
+                yield f"{runs.label}, seed {seed}: {fault}"
         except RecordError as error:
             yield str(error)
 
 
-def _collapses(side: _Side) -> Iterator[str]:
-    if side.collapsed:
-        yield f"{COLLAPSE}, left out: {side.label} with {_seeds(side.collapsed)}"
+def _collapses(runs: _SeededRuns) -> Iterator[str]:
+    if runs.collapsed:
+        yield f"{COLLAPSE}, left out: {runs.label} with {_seeds(runs.collapsed)}"
 
 
-def _unfair(one: _Side, two: _Side, paired: bool) -> Iterator[str]:
-    """What leaving out the collapsed runs does to the sample that remains."""
+def _sample_bias(one: _SeededRuns, two: _SeededRuns, paired: bool) -> Iterator[str]:
+    """The bias that remains after collapsed runs are left out."""
     left, right = one.collapsed, two.collapsed
     if left != right if paired else len(left) != len(right):
         yield (
-            "one side collapsed where the other did not, which is a difference of its own: "
-            "what is left is no fair sample; find out why, or train with more seeds"
+            "the two collapsed differently, so the remaining seeds are a biased sample; find the "
+            "reason, or train with more seeds"
         )
 
 
@@ -182,21 +183,23 @@ def _findings(
     paired: bool,
     same: bool,
 ) -> tuple[list[Finding], list[str]]:
-    """A finding a metric, and what keeps metrics from being judged."""
+    """One finding per metric, and the reasons why metrics have no verdict."""
     records = [*reference, *candidate]
     names = dict.fromkeys(name for record in records for name in record.header.final_metrics)
     findings, doubts = [], []
     for name in names:
         row = metric(name)
         one, two = (
-            [record.header.final_metrics.get(name, math.nan) for record in side]
-            for side in (reference, candidate)
+            [record.header.final_metrics.get(name, math.nan) for record in records_of]
+            for records_of in (reference, candidate)
         )
         means = [statistics.fmean(values) if values else None for values in (one, two)]
         margin = margins.get(name, row.margin)
         width = None if margin is None or means[0] is None else margin.around(means[0])
         if width is None:
-            found = MeansResult("inconclusive", why="it has no margin; give its row in METRICS one")
+            found = MeansResult(
+                "inconclusive", why="it has no margin; add one to its row in METRICS"
+            )
         else:
             found = compare_means(one, two, width, paired, exact=same)
         if found.why:
@@ -216,12 +219,12 @@ def _findings(
             )
         )
     if not findings:
-        doubts.append("no metric is left to be judged")
+        doubts.append("no metric is left to compare")
     return findings, doubts
 
 
 def _spread(one: list[float], two: list[float]) -> tuple[float, float] | None:
-    """Standard deviation of each side, where both have one."""
+    """The two standard deviations; None if one of them does not exist."""
     if min(len(one), len(two)) < 2 or not all(map(math.isfinite, (*one, *two))):
         return None
     return statistics.stdev(one), statistics.stdev(two)
@@ -230,7 +233,7 @@ def _spread(one: list[float], two: list[float]) -> tuple[float, float] | None:
 def _test(one: int, two: int, paired: bool) -> str:
     if paired:
         return f"{_TESTS}, paired, over {one} seeds"
-    return f"{_TESTS}, by Welch, over {one} seeds against {two} others"
+    return f"{_TESTS}, by Welch, over {one} reference seeds and {two} candidate seeds"
 
 
 def _seeds(seeds: AbstractSet[int]) -> str:

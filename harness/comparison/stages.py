@@ -1,7 +1,7 @@
-"""Where two traces part: for each stage how much differs, and where it first does.
+"""Compares two traces stage by stage: how much differs, and where it differs first.
 
-Only values are compared here, bit for bit; what the differences amount to is `compare`'s to say.
-Two numbers are the same when their bits are, so a NaN never hides behind `nan != nan`.
+Values are compared bit for bit; `compare` derives the outcome from the differences. Two numbers are
+equal if their bits are equal, so two equal NaN values do not differ.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["compare_stages"]
 
 
 def compare_stages(reference: RunRecord, candidate: RunRecord) -> list[StageDifference]:
-    """What differs, stage by stage in causal order. A stage that was not recorded is left out.
+    """The difference of each stage, in causal order, without the stages that are not recorded.
 
-    Raises `RecordError` where a trace is damaged.
+    Raises `RecordError` if a trace is damaged.
     """
     both = Alignment(reference, candidate)
-    sizes = [side.spec.case.world_size for side in (reference, candidate)]
+    sizes = [record.spec.case.world_size for record in (reference, candidate)]
     found = [
         *_config(both),
         *initial_weights(both),
@@ -44,12 +44,12 @@ def compare_stages(reference: RunRecord, candidate: RunRecord) -> list[StageDiff
         *_step_count(both),
         *_evaluation(reference, candidate),
     ]
-    found = [_told_exactly(both, stage) for stage in found]
-    return _told_apart(sorted(found, key=lambda stage: STAGES.index(stage.stage)))
+    found = [_with_detail(both, stage) for stage in found]
+    return _with_origins(sorted(found, key=lambda stage: STAGES.index(stage.stage)))
 
 
-# Where a difference in a stage may come from, besides its own causes.
-_COMES_FROM = {
+# The earlier stages from which a difference in a stage may follow.
+_MAY_FOLLOW_FROM = {
     "batch_content": ("data_order", "rng"),
     "rng": ("data_order", "batch_content", "evaluation"),
     "loss": ("initial_weights", "data_order", "batch_content", "rng", "weights"),
@@ -62,25 +62,25 @@ _COMES_FROM = {
 }
 
 
-def _told_apart(stages: list[StageDifference]) -> list[StageDifference]:
-    """Each difference with the earliest one that it may follow from."""
+def _with_origins(stages: list[StageDifference]) -> list[StageDifference]:
+    """Add to each difference the earliest stage that it may follow from."""
     firsts = {stage.stage: stage.first for stage in stages if stage.first is not None}
-    told = []
+    linked = []
     for stage in stages:
         earlier = [
             firsts[name]
-            for name in _COMES_FROM.get(stage.stage, ())
+            for name in _MAY_FOLLOW_FROM.get(stage.stage, ())
             if stage.first is not None and name in firsts and firsts[name].place < stage.first.place
         ]
         if earlier:
             source = min(earlier, key=lambda divergence: divergence.place)
             stage = stage.model_copy(update={"follows": source.stage})
-        told.append(stage)
-    return told
+        linked.append(stage)
+    return linked
 
 
-def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
-    """With words on what differs, where the traces can tell."""
+def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
+    """Add a sentence that describes the first divergence, if the traces allow one."""
     first = stage.first
     if first is None:
         return stage
@@ -101,7 +101,7 @@ def _told_exactly(both: Alignment, stage: StageDifference) -> StageDifference:
 
 
 def _config(both: Alignment) -> Iterator[StageDifference]:
-    """Settings that both sides told of before their first step."""
+    """Settings that both runs recorded before their first step."""
     headers = both.reference.header, both.candidate.header
     compared = settings_compared(*headers)
     if not compared:
@@ -143,8 +143,8 @@ def _scalars(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _step_count(both: Alignment) -> Iterator[StageDifference]:
-    """The number of updates; says nothing where a run was cut short, since it had no chance."""
-    if any(side.header.status != "completed" for side in (both.reference, both.candidate)):
+    """The number of updates; not compared if a run was not completed."""
+    if any(run.header.status != "completed" for run in (both.reference, both.candidate)):
         return
     left, right = len(both.reference.steps), len(both.candidate.steps)
     first = None
@@ -156,22 +156,22 @@ def _step_count(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDifference]:
-    """Evaluations at the same step, and the last ones of both, whenever they were.
+    """Evaluations at the same step, and the last evaluations of both runs at any step.
 
-    Where a run was cut short, only those before: it had no chance to make the others.
+    If a run was not completed, only evaluations before its last step are compared.
     """
     left, right = reference.header.evaluations, candidate.header.evaluations
     cuts = [s.header.steps for s in (reference, candidate) if s.header.status != "completed"]
     if cuts:
-        left, right = (tuple(e for e in side if e.step < min(cuts)) for side in (left, right))
+        left, right = (tuple(e for e in run if e.step < min(cuts)) for run in (left, right))
     if not (left or right):
         return
     last = max(found[-1].step for found in (left, right) if found)
-    before: dict[int, list[Evaluation | None]] = {}
-    for side, evaluations in enumerate((left, right)):
+    pairs: dict[int, list[Evaluation | None]] = {}
+    for position, evaluations in enumerate((left, right)):
         for number, evaluation in enumerate(evaluations, start=1):
             step = last if number == len(evaluations) else evaluation.step
-            before.setdefault(step, [None, None])[side] = evaluation
+            pairs.setdefault(step, [None, None])[position] = evaluation
     found = [
         Divergence(
             step=step,
@@ -179,19 +179,19 @@ def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDif
             reference=one and {"rows": one.rows, **one.metrics, **one.loss_metrics},
             candidate=two and {"rows": two.rows, **two.metrics, **two.loss_metrics},
         )
-        for step, (one, two) in sorted(before.items())
-        if _content(one) != _content(two) or _other_losses(one, two)
+        for step, (one, two) in sorted(pairs.items())
+        if _content(one) != _content(two) or _losses_differ(one, two)
     ]
     yield StageDifference(
         stage="evaluation",
-        compared=sum(None not in pair for pair in before.values()),
+        compared=sum(None not in pair for pair in pairs.values()),
         differing=len(found),
         first=found[0] if found else None,
     )
 
 
-def _other_losses(one: Evaluation | None, two: Evaluation | None) -> bool:
-    """Whether a loss that both tell differs; not every loop tells it."""
+def _losses_differ(one: Evaluation | None, two: Evaluation | None) -> bool:
+    """Whether a loss that both runs report differs; not every loop reports one."""
     if one is None or two is None:
         return False
     common = one.loss_metrics.keys() & two.loss_metrics.keys()
@@ -199,5 +199,5 @@ def _other_losses(one: Evaluation | None, two: Evaluation | None) -> bool:
 
 
 def _content(evaluation: Evaluation | None) -> str:
-    """What was measured, as text: two NaN print alike, and the sign of a zero is kept."""
+    """The metrics as text: two NaN values are equal, and the signs of zeros count."""
     return repr(evaluation and (evaluation.rows, sorted(evaluation.metrics.items())))

@@ -1,4 +1,4 @@
-"""Where two runs part in their tensors: initial weights, gradients, weights, optimizer state."""
+"""Divergence in tensors: initial weights, gradients, weights, optimizer state."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _TENSOR_COLUMN = {
 
 
 def initial_weights(both: Alignment) -> Iterator[StageDifference]:
+    """Compare the weights before the first step; nothing if a run did not record them."""
     left, right = both.reference.header.initial_weights, both.candidate.header.initial_weights
     if left is None or right is None:
         return
@@ -32,6 +33,7 @@ def initial_weights(both: Alignment) -> Iterator[StageDifference]:
 
 
 def digests(both: Alignment) -> Iterator[StageDifference]:
+    """Compare gradients, weights and optimizer state of each step by their digests."""
     trace = both.steps
     if not len(trace):
         return
@@ -62,23 +64,26 @@ def digests(both: Alignment) -> Iterator[StageDifference]:
 
 
 def _dissenting(both: Alignment, column: str) -> list[tuple[int, int, str]]:
-    """Step, rank and tensor where a process dissents from its first one on one side alone."""
-    sides = []
+    """Step, rank and tensor where a process differs from its rank 0 in only one of the runs."""
+    dissents = []
     for record in (both.reference, both.candidate):
         table = record.dissent
         columns = (table[name].to_pylist() for name in ("step", "rank", "tensor", column))
         rows = zip(*columns, strict=True)
-        sides.append({(at, on, name): value for at, on, name, value in rows if value is not None})
-    keys = dict.fromkeys([*sides[0], *sides[1]])
+        dissents.append(
+            {(at, on, name): value for at, on, name, value in rows if value is not None}
+        )
+    keys = dict.fromkeys([*dissents[0], *dissents[1]])
     return sorted(
-        (key for key in keys if sides[0].get(key) != sides[1].get(key)), key=lambda key: key[:2]
+        (key for key in keys if dissents[0].get(key) != dissents[1].get(key)),
+        key=lambda key: key[:2],
     )
 
 
 def _differing_tensors(both: Alignment, column: str) -> dict[int, list[str]]:
     """Names of the parameters whose digests differ, by step, in the model's order.
 
-    A parameter that only one side has, at a step that the tensor traces of both hold, differs too.
+    A parameter that only one run has, at a step that both tensor traces hold, differs too.
     """
     trace = both.tensors
     found: dict[int, list[str]] = {}

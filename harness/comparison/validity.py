@@ -1,6 +1,6 @@
-"""What keeps one record from proving anything, whatever it is compared with.
+"""Validity checks on a single record, whatever it is compared with.
 
-Two runs that are broken alike agree in every value; here it is said that each of them is broken.
+Two runs with the same fault agree in every value. These checks report the fault in each of them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ __all__ = ["order_faults", "validity_doubts"]
 
 
 def order_faults(record: RunRecord) -> Iterator[str]:
-    """Traces whose rows are not 1, 2, 3, ...: such a record cannot be lined up with another."""
+    """Traces whose rows are not 1, 2, 3, ...: such a record cannot be aligned with another."""
     steps = as_numpy(record.steps["step"])
     if not np.array_equal(steps, np.arange(1, len(steps) + 1)):
-        yield "the steps of its trace are out of order or not whole"
+        yield "the steps of its trace are out of order or incomplete"
     micro = record.micro_batches
-    owner, part = as_numpy(micro["step"]), as_numpy(micro["micro_batch"])
+    owner, number = as_numpy(micro["step"]), as_numpy(micro["micro_batch"])
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     expected = np.arange(1, len(owner) + 1) - np.repeat(starts, np.diff(starts, append=len(owner)))
-    if np.any(np.diff(owner) < 0) or not np.array_equal(part, expected):
-        yield "the micro-batches of its trace are out of order or not whole"
-    if not _tensors_whole(record):
-        yield "the tensors of its trace are out of order or not whole"
+    if np.any(np.diff(owner) < 0) or not np.array_equal(number, expected):
+        yield "the micro-batches of its trace are out of order or incomplete"
+    if not _tensors_complete(record):
+        yield "the tensors of its trace are out of order or incomplete"
 
 
-def _tensors_whole(record: RunRecord) -> bool:
-    """The same parameters in the same order at each step that the trace is to hold."""
+def _tensors_complete(record: RunRecord) -> bool:
+    """Whether the trace holds the same parameters, in the same order, at each required step."""
     table = record.tensors
     if not len(table):
         return True
@@ -58,22 +58,23 @@ def _tensors_whole(record: RunRecord) -> bool:
 
 
 def validity_doubts(record: RunRecord) -> Iterator[str]:
-    """Values that prove nothing by agreeing: missing, not finite, or still where they must move."""
+    """Values whose agreement proves nothing: missing, not finite, or constant without reason."""
     header, steps, micro = record.header, record.steps, record.micro_batches
     if len(steps) < 2:
-        yield f"{len(steps)} step(s) recorded, which shows no course; train for 2 or more"
+        recorded = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+        yield f"only {recorded} recorded, which shows no change over time; train for 2 or more"
     asked = header.steps_expected
     if header.status == "completed" and asked not in (None, len(steps)):
-        yield f"{len(steps)} steps recorded where its recipe asks for {asked}"
+        yield f"its recipe asks for {asked} steps, but its trace holds {len(steps)}"
     if (header.steps, header.micro_batches) != (len(steps), len(micro)):
         yield (
             f"its header counts {header.steps} steps and {header.micro_batches} micro-batches, "
-            f"its trace {len(steps)} and {len(micro)}"
+            f"but its trace holds {len(steps)} and {len(micro)}"
         )
     if len(micro):
         bare = np.setdiff1d(as_numpy(steps["step"]), as_numpy(micro["step"]))
         if len(bare):
-            yield f"its micro-batches are not whole: step {bare[0]} has none"
+            yield f"its micro-batches are incomplete: step {bare[0]} has none"
     absent = not_recorded(record)
     for table in (steps, micro, record.tensors):
         yield from _missing(table, absent)
@@ -88,18 +89,19 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
             if not np.isfinite(value):
                 yield f"{which} {name} is {value}"
     if len(steps) >= 2:
-        yield from _still(micro, "loss")
+        yield from _constant(micro, "loss")
         for name in ("gradients", "weights", "optimizer_state"):
             if name not in absent:
-                yield from _still(steps, name)
+                yield from _constant(steps, name)
     dissent = record.dissent
     if len(dissent):
         step, rank, tensor = (dissent[name][0].as_py() for name in ("step", "rank", "tensor"))
-        yield f"its processes part: from step {step} on rank {rank} holds another {tensor}"
+        yield f"its processes diverge at step {step}: rank {rank} differs from rank 0 in {tensor}"
     ids = pc.list_flatten(micro["sample_ids"])
     unknown = int(np.count_nonzero(as_numpy(ids) == -1))
     if unknown:
-        yield f"{unknown} rows that it read are not of the training set"
+        rows = "1 row is" if unknown == 1 else f"{unknown} rows are"
+        yield f"{rows} not from the training set"
 
 
 def _missing(table: pa.Table, left_out: Sequence[str]) -> Iterator[str]:
@@ -115,11 +117,11 @@ def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         step = table["step"][int(bad[0])].as_py()
-        yield f"{name} is {values[bad[0]]} at step {step}; to agree in that is no agreement"
+        yield f"{name} is {values[bad[0]]} at step {step}, which is never an agreement"
 
 
 def _without_skipped(record: RunRecord) -> pa.Table:
-    """The steps less those that a loss scaler left out, for there an overflow is no fault."""
+    """The steps without those that a loss scaler skipped: there an overflow is no fault."""
     steps = record.steps
     if record.spec.recipe.precision != "fp16" or not len(steps):
         return steps
@@ -129,6 +131,6 @@ def _without_skipped(record: RunRecord) -> pa.Table:
     return steps.filter(pa.array(weights != before))
 
 
-def _still(table: pa.Table, name: str) -> Iterator[str]:
+def _constant(table: pa.Table, name: str) -> Iterator[str]:
     if len(table) and len(table[name].unique()) == 1:
-        yield f"{name} never changed, which no training does"
+        yield f"{name} never changed, but training changes it at every step"

@@ -1,4 +1,4 @@
-"""A comparator that cannot be fooled: only two whole, live and equal traces are `identical`.
+"""Only two complete, changing and equal traces are `identical`.
 
 Each fault is planted in an otherwise equal pair, so the control of all of them is the first test.
 """
@@ -54,7 +54,7 @@ def without_micro_batches(step: int) -> Spoil:
 
 
 NAN = float("nan")
-# What stands on both sides alike, and the words that name it.
+# A fault that both runs share, and a part of the doubt that reports it.
 FAULTS: dict[str, tuple[Spoil, str]] = {
     "nan loss": (at_step_3("micro_batches", "loss", NAN), "loss is nan at step 3"),
     "inf loss": (at_step_3("micro_batches", "loss", float("inf")), "loss is inf at step 3"),
@@ -74,17 +74,17 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "constant state": (every("steps", "optimizer_state", 7), "optimizer_state never changed"),
     "unknown sample ids": (
         at_step_3("micro_batches", "sample_ids", [8, -1, 9, 10]),
-        "not of the training set",
+        "not from the training set",
     ),
-    "empty traces": (empty_traces, "0 step(s) recorded"),
-    "one step": (lambda made: made.cut(1), "1 step(s) recorded"),
+    "empty traces": (empty_traces, "only 0 steps recorded"),
+    "one step": (lambda made: made.cut(1), "only 1 step recorded"),
     "truncated": (lambda made: made.cut(4), "recipe asks for 6"),
     "no micro-batches": (
         lambda made: made.rows.pop("micro_batches"),
-        "not recorded on both sides: data_order, batch_content, rng, loss",
+        "not recorded in both runs: data_order, batch_content, rng, loss",
     ),
-    "step 4 without micro-batches": (without_micro_batches(4), "not whole"),
-    "last step without micro-batches": (without_micro_batches(STEPS), "not whole"),
+    "step 4 without micro-batches": (without_micro_batches(4), "incomplete: step 4 has none"),
+    "last step without micro-batches": (without_micro_batches(STEPS), "incomplete: step 6"),
     "no evaluation": (header(evaluations=()), "was not evaluated"),
     "evaluation without metrics": (
         header(evaluations=(evaluation(STEPS).model_copy(update={"metrics": {}}),)),
@@ -103,14 +103,14 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "missing step": (
         lambda made: made.rows["steps"].pop(2),
-        "steps of its trace are out of order or not whole",
+        "steps of its trace are out of order or incomplete",
     ),
     "other count in the header": (header(steps=5), "its header counts 5 steps"),
 }
 
 
 def test_equal_records_are_identical_and_nothing_else(tmp_path: Path) -> None:
-    """Control of every test below: two whole, live and equal records agree without a doubt."""
+    """Control of every test below: two complete and equal records agree without a doubt."""
     found = compare_drafts(tmp_path, draft(), draft())
 
     assert "identical" == found.outcome
@@ -125,32 +125,32 @@ def test_equal_records_are_identical_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_agreement_in_a_fault_is_no_verdict(tmp_path: Path, fault: str) -> None:
-    """Two sides that share a fault agree in every value, and that proves nothing."""
-    spoil, said = FAULTS[fault]
+    """Two runs that share a fault agree in every value, and that proves nothing."""
+    spoil, doubt_text = FAULTS[fault]
     reference, candidate = draft(), draft()
     spoil(reference)
     spoil(candidate)
     found = compare_drafts(tmp_path, reference, candidate)
 
     assert found.outcome in ("inconclusive", "incomparable")
-    assert any(said in doubt for doubt in found.doubts), found.doubts
+    assert any(doubt_text in doubt for doubt in found.doubts), found.doubts
 
 
-@pytest.mark.parametrize("side", ["reference", "candidate"])
+@pytest.mark.parametrize("run", ["reference", "candidate"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_on_one_side_is_not_identical(tmp_path: Path, fault: str, side: str) -> None:
-    """The same fault on one side only is no agreement either: it is said, or found to differ."""
-    spoil, said = FAULTS[fault]
+def test_a_fault_in_one_run_is_not_identical(tmp_path: Path, fault: str, run: str) -> None:
+    """The same fault in one run only is no agreement either: it is a doubt or a divergence."""
+    spoil, doubt_text = FAULTS[fault]
     drafts = {"reference": draft(), "candidate": draft()}
-    spoil(drafts[side])
+    spoil(drafts[run])
     found = compare_drafts(tmp_path, **drafts)
 
     assert "identical" != found.outcome
-    assert found.first_divergence is not None or any(said in doubt for doubt in found.doubts)
+    assert found.first_divergence is not None or any(doubt_text in doubt for doubt in found.doubts)
 
 
 def test_other_workloads_are_incomparable_even_where_they_differ(tmp_path: Path) -> None:
-    """That two tasks give other numbers is no finding about the loops."""
+    """Different values of two workloads are no finding about the loops."""
     other = draft()
     other.header["spec"] = spec(case="tiny").model_copy(
         update={"case": spec().case.model_copy(update={"workload": "mrpc"})}
@@ -160,21 +160,23 @@ def test_other_workloads_are_incomparable_even_where_they_differ(tmp_path: Path)
 
     assert "incomparable" == found.outcome
     assert found.first_divergence is None
-    assert any("other workloads: paraphrase and mrpc" in doubt for doubt in found.doubts)
+    assert any("workloads differ: paraphrase and mrpc" in doubt for doubt in found.doubts)
 
 
-@pytest.mark.parametrize("alike", [True, False])
-def test_other_digest_algorithms_are_incomparable(tmp_path: Path, alike: bool) -> None:
-    """Digests of two algorithms say nothing about each other, whether or not they coincide."""
+@pytest.mark.parametrize("equal", [True, False])
+def test_other_digest_algorithms_are_incomparable(tmp_path: Path, equal: bool) -> None:
+    """Digests of two algorithms cannot be compared, whether or not they are equal."""
     other = draft(digest_algorithm="sha256")
-    if not alike:
+    if not equal:
         other.header["initial_weights"] = f"{fake_digest('sha256'):016x}"
         for row in other.rows["steps"]:
             row["weights"] = fake_digest("sha256", row["step"])
     found = compare_drafts(tmp_path, draft(), other)
 
     assert "incomparable" == found.outcome
-    assert any("other digests: 'xxh3_64' and 'sha256'" in doubt for doubt in found.doubts)
+    assert any(
+        "digest algorithms differ: 'xxh3_64' and 'sha256'" in doubt for doubt in found.doubts
+    )
 
 
 def timing_run() -> Draft:
@@ -194,7 +196,7 @@ def test_a_timing_run_is_incomparable(tmp_path: Path, reference: Callable[[], Dr
 
 @pytest.mark.parametrize("trace", ["steps", "micro_batches", "tensors"])
 def test_a_damaged_trace_is_incomparable(tmp_path: Path, trace: str) -> None:
-    """A trace that was cut is named, never judged by what is left of it."""
+    """A truncated trace is reported; its remaining rows are not compared."""
     reference = draft().write(tmp_path / "reference")
     candidate = draft().write(tmp_path / "candidate")
     path = candidate.folder / f"{trace}.parquet"
@@ -205,8 +207,8 @@ def test_a_damaged_trace_is_incomparable(tmp_path: Path, trace: str) -> None:
     assert any(str(path) in doubt for doubt in found.doubts)
 
 
-def test_a_run_that_one_side_lacks_is_incomparable(tmp_path: Path) -> None:
-    """A missing loop is named in a comparison of its own beside the one that is there."""
+def test_a_run_missing_from_one_folder_is_incomparable(tmp_path: Path) -> None:
+    """A missing loop has its own comparison beside the loop that both folders have."""
     plain, trainer = draft().write(tmp_path / "plain"), draft("trainer").write(tmp_path / "trainer")
     left = {("tiny", "plain"): plain, ("tiny", "trainer"): trainer}
     found = compare_pairs(left, {("tiny", "plain"): plain}, ("old", "new"))
@@ -216,12 +218,12 @@ def test_a_run_that_one_side_lacks_is_incomparable(tmp_path: Path) -> None:
     assert ["identical"] * 2 == [pair.outcome for pair in compare_pairs(left, left, ("a", "b"))]
 
 
-def test_nothing_on_both_sides_is_no_pair() -> None:
-    """Two empty folders give no comparison at all, hence nothing that could be green."""
+def test_two_empty_folders_give_no_comparison() -> None:
+    """Without a comparison no verdict can be `equivalent`."""
     assert [] == compare_pairs({}, {}, ("old", "new"))
 
 
-def test_missing_says_why() -> None:
+def test_an_incomparable_pair_states_its_reason() -> None:
     """The comparison with an absent run is `incomparable` and carries its reason."""
     found = incomparable("tiny", "plain", "trainer", "trainer was stopped")
 
@@ -229,7 +231,7 @@ def test_missing_says_why() -> None:
 
 
 def test_a_failed_run_that_differs_earlier_is_different(tmp_path: Path) -> None:
-    """A divergence before the failure is found all the same, and the failure stays said."""
+    """A divergence before the failure is found, and the failure is still reported."""
     failed = draft(status="failed", error="ValueError: boom")
     failed.cut(4)
     failed.step(2)["weights"] ^= 1
@@ -240,8 +242,8 @@ def test_a_failed_run_that_differs_earlier_is_different(tmp_path: Path) -> None:
     assert any("candidate failed: ValueError: boom" in doubt for doubt in found.doubts)
 
 
-def test_figures_of_both_sides_are_findings(tmp_path: Path) -> None:
-    """Exact metrics are judged, times never are, and a ratio is candidate over reference."""
+def test_metrics_of_both_runs_are_findings(tmp_path: Path) -> None:
+    """Exact metrics have an outcome, times have none; a ratio is candidate / reference."""
     candidate = draft(wall_s=4.0, evaluations=(evaluation(STEPS, accuracy=0.4375),))
     by_name = {f.metric: f for f in compare_drafts(tmp_path, draft(), candidate).findings}
 
@@ -251,10 +253,10 @@ def test_figures_of_both_sides_are_findings(tmp_path: Path) -> None:
     assert (24.0, 12.0) == (by_name["samples_per_s"].reference, by_name["samples_per_s"].candidate)
 
 
-def test_a_run_cut_short_is_not_blamed_for_evaluations_that_it_never_reached(
+def test_an_incomplete_run_is_not_compared_in_evaluations_that_it_never_reached(
     tmp_path: Path,
 ) -> None:
-    """Its end is no difference, but an evaluation before its end that says otherwise is one."""
+    """Its end is no divergence; an evaluation before its end that differs is one."""
     whole, cut = draft(), draft(status="failed", error="killed")
     cut.cut(4)
     cut.header["evaluations"] = ()

@@ -1,4 +1,4 @@
-"""Whatever one value of a record is changed, the pair is never `identical`."""
+"""If any one value of a record is changed, the pair is never `identical`."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
 def test_any_one_changed_value_is_never_identical(
     reference: RunRecord, trace: str, column: str, data: st.DataObject
 ) -> None:
-    """Whatever single value of a trace is changed on one side, and to what, it is seen.
+    """Any change of a single value of a trace in one run is seen.
 
     The control, an unchanged draft, is in `test_compare.py`.
     """
@@ -54,7 +54,7 @@ def test_any_one_changed_value_is_never_identical(
 
 @pytest.mark.parametrize("count", ["steps", "micro_batches", "samples", "epochs", "parameters"])
 def test_another_count_in_the_header_is_never_identical(tmp_path: Path, count: str) -> None:
-    """Where the headers count otherwise, the runs are not the same, whatever their traces say."""
+    """If a count of the headers differs, the runs are not identical."""
     candidate = draft()
     candidate.header[count] += 1
 

@@ -1,4 +1,4 @@
-"""Several seeds of a case as one comparison: which rung holds, and what counts for nothing."""
+"""Several seeds of a case as one comparison: which outcome holds, and what is left out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = (42, 43, 44, 45)
 SCORES = {42: 0.80, 43: 0.85, 44: 0.90, 45: 0.75}
 """Accuracy of the reference; its F1 is the same."""
 BIASES = {42: 0.004, 43: -0.004, 44: 0.002, 45: 0.0}
-"""What the candidate has more: mean 0.0005, standard deviation sqrt(35e-6 / 3) = 0.0034157."""
+"""Candidate - reference: mean 0.0005, standard deviation sqrt(35e-6 / 3) = 0.0034157."""
 
 Spoil = Callable[[int, Draft], object]
 
@@ -36,7 +36,7 @@ def one(seed: int, loop: str, score: float) -> Draft:
     return made
 
 
-def side(
+def records_of(
     folder: Path, loop: str, scores: dict[int, float], spoil: Spoil | None = None
 ) -> dict[int, RunRecord]:
     """A record for each seed; `spoil` may change its draft."""
@@ -49,20 +49,20 @@ def side(
     return records
 
 
-def apart(seed: int, made: Draft) -> None:
-    """Other weights from step 3 on."""
+def diverging(seed: int, made: Draft) -> None:
+    """The weights of step 3 differ."""
     made.step(3)["weights"] ^= 1
 
 
-def judged(
+def compared(
     folder: Path,
     candidate: dict[int, float],
-    spoil: Spoil | None = apart,
+    spoil: Spoil | None = diverging,
     spoil_reference: Spoil | None = None,
     margins: dict[str, Margin] | None = None,
 ) -> Comparison:
-    left = side(folder, "plain", SCORES, spoil_reference)
-    right = side(folder, "trainer", candidate, spoil)
+    left = records_of(folder, "plain", SCORES, spoil_reference)
+    right = records_of(folder, "trainer", candidate, spoil)
     return compare_seeds("tiny", ("plain", "trainer"), left, right, margins or {})
 
 
@@ -75,7 +75,7 @@ def test_equivalent_by_hand(tmp_path: Path) -> None:
     The candidate's squared deviations are 0.00046225, 0.00042025, 0.00585225 and 0.00570025: their
     sum over 3 is 0.004145, its root 0.0643817. The reference's are 0.0125 / 3, and 0.0645497.
     """
-    found = judged(tmp_path, BIASED)
+    found = compared(tmp_path, BIASED)
     accuracy = found.findings[0]
 
     assert ("equivalent", "tiny", 6) == (found.outcome, found.case, found.steps)
@@ -92,17 +92,17 @@ def test_equivalent_by_hand(tmp_path: Path) -> None:
     assert "paired, over 4 seeds" in found.test
 
 
-def test_different_where_the_interval_lies_beyond_the_margin(tmp_path: Path) -> None:
+def test_an_interval_beyond_the_margin_is_different(tmp_path: Path) -> None:
     """Control: the same spread around a mean that is 0.1 lower."""
-    found = judged(tmp_path, {seed: score - 0.1 for seed, score in BIASED.items()})
+    found = compared(tmp_path, {seed: score - 0.1 for seed, score in BIASED.items()})
 
     assert "different" == found.outcome
     assert found.findings[0].interval == pytest.approx((-0.103519, -0.095481), abs=1e-6)
 
 
-def test_a_margin_of_ones_own_goes_before_the_tables(tmp_path: Path) -> None:
-    """With 0.004 for accuracy the same values do not suffice, and it is said how many would."""
-    found = judged(tmp_path, BIASED, margins={"accuracy": Margin(0.004)})
+def test_a_given_margin_overrides_the_table(tmp_path: Path) -> None:
+    """A margin of 0.004 needs more seeds, and the doubt states how many."""
+    found = compared(tmp_path, BIASED, margins={"accuracy": Margin(0.004)})
     accuracy, f1 = found.findings
 
     assert "inconclusive" == found.outcome
@@ -112,53 +112,55 @@ def test_a_margin_of_ones_own_goes_before_the_tables(tmp_path: Path) -> None:
     assert any(f"about {accuracy.needed} seeds" in doubt for doubt in found.doubts)
 
 
-def test_the_same_bits_are_identical_with_an_interval_of_no_width(tmp_path: Path) -> None:
-    """No spread, no division by it; one seed that parts puts it down to the tests."""
-    found = judged(tmp_path / "same", SCORES, spoil=None)
+def test_identical_seeds_have_an_interval_of_zero_width(tmp_path: Path) -> None:
+    """The spread of zero is not divided by; if one seed diverges, the tests decide."""
+    found = compared(tmp_path / "same", SCORES, spoil=None)
     assert "identical" == found.outcome
     assert [("equivalent", (0.0, 0.0))] * 2 == [(f.outcome, f.interval) for f in found.findings]
 
-    def one_apart(seed: int, made: Draft) -> None:
+    def one_diverging(seed: int, made: Draft) -> None:
         if seed == 44:
-            apart(seed, made)
+            diverging(seed, made)
 
-    found = judged(tmp_path / "apart", SCORES, one_apart)
+    found = compared(tmp_path / "apart", SCORES, one_diverging)
     assert "inconclusive" == found.outcome
     assert all(finding.interval is None for finding in found.findings)
     assert any("no spread" in doubt for doubt in found.doubts)
 
 
-def test_other_seeds_are_judged_unpaired(tmp_path: Path) -> None:
-    """Welch over all; seeds that are shared in part are no experiment at all."""
-    left = side(tmp_path, "plain", SCORES)
+def test_different_seeds_are_compared_unpaired(tmp_path: Path) -> None:
+    """Welch over all seeds; partly shared seeds are incomparable."""
+    left = records_of(tmp_path, "plain", SCORES)
     other = {seed + 100: score for seed, score in BIASED.items()}
-    found = compare_seeds("tiny", ("plain", "trainer"), left, side(tmp_path, "trainer", other), {})
-    assert "Welch, over 4 seeds against 4 others" in found.test
+    found = compare_seeds(
+        "tiny", ("plain", "trainer"), left, records_of(tmp_path, "trainer", other), {}
+    )
+    assert "Welch, over 4 reference seeds and 4 candidate seeds" in found.test
     assert "inconclusive" == found.outcome
     assert () == found.seeds
     wide = {"accuracy": Margin(0.2), "f1": Margin(0.2)}
-    right = side(tmp_path, "other", other)
+    right = records_of(tmp_path, "other", other)
     assert "equivalent" == compare_seeds("tiny", ("a", "b"), left, right, wide).outcome
 
-    part = side(tmp_path, "part", {seed + 2: score for seed, score in BIASED.items()})
+    part = records_of(tmp_path, "part", {seed + 2: score for seed, score in BIASED.items()})
     found = compare_seeds("tiny", ("a", "b"), left, part, wide)
     assert "incomparable" == found.outcome
-    assert "both sides have seeds 44, 45 and not the others" in found.doubts[0]
+    assert "the two share seeds 44, 45 but not all seeds" in found.doubts[0]
 
 
 def collapse_with(*seeds: int) -> Spoil:
     def spoil(seed: int, made: Draft) -> None:
-        apart(seed, made)
+        diverging(seed, made)
         if seed in seeds:
             made.header["warnings"] = (f"{COLLAPSE}: every answer was class 1",)
 
     return spoil
 
 
-def test_a_collapse_on_both_sides_is_left_out_and_named(tmp_path: Path) -> None:
-    """What a collapsed run scored enters no mean; the answer rests on the others and is no longer
-    free of doubt."""
-    found = judged(tmp_path, {**BIASED, 44: 0.684}, collapse_with(44), collapse_with(44))
+def test_a_collapse_in_both_loops_is_left_out_and_reported(tmp_path: Path) -> None:
+    """The metrics of a collapsed run enter no mean; the outcome rests on the other seeds, with a
+    doubt."""
+    found = compared(tmp_path, {**BIASED, 44: 0.684}, collapse_with(44), collapse_with(44))
     accuracy = found.findings[0]
 
     assert (0.80 + 0.85 + 0.75) / 3 == pytest.approx(accuracy.reference)
@@ -171,21 +173,24 @@ def test_a_collapse_on_both_sides_is_left_out_and_named(tmp_path: Path) -> None:
     assert "over 3 seeds" in found.test
 
 
-def test_a_collapse_on_one_side_is_no_agreement(tmp_path: Path) -> None:
-    """Where only one loop collapses the rest may agree as it will: that is no fair sample."""
-    found = judged(tmp_path, {**BIASED, 44: 0.684}, collapse_with(44))
+def test_a_collapse_in_one_loop_is_no_agreement(tmp_path: Path) -> None:
+    """If only one loop collapses, the remaining seeds are a biased sample."""
+    found = compared(tmp_path, {**BIASED, 44: 0.684}, collapse_with(44))
 
     assert "inconclusive" == found.outcome
     assert {"equivalent"} == {finding.outcome for finding in found.findings}
-    assert any("no fair sample" in doubt for doubt in found.doubts)
+    assert any("biased sample" in doubt for doubt in found.doubts)
     assert f"{COLLAPSE}, left out: trainer with seed 44" == found.doubts[-1]
 
 
 @pytest.mark.parametrize("spoil", [collapse_with(*SEEDS), collapse_with(*SEEDS[1:])])
-def test_collapsed_runs_alone_say_nothing(tmp_path: Path, spoil: Spoil) -> None:
-    """All, or all but one, collapsed alike: nothing is left to be judged."""
+def test_collapsed_runs_alone_have_no_outcome(tmp_path: Path, spoil: Spoil) -> None:
+    """All runs, or all but one, collapsed: no metric is left to compare."""
     same = dict.fromkeys(SEEDS, 0.684)
-    left, right = side(tmp_path, "plain", same, spoil), side(tmp_path, "trainer", same, spoil)
+    left, right = (
+        records_of(tmp_path, "plain", same, spoil),
+        records_of(tmp_path, "trainer", same, spoil),
+    )
     found = compare_seeds("tiny", ("plain", "trainer"), left, right, {})
 
     assert "inconclusive" == found.outcome
@@ -195,7 +200,7 @@ def test_collapsed_runs_alone_say_nothing(tmp_path: Path, spoil: Spoil) -> None:
 def test_a_metric_that_is_not_a_number_is_no_agreement(tmp_path: Path) -> None:
     """NaN on both sides of one seed, in runs that are otherwise the same bit for bit."""
     spoiled = {**SCORES, 43: math.nan}
-    left, right = side(tmp_path, "plain", spoiled), side(tmp_path, "trainer", spoiled)
+    left, right = records_of(tmp_path, "plain", spoiled), records_of(tmp_path, "trainer", spoiled)
     found = compare_seeds("tiny", ("plain", "trainer"), left, right, {})
 
     assert "inconclusive" == found.outcome
@@ -206,13 +211,13 @@ def test_a_metric_that_a_run_lacks_is_no_agreement(tmp_path: Path) -> None:
     """One seed of one side has no F1."""
 
     def lose_f1(seed: int, made: Draft) -> None:
-        apart(seed, made)
+        diverging(seed, made)
         if seed == 43:
             kept = evaluation(STEPS, accuracy=BIASED[43])
             del kept.metrics["f1"]
             made.header["evaluations"] = (kept,)
 
-    found = judged(tmp_path, BIASED, lose_f1)
+    found = compared(tmp_path, BIASED, lose_f1)
     assert "inconclusive" == found.outcome
     assert {"accuracy": "equivalent", "f1": "inconclusive"} == {
         finding.metric: finding.outcome for finding in found.findings
@@ -223,12 +228,12 @@ def test_a_metric_without_a_margin_is_not_judged(tmp_path: Path) -> None:
     """One that a workload brought along itself has none, and that is said."""
 
     def add(seed: int, made: Draft) -> None:
-        apart(seed, made)
+        diverging(seed, made)
         made.header["evaluations"] = (
             evaluation(STEPS, accuracy=BIASED[seed], f1=BIASED[seed], matthews=BIASED[seed]),
         )
 
-    found = judged(tmp_path, BIASED, add)
+    found = compared(tmp_path, BIASED, add)
     assert "inconclusive" == found.outcome
     assert any(doubt.startswith("matthews: it has no margin") for doubt in found.doubts)
 
@@ -237,22 +242,20 @@ def test_an_unsound_record_keeps_the_seeds_from_agreeing(tmp_path: Path) -> None
     """One loss that is NaN in one run of eight; with other seeds as with the same."""
 
     def spoil(seed: int, made: Draft) -> None:
-        apart(seed, made)
+        diverging(seed, made)
         if seed == 45:
             made.micro_batch(2)["loss"] = math.nan
 
-    found = judged(tmp_path / "paired", BIASED, spoil)
+    found = compared(tmp_path / "paired", BIASED, spoil)
     assert "inconclusive" == found.outcome
-    assert (
-        "seed 45: trainer: loss is nan at step 2; to agree in that is no agreement" in found.doubts
-    )
+    assert "seed 45: trainer: loss is nan at step 2, which is never an agreement" in found.doubts
 
     def late(seed: int, made: Draft) -> None:
         spoil(seed - 100, made)
 
     wide = {"accuracy": Margin(0.2), "f1": Margin(0.2)}
     other = {seed + 100: score for seed, score in BIASED.items()}
-    found = judged(tmp_path / "other", other, late, margins=wide)
+    found = compared(tmp_path / "other", other, late, margins=wide)
     assert "inconclusive" == found.outcome
     assert any("trainer, seed 145: loss is nan at step 2" in doubt for doubt in found.doubts)
 
@@ -264,7 +267,7 @@ def test_a_run_that_failed_makes_the_seeds_incomparable(tmp_path: Path) -> None:
         if seed == 43:
             made.header.update(status="failed", error="boom")
 
-    found = judged(tmp_path, BIASED, fail)
+    found = compared(tmp_path, BIASED, fail)
     assert "incomparable" == found.outcome
     assert 1 == sum("boom" in doubt for doubt in found.doubts)
     assert "trainer, seed 43 failed: boom" == found.doubts[0]
@@ -296,7 +299,7 @@ def test_margins_are_read_from_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("accuracy", "METRIC=VALUE"),
         ("acuracy=0.1", "did you mean 'accuracy'"),
@@ -308,7 +311,7 @@ def test_margins_are_read_from_text() -> None:
         ("accuracy=much", "'much'"),
     ],
 )
-def test_a_margin_that_is_none_is_refused(text: str, said: str) -> None:
+def test_a_margin_that_is_none_is_refused(text: str, message: str) -> None:
     """In one line, with the value met."""
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=message):
         parse_margins([text])

@@ -1,4 +1,4 @@
-"""Where two records part: the step, stage and tensor of a single planted difference."""
+"""The first divergence of two records: step, stage and tensor of one planted difference."""
 
 import math
 from pathlib import Path
@@ -106,22 +106,22 @@ def test_another_order_of_rows_is_data_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [2, STEPS])
-@pytest.mark.parametrize("side", ["reference", "candidate"])
+@pytest.mark.parametrize("run", ["reference", "candidate"])
 def test_an_extra_micro_batch_is_data_order_at_its_step(
-    tmp_path: Path, side: str, step: int
+    tmp_path: Path, run: str, step: int
 ) -> None:
-    """A micro-batch that only one side has in a step that both took is a difference of data."""
+    """A micro-batch that only one run has in a step that both took is a difference of data."""
     drafts = {"reference": draft(), "candidate": draft()}
-    rows = drafts[side].rows["micro_batches"]
-    extra = {**drafts[side].micro_batch(step), "micro_batch": MICRO_BATCHES + 1}
+    rows = drafts[run].rows["micro_batches"]
+    extra = {**drafts[run].micro_batch(step), "micro_batch": MICRO_BATCHES + 1}
     rows.insert(step * MICRO_BATCHES, extra)
-    drafts[side].recount()
+    drafts[run].recount()
     found = first_of(compare_drafts(tmp_path, **drafts))
 
     assert (step, MICRO_BATCHES + 1) == (found.step, found.micro_batch)
     assert "data_order" == found.stage
     values = {"reference": found.reference, "candidate": found.candidate}
-    assert extra["sample_ids"] == values.pop(side)
+    assert extra["sample_ids"] == values.pop(run)
     assert [None] == list(values.values())
 
 
@@ -148,8 +148,8 @@ def test_negative_zero_is_not_zero(tmp_path: Path, trace: str, stage: str) -> No
     assert (1.0, -1.0) == (math.copysign(1, found.reference), math.copysign(1, found.candidate))
 
 
-def test_a_value_on_one_side_only_is_found_at_its_step(tmp_path: Path) -> None:
-    """A digest that one side lacks differs there, and nowhere before."""
+def test_a_value_in_one_run_only_is_found_at_its_step(tmp_path: Path) -> None:
+    """A digest that one run lacks differs there, and nowhere before."""
     candidate = draft()
     candidate.step(4)["weights"] = None
     found = difference(tmp_path, candidate)
@@ -158,7 +158,7 @@ def test_a_value_on_one_side_only_is_found_at_its_step(tmp_path: Path) -> None:
 
 
 def test_fewer_steps_are_a_step_count(tmp_path: Path) -> None:
-    """A completed run that stops a step early parts at the step it did not take."""
+    """A completed run that stops a step early diverges at the step it did not take."""
     candidate = draft()
     candidate.cut(STEPS - 1)
     found = difference(tmp_path, candidate)
@@ -244,7 +244,7 @@ def test_within_a_step_the_earliest_stage_wins(tmp_path: Path, stage: str) -> No
 
 
 def test_every_stage_counts_what_differs(tmp_path: Path) -> None:
-    """A stage says how many of its values differ, not only which was first."""
+    """A stage reports how many of its values differ, not only which was first."""
     candidate = draft()
     for step in (2, 5):
         candidate.micro_batch(step)["rng"] ^= 1
@@ -256,7 +256,7 @@ def test_every_stage_counts_what_differs(tmp_path: Path) -> None:
 
 
 def test_a_thinned_tensor_trace_agrees_with_a_whole_one(tmp_path: Path) -> None:
-    """`tensors_every` says which steps a trace leaves out; the steps' own digests cover them."""
+    """`tensors_every` states which steps a trace leaves out; the steps' own digests cover them."""
     thin = draft(tensors_every=2)
     thin.rows["tensors"] = [r for r in thin.rows["tensors"] if r["step"] in (0, 1, 2, 4, 6)]
 
