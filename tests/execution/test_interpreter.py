@@ -88,10 +88,10 @@ def test_what_is_needed_is_what_a_training_process_imports() -> None:
     code = """
 import ast, importlib, importlib.metadata, pathlib, sys
 import harness.execution.child.main, harness.benchmark.child.main
-from harness import catalogue
-for kind, names in (("loops", catalogue.loops()), ("workloads", catalogue.workloads())):
+from harness.spec import registry
+for kind, names in (("loops", registry.loops()), ("workloads", registry.workloads())):
     for name in names:
-        importlib.import_module(f"harness.{kind}.{name}")
+        importlib.import_module(f"harness.training.{kind}.{name}")
 direct = set()
 files = [m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "harness"]
 for file in files:

@@ -22,7 +22,7 @@ def test_final_releases_are_in_the_order_of_their_numbers(releases: Path) -> Non
 
 def test_a_package_that_pip_does_not_know_is_refused_in_a_line(releases: Path) -> None:
     """With pip's words."""
-    with pytest.raises(SpecError, match="knows the releases of nosuchpackage") as caught:
+    with pytest.raises(SpecError, match="lists the releases of nosuchpackage") as caught:
         released("nosuchpackage")
     assert "\n" not in str(caught.value)
 

@@ -31,9 +31,9 @@ def test_a_set_is_told_from_the_commas_within_a_requirement(text: str, expected:
         ("./transformers", "takes requirements"),
         ("git+https://host/x", "takes requirements"),
         ("--index-url=https://host", "takes requirements"),
-        ("x @ https://host/x.whl", "no code from elsewhere"),
-        ("x @ git+https://host/x", "no code from elsewhere"),
-        ("x @ file:///x.whl", "no code from elsewhere"),
+        ("x @ https://host/x.whl", "only packages from the index"),
+        ("x @ git+https://host/x", "only packages from the index"),
+        ("x @ file:///x.whl", "only packages from the index"),
         ("a_b==1, A-b==2", "each package once"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Which libraries an interpreter has: asked of it, held against what is needed here, and named.
+"""The libraries of an interpreter: queried, compared with what training needs, and named.
 
-Nothing is imported by the interpreter that is asked but what Python brings itself.
+The queried interpreter imports only the standard library.
 """
 
 from __future__ import annotations
@@ -54,36 +54,36 @@ NEEDED: Mapping[str, str] = {
     "transformers": "4.57",
     "xxhash": "",
 }
-"""What a training process imports, and from which version on; others were not tried."""
+"""What a training process imports, with the oldest version that was tried."""
 _MODULES = {"huggingface-hub": "huggingface_hub", "scikit-learn": "sklearn"}
-"""Modules that are not called as their distribution is."""
+"""Modules whose name differs from that of their distribution."""
 _OLDEST_PYTHON = "3.11"
-_TELLING = ("python", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
-"""By which an environment is named where nobody asked for others."""
-_FEW = 3
-_PATIENCE_S = 120.0
-_VARIABLE = "HARNESS_CACHE"
-_QUESTION = """
+_NAMING = ("python", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
+"""The packages whose versions name an environment, unless others were requested."""
+_MAX_NAMES = 3
+_TIMEOUT_S = 120.0
+_CACHE_VARIABLE = "HARNESS_CACHE"
+_QUERY = """
 import importlib.metadata, json, platform
-found = {}
-for each in importlib.metadata.distributions():
-    name = each.metadata["Name"]
+packages = {}
+for distribution in importlib.metadata.distributions():
+    name = distribution.metadata["Name"]
     if name:
-        found.setdefault(name, each.version)
-print(json.dumps({"python": platform.python_version(), "packages": found}))
+        packages.setdefault(name, distribution.version)
+print(json.dumps({"python": platform.python_version(), "packages": packages}))
 """
 
 
 @dataclass(frozen=True)
 class Libraries:
-    """An interpreter, and what it imports."""
+    """An interpreter and the packages that it imports."""
 
     python: str | None
-    """Its path; None: the interpreter of this process."""
+    """The path of the interpreter; None: the interpreter of this process."""
     versions: Mapping[str, str]
-    """Of each package by its normalised name, and of `python` itself."""
+    """The version of each package, by normalized name, and of `python` itself."""
     asked: tuple[str, ...] = ()
-    """The packages that somebody asked for."""
+    """The packages that the user requested."""
 
 
 def check_training_libraries() -> None:
@@ -98,23 +98,26 @@ def check_training_libraries() -> None:
 
 
 def ask(python: str | None) -> Libraries:
-    """The libraries of an interpreter. Raises `SpecError` where it is none, or lacks some."""
+    """The libraries of an interpreter; None: of this one.
+
+    Raises `SpecError` if `python` is not an interpreter, or lacks what training needs.
+    """
     path = _path(python) if python is not None else sys.executable
     try:
-        told = subprocess.run(
-            [path, "-P", "-c", _QUESTION],
+        answer = subprocess.run(
+            [path, "-P", "-c", _QUERY],
             capture_output=True,
             text=True,
-            timeout=_PATIENCE_S,
+            timeout=_TIMEOUT_S,
             env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             check=True,
         )
-        facts = json.loads(told.stdout)
+        facts = json.loads(answer.stdout)
         versions: dict[str, str] = {"python": facts["python"]}
         versions |= {canonicalize_name(name): text for name, text in facts["packages"].items()}
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
-        words = getattr(error, "stderr", None) or str(error)
-        last = words.strip().splitlines()[-1:] or [type(error).__name__]
+        output = getattr(error, "stderr", None) or str(error)
+        last = output.strip().splitlines()[-1:] or [type(error).__name__]
         rule = f"--python takes an interpreter of Python {_OLDEST_PYTHON} or later"
         raise SpecError(rule, f"{python or path}: {last[0]}", "pass the path of one") from None
     if python is not None:
@@ -123,74 +126,73 @@ def ask(python: str | None) -> Libraries:
 
 
 def _path(python: str) -> str:
-    """Not resolved: a link to an interpreter is what makes a virtual environment."""
-    found = shutil.which(python)
-    if found is None:
+    """The absolute path. Links are kept: a link to an interpreter makes a virtual environment."""
+    path = shutil.which(python)
+    if path is None:
         raise SpecError("--python takes an interpreter", python, "pass the path of its python")
-    return str(Path(found).absolute())
+    return str(Path(path).absolute())
 
 
 def _check(python: str, versions: Mapping[str, str]) -> None:
-    wrong = [
+    problems = [
         f"{name} is missing" if name not in versions else f"{name} {versions[name]} is too old"
         for name, oldest in {"python": _OLDEST_PYTHON, **NEEDED}.items()
         if name not in versions
         or (oldest and Version(versions[name]).release < Version(oldest).release)
     ]
-    if wrong:
+    if problems:
         needed = [f"{name}>={oldest}" if oldest else name for name, oldest in NEEDED.items()]
         raise SpecError(
             "an interpreter needs what a training process imports",
-            f"{python}: {', '.join(wrong)}",
+            f"{python}: {', '.join(problems)}",
             f"install there: {' '.join(needed)}",
         )
 
 
-def differing(sides: Sequence[Libraries]) -> dict[str, tuple[str | None, ...]]:
-    """By package, its version on each side, of those that are not the same on all; None: absent."""
-    names = sorted({name for side in sides for name in side.versions})
-    rows = {name: tuple(side.versions.get(name) for side in sides) for name in names}
+def differing(sets: Sequence[Libraries]) -> dict[str, tuple[str | None, ...]]:
+    """The packages whose versions differ: the version in each set, None where it is absent."""
+    names = sorted({name for libraries in sets for name in libraries.versions})
+    rows = {name: tuple(libraries.versions.get(name) for libraries in sets) for name in names}
     return {name: row for name, row in rows.items() if len(set(row)) > 1}
 
 
-def names_of(sides: Sequence[Libraries]) -> list[str]:
-    """What each is called for a reader: the packages asked for, or those that tell them apart.
+def names_of(sets: Sequence[Libraries]) -> list[str]:
+    """A name for each set: the versions of the requested packages, or of those that differ.
 
-    Two that cannot be told apart are numbered.
+    Sets with equal names are numbered.
     """
-    apart = differing(sides)
-    asked = dict.fromkeys(name for side in sides for name in side.asked)
-    named: Iterable[str] = asked or [name for name in _TELLING if name in apart]
-    names = list(named) or list(apart)[:_FEW] or ["transformers"]
-    found: list[str] = []
-    for side in sides:
-        parts = [f"{name} {side.versions.get(name, 'absent')}" for name in names]
-        text = ", ".join(parts)
-        number = sum(each == text or each.startswith(f"{text} (") for each in found)
-        found.append(f"{text} ({number + 1})" if number else text)
-    return found
+    different = differing(sets)
+    requested = dict.fromkeys(name for libraries in sets for name in libraries.asked)
+    naming: Iterable[str] = requested or [name for name in _NAMING if name in different]
+    packages = list(naming) or list(different)[:_MAX_NAMES] or ["transformers"]
+    names: list[str] = []
+    for libraries in sets:
+        text = ", ".join(f"{name} {libraries.versions.get(name, 'absent')}" for name in packages)
+        number = sum(each == text or each.startswith(f"{text} (") for each in names)
+        names.append(f"{text} ({number + 1})" if number else text)
+    return names
 
 
 def slug(name: str) -> str:
-    """Such a name as a part of a file's name."""
+    """A name of libraries as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")
 
 
 def cache_folder(chosen: Path | None = None) -> Path:
-    """Where environments are kept: `chosen`, or what the variable says, or the user's cache."""
-    told = os.environ.get(_VARIABLE)
-    return chosen or (Path(told) if told else user_cache_path("trainloop-harness"))
+    """The folder of environments: `chosen`, or $HARNESS_CACHE, or the user's cache."""
+    variable = os.environ.get(_CACHE_VARIABLE)
+    return chosen or (Path(variable) if variable else user_cache_path("trainloop-harness"))
 
 
 def linked_package() -> Path:
-    """A folder in which an interpreter finds this package and nothing else that lies beside it.
+    """A folder in which another interpreter finds this package alone.
 
-    Where this package is installed among others, these others are not to come with it.
+    If this package is installed beside others, the interpreter must not import those.
     """
     package = Path(__file__).parents[2]
     digest = hashlib.blake2b(str(package).encode(), digest_size=8).hexdigest()
     folder = cache_folder() / f"package-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # by another process, or long since
+    with suppress(FileExistsError):  # another process made it, or an earlier one
         (folder / package.name).symlink_to(package, target_is_directory=True)
     return folder

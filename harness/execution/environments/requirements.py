@@ -1,4 +1,4 @@
-"""What `--with` asks for: requirements that make one environment. Nothing is looked up."""
+"""Reads the value of `--with`: the requirements of one environment. No index is queried."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BEGINS_A_VERSION = re.compile(r"\s*[<>=!~]")
 
 
 def parse(text: str, direct: bool = False) -> tuple[Requirement, ...]:
-    """The requirements in `text`, sorted by name; they are separated by commas or semicolons.
+    """The requirements in `text`, which commas or semicolons separate, sorted by name.
 
     A comma before a comparison belongs to its requirement: 'transformers>=5,<5.20, torch==2.11.*'
-    are two. `direct`: also those of the form NAME @ URL, whose code comes from anywhere. Raises
+    holds two. `direct`: accept also the form NAME @ URL, whose code comes from any place. Raises
     `SpecError`.
     """
     parts: list[str] = []
@@ -30,27 +30,30 @@ def parse(text: str, direct: bool = False) -> tuple[Requirement, ...]:
             parts[-1] += f",{part}"
         elif part.strip():
             parts.append(part)
-    found = [requirement(part, direct) for part in parts]
-    if not found:
+    requirements = [requirement(part, direct) for part in parts]
+    if not requirements:
         raise SpecError("--with takes requirements", repr(text), "write transformers==4.57.*")
-    names = [canonicalize_name(each.name) for each in found]
+    names = [canonicalize_name(each.name) for each in requirements]
     if len(set(names)) < len(names):
-        raise SpecError("--with names each package once", repr(text), "join what it says of one")
-    return tuple(sorted(found, key=lambda each: canonicalize_name(each.name)))
+        raise SpecError(
+            "--with names each package once", repr(text), "join its comparisons with commas"
+        )
+    return tuple(sorted(requirements, key=lambda each: canonicalize_name(each.name)))
 
 
 def requirement(text: str, direct: bool = False) -> Requirement:
-    """One of them. Raises `SpecError`."""
+    """A single requirement. Raises `SpecError`."""
     remedy = "write for example transformers==4.57.*"
     try:
-        found = Requirement(text.strip())
+        parsed = Requirement(text.strip())
     except InvalidRequirement as error:
-        why = str(error).splitlines()[0]
-        raise SpecError("--with takes requirements", f"{text.strip()!r}: {why}", remedy) from None
-    if found.url is not None and not direct:
+        reason = str(error).splitlines()[0]
+        value = f"{text.strip()!r}: {reason}"
+        raise SpecError("--with takes requirements", value, remedy) from None
+    if parsed.url is not None and not direct:
         raise SpecError(
-            "--with takes packages of the index, and runs no code from elsewhere",
+            "--with takes only packages from the index",
             repr(text.strip()),
-            f"{remedy}, or allow it by --direct-references",
+            f"{remedy}, or pass --direct-references",
         )
-    return found
+    return parsed

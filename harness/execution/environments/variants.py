@@ -1,4 +1,4 @@
-"""The sets of libraries that are held against each other, and a case with each of them."""
+"""The sets of libraries that are compared with each other, and a case with each of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Side:
     """One set of libraries."""
 
     name: str
-    """The versions by which it is told from the others."""
+    """The versions that distinguish it from the others."""
     libraries: Libraries
 
 
@@ -34,10 +34,11 @@ def sides_of(
     cache: Path | None,
     say: Callable[[str], None],
 ) -> list[Side]:
-    """Of each interpreter, or of an environment for each set of requirements; one: against this.
+    """One set for each interpreter, or for an environment with each set of requirements.
 
-    `direct`, `cache`: as `parse` and `environment_with` take them. Environments are made here,
-    after everything that was asked has been read. Raises `SpecError`.
+    A single set is compared with the libraries of this process. `direct`, `cache`: as in `parse`
+    and `environment_with`. All values are read before the first environment is made. Raises
+    `SpecError`.
     """
     if interpreters and asked:
         raise SpecError(
@@ -47,7 +48,7 @@ def sides_of(
         )
     if not interpreters and not asked:
         raise SpecError(
-            "an upgrade is between two sets of libraries",
+            "an upgrade compares two sets of libraries",
             "neither --python nor --with",
             "write for example --with transformers==4.57.*",
         )
@@ -59,7 +60,7 @@ def sides_of(
 
 
 def one_case_a_side(case: Case, sides: Iterable[Side]) -> list[Case]:
-    """`case` with each set of libraries."""
+    """One copy of `case` for each set of libraries."""
     return [
         case.model_copy(
             update={
@@ -73,17 +74,17 @@ def one_case_a_side(case: Case, sides: Iterable[Side]) -> list[Case]:
 
 
 def pythons(sides: Iterable[Side]) -> dict[str, str | None]:
-    """The interpreter of each, by its name."""
+    """The interpreter of each set, by the set's name."""
     return {side.name: side.libraries.python for side in sides}
 
 
 def package_changes(sides: Sequence[Side]) -> tuple[PackageChange, ...]:
-    """The packages of which the sides have other versions."""
+    """The packages whose versions differ between the sets."""
     found = differing([side.libraries for side in sides])
     return tuple(PackageChange(name=name, versions=row) for name, row in found.items())
 
 
 def packages_same(sides: Sequence[Side]) -> int:
-    """How many packages are of one version on all sides."""
+    """The number of packages that have the same version in all sets."""
     names = {name for side in sides for name in side.libraries.versions}
     return len(names - differing([side.libraries for side in sides]).keys())
