@@ -21,6 +21,7 @@ from harness.results.report import Report
 from harness.results.sessions import Session, read_sessions
 from harness.spec.case import Case
 from harness.spec.registry import with_settings
+from harness.spec.request import RunRequest
 from harness.training.devices import absence
 
 LOOPS = ("plain", "accelerated", "trainer")
@@ -93,15 +94,13 @@ class Runs:
     def comparison(self, case: str, reference: str, candidate: str) -> Comparison:
         """That pair of that case, trained first where it was not yet."""
         if case not in self._reports:
-            self._reports[case], _ = run_cases(
-                [chosen_case(self._config, case)],
-                loops=LOOPS * 2,
-                conventions="matched",
-                jobs=None,
+            request = RunRequest(
+                cases=(chosen_case(self._config, case),),
+                loops=tuple(LOOPS * 2),
                 out=self._folder / case,
-                command=["pytest", "benchmarks"],
-                console=Console(stderr=True),
             )
+            command = ["pytest", "benchmarks"]
+            self._reports[case], _ = run_cases(request, Console(stderr=True), command)
         return next(
             pair
             for pair in self._reports[case].comparisons

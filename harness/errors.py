@@ -15,6 +15,7 @@ __all__ = [
     "RecordError",
     "RunFailed",
     "SpecError",
+    "check_known",
     "unknown_name",
 ]
 
@@ -53,3 +54,9 @@ def unknown_name(
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return error(f"unknown {kind}", repr(name), f"{hint}known: {', '.join(names)}")
+
+
+def check_known(kind: str, name: object, known: Iterable[str]) -> None:
+    """Raise `SpecError` if `name` is none of the known names."""
+    if name not in (names := list(known)):
+        raise unknown_name(kind, str(name), names)

@@ -50,7 +50,7 @@ def test_there_is_no_other_name() -> None:
         ({"learning_rate": -1}, "learning_rate"),
         ({"learning_rte": 1}, "did you mean 'learning_rate'"),
         ({"seeds": 1}, "2 or more"),
-        ({"margins": {"accuracy": 0.1}}, "margins are for several seeds"),
+        ({"margins": {"accuracy": 0.1}}, "margins= applies to several seeds"),
         ({"seeds": 2, "margins": {"acuracy": 0.1}}, "did you mean 'accuracy'"),
     ],
 )
@@ -81,5 +81,5 @@ def test_a_run_gives_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert None is stored.folder
     assert ("", "") == capsys.readouterr()
     typed = " ".join(report.command)
-    assert typed.startswith("harness run paraphrase --loops plain,plain --device cpu")
-    assert "--set max_steps=2 --set max_grad_norm=none" in typed
+    assert typed.startswith("harness run paraphrase --loops plain,plain --set data=")
+    assert typed.endswith("--set max_steps=2 --set max_grad_norm=none --out " + str(out))

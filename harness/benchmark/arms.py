@@ -19,11 +19,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import SpecError, unknown_name
-from harness.execution.environments.interpreter import ask, names_of, slug
-from harness.execution.environments.variants import Side
+from harness.execution.environments.interpreter import ask, names_of
+from harness.execution.environments.variants import LibrarySet
 from harness.results.benchmark import CONTROL
 from harness.spec import registry as catalogue
-from harness.spec.case import Case, RunSpec
+from harness.spec.case import Case, RunSpec, slug
 from harness.spec.recipe import DETAILS, Conventions, Recipe, build, parse_value
 
 __all__ = [
@@ -102,7 +102,7 @@ def arms_of(
 
 
 def arms_with_libraries(
-    case: Case, loop: str, conventions: Conventions, sides: Sequence[Side]
+    case: Case, loop: str, conventions: Conventions, library_sets: Sequence[LibrarySet]
 ) -> list[Arm]:
     """One loop with each set of libraries; the first is the reference and has a control.
 
@@ -111,14 +111,14 @@ def arms_with_libraries(
     case = _case_for_turns(case)
     case = case.model_copy(update={"name": f"{case.name}-{_name(loop)}"})
     found = []
-    for side in sides:
-        with_it = case.model_copy(update={"libraries": side.name})
+    for each in library_sets:
+        with_it = case.model_copy(update={"libraries": each.name})
         arm = Arm(
-            name=check_name(slug(side.name)),
+            name=check_name(slug(each.name)),
             spec=_spec(with_it, loop, conventions),
             # Also for the current libraries: all arms must start in the same way.
-            python=side.libraries.python or sys.executable,
-            libraries=side.name,
+            python=each.libraries.python or sys.executable,
+            libraries=each.name,
         )
         found.append(arm)
     return [found[0], found[0].model_copy(update={"name": CONTROL}), *found[1:]]

@@ -1,21 +1,28 @@
-"""`harness bisect`: which release of a library is the first that trains otherwise?"""
+"""`harness bisect`: the first release of a library that trains differently."""
 
 from __future__ import annotations
 
-from typing import Annotated, cast, get_args
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness.benchmark.bench import progress
-from harness.cli.shared import EnvironmentsOption, OutOption, command_line, settings_from, show
+from harness.cli.completion import complete_cases
+from harness.cli.options import (
+    COMPARE,
+    ConventionsOption,
+    DeviceOption,
+    EnvironmentsOption,
+    LoopsOption,
+    OutOption,
+    SettingsOption,
+    TimeoutOption,
+)
+from harness.cli.shared import command_line, progress_console, request_from, show
 from harness.diagnosis.bisect import BisectRequest, bisect
-from harness.errors import unknown_name
 from harness.execution.environments.releases import released
 from harness.execution.environments.requirements import requirement
-from harness.execution.parent.runner import TIMEOUT_S
-from harness.spec import registry as catalogue
-from harness.spec.recipe import DEVICES, Conventions
+from harness.spec.request import DEFAULT_CASE, TIMEOUT_S
 
 __all__ = ["bisect_command"]
 
@@ -24,64 +31,59 @@ _LARGE = ("torch",)
 
 def bisect_command(
     case: Annotated[
-        str, typer.Argument(metavar="[CASE|case.toml]", help="Default: paraphrase.")
-    ] = "paraphrase",
-    package: Annotated[str, typer.Option(help="Whose releases are walked.")] = "transformers",
+        str,
+        typer.Argument(
+            metavar="[CASE|case.toml]",
+            help="The name of a case, or a case file.",
+            autocompletion=complete_cases,
+        ),
+    ] = DEFAULT_CASE,
+    package: Annotated[
+        str, typer.Option(help="The library whose releases are tried.", rich_help_panel=COMPARE)
+    ] = "transformers",
     good: Annotated[
-        str, typer.Option(metavar="VERSION", help="The reference: a released version.")
-    ] = ...,  # type: ignore[assignment]  # typer's word for an option that must be given
-    bad: Annotated[
-        str, typer.Option(metavar="VERSION", help="The one that trains otherwise.")
-    ] = ...,  # type: ignore[assignment]  # as above
-    loops: Annotated[
-        str, typer.Option(help="Loops, or paths of your own; one that differs is enough.")
-    ] = "trainer",
-    device: Annotated[str, typer.Option(help=f"One of: {', '.join(DEVICES)}.")] = "cpu",
-    conventions: Annotated[
         str,
         typer.Option(
-            help="matched: every loop follows one recipe; native: its framework's habits."
+            metavar="VERSION", help="The reference: a released version.", rich_help_panel=COMPARE
         ),
-    ] = "matched",
-    settings: Annotated[
-        list[str] | None,
+    ] = ...,  # type: ignore[assignment]  # typer's way to mark a required option
+    bad: Annotated[
+        str,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A recipe field or workload option; repeat."
+            metavar="VERSION", help="A release that trains differently.", rich_help_panel=COMPARE
         ),
-    ] = None,
+    ] = ...,  # type: ignore[assignment]  # as above
+    loops: LoopsOption = "trainer",
+    conventions: ConventionsOption = "matched",
+    settings: SettingsOption = None,
+    device: DeviceOption = None,
     environments: EnvironmentsOption = None,
-    timeout: Annotated[
-        float,
-        typer.Option(min=1, metavar="SECONDS", help="End a run that takes no step for so long."),
-    ] = TIMEOUT_S,
+    timeout: TimeoutOption = TIMEOUT_S,
     out: OutOption = None,
 ) -> int:
-    """Which release is the first that trains otherwise, bit for bit, where, and why?
+    """Find the first release of a library that trains differently, bit for bit, where and why.
 
-    Both ends are trained with first, then about log2 of the releases between; pre-releases, and
-    those that were yanked or are not for this Python, are left out. What cannot be installed or run
-    is passed over and named. Started again with the same --out, nothing is trained twice. It is
-    assumed that there is one change. Exit code 1: found; 0: the ends are the same; 4: not known.
+    Both ends are trained first, then about log2 of the releases between them. Pre-releases, yanked
+    releases and those for another Python are left out. A release that cannot be installed or run is
+    skipped and named. A difference in one of the loops is enough. The search assumes one change.
+    Started again with the same --out, it trains nothing twice. Exit code 1: found; 0: the ends are
+    the same; 4: not known.
 
     Example: harness bisect --good 4.57.1 --bad 5.23.0 --set max_steps=20
     """
-    if conventions not in get_args(Conventions):
-        raise unknown_name("conventions", conventions, get_args(Conventions))
-    if device not in DEVICES:
-        raise unknown_name("device", device, DEVICES)
+    request = request_from([case], loops, settings, conventions=conventions, device=device)
     name = requirement(package).name
-    chosen = catalogue.with_settings(catalogue.case(case), settings_from(settings))
     asked = BisectRequest(
-        chosen.model_copy(update={"device": device}),
-        [loop.strip() for loop in loops.split(",") if loop.strip()],
-        cast(Conventions, conventions),
+        request.base_cases[0],
+        list(request.loops),
+        request.conventions,
         name,
         good,
         bad,
         environments,
         timeout,
     )
-    console = Console(stderr=True)
+    console = progress_console()
     if name in _LARGE:
         console.print(f"each release of {name} is a large download, and is kept", style="yellow")
     with progress(console) as say:

@@ -6,16 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from harness.cli.shared import (
-    DigOption,
-    LocalizeOption,
-    MarginOption,
-    OutOption,
-    command_line,
-    show,
-)
+from harness.cli.options import COMPARE, DigOption, LocalizeOption, MarginOption, OutOption
+from harness.cli.shared import command_line, pairs_from, progress_console, show
 from harness.comparison.compare_folders import compare_folders
 from harness.comparison.seeds import parse_margins
 from harness.diagnosis.localize import localize_report
@@ -25,29 +18,27 @@ __all__ = ["compare_command"]
 
 def compare_command(
     reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
-    candidate: Annotated[Path, typer.Argument(help="The same, to be judged against it.")],
+    candidate: Annotated[Path, typer.Argument(help="What is compared with it.")],
+    margin: MarginOption = None,
     noise: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN_DIR",
-            help="Judge pairs that are not identical against the noise that a run with --noise "
-            "found; both sides must have been made with --noise too.",
+            help="Compare each pair that is not identical with the noise band that a run with "
+            "--noise measured. Reference and candidate must have been made with --noise too.",
+            rich_help_panel=COMPARE,
         ),
     ] = None,
-    margin: MarginOption = None,
     localize: LocalizeOption = False,
     dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
-    """Compare two records, or two output folders pair by pair. Needs torch only to localize."""
-    report, folder = compare_folders(
-        reference,
-        candidate,
-        out,
-        command_line(),
-        parse_margins(margin or ()),
-        noise,
-    )
+    """Compare two records, or two output folders pair by pair. Only --localize needs torch.
+
+    Example: harness compare reports/BEFORE reports/AFTER
+    """
+    margins = parse_margins(pairs_from(margin, "--margin", "METRIC=VALUE", "accuracy=0.02"))
+    report, folder = compare_folders(reference, candidate, out, command_line(), margins, noise)
     if localize or dig:
-        report = localize_report(report, folder, None, Console(stderr=True))
+        report = localize_report(report, folder, None, progress_console())
     return show(report, folder)

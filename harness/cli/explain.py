@@ -3,79 +3,83 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from harness.cli.shared import OutOption, command_line, settings_from, show
+from harness.cli.completion import complete_cases, complete_conventions, complete_loops
+from harness.cli.options import (
+    RECORD,
+    TRAIN,
+    DeviceOption,
+    JobsOption,
+    OutOption,
+    SettingsOption,
+    TimeoutOption,
+)
+from harness.cli.shared import command_line, progress_console, request_from, show
 from harness.diagnosis.explain import explain_case, explain_folders
-from harness.errors import SpecError, unknown_name
-from harness.execution.parent.runner import TIMEOUT_S
-from harness.spec import registry as catalogue
-from harness.spec.recipe import DEVICES, Conventions
+from harness.errors import SpecError
+from harness.spec.request import TIMEOUT_S
 
 __all__ = ["explain_command"]
 
 
 def explain_command(
-    asked: Annotated[
+    runs: Annotated[
         list[str],
         typer.Argument(
             metavar="CASE | REFERENCE CANDIDATE",
-            help="A case or case.toml, whose loops are compared; or two records or run folders.",
+            help="A case or case file, whose loops are compared; or two records or run folders.",
+            autocompletion=complete_cases,
         ),
     ],
     loops: Annotated[
         str | None,
         typer.Option(
-            help="Of a case: loops, or paths of your own; the others are explained against the "
-            "first, or of three the odd one. Default: plain,trainer."
+            metavar="LOOP,...",
+            help="Of a case: loops, or paths of your own. Each is explained against the first; of "
+            "three loops, the one that differs from the other two. Default: plain,trainer.",
+            rich_help_panel=TRAIN,
+            autocompletion=complete_loops,
         ),
     ] = None,
     conventions: Annotated[
         str | None,
         typer.Option(
-            help="Of a case: native, its frameworks' habits, or matched. Default: native."
+            metavar="matched|native",
+            help="Of a case: native, the habits of each framework, or matched. Default: native.",
+            rich_help_panel=TRAIN,
+            autocompletion=complete_conventions,
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help=f"Of a case: one of {', '.join(DEVICES)}; default: cpu.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Of a case: a recipe field or option; repeat."
-        ),
-    ] = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = None,
+    jobs: JobsOption = None,
     budget: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="STEPS",
-            help="The most training steps that the replays of a pair may take, besides the runs "
-            "to be explained. What is known by then is told, with exit code 4.",
+            help="The most training steps for the replays of a pair, besides the runs to be "
+            "explained. If it does not suffice, the exit code is 4 and the report shows what is "
+            "known by then.",
+            rich_help_panel=RECORD,
         ),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; default: as many as have a core.")
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(min=1, metavar="SECONDS", help="End a run that takes no step for so long."),
-    ] = TIMEOUT_S,
+    timeout: TimeoutOption = TIMEOUT_S,
     out: OutOption = None,
 ) -> int:
     """Find by experiment which fields make two runs differ, and how far each moves them.
 
-    The candidate is replayed with some of its fields switched to the reference's values, until the
-    smallest set is found with which the two are identical, bit for bit. Started again with the
-    same --out, it makes no replay twice.
+    The candidate is replayed with some of its fields set to the values of the reference. The search
+    ends with the smallest set of fields with which the two are identical, bit for bit. Started
+    again with the same --out, it makes no replay twice.
 
     Example: harness explain mrpc --set data=FOLDER --set model=FOLDER --set max_steps=12
     """
-    console = Console(stderr=True)
-    if len(asked) == 2:
+    console = progress_console()
+    if len(runs) == 2:
         for option, value in (
             ("--loops", loops),
             ("--conventions", conventions),
@@ -83,26 +87,25 @@ def explain_command(
             ("--set", settings),
         ):
             if value is not None:
-                rule = f"{option} is for a case; two folders say it themselves"
-                raise SpecError(rule, " ".join(asked), "leave it out")
+                rule = f"{option} applies to a case; two folders have their own"
+                raise SpecError(rule, " ".join(runs), f"omit {option}")
         report, folder = explain_folders(
-            Path(asked[0]), Path(asked[1]), budget, jobs, out, command_line(), console, timeout
+            Path(runs[0]), Path(runs[1]), budget, jobs, out, command_line(), console, timeout
         )
         return show(report, folder)
-    if len(asked) != 1:
-        raise SpecError("explain takes a case, or two folders", " ".join(asked), "pass one or two")
-    chosen = conventions or "native"
-    if chosen not in get_args(Conventions):
-        raise unknown_name("conventions", chosen, get_args(Conventions))
-    if device not in (None, *DEVICES):
-        raise unknown_name("device", str(device), DEVICES)
-    case = catalogue.with_settings(catalogue.case(asked[0]), settings_from(settings))
-    if device is not None:
-        case = case.model_copy(update={"device": device})
+    if len(runs) != 1:
+        raise SpecError("explain takes a case, or two folders", " ".join(runs), "pass one or two")
+    request = request_from(
+        runs,
+        loops or "plain,trainer",
+        settings,
+        conventions=conventions or "native",
+        device=device,
+    )
     report, folder = explain_case(
-        case,
-        [name.strip() for name in (loops or "plain,trainer").split(",") if name.strip()],
-        chosen,  # type: ignore[arg-type]  # just checked against its values
+        request.base_cases[0],
+        list(request.loops),
+        request.conventions,
         budget,
         jobs,
         out,

@@ -1,116 +1,84 @@
-"""What the commands share: options, how settings are read, how a report is shown."""
+"""What the commands share: how options are read, and how a report is shown."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
 from rich.console import Console
 
 from harness.benchmark.bench import progress
 from harness.errors import SpecError
-from harness.execution.environments.variants import Side, package_changes, sides_of
+from harness.execution.environments.variants import LibrarySet, find_library_sets, package_changes
 from harness.report.formats.terminal import print_report
 from harness.results.report import Report
+from harness.spec.recipe import build
+from harness.spec.request import RunRequest
 
 __all__ = [
-    "DigOption",
-    "DirectOption",
-    "EnvironmentsOption",
-    "LocalizeOption",
-    "MarginOption",
-    "OutOption",
-    "PythonOption",
-    "WithOption",
+    "EXIT_CODES",
     "command_line",
+    "library_sets_of",
     "output_console",
-    "settings_from",
+    "pairs_from",
+    "progress_console",
+    "request_from",
     "show",
-    "sides_from",
 ]
 
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
 
-MarginOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--margin",
-        metavar="METRIC=VALUE",
-        help="With several seeds: the difference of a final metric that does not matter, such as "
-        "accuracy=0.02 or perplexity=5%; repeat.",
-    ),
-]
-LocalizeOption = Annotated[
-    bool,
-    typer.Option(
-        "--localize",
-        help="Replay each pair that differs up to its first divergence. Name the first module "
-        "whose inputs are equal and whose outputs differ.",
-    ),
-]
-DigOption = Annotated[
-    bool, typer.Option("--dig", hidden=True, help="The name of --localize before 0.2.0.")
-]
-PythonOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--python",
-        metavar="PATH",
-        help="Each loop with the libraries of this interpreter; repeat. The first is the "
-        "reference; where one alone is named, the environment of this command is.",
-    ),
-]
-WithOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--with",
-        metavar="REQUIREMENT,...",
-        help="The same with an environment that pip makes, such as 'transformers==4.57.*'; repeat. "
-        "It is kept, and holds only what differs from this one.",
-    ),
-]
-EnvironmentsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--environments",
-        metavar="DIR",
-        help="Where such environments are kept; default: $HARNESS_CACHE, or the user's cache.",
-    ),
-]
-DirectOption = Annotated[
-    bool,
-    typer.Option(
-        "--direct-references",
-        help="Allow --with 'NAME @ URL', whose code comes from outside the index.",
-    ),
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", help="Folder for the results; default: a new one in reports/."),
-]
+
+def request_from(
+    cases: Sequence[str] | None, loops: str, settings: Sequence[str] | None, **fields: Any
+) -> RunRequest:
+    """The request that the options of a command make; `fields`: those of `RunRequest`.
+
+    Raises `SpecError` if they do not fit together.
+    """
+    named = {"cases": cases or (), "loops": names_in(loops)}
+    chosen = pairs_from(settings, "--set", "KEY=VALUE", "max_steps=50")
+    return build(RunRequest, {**named, "settings": chosen, **fields})
 
 
-def sides_from(
-    python: list[str] | None,
-    requirements: list[str] | None,
-    direct: bool,
-    environments: Path | None,
-) -> list[Side]:
-    """The sets of libraries that were asked for, with progress while environments are made."""
-    console = Console(stderr=True)
+def names_in(text: str) -> list[str]:
+    """The names that commas join in `text`."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def pairs_from(pairs: Sequence[str] | None, option: str, form: str, example: str) -> dict[str, str]:
+    """Values by key, of an option that is repeated as KEY=VALUE. Raises `SpecError`."""
+    found = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise SpecError(f"{option} takes {form}", repr(pair), f"write {option} {example}")
+        found[name.strip()] = value
+    return found
+
+
+def library_sets_of(request: RunRequest) -> list[LibrarySet]:
+    """The sets of libraries of a request, with progress while environments are made.
+
+    Empty if the request names none. Raises `SpecError`.
+    """
+    if not request.has_library_sets:
+        return []
+    console = progress_console()
     with progress(console) as say:
-        sides = sides_of(python or (), requirements or (), direct, environments, say)
-    for side in sides if requirements else ():
-        changes = package_changes([sides[0], side]) if side is not sides[0] else ()
-        what = ", ".join(f"{each.name} {each.versions[1] or 'absent'}" for each in changes)
-        text = f"{side.name}: {what or 'the reference'}"
+        found = find_library_sets(request, say)
+    for one in found if request.requirements else ():
+        changes = package_changes([found[0], one]) if one is not found[0] else ()
+        versions = ", ".join(f"{each.name} {each.versions[1] or 'absent'}" for each in changes)
+        text = f"{one.name}: {versions or 'the reference'}"
         console.print(text, soft_wrap=True, highlight=False, markup=False)
-    return sides
+    return found
 
 
 def show(report: Report, folder: Path) -> int:
+    """Print a report and where its page is; return the exit code of its verdict."""
     console = output_console()
     print_report(report, console)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
@@ -118,20 +86,16 @@ def show(report: Report, folder: Path) -> int:
 
 
 def output_console() -> Console:
-    """Standard output; a log that has no width of its own gets one that tables fit into."""
+    """Standard output. Without a terminal it is wide enough for tables."""
     console = Console()
     return console if console.is_terminal else Console(width=120)
 
 
+def progress_console() -> Console:
+    """Standard error, for what is shown while a command works."""
+    return Console(stderr=True)
+
+
 def command_line() -> list[str]:
+    """The words that the user typed."""
     return ["harness", *sys.argv[1:]]
-
-
-def settings_from(pairs: list[str] | None) -> dict[str, str]:
-    found = {}
-    for pair in pairs or []:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise SpecError("--set takes KEY=VALUE", repr(pair), "write for example max_steps=50")
-        found[name.strip()] = value
-    return found

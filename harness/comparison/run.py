@@ -11,13 +11,14 @@ from rich.console import Console
 
 from harness.comparison.compare import compare
 from harness.comparison.noise.case_noise import CaseNoise
-from harness.comparison.seeds import compare_seeds
+from harness.comparison.seeds import compare_seeds, parse_margins
 from harness.comparison.variants import compare_with_itself
 from harness.errors import RunFailed
+from harness.execution.environments.variants import LibrarySet, interpreters
 from harness.execution.nodes import Meeting, Node
 from harness.execution.parent.plan import is_done, plan, runs_in
 from harness.execution.parent.progress import bars
-from harness.execution.parent.runner import TIMEOUT_S, Run, run_all
+from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
 from harness.results.comparison import Comparison, incomparable
 from harness.results.folders import output_folder
@@ -25,59 +26,49 @@ from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
 from harness.spec.case import Case, label
-from harness.spec.expand import is_one_of_several
-from harness.spec.recipe import Conventions, Detail
+from harness.spec.expand import is_variant
+from harness.spec.request import RunRequest
 
 __all__ = ["run_cases"]
 
 
 def run_cases(
-    cases: Sequence[Case],
-    loops: Sequence[str],
-    conventions: Conventions,
-    jobs: int | None,
-    out: Path | None,
-    command: Sequence[str],
+    request: RunRequest,
     console: Console,
-    suite: bool = False,
-    resume: bool = False,
-    timeout_s: float = TIMEOUT_S,
-    launcher: str = "torchrun",
-    launcher_config: Path | None = None,
-    margins: Mapping[str, Margin] | None = None,
+    command: Sequence[str] | None = None,
     node: Node | None = None,
-    detail: Detail = "full",
-    pythons: Mapping[str, str | None] | None = None,
+    library_sets: Sequence[LibrarySet] = (),
 ) -> tuple[Report, Path]:
     """Train every case by every loop, compare each pair of loops, write the report.
 
-    A loop named twice runs twice. Where a case has arms, the first loop also runs by each; where it
-    asks for noise, the first loop also runs perturbed, and pairs are judged against that. Where a
-    case is to be resumed, each loop also runs so, and is compared with itself uninterrupted. Cases
-    that are seeds of one are compared as one, within `margins` where those are given.
+    A loop named twice runs twice. If a case has arms, the first loop also runs with each. If it has
+    noise, the first loop also runs perturbed, and each pair is compared with that noise. If it has
+    a step to resume at, each loop also runs interrupted and is compared with its whole run. Cases
+    that are seeds of one case are compared as one.
 
-    `jobs`, `timeout_s`: as for `run_all`. A `suite` goes on past a case that is refused. With
-    `suite` or `resume`, `out` may be a folder of the same, stopped earlier: what was completed
-    there stays, and what left a checkpoint goes on. `node`: the first of several, if any; then one
-    run is made at a time, and the others `follow`. `detail`: how much each trace holds. `pythons`:
-    the interpreter of each set of libraries that cases name.
+    `command`: the words that the report shows; None: those of the request. `node`: the first of
+    several nodes; the others `follow`. `library_sets`: each case is trained with each of them.
 
-    Raises `SpecError` with nothing left behind where something does not fit; on KeyboardInterrupt,
-    or where another node has left, the records stay and a report of them is written.
+    Raises `SpecError` and leaves nothing behind if the request does not fit. On KeyboardInterrupt,
+    or if another node has left, the records stay and a report of them is written.
     """
-    planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
-    with output_folder(out, _name(cases[0]), again=suite or resume) as folder:
-        runs = runs_in(folder, planned, pythons or {})
-        meeting = Meeting(node, folder, timeout_s) if node else None
+    planned = plan(request, [each.name for each in library_sets])
+    words = request.command_line() if command is None else command
+    margins = parse_margins(request.margins)
+    name = _name(planned[0].case)
+    with output_folder(request.out, name, again=request.reuses_out) as folder:
+        runs = runs_in(folder, planned, interpreters(library_sets))
+        meeting = Meeting(node, folder, request.timeout_s) if node else None
+        jobs = 1 if node else request.jobs
         try:
-            waiting = [run for run in runs if not ((suite or resume) and is_done(run))]
+            waiting = [run for run in runs if not (request.reuses_out and is_done(run))]
             with bars(waiting, console) as on_event, meeting.led() if meeting else nullcontext():
-                run_all(waiting, 1 if node else jobs, on_event, suite, timeout_s, meeting)
+                run_all(waiting, jobs, on_event, request.continues, request.timeout_s, meeting)
         except (KeyboardInterrupt, RunFailed):
             if any((run.folder / HEADER).is_file() for run in runs):
-                _report_runs(runs, folder, command, margins or {})
+                _report_runs(runs, folder, words, margins)
             raise
-        report = _report_runs(runs, folder, command, margins or {})
+        report = _report_runs(runs, folder, words, margins)
         return report, folder
 
 
@@ -116,7 +107,7 @@ def _report_runs(
         for one, two in pairs:
             names = (label(one), label(two))
             sides = found.get(names[0]), found.get(names[1])
-            if is_one_of_several(one.case) and two.resume_at is None:
+            if is_variant(one.case) and two.resume_at is None:
                 continue  # each loop is compared with itself elsewhere instead
             if one.case.seed_of is None:
                 comparisons.append(_pair(case, names, *sides, judge))

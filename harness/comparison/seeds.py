@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from harness.comparison.compare import compare
 from harness.comparison.validity import order_faults, validity_doubts
-from harness.errors import RecordError, SpecError, unknown_name
+from harness.errors import RecordError, check_known
 from harness.results.comparison import Comparison, Finding, Outcome, SeedOutcome
 from harness.results.levels import not_recorded
 from harness.results.metrics import METRICS, Margin, metric
@@ -34,18 +34,12 @@ __all__ = ["compare_seeds", "parse_margins"]
 _TESTS = f"two one-sided t-tests at {ALPHA:.0%} each"
 
 
-def parse_margins(pairs: Iterable[str]) -> dict[str, Margin]:
-    """Margins by metric, from texts such as 'accuracy=0.02' and 'loss=5%'. Raises `SpecError`."""
-    with_margin = [name for name, row in METRICS.items() if row.margin is not None]
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise SpecError("--margin takes METRIC=VALUE", repr(pair), "write accuracy=0.02")
-        if name.strip() not in with_margin:
-            raise unknown_name("metric for --margin", name.strip(), with_margin)
-        found[name.strip()] = Margin.parse(value)
-    return found
+def parse_margins(values: Mapping[str, float | str]) -> dict[str, Margin]:
+    """Margins by metric, from values such as 0.02 and "5%". Raises `SpecError`."""
+    known = [name for name, row in METRICS.items() if row.margin is not None]
+    for name in values:
+        check_known("metric with a margin", name, known)
+    return {name: Margin.parse(str(value)) for name, value in values.items()}
 
 
 def compare_seeds(

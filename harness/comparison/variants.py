@@ -10,7 +10,7 @@ from harness.results.comparison import Comparison, incomparable
 from harness.results.metrics import Margin
 from harness.results.record import RunRecord
 from harness.spec.case import Case
-from harness.spec.expand import is_one_of_several, place_of
+from harness.spec.expand import is_variant, variant_of
 
 __all__ = ["compare_with_itself"]
 
@@ -25,8 +25,8 @@ def compare_with_itself(
     loops: dict[tuple[str, str], dict[str, dict[int, RunRecord | None]]] = {}
     seeded = set()
     for label, case, record in runs:
-        if is_one_of_several(case):
-            whole, where = place_of(case)
+        if is_variant(case):
+            whole, where = variant_of(case)
             sides = loops.setdefault((whole, label), {})
             sides.setdefault(where, {})[case.recipe.seed] = record
             if case.seed_of is not None:

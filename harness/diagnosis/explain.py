@@ -16,7 +16,7 @@ from harness.diagnosis.windows import differing_fields
 from harness.errors import SpecError
 from harness.execution.parent.plan import is_done
 from harness.execution.parent.progress import bars
-from harness.execution.parent.runner import TIMEOUT_S, Run, run_all
+from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.explanation import Explanation
@@ -26,6 +26,7 @@ from harness.results.report import Report
 from harness.spec import registry as catalogue
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
+from harness.spec.request import TIMEOUT_S
 
 __all__ = ["explain_case", "explain_folders"]
 

@@ -20,7 +20,7 @@ from harness.comparison.modules import compare_modules, why_not_localized
 from harness.errors import RecordError, SpecError
 from harness.execution.checkpoints import FOLDER
 from harness.execution.parent.progress import bars
-from harness.execution.parent.runner import TIMEOUT_S, Run, run_all
+from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
@@ -30,6 +30,7 @@ from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec import registry as catalogue
 from harness.spec.case import label
+from harness.spec.request import TIMEOUT_S
 
 __all__ = ["FindPair", "localize_pairs", "localize_report"]
 

@@ -17,12 +17,13 @@ from harness.execution.environments.interpreter import Libraries, differing
 from harness.execution.environments.venv import environment_with
 from harness.execution.parent.plan import is_done, plan, runs_in
 from harness.execution.parent.progress import bars
-from harness.execution.parent.runner import TIMEOUT_S, run_all
+from harness.execution.parent.runner import run_all
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.results.upgrade import PackageChange
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
+from harness.spec.request import TIMEOUT_S, RunRequest
 
 __all__ = ["BisectRequest", "ShowProgress", "TrainedReleases"]
 
@@ -71,7 +72,9 @@ class TrainedReleases:
         self._show_progress(f"{request.package} {version}")
         wanted = Requirement(f"{request.package}=={version}")
         case = self._case(version)
-        specs = plan([case], request.loops, request.conventions, "torchrun", None, None)
+        specs = plan(
+            RunRequest(cases=(case,), loops=tuple(request.loops), conventions=request.conventions)
+        )
         try:
             libraries = environment_with([wanted], request.environments, self._show_progress)
             self.libraries[version] = libraries

@@ -22,11 +22,10 @@ from harness.errors import RunFailed, SpecError
 from harness.results.record import write_atomically
 from harness.spec.case import RunSpec
 from harness.spec.recipe import Model
+from harness.spec.request import RunRequest
 
-__all__ = ["PORT", "Meeting", "Node", "Part", "Turn", "node_folder", "this_node"]
+__all__ = ["Meeting", "Node", "Part", "Turn", "node_folder", "this_node"]
 
-PORT = 29500
-"""torchrun's own default."""
 _TURN = "turn.json"
 _PART = "part.json"
 _FOLDER = "nodes"
@@ -78,44 +77,28 @@ class Part(BaseModel):
     """Whether the node takes no further turn."""
 
 
-def this_node(
-    count: int,
-    rank: int | None,
-    address: str | None,
-    port: int,
-    out: Path | None,
-    jobs: int | None,
-) -> Node | None:
-    """The node that torchrun's options of these names describe; None: the only one.
+def this_node(request: RunRequest) -> Node | None:
+    """The node that the request describes; None: it trains on one machine.
 
-    Raises `SpecError`, also where the address leads nowhere, or the port is taken on node 0.
+    Raises `SpecError` if the address of node 0 is unknown, or its port is taken on node 0.
     """
-    if rank is not None and rank >= count:
-        raise SpecError("nodes are numbered from 0 to --nnodes - 1", rank, "lower --node-rank")
-    if count == 1:
+    if request.nnodes == 1:
         return None
-    if rank is None:
-        raise SpecError("each of several nodes has a number", "none", "pass --node-rank 0, 1, ...")
-    if address is None:
-        rule = "several nodes meet at an address of node 0"
-        raise SpecError(rule, "none", "pass the same --master-addr on each")
-    if out is None:
-        rule = "several nodes leave their records in one folder"
-        raise SpecError(rule, "none", "pass the same --out on each, on a file system they share")
-    if jobs not in (None, 1):
-        raise SpecError("several nodes make one run at a time", jobs, "leave --jobs out")
+    assert request.node_rank is not None  # the request was checked
+    assert request.master_addr is not None
+    address, port = request.master_addr, request.master_port
     try:
         socket.getaddrinfo(address, port)
     except OSError as error:
-        rule = "--master-addr is a host that can be looked up"
-        raise SpecError(rule, f"{address}: {error}", "check it") from None
-    if rank == 0:
+        rule = f"{request.option('master_addr')} is a host that can be looked up"
+        raise SpecError(rule, f"{address}: {error}", "correct it") from None
+    if request.node_rank == 0:
         try:
             socket.create_server(("", port)).close()
         except OSError as error:
-            rule = "node 0 needs a free port"
-            raise SpecError(rule, f"{port}: {error}", "pass another --master-port") from None
-    return Node(count, rank, address, port)
+            remedy = f"choose another {request.option('master_port')}"
+            raise SpecError("node 0 needs a free port", f"{port}: {error}", remedy) from None
+    return Node(request.nnodes, request.node_rank, address, port)
 
 
 def node_folder(folder: Path, rank: int) -> Path:

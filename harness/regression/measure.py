@@ -25,6 +25,7 @@ from harness.results.record import RunRecord, write_atomically
 from harness.results.sessions import FOLDER, Session
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
+from harness.spec.request import RunRequest
 
 __all__ = ["measure_memory", "measure_speeds", "trace_loops"]
 
@@ -51,7 +52,8 @@ def trace_loops(
         show_progress(f"{case.name}: {TRACED_STEPS} traced steps of each loop")
         return traced_runs(arms_of(case, loops, conventions), folder, timeout_s)
     show_progress(f"{case.name}: a traced run of each loop")
-    runs = runs_in(folder, plan([case], loops, conventions, "torchrun", None, None), {})
+    request = RunRequest(cases=(case,), loops=tuple(loops), conventions=conventions)
+    runs = runs_in(folder, plan(request), {})
     records = run_all(runs, None, lambda _number, _event: None, timeout_s=timeout_s)
     return {label(run.spec): record for run, record in zip(runs, records, strict=True)}
 

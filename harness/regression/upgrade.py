@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -13,73 +12,44 @@ from harness.benchmark.arms import arms_with_libraries
 from harness.benchmark.bench import progress, verdict_of
 from harness.benchmark.bench_case import BenchedCase, BenchRequest, bench_case
 from harness.comparison.run import run_cases
-from harness.execution.environments.variants import Side, one_case_a_side, pythons
+from harness.execution.environments.variants import LibrarySet
 from harness.regression.upgrade_summary import upgrade_result
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.results.report import Report, Verdict, verdict
-from harness.spec.case import Case
-from harness.spec.recipe import Conventions, Detail
+from harness.spec.request import RunRequest
 
-__all__ = ["UpgradeRequest", "add_upgrade_result", "upgrade_cases"]
-
-
-@dataclass(frozen=True)
-class UpgradeRequest:
-    """The cases, loops and sets of libraries to compare."""
-
-    cases: Sequence[Case]
-    loops: Sequence[str]
-    conventions: Conventions
-    sides: Sequence[Side]
-    """The first is the reference."""
-    detail: Detail
-
-    def traced(self) -> list[Case]:
-        """Each case with each set of libraries."""
-        return [one for case in self.cases for one in one_case_a_side(case, self.sides)]
+__all__ = ["add_upgrade_result", "upgrade_cases"]
 
 
 def upgrade_cases(
-    request: UpgradeRequest,
+    request: RunRequest,
+    library_sets: Sequence[LibrarySet],
     speeds: BenchRequest | None,
-    jobs: int | None,
-    timeout_s: float,
-    resume: bool,
-    out: Path | None,
     command: Sequence[str],
     console: Console,
 ) -> tuple[Report, Path]:
     """Train each case with each loop and each set of libraries, then time each loop.
 
-    `speeds`: the budget of timing, which is divided evenly; None: no timing. `resume`: continue a
-    stopped command in `out`. Raises as `run_cases` and `bench_case` do. The report of the traced
+    `library_sets`: the first is the reference. `speeds`: the budget of timing, which is divided
+    evenly; None: no timing. Raises as `run_cases` and `bench_case` do. The report of the traced
     runs is written before the first session.
     """
-    report, folder = run_cases(
-        request.traced(),
-        request.loops,
-        request.conventions,
-        jobs,
-        out,
-        command,
-        console,
-        resume=resume,
-        timeout_s=timeout_s,
-        detail=request.detail,
-        pythons=pythons(request.sides),
-    )
-    report = add_upgrade_result(report, folder, request.sides, {})
+    report, folder = run_cases(request, console, command, library_sets=library_sets)
+    report = add_upgrade_result(report, folder, library_sets, {})
     if speeds is None:
         return report, folder
-    benched = _speeds(request, speeds, report, folder, console)
-    report = add_upgrade_result(report, folder, request.sides, benched)
+    benched = _speeds(request, library_sets, speeds, report, folder, console)
+    report = add_upgrade_result(report, folder, library_sets, benched)
     return report, folder
 
 
 def add_upgrade_result(
-    report: Report, folder: Path, sides: Sequence[Side], benched: Mapping[str, BenchedCase]
+    report: Report,
+    folder: Path,
+    library_sets: Sequence[LibrarySet],
+    benched: Mapping[str, BenchedCase],
 ) -> Report:
     """Add the upgrade's result to the report and write it. `benched`: speeds, by case name."""
     records = [RunRecord(folder / run.record) for run in report.runs]
@@ -92,7 +62,7 @@ def add_upgrade_result(
         update={
             "comparisons": (*report.comparisons, *timed),
             "bench": {name: f.result for name, f in benched.items() if f.result is not None},
-            "upgrade": upgrade_result(sides, report.comparisons, headers, timed),
+            "upgrade": upgrade_result(library_sets, report.comparisons, headers, timed),
             "verdict": _verdict(report, timed),
         }
     )
@@ -114,17 +84,22 @@ def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
 
 
 def _speeds(
-    request: UpgradeRequest, speeds: BenchRequest, report: Report, folder: Path, console: Console
+    request: RunRequest,
+    library_sets: Sequence[LibrarySet],
+    speeds: BenchRequest,
+    report: Report,
+    folder: Path,
+    console: Console,
 ) -> dict[str, BenchedCase]:
     """Bench each loop with all sets of libraries, one loop after the other."""
     began = time.monotonic()
     pairs = [
-        (case, loop) for case in request.cases for loop in dict.fromkeys(request.loops)
+        (case, loop) for case in request.base_cases for loop in dict.fromkeys(request.loops)
     ]  # a loop that was traced twice is timed once
     benched: dict[str, BenchedCase] = {}
     with progress(console) as show_progress:
         for number, (case, loop) in enumerate(pairs):
-            arms = arms_with_libraries(case, loop, request.conventions, request.sides)
+            arms = arms_with_libraries(case, loop, request.conventions, library_sets)
             name = arms[0].spec.case.name
             now = time.monotonic()
             share = (began + speeds.budget_s - now) / (len(pairs) - number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.execution.environments.variants import Side, package_changes, packages_same
+from harness.execution.environments.variants import LibrarySet, package_changes, packages_same
 from harness.report.text.causes import setting_text
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison, Finding
@@ -50,7 +50,7 @@ class _Summary:
 
 
 def upgrade_result(
-    sides: Sequence[Side],
+    sides: Sequence[LibrarySet],
     traced: Sequence[Comparison],
     headers: Headers,
     timed: Sequence[Comparison],

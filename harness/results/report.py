@@ -20,7 +20,7 @@ from harness.results.record import RunRecord, write_atomically
 from harness.results.regression import CheckResult
 from harness.results.upgrade import BisectResult, UpgradeResult
 from harness.spec.case import Case
-from harness.spec.expand import place_of
+from harness.spec.expand import variant_of
 
 __all__ = [
     "REPORT_FILE",
@@ -181,7 +181,7 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
     header, spec = record.header, record.spec
     asked = spec.case.recipe.model_dump(mode="json")
     followed = spec.recipe.model_dump(mode="json")
-    one_of, where = place_of(spec.case)
+    one_of, where = variant_of(spec.case)
     return RunSummary(
         one_of=one_of,
         where=where,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,20 +12,24 @@ from harness.spec.recipe import (
     Conventions,
     Detail,
     Device,
+    Digests,
+    Frozen,
     Launcher,
+    Name,
     Option,
     Recipe,
-    _Frozen,
-    _Name,
 )
 
-__all__ = ["Case", "Perturbation", "RunSpec", "label"]
+__all__ = ["LEAST_DRAWS", "Case", "Perturbation", "RunSpec", "label", "slug"]
+
+LEAST_DRAWS = 4
+"""Perturbed runs from which a noise band can be measured: fewer hardly show the spread."""
 
 
-class Case(_Frozen):
+class Case(Frozen):
     """A recipe applied to a workload on a device."""
 
-    name: _Name
+    name: Name
     """Names the case in tables and folders."""
     workload: str
     """A file of `harness/training/workloads/`."""
@@ -39,7 +44,7 @@ class Case(_Frozen):
     last checkpoint in a new process, and is compared with its uninterrupted run."""
     seed_of: str | None = None
     """The case of which this is one seed among several; None: it stands for itself."""
-    arms: dict[_Name, dict[str, Any]] = Field(default_factory=dict)
+    arms: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """The first loop also trains once by each of these, by name: recipe fields set otherwise."""
     noise: int | None = Field(None, ge=1)
     """So many draws of the first loop, perturbed by rounding, tell its noise, against which every
@@ -48,7 +53,7 @@ class Case(_Frozen):
     """Why loops differ on this case, where they are known to, with what was measured."""
     device: Device = "cpu"
     """Where it is trained."""
-    digests: Literal["host", "device"] | None = None
+    digests: Digests | None = None
     """Where digests are taken, and so by which algorithm: copied to the host, or on the device;
     None: where it is trained. Only records with the same ones can be compared."""
     device_of: str | None = None
@@ -62,7 +67,7 @@ class Case(_Frozen):
     """Number of processes that train one model, each on its share of the rows."""
 
 
-class Perturbation(_Frozen):
+class Perturbation(Frozen):
     """How a run is made to differ from its like by rounding alone."""
 
     draw: int = Field(ge=1)
@@ -72,7 +77,7 @@ class Perturbation(_Frozen):
     backward passes are disturbed as autocast to bf16 rounds them."""
 
 
-class RunSpec(_Frozen):
+class RunSpec(Frozen):
     """One case trained once by one loop."""
 
     case: Case
@@ -138,3 +143,8 @@ def label(spec: RunSpec) -> str:
     if spec.localize_at is not None:
         name += f"-localized-{spec.localize_at}"
     return name if spec.repeat == 1 else f"{name}-{spec.repeat}"
+
+
+def slug(text: str) -> str:
+    """`text` as part of the name of a case or of a file."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

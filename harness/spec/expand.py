@@ -1,36 +1,30 @@
-"""The same loop on several devices: one case becomes one for each.
-
-Both sides take the digests that a device can take, since those of the host are other numbers.
-"""
+"""One case becomes several: for each device, set of libraries or seed, or as perturbed draws."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from harness.errors import SpecError, unknown_name
-from harness.spec.case import Case, Perturbation, RunSpec
-from harness.spec.recipe import DEVICES, Recipe, build
+from harness.errors import SpecError
+from harness.spec.case import Case, Perturbation, RunSpec, slug
+from harness.spec.recipe import Recipe, build
 
 __all__ = [
     "Rounding",
     "draw_specs",
-    "is_one_of_several",
-    "one_case_a_device",
-    "one_case_a_seed",
-    "place_of",
+    "expand_by_device",
+    "expand_by_libraries",
+    "expand_by_seed",
+    "is_variant",
+    "variant_of",
 ]
 
 
-def one_case_a_device(case: Case, devices: Iterable[str]) -> list[Case]:
-    """`case` on each of two devices or more. Raises `SpecError`."""
-    names = list(devices)
-    for name in names:
-        if name not in DEVICES:
-            raise unknown_name("device", name, DEVICES)
-    if len(set(names)) < 2 or len(set(names)) < len(names):
-        rule = "--devices takes two different devices or more"
-        raise SpecError(rule, ",".join(names) or "none", "pass --devices cpu,cuda")
+def expand_by_device(case: Case, devices: Iterable[str]) -> list[Case]:
+    """`case` on each device.
+
+    All take the digests that a device can take, because the host's digests are other numbers.
+    """
     return [
         case.model_copy(
             update={
@@ -40,26 +34,41 @@ def one_case_a_device(case: Case, devices: Iterable[str]) -> list[Case]:
                 "digests": "device",
             }
         )
+        for name in devices
+    ]
+
+
+def expand_by_libraries(case: Case, names: Iterable[str]) -> list[Case]:
+    """`case` with each set of libraries, by the names of the sets."""
+    return [
+        case.model_copy(
+            update={
+                "name": f"{case.name}-{slug(name)}",
+                "libraries_of": case.name,
+                "libraries": name,
+            }
+        )
         for name in names
     ]
 
 
-def is_one_of_several(case: Case) -> bool:
-    """Whether its loops are to be compared with themselves elsewhere, and not with each other."""
+def is_variant(case: Case) -> bool:
+    """Whether its loops are compared with themselves on another variant, not with each other."""
     return case.device_of is not None or case.libraries_of is not None
 
 
-def place_of(case: Case) -> tuple[str, str]:
-    """The case of which it is one of several, and where or with what it is trained; else empty."""
+def variant_of(case: Case) -> tuple[str, str]:
+    """The original case, and the device or libraries of this variant; empty for other cases."""
     if case.libraries_of is not None:
         return case.libraries_of, f"with {case.libraries}"
     return (case.device_of, f"on {case.device}") if case.device_of is not None else ("", "")
 
 
-def one_case_a_seed(case: Case, count: int) -> list[Case]:
-    """`case` with its own seed and the `count - 1` after it. Raises `SpecError`."""
-    if count < 2:
-        raise SpecError("--seeds takes 2 or more, for one shows no spread", count, "pass --seeds 5")
+def expand_by_seed(case: Case, count: int) -> list[Case]:
+    """`case` with its own seed and the `count - 1` after it.
+
+    Raises `SpecError` if a seed is too large for a recipe.
+    """
     first = case.recipe.seed
     return [
         case.model_copy(

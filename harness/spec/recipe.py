@@ -23,11 +23,18 @@ from pydantic import (
 from harness.errors import SpecError, unknown_name
 
 __all__ = [
+    "CONVENTIONS",
     "DETAILS",
     "DEVICES",
+    "DIGESTS",
     "LAUNCHERS",
     "Conventions",
     "Detail",
+    "Device",
+    "Digests",
+    "Frozen",
+    "Launcher",
+    "Name",
     "Option",
     "Recipe",
     "build",
@@ -35,19 +42,22 @@ __all__ = [
 ]
 
 Conventions = Literal["matched", "native"]
+CONVENTIONS: tuple[str, ...] = get_args(Conventions)
 Device = Literal["cpu", "cuda", "mps", "xpu"]
 DEVICES: tuple[str, ...] = get_args(Device)
+Digests = Literal["host", "device"]
+DIGESTS: tuple[str, ...] = get_args(Digests)
 Launcher = Literal["torchrun", "accelerate", "notebook"]
-LAUNCHERS: tuple[str, ...] = get_args(Launcher)
+LAUNCHERS: tuple[Launcher, ...] = get_args(Launcher)
 Detail = Literal["steps", "weights", "full"]
 DETAILS: tuple[Detail, ...] = get_args(Detail)
 Option = str | int | float | bool | None
 _Beta = Annotated[float, Field(ge=0, lt=1)]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # fit for a folder
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # fit for a folder
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -68,7 +78,7 @@ class _Frozen(BaseModel):
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """How a model is trained. The defaults are the course's, as the stock `Trainer` reads them."""
 
     seed: int = Field(42, ge=0, lt=2**32)

@@ -190,9 +190,9 @@ def run_spec(
     recipe = build(Recipe, values)
     if resume_at is not None and (recipe.save_every or 0) > resume_at:
         raise SpecError(
-            "a run that is resumed needs a checkpoint before it is stopped",
+            "a resumed run needs a checkpoint before the step at which it is killed",
             f"resume at {resume_at}, save_every={recipe.save_every}",
-            "set save_every to less, or to none",
+            "lower save_every, or set it to none",
         )
     run = {"case": case, "loop": name, "recipe": recipe, "conventions": conventions, **more}
     return build(RunSpec, run)

@@ -7,7 +7,7 @@ import pytest
 from harness.benchmark.arms import STEPS_AHEAD, arms_of, arms_with_libraries
 from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries
-from harness.execution.environments.variants import Side
+from harness.execution.environments.variants import LibrarySet
 from harness.spec import registry as catalogue
 
 CASE = catalogue.cases()["paraphrase"]
@@ -39,7 +39,7 @@ def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
 def test_a_loop_with_several_libraries_is_an_arm_for_each() -> None:
     """The first is the reference and its own control; all are started in the same way."""
     here, there = Libraries(None, {"torch": "2.13.0+cpu"}), Libraries("/py", {"torch": "2.8.0"})
-    sides = [Side("torch 2.13.0+cpu", here), Side("torch 2.8.0", there)]
+    sides = [LibrarySet("torch 2.13.0+cpu", here), LibrarySet("torch 2.8.0", there)]
     arms = arms_with_libraries(CASE, "plain", "matched", sides)
 
     assert ["torch-2.13.0-cpu", "control", "torch-2.8.0"] == [arm.name for arm in arms]

@@ -12,7 +12,7 @@ from harness.comparison.run import run_cases
 from harness.results.metrics import Margin
 from harness.results.report import Report
 from harness.spec.case import Case
-from harness.spec.expand import one_case_a_seed
+from harness.spec.request import RunRequest
 from tests.support.small_runs import small_case, write_pairs
 
 pytestmark = pytest.mark.slow
@@ -20,16 +20,8 @@ pytestmark = pytest.mark.slow
 
 def run_suite(cases: list[Case], out: Path) -> Report:
     """Two runs of the plain loop on each case, as a suite."""
-    report, _ = run_cases(
-        cases,
-        ["plain", "plain"],
-        "matched",
-        None,
-        out,
-        ["harness"],
-        Console(quiet=True),
-        suite=True,
-    )
+    request = RunRequest(cases=tuple(cases), loops=("plain", "plain"), out=out, keep_going=True)
+    report, _ = run_cases(request, Console(quiet=True))
     return report
 
 
@@ -57,11 +49,11 @@ def test_seeds_are_one_comparison_a_pair(tmp_path: Path) -> None:
     bits, so that the metrics decide. Two such folders are compared seed by seed; the Trainer's own
     habits change nothing on this case."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=4)
-    cases = one_case_a_seed(case, 3)
     out = tmp_path / "matched"
     margins = {"accuracy": Margin(1.0), "f1": Margin(5.0), "loss": Margin(2.0)}
     quiet = Console(quiet=True)
-    report, _ = run_cases(cases, ["plain", "trainer"], "matched", None, out, ["harness"], quiet)
+    request = RunRequest(cases=(case,), loops=("plain", "trainer"), seeds=3, out=out)
+    report, _ = run_cases(request, quiet)
     (found,) = report.comparisons
 
     assert ("equivalent", "identical") == (report.verdict, found.outcome)
@@ -74,9 +66,15 @@ def test_seeds_are_one_comparison_a_pair(tmp_path: Path) -> None:
     assert [42, 43, 44] == report.recipes["paraphrase"]["seed"]
 
     native = tmp_path / "native"
-    again, _ = run_cases(
-        cases, ["plain", "trainer"], "native", None, native, ["harness"], quiet, margins=margins
+    request = RunRequest(
+        cases=(case,),
+        loops=("plain", "trainer"),
+        conventions="native",
+        seeds=3,
+        margins={"accuracy": 1.0, "f1": 5.0, "loss": 2.0},
+        out=native,
     )
+    again, _ = run_cases(request, quiet)
     (found,) = again.comparisons
     assert {"different"} == {seed.outcome for seed in found.seeds}
     assert "identical" != found.outcome

@@ -26,6 +26,7 @@ from harness.results.comparison import Comparison
 from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
+from harness.spec.request import RunRequest
 from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow
@@ -194,9 +195,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     case = small_case(write_pairs(folder / "data"))
     fault = folder / "fault.py"
     shutil.copy(FAULTY_LOOPS / "output_of_layer_1_scaled.py", fault)
-    report, out = run_cases(
-        [case], ["plain", str(fault)], "matched", 2, folder / "out", ["harness"], QUIET
-    )
+    request = RunRequest(cases=(case,), loops=("plain", str(fault)), jobs=2, out=folder / "out")
+    report, out = run_cases(request, QUIET)
     localize_report(report, out, 2, QUIET)
     return folder
 

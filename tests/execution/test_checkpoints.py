@@ -17,6 +17,7 @@ from harness.execution.checkpoints import Checkpoints, Seal
 from harness.results.comparison import Comparison
 from harness.results.record import Counts, Header, RecordWriter, RunRecord
 from harness.spec.case import Case, RunSpec
+from harness.spec.request import RunRequest
 from tests.support.records import draft, spec
 from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
@@ -139,9 +140,8 @@ def test_traces_set_aside_are_read_back_in_order(tmp_path: Path) -> None:
 
 def resumed(case: Case, loops: list[str], out: Path) -> dict[str, Comparison]:
     """Each loop against itself resumed, by the candidate's label."""
-    report, _ = run_cases(
-        [case], loops, "matched", None, out, ["harness"], Console(quiet=True), suite=True
-    )
+    request = RunRequest(cases=(case,), loops=tuple(loops), out=out, keep_going=True)
+    report, _ = run_cases(request, Console(quiet=True))
     return {pair.candidate: pair for pair in report.comparisons}
 
 
@@ -242,9 +242,8 @@ def test_an_interrupted_run_goes_on_by_resume_and_by_nothing_else(
             pass
 
     def run(chosen: Case) -> Any:
-        return run_cases(
-            [chosen], ["plain"], "matched", None, out, [], Console(quiet=True), resume=True
-        )
+        request = RunRequest(cases=(chosen,), loops=("plain",), out=out, resume=True)
+        return run_cases(request, Console(quiet=True))
 
     with monkeypatch.context() as patched:
         patched.setattr("harness.comparison.run.bars", lambda _runs, _console: Stopping())

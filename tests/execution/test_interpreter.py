@@ -17,8 +17,8 @@ from harness.execution.environments.interpreter import (
     differing,
     linked_package,
     names_of,
-    slug,
 )
+from harness.spec.case import slug
 
 ALL = dict.fromkeys(NEEDED, "99")
 PACKAGES = {"torch": "2.13.0+cpu", "transformers": "5.23.0", "rich": "14.0"}

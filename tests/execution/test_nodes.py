@@ -23,6 +23,7 @@ from harness.execution.parent.plan import plan
 from harness.results.folders import RECORDS
 from harness.results.record import RunRecord
 from harness.results.report import Report
+from harness.spec.request import RunRequest
 from tests.support.records import spec
 from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
@@ -185,16 +186,15 @@ def test_another_command_is_refused(
     first, second = two
     case = small_case(write_pairs(tmp_path / "data"), max_steps=3)
     case = case.model_copy(update={"world_size": 2})
-    (asked,) = plan([case], ["plain"], "matched", "torchrun", None, first.node)
+    nodes = {"nnodes": 2, "node_rank": 0, "master_addr": "localhost", "out": tmp_path}
+    request = RunRequest(cases=(case,), loops=("plain",), timeout_s=1.0, **nodes)
+    (asked,) = plan(request)
     folder = tmp_path / RECORDS / "paraphrase-plain"
     first.give(folder, asked)
     other = small_case(tmp_path / "data", max_steps=4).model_copy(update={"world_size": 2})
     monkeypatch.setattr("harness.execution.parent.follower.import_ahead", lambda: None)
     with pytest.raises(SpecError, match="max_steps is 3 on node 0 and 4 here"):
-        follow(
-            [other], ["plain"], "matched", tmp_path, Console(quiet=True), False, False, 1.0,
-            "torchrun", None, second.node,
-        )  # fmt: skip
+        follow(request.model_copy(update={"cases": (other,)}), second.node, Console(quiet=True))
     part = first.parts(folder)[1]
     assert part is not None
     assert part.leaves
@@ -203,16 +203,19 @@ def test_another_command_is_refused(
 
 def test_one_node_is_none(tmp_path: Path) -> None:
     """As with torchrun, a command may say that it is the first and only one."""
-    assert this_node(1, 0, None, 29500, None, 4) is None
+    assert this_node(RunRequest(node_rank=0, jobs=4)) is None
 
 
 def test_a_port_that_is_taken_is_refused_on_node_0_alone(tmp_path: Path) -> None:
     """The others only call it."""
     with socket.create_server(("", 0)) as taken:
         number = taken.getsockname()[1]
+        request = RunRequest(
+            nnodes=2, node_rank=0, master_addr="127.0.0.1", master_port=number, out=tmp_path
+        )
         with pytest.raises(SpecError, match="free port"):
-            this_node(2, 0, "127.0.0.1", number, tmp_path, None)
-        node = this_node(2, 1, "127.0.0.1", number, tmp_path, 1)
+            this_node(request)
+        node = this_node(request.model_copy(update={"node_rank": 1}))
     assert Node(2, 1, "127.0.0.1", number) == node
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from harness.comparison.compare import compare
 from harness.comparison.run import run_cases
 from harness.errors import SpecError
 from harness.results.record import RunRecord
+from harness.spec.request import RunRequest
 from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow
@@ -196,16 +198,10 @@ def test_two_loops_of_one_name_are_refused(tmp_path: Path) -> None:
     """Loops that would share a folder are refused before anything runs."""
     other = tmp_path / "plain.py"
     other.write_text("def train(workload, recipe, probe): ...\n")
+    case = small_case(write_pairs(tmp_path / "data"))
+    request = RunRequest(cases=(case,), loops=("plain", str(other)), out=tmp_path / "out")
     with pytest.raises(SpecError, match="names of their own"):
-        run_cases(
-            [small_case(write_pairs(tmp_path / "data"))],
-            ["plain", str(other)],
-            "matched",
-            None,
-            tmp_path / "out",
-            ["harness"],
-            None,  # type: ignore[arg-type]  # nothing is drawn before the refusal
-        )
+        run_cases(request, Console(quiet=True))
     assert not (tmp_path / "out").exists()
 
 

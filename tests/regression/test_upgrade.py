@@ -34,7 +34,7 @@ def harness(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
     [
         (["upgrade"], "neither --python nor --with"),
         (["upgrade", "--with", "transformers=4"], "--with takes requirements"),
-        (["upgrade", "--with", "a==1", "--python", "x"], "leave one of them out"),
+        (["upgrade", "--with", "a==1", "--python", "x"], "met --python and --with"),
         (["upgrade", "--python", "/no/such/python"], "takes an interpreter"),
         (["upgrade", "--with", "a @ https://host/a.whl"], "no code from elsewhere"),
         (["run", "--with", "a==1", "--noise", "8"], "met --noise"),

@@ -8,7 +8,7 @@ import pytest
 
 from harness.comparison.compare import compare
 from harness.execution.environments.interpreter import Libraries
-from harness.execution.environments.variants import Side
+from harness.execution.environments.variants import LibrarySet
 from harness.regression.upgrade_summary import upgrade_result
 from harness.report.formats.page import headline
 from harness.report.text.summary import first_lines
@@ -19,8 +19,8 @@ from harness.results.upgrade import UpgradeResult
 from tests.support.records import Draft, Spoil, draft, evaluation
 
 SIDES = [
-    Side("transformers 4.57.6", Libraries("/py", {"transformers": "4.57.6", "rich": "1"})),
-    Side("transformers 5.23.0", Libraries(None, {"transformers": "5.23.0", "rich": "1"})),
+    LibrarySet("transformers 4.57.6", Libraries("/py", {"transformers": "4.57.6", "rich": "1"})),
+    LibrarySet("transformers 5.23.0", Libraries(None, {"transformers": "5.23.0", "rich": "1"})),
 ]
 LABELS = ("plain with transformers 4.57.6", "plain with transformers 5.23.0")
 SETTINGS = {"model.training": True, "optimizer.eps": 1e-8}

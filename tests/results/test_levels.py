@@ -13,6 +13,7 @@ from harness.results.levels import NOT_RECORDED
 from harness.results.report import verdict
 from harness.spec.case import Case
 from harness.spec.recipe import DETAILS, Detail
+from harness.spec.request import RunRequest
 from tests.support.records import Draft, compare_drafts, draft, spec
 
 
@@ -88,8 +89,8 @@ def test_a_hole_in_what_a_level_records_is_a_doubt(tmp_path: Path) -> None:
 def test_noise_needs_all_that_a_trace_can_hold() -> None:
     """A lower detail with draws is refused before anything runs."""
     case = Case(name="noisy", workload="paraphrase", noise=8)
-    with pytest.raises(SpecError, match="noise is judged on all"):
-        plan([case], ["plain"], "matched", "torchrun", None, None, "steps")
+    with pytest.raises(SpecError, match="noise band is measured on full traces"):
+        plan(RunRequest(cases=(case,), loops=("plain",), detail="steps"))
 
 
 def test_the_verdict_of_two_levels_is_none(tmp_path: Path) -> None:

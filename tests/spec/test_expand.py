@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from harness.comparison.variants import compare_with_itself
-from harness.errors import SpecError
 from harness.results.record import RunRecord
 from harness.spec.case import Case
-from harness.spec.expand import one_case_a_device, one_case_a_seed
+from harness.spec.expand import expand_by_device, expand_by_seed
 from harness.spec.recipe import Recipe
 from tests.support.records import Draft, Spoil, draft
 
@@ -30,22 +27,15 @@ def apart(made: Draft) -> None:
 
 def test_one_case_becomes_one_for_each_device() -> None:
     """They have names of their own, and digests that can be compared."""
-    found = one_case_a_device(CASE, ["cpu", "cuda"])
+    found = expand_by_device(CASE, ["cpu", "cuda"])
     assert ["tiny-cpu", "tiny-cuda"] == [case.name for case in found]
     assert ["cpu", "cuda"] == [case.device for case in found]
     assert {("device", "tiny")} == {(case.digests, case.device_of) for case in found}
 
 
-@pytest.mark.parametrize("devices", [[], ["cpu"], ["cpu", "cpu"], ["cpu", "cdua"]])
-def test_less_than_two_devices_are_refused(devices: list[str]) -> None:
-    """One device has no other to be compared with, and an unknown one is none."""
-    with pytest.raises(SpecError, match="device"):
-        one_case_a_device(CASE, devices)
-
-
 def test_each_loop_is_compared_with_itself_on_the_first(tmp_path: Path) -> None:
     """Two loops on three devices are four pairs; one that differs is found, and only that."""
-    cases = one_case_a_device(CASE, ["cpu", "cuda", "xpu"])
+    cases = expand_by_device(CASE, ["cpu", "cuda", "xpu"])
     runs = [
         (
             label,
@@ -66,7 +56,7 @@ def test_each_loop_is_compared_with_itself_on_the_first(tmp_path: Path) -> None:
 
 def test_a_record_that_is_missing_is_named(tmp_path: Path) -> None:
     """An interrupted run may have left none."""
-    cpu, cuda = one_case_a_device(CASE, ["cpu", "cuda"])
+    cpu, cuda = expand_by_device(CASE, ["cpu", "cuda"])
     (found,) = compare_with_itself(
         [("plain", cpu, record(tmp_path, cpu)), ("plain", cuda, None)], {}
     )
@@ -76,9 +66,7 @@ def test_a_record_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_seeds_on_devices_are_one_comparison(tmp_path: Path) -> None:
     """The seeds of one device against the same seeds of the other, paired."""
     cases = [
-        seed
-        for case in one_case_a_device(CASE, ["cpu", "cuda"])
-        for seed in one_case_a_seed(case, 3)
+        seed for case in expand_by_device(CASE, ["cpu", "cuda"]) for seed in expand_by_seed(case, 3)
     ]
     (found,) = compare_with_itself([("plain", case, record(tmp_path, case)) for case in cases], {})
     assert ("identical", 3) == (found.outcome, len(found.seeds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.comparison.noise.band import LEAST_DRAWS
+from harness.spec.case import LEAST_DRAWS
 from harness.spec.recipe import Recipe
 from harness.spec.registry import run_spec
 from harness.spec.suites import SUITES

@@ -46,11 +46,10 @@ from harness.errors import RecordError
 from harness.results.divergence import ulp_distance
 from harness.results.noise import FieldNoise, Noise
 from harness.results.record import RunRecord
+from harness.spec.case import LEAST_DRAWS
 
-__all__ = ["LEAST_DRAWS", "NoiseBand"]
+__all__ = ["NoiseBand"]
 
-LEAST_DRAWS = 4
-"""Of fewer, the spread is hardly known."""
 _ENOUGH = 0.5  # share of the steps in which a field must be told for a pair to be within noise
 
 

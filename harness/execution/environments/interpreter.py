@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,6 @@ __all__ = [
     "differing",
     "linked_package",
     "names_of",
-    "slug",
 ]
 
 NEEDED: Mapping[str, str] = {
@@ -171,11 +169,6 @@ def names_of(sets: Sequence[Libraries]) -> list[str]:
         number = sum(each == text or each.startswith(f"{text} (") for each in names)
         names.append(f"{text} ({number + 1})" if number else text)
     return names
-
-
-def slug(name: str) -> str:
-    """A name of libraries as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")
 
 
 def cache_folder(chosen: Path | None = None) -> Path:

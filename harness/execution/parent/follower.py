@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from rich.console import Console
 
 from harness.errors import RunFailed, SpecError
@@ -15,36 +12,23 @@ from harness.execution.parent.process import import_ahead
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import Run, run_all
 from harness.results.folders import RECORDS
-from harness.spec.case import Case
-from harness.spec.recipe import Conventions, Detail
+from harness.spec.request import RunRequest
 
 __all__ = ["follow"]
 
 
-def follow(
-    cases: Sequence[Case],
-    loops: Sequence[str],
-    conventions: Conventions,
-    out: Path,
-    console: Console,
-    suite: bool,
-    resume: bool,
-    timeout_s: float,
-    launcher: str,
-    launcher_config: Path | None,
-    node: Node,
-    detail: Detail = "full",
-) -> None:
-    """Train in every run that node 0 begins, until it ends. The arguments are those of `run_cases`.
+def follow(request: RunRequest, node: Node, console: Console) -> None:
+    """Train in every run that node 0 begins, until it ends.
 
-    Raises `SpecError` where this node cannot do what node 0 has begun, `RunFailed` where a run
-    failed here, the latter once there is no further one.
+    Raises `SpecError` if this node cannot do what node 0 has begun, and `RunFailed` if a run failed
+    here, the latter after the last run.
     """
-    planned = plan(cases, loops, conventions, launcher, launcher_config, node, detail)
-    runs = {run.folder.name: run for run in runs_in(out, planned, {})}
-    if (suite or resume) and all(is_done(run) for run in runs.values()):
+    assert request.out is not None  # several nodes share it
+    out = request.out
+    runs = {run.folder.name: run for run in runs_in(out, plan(request), {})}
+    if request.reuses_out and all(is_done(run) for run in runs.values()):
         return
-    meeting = Meeting(node, out, timeout_s)
+    meeting = Meeting(node, out, request.timeout_s)
     import_ahead()
     done = None
     while (turn := meeting.next_turn(after=done)) is not None:
@@ -53,7 +37,7 @@ def follow(
         try:
             run = _same_run(runs, turn)
             with bars([run], console) as on_event:
-                run_all([run], 1, on_event, suite, timeout_s, meeting)
+                run_all([run], 1, on_event, request.continues, request.timeout_s, meeting)
         except SpecError as error:
             meeting.tell(folder, Part(refusal=str(error), failed=True, leaves=True))
             raise

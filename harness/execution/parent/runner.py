@@ -18,11 +18,10 @@ from harness.execution.nodes import Meeting, Part
 from harness.execution.parent.failures import conclude, gather, given_up, part_of
 from harness.execution.parent.process import Run, Worker, launch, stop
 from harness.results.record import RunRecord
+from harness.spec.request import TIMEOUT_S
 
-__all__ = ["TIMEOUT_S", "OnEvent", "Run", "run_all"]
+__all__ = ["OnEvent", "Run", "run_all"]
 
-TIMEOUT_S = 1800.0
-"""A run that tells of no step for so long, evaluations and compiling included, is taken to hang."""
 _LOOK_S = 1.0  # how often one of several nodes looks how the others fare
 
 OnEvent = Callable[[int, dict[str, Any]], None]

@@ -13,6 +13,7 @@ from harness.comparison.run import run_cases
 from harness.errors import RecordError, SpecError
 from harness.results.report import REPORT_FILE
 from harness.spec.registry import cases, with_settings
+from harness.spec.request import RunRequest
 from tests.support.small_runs import small_case, train, write_pairs
 
 ARMS = {
@@ -26,15 +27,10 @@ ARMS = {
 def test_rounding_is_within_noise_and_a_small_fault_is_not(tmp_path: Path) -> None:
     """Another flavour and another kernel pass; eps 1e-7 for 1e-8, the control, is different."""
     case = small_case(write_pairs(tmp_path / "data")).model_copy(update={"arms": ARMS, "noise": 6})
-    report, folder = run_cases(
-        [case],
-        ["plain", "accelerated"],
-        "matched",
-        2,
-        tmp_path / "out",
-        ["harness"],
-        Console(quiet=True),
+    request = RunRequest(
+        cases=(case,), loops=("plain", "accelerated"), jobs=2, out=tmp_path / "out"
     )
+    report, folder = run_cases(request, Console(quiet=True))
     outcomes = {(pair.reference, pair.candidate): pair.outcome for pair in report.comparisons}
     assert "identical" == outcomes["plain", "accelerated"]
     assert "within_noise" == outcomes["plain", "foreach"]
@@ -71,7 +67,7 @@ def test_an_arm_has_a_name_of_its_own(tmp_path: Path) -> None:
     case = small_case(tmp_path).model_copy(update={"arms": {"plain": {}}})
     with pytest.raises(SpecError, match="names of their own"):
         run_cases(
-            [case], ["plain"], "matched", 1, tmp_path / "out", ["harness"], Console(quiet=True)
+            RunRequest(cases=(case,), loops=("plain",), out=tmp_path / "out"), Console(quiet=True)
         )
 
 
@@ -80,7 +76,7 @@ def test_an_arm_sets_fields_of_the_recipe(tmp_path: Path) -> None:
     case = small_case(tmp_path).model_copy(update={"arms": {"off": {"epsilon": 1e-7}}})
     with pytest.raises(SpecError, match="epsilon"):
         run_cases(
-            [case], ["plain"], "matched", 1, tmp_path / "out", ["harness"], Console(quiet=True)
+            RunRequest(cases=(case,), loops=("plain",), out=tmp_path / "out"), Console(quiet=True)
         )
 
 
@@ -93,9 +89,8 @@ def test_one_process_and_two_differ_by_rounding_alone(tmp_path: Path) -> None:
     rows = {"model": "llama", "train_rows": 64, "eval_rows": 16, "num_epochs": 2}
     one = with_settings(cases()["causal_lm"], {**rows, "per_device_batch_size": 16})
     one = one.model_copy(update={"noise": 5})
-    _, folder = run_cases(
-        [one], ["plain", "plain"], "matched", 2, tmp_path / "one", ["harness"], Console(quiet=True)
-    )
+    request = RunRequest(cases=(one,), loops=("plain", "plain"), jobs=2, out=tmp_path / "one")
+    _, folder = run_cases(request, Console(quiet=True))
     plain = folder / "records" / "causal_lm-plain"
     for name, settings, outcome in (
         ("two", {}, "within_noise"),
