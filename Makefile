@@ -43,7 +43,7 @@ lint: $(READY) ## style and format, and the files of builds against their schema
 types: $(READY) ## strict types
 	$(BIN)/mypy
 
-benchmarks: $(READY) ## determinism and equivalence of the built-in cases, and what tracing costs
+benchmarks: $(READY) ## determinism, equivalence and speed of the built-in cases
 	$(BIN)/python -m pytest benchmarks
 
 clean: ## take the environment away again

@@ -1,4 +1,4 @@
-"""The named cases that `pytest benchmarks/` runs."""
+"""The cases that `pytest benchmarks/` runs."""
 
 from __future__ import annotations
 

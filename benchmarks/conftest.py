@@ -1,4 +1,4 @@
-"""One session of runs serves every item: each case is trained twice by every loop."""
+"""Fixtures of `pytest benchmarks/`. Each case is trained twice by each loop, once per session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOPS = ("plain", "accelerated", "trainer")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the data and model of MRPC are, and how long the runs are."""
+    """Options for the data and model of MRPC, the length of runs, and the budgets."""
     group = parser.getgroup("harness")
     group.addoption("--mrpc-data", help="folder of GLUE MRPC; without it MRPC is skipped")
     group.addoption("--mrpc-model", help="folder of a pretrained BERT for MRPC")
@@ -39,30 +39,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bench-budget",
         type=float,
         default=320.0,
-        help="seconds for all timed cases together, shared out evenly (default: 320)",
+        help="seconds for all timed cases together, divided evenly (default: 320)",
     )
-    group.addoption("--baseline", help="folder of harness accept; without it the gate is skipped")
+    group.addoption(
+        "--baseline",
+        help="folder of harness accept; without it the regression check is skipped",
+    )
     group.addoption(
         "--check-budget",
         type=float,
         default=300.0,
-        help="seconds for each case that is held against its baseline (default: 300)",
+        help="seconds for each case that is compared with its baseline (default: 300)",
     )
-    group.addoption("--long", action="store_true", help="also what takes many minutes")
-    group.addoption("--detection-out", help="folder for the score of test_detection.py")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes many minutes is run where that was asked for."""
-    if config.getoption("--long"):
-        return
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="not run: takes many minutes; pass --long"))
 
 
 def chosen_case(config: pytest.Config, name: str) -> Case:
-    """The case of that name with the options given; skips, with the reason, what is not at hand."""
+    """The case of that name with the given options; skips a case whose data are missing."""
     case = _with_data(config, CASES[name])
     if steps := config.getoption("--steps"):
         case = with_settings(case, {"max_steps": steps})
@@ -70,7 +62,7 @@ def chosen_case(config: pytest.Config, name: str) -> Case:
 
 
 def _with_data(config: pytest.Config, case: Case) -> Case:
-    """The case with the folders given; skips where it needs some that were not."""
+    """The case with the given folders; skips it if it needs one that is missing."""
     settings: dict[str, object] = {}
     if case.workload == "mrpc":
         for option in ("data", "model"):
@@ -84,7 +76,7 @@ def _with_data(config: pytest.Config, case: Case) -> Case:
 
 
 class Runs:
-    """The reports of the cases that were asked for, each run made once."""
+    """The reports of the requested cases; each run is made once."""
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config = config
@@ -92,7 +84,7 @@ class Runs:
         self._reports: dict[str, Report] = {}
 
     def comparison(self, case: str, reference: str, candidate: str) -> Comparison:
-        """That pair of that case, trained first where it was not yet."""
+        """The comparison of a pair, which is trained at its first use."""
         if case not in self._reports:
             request = RunRequest(
                 cases=(chosen_case(self._config, case),),
@@ -109,38 +101,38 @@ class Runs:
 
 
 class Speeds:
-    """The benches of the cases that were asked for, each made once, within one budget."""
+    """The benches of the requested cases, each made once, within one budget."""
 
-    def __init__(self, config: pytest.Config, folder: Path, asked_for: set[str]) -> None:
-        """`asked_for`: the cases and devices that will be measured, as 'case-device'."""
+    def __init__(self, config: pytest.Config, folder: Path, requested: set[str]) -> None:
+        """`requested`: the cases and devices to measure, as 'case-device'."""
         self._config, self._folder = config, folder
-        self._budget_s = config.getoption("--bench-budget") / max(1, len(asked_for))
+        self._budget_s = config.getoption("--bench-budget") / max(1, len(requested))
         self._found: dict[str, tuple[Report, Sequence[Session]]] = {}
 
     def of(self, name: str, device: str) -> tuple[Report, Sequence[Session]]:
-        """The report and the sessions of a case; skips, with the reason, where it cannot be."""
+        """The report and the sessions of a case; skips a device that is absent."""
         key = f"{name}-{device}"
         if key not in self._found:
             case = chosen_case(self._config, name).model_copy(update={"device": device})
             if device == "cuda" and (absent := absence(device)):
                 pytest.skip(f"not run: {absent}")
-            asked = BenchRequest(budget_s=self._budget_s, beside="equality")
+            request = BenchRequest(budget_s=self._budget_s, beside="equality")
             arms = arms_of(case, LOOPS, "matched")
             folder, command = self._folder / key, ["pytest", "benchmarks"]
-            report, _ = bench_cases({name: arms}, asked, folder, command, Console(stderr=True))
+            report, _ = bench_cases({name: arms}, request, folder, command, Console(stderr=True))
             self._found[key] = report, read_sessions(folder)
         return self._found[key]
 
 
 class Checks:
-    """What the gate found of the cases that were asked for, each checked once."""
+    """The results of `harness check` for the requested cases, each checked once."""
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config, self._folder = config, folder
         self._found: dict[str, CheckResult] = {}
 
     def of(self, name: str) -> CheckResult:
-        """What a case's check found; skips, with the reason, where there is nothing to check by."""
+        """The result of a case's check; skips a case without a baseline."""
         if name not in self._found:
             passed = self._config.getoption("--baseline")
             if passed is None:
@@ -169,7 +161,7 @@ def checks(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def speeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Speeds:
-    """All benches of this session; what is skipped has no share of the budget."""
+    """All benches of this session; a skipped case has no share of the budget."""
     measured = set()
     for item in request.session.items:
         if isinstance(item, pytest.Function) and "speeds" in item.fixturenames:

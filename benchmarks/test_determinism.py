@@ -1,4 +1,4 @@
-"""Does each loop repeat itself? Without that, a difference between two loops means nothing."""
+"""Does each loop repeat itself? Otherwise a difference between two loops means nothing."""
 
 from __future__ import annotations
 

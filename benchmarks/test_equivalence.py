@@ -1,4 +1,4 @@
-"""Do the loops train the same model by one recipe?"""
+"""Do the loops train the same model with one recipe?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from harness.report.text.summary import sentence
 @pytest.mark.parametrize("loop", LOOPS[1:])
 @pytest.mark.parametrize("case", CASES)
 def test_a_loop_equals_the_plain_one(case: str, loop: str, runs: Runs) -> None:
-    """Every recorded value of the loop is that of the plain loop, bit for bit."""
+    """Every recorded value of the loop equals that of the plain loop, bit for bit."""
     found = runs.comparison(case, "plain", loop)
     assert "identical" == found.outcome, (sentence(found), found.doubts)

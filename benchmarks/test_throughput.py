@@ -1,10 +1,10 @@
-"""How fast is each loop on each case? Measured once, by turns; handed to pytest-benchmark after.
+"""How fast is each loop on each case? Measured once, in turns, and handed to pytest-benchmark.
 
     pytest benchmarks/test_throughput.py --benchmark-json=FILE
 
-Each sample is the time of a step in one block. They are replayed through pytest-benchmark's own
-interface, so that its tables, files and comparisons hold what was measured. Its comparison of two
-files compares points; which loop is faster, and how sure that is, is said by the verdicts here.
+Each sample is the time of a step in one block. The samples are replayed through the interface of
+pytest-benchmark, so that its tables, files and comparisons contain the measured times. It compares
+two files by points. The verdicts here say which loop is faster, and how surely.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.gpu))
 
 
 class ReplayingTimer:
-    """A clock that goes forward by the next sample at every second look."""
+    """A clock that advances by the next sample at every second reading."""
 
     def __init__(self) -> None:
         self._now_s = 0.0
@@ -31,11 +31,11 @@ class ReplayingTimer:
         self._running = False
 
     def load(self, samples_s: list[float]) -> None:
-        """Replay these, in order."""
+        """Replay these samples in order."""
         self._samples_s, self._running = list(samples_s), False
 
     def __call__(self) -> float:
-        """Seconds."""
+        """The current time in seconds."""
         if self._running:
             self._now_s += self._samples_s.pop(0)
         self._running = not self._running
@@ -52,12 +52,12 @@ TIMER = ReplayingTimer()
 def test_step_time(
     case: str, device: str, loop: str, speeds: Speeds, benchmark: BenchmarkFixture
 ) -> None:
-    """Every loop gave blocks to time, and its rate is that of its samples."""
+    """Every loop has timed blocks, and every step had rows."""
     report, sessions = speeds.of(case, device)
     blocks = [block for session in sessions for block in session.blocks if block.arm == loop]
     samples_s = [block.own_s / block.steps for block in blocks]
     if not samples_s:
-        pytest.skip("not measured: no session fitted into the budget; raise --bench-budget")
+        pytest.skip("not measured: no session fits into the budget; raise --bench-budget")
     TIMER.load(samples_s)
     benchmark.extra_info["steps"] = sum(block.steps for block in blocks)
     for arm in report.bench[case].arms if report.bench else ():
@@ -73,14 +73,12 @@ def test_step_time(
 @pytest.mark.parametrize("loop", LOOPS[1:])
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("case", CASES)
-def test_a_speed_stands_beside_its_equality(
-    case: str, device: str, loop: str, speeds: Speeds
-) -> None:
-    """No loop is timed against another one that computes something else."""
+def test_timed_loops_compute_the_same(case: str, device: str, loop: str, speeds: Speeds) -> None:
+    """No loop is timed against a loop that computes different values."""
     report, _ = speeds.of(case, device)
     (comparison,) = (one for one in report.comparisons if one.candidate == loop)
     if comparison.equality is None:
-        pytest.skip(f"not judged: {comparison.doubts[0]}")
+        pytest.skip(f"not compared: {comparison.doubts[0]}")
     assert "identical" == comparison.equality, sentence(comparison)
 
 

@@ -1,9 +1,10 @@
-"""How often does a bench call identical code faster or slower? Again and again, counted.
+"""Measures how often a bench calls identical code faster or slower.
 
     python -m studies.bench_false_alarms --runs 60 --budget 120 --out FOLDER
 
-Three plain loops run beside each other: the reference, its control, and one that poses as a
-candidate. Every `faster` or `slower` is a false alarm.
+Three plain loops take turns: the reference, its control, and a candidate with the same code. Every
+`faster` or `slower` is a false alarm. Takes runs times budget: two hours by default. Published with
+an interval of the rate of false alarms: `reports/published/bench-false-alarms`.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from rich.console import Console
 from scipy import stats
 
 from harness.benchmark.bench_case import BenchRequest
-from studies.bench_study import JudgeAgain, repeated, write_result
+from studies.study import FromSessions, repeated_benches, write_result
 
 
 def main(
-    runs: Annotated[int, typer.Option(min=1, help="Benches to make.")] = 60,
-    budget: Annotated[float, typer.Option(help="Seconds of each.")] = 120.0,
+    runs: Annotated[int, typer.Option(min=1, help="Number of benches.")] = 60,
+    budget: Annotated[float, typer.Option(help="Seconds of each bench.")] = 120.0,
     margin: Annotated[float, typer.Option(help="The difference that does not matter.")] = 0.02,
-    out: Annotated[Path, typer.Option(help="Folder for sessions and result; goes on there.")] = (
+    out: Annotated[Path, typer.Option(help="Folder of the result; a stopped study continues.")] = (
         Path("reports/bench-false-alarms")
     ),
-    judge_again: JudgeAgain = False,
+    from_sessions: FromSessions = False,
 ) -> None:
-    """Count false alarms and write result.json, with the rate that the count rules out."""
+    """Measure how often a bench calls identical code faster or slower; write result.json."""
     console = Console(stderr=True)
     found: list[dict[str, Any]] = []
-    asked = BenchRequest(budget_s=budget, margin=margin, beside="nothing")
+    request = BenchRequest(budget_s=budget, margin=margin, beside="nothing")
 
     def summary() -> dict[str, Any]:
         alarms = sum(run["outcome"] in ("faster", "slower") for run in found)
@@ -48,7 +49,7 @@ def main(
             },
         }
 
-    for one in repeated(runs, ["plain", "plain"], asked, out, console, judge_again):
+    for one in repeated_benches(runs, ["plain", "plain"], request, out, console, from_sessions):
         (comparison,) = one.conclusions.comparisons
         own = comparison.findings[0]
         found.append(
@@ -62,7 +63,7 @@ def main(
                 "interval": own.interval,
             }
         )
-        write_result(out, found, summary)
+        write_result(out, {**summary(), "runs": found})
         console.print(found[-1])
     console.print(summary())
 

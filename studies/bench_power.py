@@ -1,9 +1,10 @@
-"""Does a bench notice that a loop does 5% or 10% more work? Again and again, counted.
+"""Measures how often a bench detects that a loop does 5% or 10% more work.
 
     python -m studies.bench_power --runs 20 --budget 300 --out FOLDER
 
-Both slowed loops run beside the plain one in each bench, so that the claims are made as of two
-comparisons. `visible.svg` shows the smallest visible effect against the time that was spent.
+Both slowed loops and the plain one take turns in each bench, so each bench makes two comparisons.
+`visible.svg` shows the smallest visible slowdown over the time spent. Takes runs times budget: 100
+minutes by default. Published, with a lower bound of the power: `reports/published/bench-power`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.intervals import Sample, session_means
 from harness.benchmark.verdicts import decide_outcomes
 from harness.results.sessions import read_sessions
-from studies.bench_study import JudgeAgain, Judged, repeated, write_result
+from studies.study import BenchOfStudy, FromSessions, repeated_benches, write_result
 
 LOOPS = Path(__file__).parent / "slow_loops"
 SLOWED = {"slow_by_5_percent": 1.05, "slow_by_10_percent": 1.10}
 
 
-def seen(one: Judged) -> dict[str, Any]:
-    """What a run said of each planted slowdown."""
+def result_of(one: BenchOfStudy) -> dict[str, Any]:
+    """The outcome of one bench for each planted slowdown."""
     control = one.conclusions.control
     found: dict[str, Any] = {
         "run": one.number,
@@ -50,9 +51,9 @@ def seen(one: Judged) -> dict[str, Any]:
 
 
 def visible(out: Path, margin: float) -> list[dict[str, float]]:
-    """The smallest visible effect of the first n sessions, for each n that half of the runs have.
+    """The smallest visible slowdown of the first n sessions, for each n that half of the runs have.
 
-    It is the middle of those runs, and so are the seconds.
+    It is the median over those runs, and so are the seconds.
     """
     by_count: dict[int, list[tuple[float, float]]] = {}
     for folder in sorted(out.glob("run-*")):
@@ -77,7 +78,7 @@ def visible(out: Path, margin: float) -> list[dict[str, float]]:
 
 
 def plot(curve: list[dict[str, float]], path: Path) -> None:
-    """The curve as SVG, with the figures written beside its points."""
+    """Draw the curve as SVG, with labelled points."""
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench-power"}):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
@@ -85,9 +86,9 @@ def plot(curve: list[dict[str, float]], path: Path) -> None:
         percent = [100 * point["smallest_visible"] for point in curve]
         axes.plot(seconds, percent, marker="o", markersize=4)
         for point, x, y in zip(curve, seconds, percent, strict=True):
-            told = f"{y:.1f}%\n{point['sessions']:.0f} sessions"
-            axes.annotate(told, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=8)
-        axes.set_xlabel("wall seconds spent on sessions (the middle of the runs)")
+            text = f"{y:.1f}%\n{point['sessions']:.0f} sessions"
+            axes.annotate(text, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=8)
+        axes.set_xlabel("wall seconds spent on sessions (median of the runs)")
         axes.set_ylabel("smallest visible slowdown, %")
         axes.set_ylim(0, 1.25 * max(percent))
         axes.grid(alpha=0.3)
@@ -95,18 +96,18 @@ def plot(curve: list[dict[str, float]], path: Path) -> None:
 
 
 def main(
-    runs: Annotated[int, typer.Option(min=1, help="Benches to make.")] = 20,
-    budget: Annotated[float, typer.Option(help="Seconds of each.")] = 300.0,
+    runs: Annotated[int, typer.Option(min=1, help="Number of benches.")] = 20,
+    budget: Annotated[float, typer.Option(help="Seconds of each bench.")] = 300.0,
     margin: Annotated[float, typer.Option(help="The difference that does not matter.")] = 0.02,
-    out: Annotated[Path, typer.Option(help="Folder for sessions and result; goes on there.")] = (
+    out: Annotated[Path, typer.Option(help="Folder of the result; a stopped study continues.")] = (
         Path("reports/bench-power")
     ),
-    judge_again: JudgeAgain = False,
+    from_sessions: FromSessions = False,
 ) -> None:
-    """Count how often each planted slowdown is called, and write result.json and visible.svg."""
+    """Measure how often a bench detects planted slowdowns; write result.json and visible.svg."""
     console = Console(stderr=True)
     found: list[dict[str, Any]] = []
-    asked = BenchRequest(budget_s=budget, margin=margin, beside="nothing")
+    request = BenchRequest(budget_s=budget, margin=margin, beside="nothing")
     loops = ["plain", *(str(LOOPS / f"{name}.py") for name in SLOWED)]
 
     def summary() -> dict[str, Any]:
@@ -127,9 +128,9 @@ def main(
             "visible": visible(out, margin),
         }
 
-    for one in repeated(runs, loops, asked, out, console, judge_again):
-        found.append(seen(one))
-        write_result(out, found, summary)
+    for one in repeated_benches(runs, loops, request, out, console, from_sessions):
+        found.append(result_of(one))
+        write_result(out, {**summary(), "runs": found})
         console.print(found[-1])
     plot(visible(out, margin), out / "visible.svg")
     console.print({name: summary()["called"][name] for name in SLOWED}, "of", len(found))

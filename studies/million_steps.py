@@ -1,11 +1,12 @@
-"""A million steps without tensors: written as they come, in flat memory, and compared in seconds.
+"""Measures time and memory of writing and comparing records of a million steps without tensors.
 
-`python -m studies.million_steps --out FOLDER`
+    python -m studies.million_steps --out FOLDER
 
-Two records at detail `steps` are written row by row, as a run writes them, in a process of its own
-each; then `harness compare` compares them in another. Each process tells its time and the largest
-memory that it held, once for a tenth of the steps and once for all, so that one sees what grows.
-The second record of a pair differs from the first in one bit of one loss, in the last step but one.
+Three records at detail `steps` are written row by row, as a run writes them, each in its own
+process. Then `harness compare` compares two pairs of them. In one pair a single bit of the loss of
+the last step but one differs. Time and peak memory of each process are measured once for a tenth of
+the steps and once for all, so that growth is visible. Takes about a minute. Published:
+`reports/published/million-steps`. The exit code is 1 if a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from harness.results.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
+from studies.study import write_result
 
 __all__ = ["write_record"]
 
@@ -32,9 +34,9 @@ LIMIT_S, LIMIT_BYTES = 60.0, 1 << 30
 
 
 def write_record(folder: Path, steps: int, planted: int | None) -> list[int]:
-    """A run of so many steps in `folder`; return the resident bytes after each tenth of them.
+    """Write a run of `steps` steps to `folder`; return the resident bytes after each tenth.
 
-    `planted`: the step in which the loss is one unit in the last place larger.
+    `planted`: the step whose loss is one unit in the last place larger.
     """
     writer, resident = RecordWriter(folder), []
     for step in range(1, steps + 1):
@@ -101,7 +103,7 @@ def _resident_bytes() -> int:
 
 
 def _timed(command: list[str]) -> dict[str, Any]:
-    """Run a command; its exit code, output, wall and CPU seconds, and largest resident bytes."""
+    """Run a command; its exit code, output, wall and CPU seconds, and peak resident bytes."""
     script = (
         "import json, resource, subprocess, sys\n"
         "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
@@ -117,31 +119,33 @@ def _timed(command: list[str]) -> dict[str, Any]:
 
 
 def measure(steps: int, folder: Path) -> dict[str, Any]:
-    """Write three records of so many steps, compare two equal ones and two that differ."""
+    """Write three records of `steps` steps; compare two equal ones and two that differ."""
     found: dict[str, Any] = {"steps": steps}
     module = [sys.executable, "-m", "studies.million_steps", "--steps", str(steps)]
     for name, planted in (("reference", []), ("same", []), ("other", ["--planted"])):
-        told = _timed([*module, *planted, "--write", str(folder / name)])
-        if told["exit_code"]:
-            raise RuntimeError(told["output"])
+        done = _timed([*module, *planted, "--write", str(folder / name)])
+        if done["exit_code"]:
+            raise RuntimeError(done["output"])
         found["write"] = {
-            "wall_s": told["wall_s"],
-            "cpu_s": told["cpu_s"],
-            "peak_bytes": told["peak_bytes"],
-            "resident_bytes_by_tenth": json.loads(told["output"]),
+            "wall_s": done["wall_s"],
+            "cpu_s": done["cpu_s"],
+            "peak_bytes": done["peak_bytes"],
+            "resident_bytes_by_tenth": json.loads(done["output"]),
         }
     found["record_bytes"] = sum(path.stat().st_size for path in (folder / "other").iterdir())
     for name, exit_code in (("same", 0), ("other", 1)):
-        sides = [str(folder / side) for side in ("reference", name)]
+        pair_folders = [str(folder / record) for record in ("reference", name)]
         out = folder / f"compare-{name}"
-        told = _timed([sys.executable, "-m", "harness", "compare", *sides, "--out", str(out)])
-        if told["exit_code"] != exit_code:
-            raise RuntimeError(f"exit code {told['exit_code']}: {told['output']}")
+        done = _timed(
+            [sys.executable, "-m", "harness", "compare", *pair_folders, "--out", str(out)]
+        )
+        if done["exit_code"] != exit_code:
+            raise RuntimeError(f"exit code {done['exit_code']}: {done['output']}")
         pair = json.loads((out / "report.json").read_text())["comparisons"][0]
         found[f"compare_{name}"] = {
-            "wall_s": told["wall_s"],
-            "cpu_s": told["cpu_s"],
-            "peak_bytes": told["peak_bytes"],
+            "wall_s": done["wall_s"],
+            "cpu_s": done["cpu_s"],
+            "peak_bytes": done["peak_bytes"],
             "outcome": pair["outcome"],
             "first_divergence": pair["first_divergence"],
         }
@@ -149,32 +153,31 @@ def measure(steps: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure, tell and write; the exit code is 1 where a limit was passed."""
+    """Measure, print and write the result; the exit code is 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--steps", type=int, default=1_000_000, help="steps of a record")
+    parser.add_argument("--out", type=Path, help="folder of result.json; default: none")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--planted", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.write is not None:
-        planted = asked.steps - 1 if asked.planted else None
-        _tell(json.dumps(write_record(asked.write, asked.steps, planted)))
+    options = parser.parse_args()
+    if options.write is not None:
+        planted = options.steps - 1 if options.planted else None
+        _print(json.dumps(write_record(options.write, options.steps, planted)))
         return 0
     found = []
-    for steps in (asked.steps // 10, asked.steps):
+    for steps in (options.steps // 10, options.steps):
         with tempfile.TemporaryDirectory() as scratch:
             found.append(measure(steps, Path(scratch)))
-        _tell(json.dumps(found[-1], indent=1))
-    if asked.out is not None:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        (asked.out / "result.json").write_text(json.dumps(found, indent=1) + "\n")
+        _print(json.dumps(found[-1], indent=1))
+    if options.out is not None:
+        write_result(options.out, found)
     longest = [found[-1][f"compare_{name}"] for name in ("same", "other")]
     kept = all(each["wall_s"] <= LIMIT_S and each["peak_bytes"] <= LIMIT_BYTES for each in longest)
     return int(not kept)
 
 
-def _tell(line: str) -> None:
-    print(line, flush=True)  # noqa: T201  # a benchmark talks
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201  # a study prints its result
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Training that is killed at random moments and resumed: nothing is lost but the last few steps.
+"""Measures whether training that is killed at random moments and resumed loses anything.
 
     python -m studies.random_kills --kills 20 --out FOLDER
 
-Each loop trains with a checkpoint every few steps. Its process is killed by SIGKILL at a random
-moment, be it amid a step or amid the writing of a checkpoint, and started again, until it has been
-killed so often. Whenever a run comes to its end it is compared with one that nobody disturbed.
+Each loop trains with a checkpoint every few steps. Its process is killed by SIGKILL at random
+moments, also during a step or the writing of a checkpoint, and resumed. Each finished run is
+compared with an undisturbed one. Published:
+`reports/published/random-kills`. The exit code is 1 if anything beyond the last steps is lost.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -29,9 +29,10 @@ from harness.comparison.compare import compare
 from harness.execution.checkpoints import FOLDER, Checkpoints
 from harness.execution.parent.runner import Run, run_all
 from harness.report.text.summary import sentence
-from harness.results.record import RunRecord, write_atomically
+from harness.results.record import RunRecord
 from harness.spec import registry as catalogue
 from harness.spec.case import RunSpec
+from studies.study import write_result
 
 LOOPS = ("plain", "accelerated", "trainer")
 SETTINGS = {
@@ -46,15 +47,15 @@ SETTINGS = {
 
 
 class Killer:
-    """Kills the one worker that trains, `delay_s` after its first step in this process."""
+    """Kills the training worker `delay_s` seconds after its first step in this process."""
 
     def __init__(self, delay_s: float) -> None:
         self.last_step = 0
-        """The last step that it told of."""
+        """The last step that the worker reported."""
         self._timer = threading.Timer(delay_s, self._kill)
 
     def on_event(self, number: int, event: dict[str, Any]) -> None:
-        """Start the clock at the first step; stop it at the end of the run."""
+        """Start the timer at the first step; cancel it at the end of the run."""
         if event["event"] == "step":
             if not self.last_step:
                 self._timer.start()
@@ -63,7 +64,7 @@ class Killer:
             self._timer.cancel()
 
     def _kill(self) -> None:
-        """The worker leads a process group of its own; a DataLoader's workers are in it."""
+        """The worker leads its own process group, which includes the workers of a DataLoader."""
         for child in psutil.Process().children(recursive=True):
             with suppress(ProcessLookupError, psutil.NoSuchProcess):
                 if os.getpgid(child.pid) == child.pid != os.getpgrp():
@@ -73,18 +74,18 @@ class Killer:
 def train(
     spec: RunSpec, folder: Path, on_event: Callable[[int, dict[str, Any]], None]
 ) -> RunRecord:
-    """One run, or the rest of it."""
+    """Train one run, or resume it."""
     return run_all([Run(spec, folder)], 1, on_event)[0]
 
 
 def main(
-    kills: Annotated[int, typer.Option(min=1, help="How often each loop is killed.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    kills: Annotated[int, typer.Option(min=1, help="Number of kills of each loop.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the moments.")] = 0,
     out: Annotated[Path, typer.Option(help="A new folder for records and result.")] = Path(
         "reports/random-kills"
     ),
 ) -> None:
-    """Kill and resume, compare what came out, and write result.json."""
+    """Kill and resume runs, compare the finished ones, and write result.json."""
     draw, console = random.Random(seed), Console()
     case = catalogue.with_settings(catalogue.cases()["paraphrase"], SETTINGS)
     every = SETTINGS["save_every"]
@@ -108,14 +109,17 @@ def main(
                 struck.append(
                     {"loop": loop, "killed_after_step": killer.last_step, "goes_on_from": step}
                 )
-                console.print(f"{loop} killed after step {killer.last_step}, goes on from {step}")
-                # One checkpoint may have been under way, and progress is told now and then only.
+                line = f"{loop} killed after step {killer.last_step}, resumes from {step}"
+                console.print(line)
+                # One checkpoint may have been incomplete, and not every step is reported.
                 if killer.last_step - step >= 2 * every:
-                    faults.append(f"{loop}: more was lost than since a checkpoint: {struck[-1]}")
+                    faults.append(
+                        f"{loop}: lost more than the steps since a checkpoint: {struck[-1]}"
+                    )
                 faults += [f"{loop}: {word}" for word in passed_over]
                 continue
             if before and header.resumed_from[-1] != before.step:
-                faults.append(f"{loop}: went on from {header.resumed_from}, not {before.step}")
+                faults.append(f"{loop}: resumed from {header.resumed_from}, not {before.step}")
             found = compare(reference, record, (loop, f"{loop}, killed and resumed"))
             finished[loop] += 1
             console.print(f"{sentence(found)}; resumed from {list(header.resumed_from)}")
@@ -130,8 +134,7 @@ def main(
         "runs_finished": finished,
         "faults": faults,
     }
-    with write_atomically(out / "result.json") as path:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(out, result)
     console.print(f"{len(struck)} kills, {sum(finished.values())} runs finished after them")
     for fault in faults:
         console.print(f"FAULT {fault}", soft_wrap=True, markup=False)

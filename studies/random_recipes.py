@@ -1,15 +1,16 @@
-"""Recipes drawn at random from the whole width: no false alarm, and no change that goes unseen.
+"""Measures false alarms and undetected changes for recipes drawn at random.
 
     python -m studies.random_recipes --pairs 200 --out FOLDER
 
-For each pair a recipe and two loops are drawn. Both loops train by the recipe and must be
-identical. Then one field is changed on one side only: the pair must be found different, unless the
-change is one that computes the same, by a reason written down in `INERT` before the run.
+For each pair a recipe and two loops are drawn. Both loops train with the recipe and must be
+identical. Then one field of the candidate is changed. The pair must be found different, unless the
+change has no effect for a reason in `INERT`, which was written before the run. Trains three short
+runs for each pair. Published: `reports/published/random-recipes`. The exit code is 1 if there is a
+false alarm or an undetected change.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import sys
@@ -25,14 +26,14 @@ from harness.comparison.compare import compare
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import Run, run_all
 from harness.report.text.summary import sentence
-from harness.results.record import write_atomically
 from harness.spec import registry as catalogue
 from harness.spec.case import RunSpec
 from harness.spec.recipe import Recipe
 from harness.training.loops.plain import evaluation_is_due, schedule
+from studies.study import write_result
 
 LOOPS = ("plain", "accelerated", "trainer")
-# Values that a field is drawn from and changed to.
+# The values of each field, from which recipes and changes are drawn.
 WIDTH: dict[str, list[Any]] = {
     "seed": [42, 43],
     "data_seed": [None, 7, 8],
@@ -65,36 +66,39 @@ WIDTH: dict[str, list[Any]] = {
     "max_steps": [4, 5],
 }
 Change = tuple[Recipe, Recipe]  # before, after
-# Changes that compute the same, each with its reason.
+# Changes without effect, each with its reason.
 INERT: dict[str, tuple[str, Callable[[Change], bool]]] = {
-    "num_workers": ("who fetches a batch does not change it", lambda _: True),
-    "gradient_checkpointing": ("what is recomputed is the same, dropout too", lambda _: True),
-    "data_seed": ("only the seeded sampler has one", lambda c: c[0].sampler != "seeded"),
+    "num_workers": ("the process that fetches a batch does not change it", lambda _: True),
+    "gradient_checkpointing": (
+        "recomputed activations are the same, with dropout too",
+        lambda _: True,
+    ),
+    "data_seed": ("only the seeded sampler uses it", lambda c: c[0].sampler != "seeded"),
     "loss_average": (
-        "alike where every window has the configured length",
+        "equal if every window has the configured length",
         lambda c: not _short_window(c[0]),
     ),
     "drop_last": ("the last batch is not reached", lambda c: not _last_window_reached(c[0])),
     "max_length": (
-        "no row is so long, and none is padded to it",
+        "no row is that long, and none is padded to it",
         lambda c: c[0].padding == "longest",
     ),
-    "momentum": ("AdamW has none", lambda c: c[0].optimizer == "adamw"),
-    "betas": ("SGD has none", lambda c: c[0].optimizer == "sgd"),
-    "eps": ("SGD has none", lambda c: c[0].optimizer == "sgd"),
-    "decay_exclusions": ("nothing is decayed", lambda c: c[0].weight_decay == 0.0),
+    "momentum": ("AdamW has no momentum", lambda c: c[0].optimizer == "adamw"),
+    "betas": ("SGD has no betas", lambda c: c[0].optimizer == "sgd"),
+    "eps": ("SGD has no eps", lambda c: c[0].optimizer == "sgd"),
+    "decay_exclusions": ("the weight decay is zero", lambda c: c[0].weight_decay == 0.0),
     "warmup_ratio": ("the learning rates are the same", lambda c: _rates(c[0]) == _rates(c[1])),
     "warmup_steps": ("the learning rates are the same", lambda c: _rates(c[0]) == _rates(c[1])),
     "lr_schedule": ("the learning rates are the same", lambda c: _rates(c[0]) == _rates(c[1])),
     "eval_every": (
-        "no evaluation comes before the last step, where there is one anyway",
+        "no evaluation comes before the last step, which always has one",
         lambda c: _evaluations(c[0]) == _evaluations(c[1]),
     ),
 }
-# Changes of rounding alone, which few steps may or may not show: either answer is right.
+# Changes of rounding only, which may or may not be visible after few steps: both are right.
 EITHER: dict[str, tuple[str, Callable[[Change], bool]]] = {
     "optimizer_flavour": (
-        "SGD without decay differs between its implementations in single roundings only",
+        "implementations of SGD without decay differ only in single roundings",
         lambda c: c[0].optimizer == "sgd" and c[0].weight_decay == 0.0,
     ),
 }
@@ -113,7 +117,7 @@ def _last_window_reached(recipe: Recipe) -> bool:
 
 
 def _short_window(recipe: Recipe) -> bool:
-    """Whether a window that is trained has fewer micro-batches than configured."""
+    """Whether a trained window has fewer micro-batches than configured."""
     return _batches(recipe) % recipe.gradient_accumulation_steps != 0 and _last_window_reached(
         recipe
     )
@@ -132,7 +136,7 @@ def _evaluations(recipe: Recipe) -> list[int]:
 
 
 def draw_recipe(draw: random.Random) -> dict[str, Any]:
-    """One recipe of the width: each field leaves its default one time in three."""
+    """Draw a recipe: each field is drawn from its values with a probability of one third."""
     return {
         name: draw.choice(values) if draw.random() < 1 / 3 else values[0]
         for name, values in WIDTH.items()
@@ -142,7 +146,7 @@ def draw_recipe(draw: random.Random) -> dict[str, Any]:
 def draw_pairs(count: int, seed: int) -> list[tuple[RunSpec, RunSpec, RunSpec, str]]:
     """Reference, candidate, the candidate with one field changed, and that field's name.
 
-    Fields are changed in turn, so that each is tried alike often.
+    Fields are changed in turn, so that each is changed equally often.
     """
     draw = random.Random(seed)
     case = catalogue.cases()["paraphrase"]
@@ -171,19 +175,19 @@ def draw_pairs(count: int, seed: int) -> list[tuple[RunSpec, RunSpec, RunSpec, s
 
 
 def main(
-    pairs: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     out: Annotated[Path, typer.Option(help="A new folder for records and result.")] = Path(
         "reports/random-recipes"
     ),
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
 ) -> None:
-    """Train the drawn pairs, count false alarms and unseen changes, and write result.json."""
+    """Train the drawn pairs, count false alarms and undetected changes; write result.json."""
     drawn = draw_pairs(pairs, seed)
     runs = [
-        Run(spec, out / "records" / f"{number:03}-{side}")
+        Run(spec, out / "records" / f"{number:03}-{role}")
         for number, (*specs, _) in enumerate(drawn)
-        for side, spec in zip("rct", specs, strict=True)
+        for role, spec in zip("rct", specs, strict=True)
     ]
     with bars(runs, Console(stderr=True)) as on_event:
         records = iter(run_all(runs, jobs, on_event, keep_going=True))
@@ -203,7 +207,7 @@ def main(
         if altered.outcome == "different":
             counts[name]["found"] += 1
             if inert:
-                noisy.append(f"{name} was to be inert ({reason}): {sentence(altered)}")
+                noisy.append(f"{name} was expected to be inert ({reason}): {sentence(altered)}")
         elif (inert or either) and altered.outcome == "identical":
             counts[name]["inert"] += 1
         else:
@@ -211,17 +215,17 @@ def main(
                 f"{name}: {sentence(altered)} {altered.doubts} "
                 f"{changed.recipe.model_dump()[name]} for {reference.recipe.model_dump()}"
             )
-    table = Table("field", "changed", "found", "inert, as known")
+    table = Table("field", "changed", "found", "inert, as expected")
     for name, row in counts.items():
         table.add_row(name, *(str(row[key]) for key in ("changed", "found", "inert")))
     console = Console()
     console.print(table)
-    for title, lines in (("FALSE ALARM", alarms), ("UNSEEN", unseen), ("NOT INERT", noisy)):
+    for title, lines in (("FALSE ALARM", alarms), ("UNDETECTED", unseen), ("NOT INERT", noisy)):
         for line in lines:
             console.print(f"{title} {line}", soft_wrap=True, markup=False)
     console.print(
-        f"{pairs} clean pairs: {len(alarms)} false alarms; {pairs} changed: {len(unseen)} unseen, "
-        f"{len(noisy)} found that were thought inert"
+        f"{pairs} clean pairs: {len(alarms)} false alarms; {pairs} changed: {len(unseen)} "
+        f"undetected, {len(noisy)} found that were expected to be inert"
     )
     result = {
         "pairs": pairs,
@@ -233,8 +237,7 @@ def main(
         "inert": {name: reason for name, (reason, _) in INERT.items()},
         "either": {name: reason for name, (reason, _) in EITHER.items()},
     }
-    with write_atomically(out / "result.json") as path:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(out, result)
     sys.exit(1 if alarms or unseen or noisy else 0)
 
 

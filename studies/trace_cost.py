@@ -1,21 +1,25 @@
-"""What does watching cost? `harness bench` measures it, in turns with a loop that has no probe.
+"""Measures the cost of tracing with `harness bench`, relative to a loop without a probe.
 
     python -m studies.trace_cost --mrpc-data DIR --mrpc-model DIR --budget 900 --out FOLDER
 
-The bare loop is a course's loop that knows of no harness (`peer_loops/bare.py`); it trains on MRPC
-by itself, once more, watched by the timing probe, and traced at each detail. Beside it the plain
-loop, which is to be as quick. In a bench of their own two peers: the stock Trainer with and without
-`logging_steps=1`; and, with `--traincheck FILE`, traincheck's tracer on a script of its own, in
-turns with that script alone.
+The bare loop is the course's training without the harness (`peer_loops/bare.py`). It trains on MRPC
+without a probe, once more as its control, with the timing probe, and traced at each detail. The
+plain loop, which must be as fast, is another arm. A second bench compares the stock Trainer with
+and without `logging_steps=1`. With `--traincheck FILE`, the tracer of traincheck runs a script
+(`peer_loops/script.py`) in turns with that script alone.
 
-The timing probe costs the same in each step, whatever the model: two hooks and a row. Against steps
-of half a second that drowns in what differs by itself, so it is measured on the short steps of
-`paraphrase` too, in microseconds, and held against the step on MRPC.
+The timing probe costs the same in each step, whatever the model: two hooks and a row. In steps of
+half a second this is lost in noise. So it is also measured on the short steps of `paraphrase`, in
+microseconds, and related to the step on MRPC.
 
-A ratio is the mean over fresh sessions, with a t-interval at 95%, by three clocks: own time, which
-is wall time less what the machine gave to others while the training's thread was ready; CPU time of
-all threads; and wall time, which tells little on a machine with other work. A limit holds where the
-whole interval of own time lies below it, and is broken where it lies above.
+A ratio is the mean over sessions with a 95% t-interval, by three clocks: own time, which is wall
+time without time lost to other processes; CPU time of all threads; and wall time, which says little
+on a machine with other load. A limit holds if the whole interval of own time lies below it, and is
+broken if the whole interval lies above it.
+
+Takes the budget plus two times `--beside`: 21 minutes by default. Published:
+`reports/published/trace-cost`. The exit code is 1 if a limit is broken, 4 if there were too few
+sessions.
 """
 
 from __future__ import annotations
@@ -39,16 +43,16 @@ from harness.benchmark.bench import bench_cases
 from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.intervals import Sample, Value, session_means
 from harness.benchmark.verdicts import ALPHA
-from harness.results.record import write_atomically
 from harness.results.report import Report
 from harness.results.sessions import Session, read_sessions
 from harness.spec import registry as catalogue
 from harness.spec.case import Case
+from studies.study import write_result
 
 __all__ = ["LIMITS", "costs", "in_long_steps", "peer_arms", "timed_arms", "watched_arms"]
 
 _PEERS = Path(__file__).parent / "peer_loops"
-_SCRIPT = Path(__file__).parent / "peer_script.py"
+_SCRIPT = _PEERS / "script.py"
 _STEP = re.compile(r"^step \d+: wall ([\d.]+) s, CPU ([\d.]+) s$", re.MULTILINE)
 _CLOCKS: dict[str, Value] = {
     "own": lambda block: block.own_s,
@@ -56,11 +60,11 @@ _CLOCKS: dict[str, Value] = {
     "wall": lambda block: block.wall_s,
 }
 LIMITS = {"plain": 1.01, "timing": 1.005, "weights": 1.03, "full": 1.06}
-"""The largest ratio of a step's time to the bare loop's that was asked for."""
+"""The required limit of the ratio of a step's time to that of the bare loop."""
 
 
 def watched_arms(mrpc_data: Path, mrpc_model: Path) -> list[Arm]:
-    """The bare loop, its control, and itself watched in each way; and the plain loop."""
+    """The bare loop, its control, the same loop with each probe, and the plain loop."""
     bare = str(_PEERS / "bare.py")
     extra = [
         f"timing={bare},observe=timing",
@@ -70,7 +74,7 @@ def watched_arms(mrpc_data: Path, mrpc_model: Path) -> list[Arm]:
 
 
 def peer_arms(mrpc_data: Path, mrpc_model: Path) -> list[Arm]:
-    """The stock Trainer, its control, and itself with `logging_steps=1`."""
+    """The stock Trainer, its control, and the Trainer with `logging_steps=1`."""
     loops = ["trainer", str(_PEERS / "trainer_logging.py")]
     return arms_of(_mrpc(mrpc_data, mrpc_model), loops, "matched")
 
@@ -81,16 +85,16 @@ def _mrpc(data: Path, model: Path) -> Case:
 
 
 def timed_arms() -> list[Arm]:
-    """On short steps: the bare loop, its control, and itself watched by the timing probe."""
+    """On short steps: the bare loop, its control, and the bare loop with the timing probe."""
     bare = str(_PEERS / "bare.py")
     case = catalogue.cases()["paraphrase"]
     return arms_of(case, [bare], "matched", [f"timing={bare},observe=timing"])
 
 
 def in_long_steps(short: Sequence[Session], long: Sequence[Session], arm: str) -> dict[str, Any]:
-    """What an arm costs in each of the short steps, as a share of a long one.
+    """The cost of an arm in a short step, as a share of a long step.
 
-    Seconds are of own time; a step of the bare loop is the median over its blocks.
+    Times are own time. The step of the bare loop is the median over its blocks.
     """
     step_s = {
         name: statistics.median(
@@ -112,12 +116,12 @@ def in_long_steps(short: Sequence[Session], long: Sequence[Session], arm: str) -
         "ratio": ratio,
         "interval": [low, high],
         "limit": limit,
-        "judged": _judged(low, high, limit),
+        "judged": _state_of_limit(low, high, limit),
     }
 
 
 def costs(sessions: Sequence[Session], against: str = "bare") -> dict[str, dict[str, Any]]:
-    """Of each arm its ratios to that one, with their intervals, and whether its limit holds."""
+    """The ratios of each arm to arm `against`, with intervals, and whether its limit holds."""
     found: dict[str, dict[str, Any]] = {}
     for arm in sorted({block.arm for block in sessions[0].blocks} - {against}):
         row: dict[str, Any] = {"against": against, "limit": LIMITS.get(arm)}
@@ -127,17 +131,17 @@ def costs(sessions: Sequence[Session], against: str = "bare") -> dict[str, dict[
         low, high = row["own"]["interval"]
         limit = row["limit"]
         if limit is not None:
-            row["judged"] = _judged(low, high, limit)
+            row["judged"] = _state_of_limit(low, high, limit)
         found[arm] = row
     return found
 
 
-def _judged(low: float, high: float, limit: float) -> str:
+def _state_of_limit(low: float, high: float, limit: float) -> str:
     return "holds" if high <= limit else "broken" if low > limit else "not shown"
 
 
 def tracer_cost(tracer: Path, model: Path, runs: int, timeout_s: float) -> dict[str, Any]:
-    """CPU seconds of a step of a script, by itself and in the hands of `traincheck-collect`."""
+    """CPU seconds per step of a script, alone and with `traincheck-collect`."""
     environment = {**os.environ, "MODEL": str(model.resolve()), "HF_HUB_OFFLINE": "1"}
     commands: Mapping[str, list[str]] = {
         "alone": [str(tracer.parent / "python"), str(_SCRIPT)],
@@ -149,56 +153,61 @@ def tracer_cost(tracer: Path, model: Path, runs: int, timeout_s: float) -> dict[
     for _ in range(runs):
         for name, command in commands.items():
             cpu_s[name] += _steps_cpu_s(command, environment, timeout_s)
-    middle = {name: statistics.median(values) for name, values in cpu_s.items() if values}
-    ratio = middle["traced"] / middle["alone"] if len(middle) == 2 else None
+    medians = {name: statistics.median(values) for name, values in cpu_s.items() if values}
+    ratio = medians["traced"] / medians["alone"] if len(medians) == 2 else None
     return {"cpu_step_s": cpu_s, "cpu_ratio_of_medians": ratio}
 
 
 def _steps_cpu_s(
     command: Sequence[str], environment: Mapping[str, str], timeout_s: float
 ) -> list[float]:
-    """What the script said of its steps until it ended or had to be ended."""
+    """The CPU seconds that the script printed until it ended or timed out."""
     try:
         done = subprocess.run(  # both are named on the command line
             command, env=environment, capture_output=True, text=True, timeout=timeout_s
         )
-        said = done.stdout
+        output = done.stdout
     except subprocess.TimeoutExpired as late:
-        said = (late.stdout or b"").decode(errors="replace")
-    return [float(cpu_s) for _, cpu_s in _STEP.findall(said)]
+        output = (late.stdout or b"").decode(errors="replace")
+    return [float(cpu_s) for _, cpu_s in _STEP.findall(output)]
 
 
 def main(
     mrpc_data: Annotated[Path, typer.Option(help="Folder of GLUE MRPC.")],
     mrpc_model: Annotated[Path, typer.Option(help="Folder of a pretrained BERT.")],
-    budget: Annotated[float, typer.Option(help="Seconds of the bench of watched loops.")] = 900.0,
+    budget: Annotated[float, typer.Option(help="Seconds of the bench of traced loops.")] = 900.0,
     beside: Annotated[
-        float, typer.Option(help="Seconds of each of the two others: short steps, and peers.")
+        float,
+        typer.Option(help="Seconds of each of the two other benches: short steps, and peers."),
     ] = 180.0,
     traincheck: Annotated[
         Path | None,
-        typer.Option(help="Its `traincheck-collect`, in an environment where this model loads."),
+        typer.Option(
+            help="The file `traincheck-collect` of an environment that can load the model."
+        ),
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Of the script, alone and traced.")] = 2,
-    timeout: Annotated[float, typer.Option(help="Seconds after which one is ended.")] = 300.0,
-    out: Annotated[Path, typer.Option(help="Folder for sessions and result; goes on there.")] = (
-        Path("reports/trace-cost")
-    ),
+    runs: Annotated[int, typer.Option(min=1, help="Runs of the script, alone and traced.")] = 2,
+    timeout: Annotated[float, typer.Option(help="Timeout of such a run in seconds.")] = 300.0,
+    out: Annotated[
+        Path, typer.Option(help="Folder of sessions and result; a stopped study continues.")
+    ] = (Path("reports/trace-cost")),
 ) -> None:
-    """Measure, tell and write; the exit code is 1 where a limit is broken, 4 where too few sessions
-    fitted into the budget."""
+    """Measure the cost of tracing, print it and write result.json. Exit code 1: a limit is broken;
+    4: too few sessions."""
     console = Console(stderr=True)
 
     def measured(
-        arms: list[Arm], asked: BenchRequest, folder: Path
+        arms: list[Arm], request: BenchRequest, folder: Path
     ) -> tuple[Report, Sequence[Session]]:
         cases = {arms[0].spec.case.name: arms}
         report, _ = bench_cases(
-            cases, asked, folder, ["trace_cost"], console, resume=folder.exists()
+            cases, request, folder, ["trace_cost"], console, resume=folder.exists()
         )
         found = read_sessions(folder)
         if len(found) < 2:
-            console.print(f"{len(found)} sessions fitted into {asked.budget_s:g} s: give it more")
+            console.print(
+                f"sessions: {len(found)}; the budget of {request.budget_s:g} s is too small"
+            )
             sys.exit(4)
         return report, found
 
@@ -223,8 +232,7 @@ def main(
         "peers": {"sessions": len(of_peers), "costs": of_logging},
         "traincheck": tracer,
     }
-    with write_atomically(out / "result.json") as path:
-        path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_result(out, summary)
     for line in [*_lines(rows), _short_line(short), *_lines(of_logging)]:
         console.print(line, highlight=False, soft_wrap=True)
     if tracer is not None:
@@ -241,14 +249,14 @@ def _lines(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             for low, high in [row[clock]["interval"]]
         )
         limit = f"  limit {row['limit']}: {row['judged']}" if row["limit"] else ""
-        yield f"{name:16s} against {row['against']}: {'  '.join(parts)}{limit}"
+        yield f"{name:16s} relative to {row['against']}: {'  '.join(parts)}{limit}"
 
 
 def _short_line(short: Mapping[str, Any]) -> str:
     cost, low, high = (1e6 * cost_s for cost_s in (short["cost_s"], *short["cost_interval_s"]))
     least, most = short["interval"]
     return (
-        f"timing, on short steps: {cost:.0f} us [{low:.0f}, {high:.0f}], which makes of a step on "
+        f"timing, on short steps: {cost:.0f} us [{low:.0f}, {high:.0f}]; relative to a step on "
         f"MRPC {short['ratio']:.4f} [{least:.4f}, {most:.4f}]  "
         f"limit {short['limit']}: {short['judged']}"
     )

@@ -1,4 +1,4 @@
-"""The plain loop with one fault: dropout is 0.11 where the model's own is 0.10."""
+"""The plain loop with one fault: dropout is 0.11 instead of the model's 0.1."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     for module in workload.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.11

@@ -1,4 +1,4 @@
-"""The plain loop with one fault: GELU by its tanh approximation where BERT takes the exact one."""
+"""The plain loop with one fault: GELU uses the tanh approximation instead of the exact function."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     for module in workload.model.modules():
         if hasattr(module, "intermediate_act_fn"):
             module.intermediate_act_fn = torch.nn.GELU(approximate="tanh")

@@ -1,4 +1,4 @@
-"""The plain loop with one fault: the gradient of the head's weight is off by a thousandth."""
+"""The plain loop with one fault: the gradient of the head's weight is 0.1% too large."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     weight = workload.model.get_parameter("classifier.weight")
     weight.register_hook(lambda gradient: gradient * 1.001)
     return plain.train(workload, recipe, probe)

@@ -1,4 +1,4 @@
-"""The plain loop with one fault: the head's initial weight is off by a millionth."""
+"""The plain loop with one fault: the initial weight of the head is too large by a millionth."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     with torch.no_grad():
         workload.model.get_parameter("classifier.weight").mul_(1 + 1e-6)
     return plain.train(workload, recipe, probe)

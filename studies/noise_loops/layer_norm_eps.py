@@ -1,4 +1,4 @@
-"""The plain loop with one fault: LayerNorm's eps is torch's 1e-5 where BERT's is 1e-12."""
+"""The plain loop with one fault: the eps of LayerNorm is 1e-5 instead of BERT's 1e-12."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     for module in workload.model.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.eps = 1e-5

@@ -1,4 +1,4 @@
-"""The plain loop with one fault: every gradient is off by a thousandth, as of a scaled loss."""
+"""The plain loop with one fault: every gradient is 0.1% too large, as with a scaled loss."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     for parameter in workload.model.parameters():
         parameter.register_hook(lambda gradient: gradient * 1.001)
     return plain.train(workload, recipe, probe)

@@ -1,4 +1,4 @@
-"""The plain loop with one fault: one initial weight matrix went through bf16."""
+"""The plain loop with one fault: one initial weight matrix is rounded to bf16."""
 
 import torch
 
@@ -9,7 +9,7 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train by the recipe."""
+    """See `plain.train`."""
     weight = workload.model.get_parameter("bert.pooler.dense.weight")
     with torch.no_grad():
         weight.copy_(weight.bfloat16())

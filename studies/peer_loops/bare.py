@@ -1,7 +1,8 @@
-"""The course's training by somebody who knows of no harness: what does ours cost beside it?
+"""The course's training written without the harness, as a reference for the cost of the harness.
 
-It takes model and rows from the workload and nothing from the recipe: it holds for the course's
-default recipe alone. The one line for the harness is the one by which a bench counts its steps.
+It takes model and rows from the workload, and from the recipe only the seed and the number of
+steps. It is valid for the default recipe only. One line is for the harness: the call that lets a
+bench count its steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stock Trainer with `logging_steps=1`: its own way to let one see every step."""
+"""The stock Trainer with `logging_steps=1`, its own way to report every step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from harness.training.workload import Workload
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
-    """Train as the Trainer's loop does, and log loss, rate and gradient norm at each step."""
+    """Train as the loop `trainer` does, and log loss, learning rate and gradient norm per step."""
     module: Any = trainer
     original = module.TrainingArguments
 
     class Logging(transformers.TrainingArguments):
-        def __init__(self, **asked: Any) -> None:
-            super().__init__(**{**asked, "logging_strategy": "steps", "logging_steps": 1})
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**{**arguments, "logging_strategy": "steps", "logging_steps": 1})
 
     module.TrainingArguments = Logging
     try:

@@ -1,8 +1,8 @@
-"""Makes a loop slower by a known share of CPU work, so that it can be seen whether a bench notices.
+"""Slows a loop by a known share of CPU work, to measure whether a bench detects it.
 
 It is real work, matrix products in the training thread, not a sleep that would yield the core to
-somebody else. Its share is kept step by step by the thread's CPU clock, which stands still while
-the machine runs somebody else. The values that the loop computes stay the same, bit for bit.
+another process. The thread's CPU clock, which stops while the machine runs another process, keeps
+its share constant in each step. The values that the loop computes stay the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from harness.training.probe import Probe
 
 __all__ = ["Slowed"]
 
-_SIZE = 48  # a product of some microseconds, far less than a thousandth of a step
+_SIZE = 48  # a product takes some microseconds, far less than a thousandth of a step
 
 
 class Slowed:
-    """Passes everything on to a probe, and works after each update before anyone is told of it."""
+    """Passes every call on to a probe, and works after each update before other hooks run."""
 
     def __init__(self, probe: Probe, share: float) -> None:
-        """`share`: of the CPU time that the thread spent on the step so far."""
+        """`share`: extra work relative to the CPU time that the thread spent on the step so far."""
         self._probe, self._share = probe, share
         self._matrix = torch.eye(_SIZE)
 

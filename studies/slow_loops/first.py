@@ -1,4 +1,4 @@
-"""The plain loop, slowed by what the file named by `PLANTED` says of all loops."""
+"""The plain loop, slowed by the share for all loops in the file named by `PLANTED`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plain loop, slowed by what the file named by `PLANTED` says of all loops and of one."""
+"""The plain loop, slowed by the shares for all loops and for one in the file named by `PLANTED`."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def on_a_quiet_machine(bench: Path) -> None:
 
 
 def test_two_percent_more_memory_of_a_bench(folder: Path, harness: Command) -> None:
-    """It is exit code 1, exactly. Of speeds `python -m studies.gate_slowdowns` does the same."""
+    """Exit code 1. The study `studies.check_power` does the same for speeds."""
     task = ("--loops", "loop.py,second.py", "--set", "data=data")
     many = ("--sessions", "3", "--rounds", "3", "--budget", "900")
     harness("bench", *task, *many, "--out", "bench")

@@ -1,4 +1,4 @@
-"""What watching costs is told rightly, by hand, and of loops that compute the same."""
+"""The cost of tracing, checked by hand, and for loops that compute the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PEERS = Path(__file__).parents[2] / "studies" / "peer_loops"
 
 
 def sessions(step_s: float, ratios: list[float]) -> list[Session]:
-    """The bare loop with steps of that many seconds, and beside it the timing probe."""
+    """Sessions of the bare loop with steps of `step_s`, and of the timing probe."""
     found = []
     for number, ratio in enumerate(ratios, start=1):
         pairs = [("bare", step_s), ("timing", step_s * ratio)]
@@ -48,7 +48,7 @@ def test_a_limit_holds_only_where_the_whole_interval_lies_below_it() -> None:
 
 @pytest.mark.slow
 def test_the_peers_compute_what_the_plain_loop_does(tmp_path: Path) -> None:
-    """A ratio tells something only of loops that do the same work."""
+    """A ratio is meaningful only for loops that do the same work."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=4)
     peers = [str(PEERS / f"{name}.py") for name in ("bare", "trainer_logging")]
     records = train(case, ["plain", *peers], tmp_path / "records")

@@ -1,11 +1,12 @@
-"""Does the gate turn red where a loop, or all of them, really became 10% slower? Counted.
+"""Measures how often a regression check detects that one loop, or all of them, are 10% slower.
 
-    python -m studies.gate_slowdowns --runs 5 --budget 120 --out FOLDER
+    python -m studies.check_power --runs 5 --budget 120 --out FOLDER
 
-Two loops of equal code are benched and accepted, then checked again and again by the command line:
-unchanged, with 10% more CPU work in each step of one, and with as much in both. The work is planted
-by a file that the loops read, so that all else of the check is the same. Started again with the
-same --out it goes on.
+Two loops of equal code are benched and accepted. Then the command line checks them repeatedly:
+unchanged, with 10% more CPU work in each step of one loop, and with the same in both. The loops
+read the planted work from a file, so that everything else is equal. Takes three times runs times
+budget: 30 minutes by default, and the bench of the baseline. With the same --out a stopped study
+continues. Published: `reports/published/gate-slowdowns`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import typer
 from rich.console import Console
 
 from harness.results.report import REPORT_FILE, Report
-from studies.bench_study import study_case, write_result
+from studies.study import study_case, write_result
 
 LOOPS = Path(__file__).parent / "slow_loops"
 PLANTED = {
@@ -35,12 +36,12 @@ PLANTED = {
 def main(
     runs: Annotated[int, typer.Option(min=1, help="Checks of each kind.")] = 5,
     budget: Annotated[float, typer.Option(help="Seconds of each check.")] = 120.0,
-    sessions: Annotated[int, typer.Option(min=3, help="Of the baseline's bench.")] = 12,
-    out: Annotated[Path, typer.Option(help="Folder for checks and result; goes on there.")] = (
-        Path("reports/gate-slowdowns")
+    sessions: Annotated[int, typer.Option(min=3, help="Sessions of the baseline.")] = 12,
+    out: Annotated[Path, typer.Option(help="Folder of the result; a stopped study continues.")] = (
+        Path("reports/check-power")
     ),
 ) -> None:
-    """Count exit codes and lists of checks with planted slowdowns; write result.json as it goes."""
+    """Count exit codes of checks with planted slowdowns; write result.json after each check."""
     console = Console(stderr=True)
     case = study_case(out)
     planted = (out / "planted.json").resolve()
@@ -83,30 +84,30 @@ def main(
                 code = harness(what, "check", *task, *options, "--out", str(folder))
                 if (folder / REPORT_FILE).is_file():
                     code_file.write_text(f"{code}\n", encoding="utf-8")
-            found.append(_seen(what, number, folder))
-            write_result(out, found, summary)
+            found.append(_result_of(what, number, folder))
+            write_result(out, {**summary(), "runs": found})
             console.print(found[-1])
     console.print(summary())
 
 
-def _seen(what: str, number: int, folder: Path) -> dict[str, Any]:
-    """What a check said of speeds, with its exit code."""
-    gate = Report.read(folder).gate
-    assert gate is not None
+def _result_of(what: str, number: int, folder: Path) -> dict[str, Any]:
+    """The speeds that a check reported, and its exit code."""
+    check = Report.read(folder).gate
+    assert check is not None
     return {
         "planted": what,
         "run": number,
         "exit_code": int((folder / "exit_code.txt").read_text(encoding="utf-8")),
-        "looks": gate.looks,
-        "moved_together": gate.moved_together,
+        "looks": check.looks,
+        "moved_together": check.moved_together,
         "speeds": {
             f"{item.loop} {item.metric}": [item.listed, item.ratio, item.interval]
-            for item in gate.items
+            for item in check.items
             if item.tier == "speed"
         },
         "other": [
             item.words
-            for item in gate.items
+            for item in check.items
             if item.tier != "speed" and item.listed not in ("unchanged", "improved")
         ],
     }

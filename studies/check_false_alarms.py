@@ -1,10 +1,11 @@
-"""How often does the gate turn red, or give no verdict, on code that did not change? Counted.
+"""Measures how often a regression check fails, or gives no verdict, on unchanged code.
 
-    python -m studies.gate_checks --runs 60 --budget 80 --out FOLDER
+    python -m studies.check_false_alarms --runs 60 --budget 80 --out FOLDER
 
-A bench is made and accepted first; then the same code is checked against it again and again, each
-time afresh: facts, memory and speeds. Every `regression` is a false alarm. Started again with the
-same --out it goes on with the baseline and the checks that are there.
+A bench is accepted as the baseline. Then the same code is checked repeatedly, with new
+measurements of facts, memory and speeds. Every `regression` is a false alarm. Takes runs times
+budget: 80 minutes by default, and the bench of the baseline. With the same --out a stopped study
+continues. Published, with an interval of the rate: `reports/published/gate-checks`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from harness.regression.baseline import find_baselines
 from harness.regression.check import CheckRequest, check_cases
 from harness.results.report import REPORT_FILE, Report
 from harness.spec.case import Case
-from studies.bench_study import study_case, write_result
+from studies.study import study_case, write_result
 
 BASELINE = "baselines"
 
@@ -35,19 +36,19 @@ BASELINE = "baselines"
 def accepted(
     case: Case, loops: list[str], sessions: int, rounds: int, out: Path, console: Console
 ) -> Path:
-    """The baseline that all checks are held against, made where it is not there yet."""
+    """The folder of the baseline of all checks, which is made if it is missing."""
     where = out / BASELINE
     if any(where.glob("*.json")):
         return where
     arms = {case.name: arms_of(case, loops, "matched")}
-    asked = BenchRequest(budget_s=3600.0, sessions=sessions, rounds=rounds)
-    bench_cases(arms, asked, out / "bench", ["study"], console, resume=True)
-    accept(out / "bench", where, "the code that is checked")
+    request = BenchRequest(budget_s=3600.0, sessions=sessions, rounds=rounds)
+    bench_cases(arms, request, out / "bench", ["study"], console, resume=True)
+    accept(out / "bench", where, "the checked code")
     return where
 
 
-def seen(number: int, report: Report, took_s: float | None) -> dict[str, Any]:
-    """What a check said, and why it gave no verdict where it gave none."""
+def result_of(number: int, report: Report, took_s: float | None) -> dict[str, Any]:
+    """The verdict of a check, with reasons if it did not pass."""
     assert report.gate is not None
     listed = Counter(item.listed for item in report.gate.items)
     speeds = {
@@ -70,16 +71,16 @@ def seen(number: int, report: Report, took_s: float | None) -> dict[str, Any]:
 
 
 def main(
-    runs: Annotated[int, typer.Option(min=1, help="Checks to make.")] = 60,
-    budget: Annotated[float, typer.Option(help="Seconds of each, a second look included.")] = 80.0,
+    runs: Annotated[int, typer.Option(min=1, help="Number of checks.")] = 60,
+    budget: Annotated[float, typer.Option(help="Seconds of each check.")] = 80.0,
     loops: Annotated[str, typer.Option(help="Loops to check.")] = "plain,trainer",
-    sessions: Annotated[int, typer.Option(min=3, help="Of the baseline's bench.")] = 12,
-    rounds: Annotated[int, typer.Option(min=1, help="Of each of those sessions.")] = 3,
-    out: Annotated[Path, typer.Option(help="Folder for checks and result; goes on there.")] = (
-        Path("reports/gate-checks")
+    sessions: Annotated[int, typer.Option(min=3, help="Sessions of the baseline.")] = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each of these sessions.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder of the result; a stopped study continues.")] = (
+        Path("reports/check-false-alarms")
     ),
 ) -> None:
-    """Count what checks of unchanged code say, and write result.json as it goes."""
+    """Count the verdicts of checks of unchanged code, and write result.json after each check."""
     console = Console(stderr=True)
     named = [name.strip() for name in loops.split(",")]
     case = study_case(out)
@@ -112,27 +113,27 @@ def main(
         else:
             began = time.monotonic()
             folder = _unused(folder)
-            asked = CheckRequest(baseline=baseline, loops=named, budget_s=budget)
+            request = CheckRequest(baseline=baseline, loops=named, budget_s=budget)
             try:
-                report, _ = check_cases([case], asked, folder, ["study"], console)
+                report, _ = check_cases([case], request, folder, ["study"], console)
             except RunFailed as error:
                 found.append(
                     {"run": number, "verdict": "failed", "took_s": None, "why": [f"{error}"]}
                 )
-                write_result(out, found, summary)
+                write_result(out, {**summary(), "runs": found})
                 continue
             took_s = round(time.monotonic() - began, 1)
             (folder / "took_s.txt").write_text(f"{took_s}\n", encoding="utf-8")
         if took_s is None and (folder / "took_s.txt").is_file():
             took_s = float((folder / "took_s.txt").read_text(encoding="utf-8"))
-        found.append(seen(number, report, took_s))
-        write_result(out, found, summary)
+        found.append(result_of(number, report, took_s))
+        write_result(out, {**summary(), "runs": found})
         console.print(found[-1])
     console.print(summary())
 
 
 def _unused(folder: Path) -> Path:
-    """The folder, without what a check that was stopped left in it."""
+    """The folder, after the files of a stopped check were moved aside."""
     if folder.is_dir():
         number = 1
         while (aside := folder.with_name(f"{folder.name}-stopped-{number}")).exists():

@@ -1,8 +1,8 @@
-"""A training without any harness, for tracers that run a script: what does a step take in it?
+"""A training without any harness, for tracers that run a script. It measures its own steps.
 
-`MODEL=FOLDER python studies/peer_script.py`, and the same script in the hands of another tracer:
-`MODEL=FOLDER traincheck-collect -p studies/peer_script.py -t torch --models-to-track model`.
-It prints the wall and CPU seconds of each step but the first. The batches are as large as MRPC's.
+`MODEL=FOLDER python studies/peer_loops/script.py` runs it alone. Another tracer runs it with
+`MODEL=FOLDER traincheck-collect -p studies/peer_loops/script.py -t torch --models-to-track model`.
+It prints the wall and CPU seconds of each step except the first. Batches are as large as MRPC's.
 """
 
 import os
@@ -25,5 +25,5 @@ for step in range(1, 5):
     optimizer.zero_grad()
     now = time.perf_counter(), time.process_time()
     if since is not None:
-        print(f"step {step}: wall {now[0] - since[0]:.3f} s, CPU {now[1] - since[1]:.3f} s")  # noqa: T201  # its only door
+        print(f"step {step}: wall {now[0] - since[0]:.3f} s, CPU {now[1] - since[1]:.3f} s")  # noqa: T201  # its only output
     since = now
