@@ -4,34 +4,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Nothing here needs the hub; without this, libraries ask it and wait.
+# Nothing here needs the Hugging Face Hub; without this, libraries query it and wait.
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run test fast lint types benchmarks clean
+.PHONY: help install run test fast lint types benchmarks package clean
 
-help: ## what can be asked for
+help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-install: $(READY) ## make the environment from the pinned constraints
+install: $(READY) ## create the environment .venv from the pinned versions
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	# torch by itself and exactly pinned: a range would bring gigabytes of CUDA packages along.
+	# torch first and exactly pinned: a range would install gigabytes of CUDA packages.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-run: $(READY) ## train the embedded default by all three loops and compare them
+run: $(READY) ## train the embedded default with all three loops and compare them
 	$(BIN)/python -m harness run
 
-test: $(READY) ## the tests
+test: $(READY) ## run all tests
 	$(BIN)/python -m pytest
 
-fast: $(READY) ## the tests that start no worker
+fast: $(READY) ## run the tests that start no training process
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY) ## style and format, and the files of builds against their schemas and an audit
+lint: $(READY) ## check style, format, imports, and the workflow files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
@@ -40,11 +40,16 @@ lint: $(READY) ## style and format, and the files of builds against their schema
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci docs/gitlab-ci.yml
 	$(BIN)/zizmor --offline --persona=pedantic .github
 
-types: $(READY) ## strict types
+types: $(READY) ## check the types
 	$(BIN)/mypy
 
 benchmarks: $(READY) ## determinism, equivalence and speed of the built-in cases
 	$(BIN)/python -m pytest benchmarks
 
-clean: ## take the environment away again
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+package: $(READY) ## build the wheel in dist/
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
+
+clean: ## remove the environment, caches and builds
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness.execution.environments.interpreter import NEEDED
+from tests.support.fake_packages import NAME
 
 ROOT = Path(__file__).parents[1]
 TRAINS = ("benchmark/child", "execution/child", "tracing", "training")
@@ -105,6 +106,30 @@ def test_every_declared_dependency_is_imported() -> None:
         for name in DISTRIBUTIONS.get(module, ())
     }
     assert set() == (lists["core"] | lists["train"]) - used
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "studies", "tests"])
+def test_the_extra_dev_holds_what_tests_import(folder: str) -> None:
+    """`dev` includes the other extras, so every import of a test is declared in some list."""
+    lists = declared()
+    assert {"bench", "history", "train"} == Requirement(dev_requirements()[0]).extras
+    names = set().union(*lists.values())
+    own = {"benchmarks", "harness", "studies", "tests", NAME}
+    undeclared = [
+        f"{file}: {module}"
+        for module, files in imported_modules(ROOT / folder).items()
+        for file in sorted(files)
+        if module not in own
+        and not names & {canonicalize_name(name) for name in DISTRIBUTIONS.get(module, ())}
+    ]
+    assert [] == undeclared
+
+
+def dev_requirements() -> list[str]:
+    """The requirements of the extra `dev`, as they stand in the file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements: list[str] = project["optional-dependencies"]["dev"]
+    return requirements
 
 
 def test_an_interpreter_is_asked_for_what_a_training_process_imports() -> None:

@@ -36,7 +36,7 @@ def harness(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
         (["upgrade", "--with", "transformers=4"], "--with takes requirements"),
         (["upgrade", "--with", "a==1", "--python", "x"], "met --python and --with"),
         (["upgrade", "--python", "/no/such/python"], "takes an interpreter"),
-        (["upgrade", "--with", "a @ https://host/a.whl"], "no code from elsewhere"),
+        (["upgrade", "--with", "a @ https://host/a.whl"], "only packages from the index"),
         (["run", "--with", "a==1", "--noise", "8"], "met --noise"),
         (["run", "--with", "a==1", "--localize"], "met --localize"),
         (["run", "--with", "a==1", "--devices", "cpu,cuda"], "met --devices"),
