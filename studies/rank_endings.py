@@ -23,20 +23,20 @@ from rich.console import Console
 
 from harness.results.record import RunRecord
 from studies.study import write_result
+from tests.faults.mutations import path_of
 
 ENDINGS = {
     "killed": "rank 1 of 2 ended with signal SIGKILL",
     "out_of_memory": "rank 1: MemoryError",
     "hangs": "rank_1_hangs.py",
 }
-LOOPS = Path(__file__).parent.parent / "tests" / "faults" / "faulty_loops"
 TIMEOUT_S = 15
 ALLOWED_S = 90  # includes the start of two processes and the report, on a busy machine
 
 
 def once(ending: str, folder: Path) -> dict[str, Any]:
     """Run the command once; how it ended."""
-    loop = LOOPS / f"rank_1_{ending}.py"
+    loop = Path(path_of(f"rank_1_{ending}"))
     mark = f"HARNESS_ENDING={folder}"
     command = [
         sys.executable, "-m", "harness", "run", "--loops", str(loop), "--processes", "2",

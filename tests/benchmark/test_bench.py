@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from harness.results.sessions import FOLDER, read_sessions
-from tests.support.small_runs import FAULTY_LOOPS, write_pairs
+from tests.faults.mutations import path_of
+from tests.support.small_runs import write_pairs
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
 def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path) -> None:
     """One line, exit code 3, and nobody is left; of one that hangs there is the stack."""
     data = write_pairs(tmp_path / "data")
-    loops = f"plain,{FAULTY_LOOPS / loop}.py"
+    loops = f"plain,{path_of(loop)}"
 
     done = bench(data, loops, "--beside", "nothing", "--timeout", "15")
 

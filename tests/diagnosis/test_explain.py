@@ -18,8 +18,9 @@ from harness.results.explanation import Explanation
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec.case import Case
+from tests.faults.mutations import path_of
 from tests.support.records import Draft, draft
-from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
+from tests.support.small_runs import small_case, train, write_pairs
 
 QUIET = Console(quiet=True)
 MATTER = {"sampler", "reseed_after_build", "max_grad_norm", "optimizer_flavour", "weight_decay"}
@@ -101,7 +102,7 @@ def test_a_late_difference_starts_from_a_checkpoint(loop: str, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_fault_in_code_is_not_blamed_on_a_field(tmp_path: Path) -> None:
     """Gradients that add up part at step 2; before it decay acts, and the data's seed never."""
-    loop = str(FAULTY_LOOPS / "forgot_zero_grad.py")
+    loop = path_of("forgot_zero_grad")
     data = write_pairs(tmp_path / "data")
     one = train(small_case(data), ["plain"], tmp_path / "one")["plain"]
     changed = small_case(data, weight_decay=0.01, data_seed=42)

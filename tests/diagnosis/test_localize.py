@@ -27,7 +27,8 @@ from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec.request import RunRequest
-from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
+from tests.faults.mutations import path_of
+from tests.support.small_runs import comparison, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +60,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Localization]
     case = small_case(write_pairs(folder / "data")).model_copy(
         update={"arms": {name: fields for name, (fields, _, _) in ARMS.items()}}
     )
-    loops = ["plain", *(str(FAULTY_LOOPS / f"{name}.py") for name in FAULTS)]
+    loops = ["plain", *(path_of(name) for name in FAULTS)]
     records = train(case, loops, folder / "records")
     records |= train(case, ["plain"], folder / "records", repeat=2)
     for arm in ARMS:
@@ -118,7 +119,7 @@ def test_what_is_other_there_is_told(answers: dict[str, Localization]) -> None:
 def test_other_weights_are_told_of_a_module(tmp_path: Path) -> None:
     """Where no weights were recorded, a weight that moved shows in modules once it moves a loss."""
     case = small_case(write_pairs(tmp_path / "data"))
-    loops = ["plain", str(FAULTY_LOOPS / "one_ulp_in_one_weight.py")]
+    loops = ["plain", path_of("one_ulp_in_one_weight")]
     records = train(case, loops, tmp_path / "records", detail="steps")
     found = localized_against_plain(records, tmp_path / "localized")["one_ulp_in_one_weight"]
     place = found.place
@@ -194,7 +195,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     case = small_case(write_pairs(folder / "data"))
     fault = folder / "fault.py"
-    shutil.copy(FAULTY_LOOPS / "output_of_layer_1_scaled.py", fault)
+    shutil.copy(path_of("output_of_layer_1_scaled"), fault)
     request = RunRequest(cases=(case,), loops=("plain", str(fault)), jobs=2, out=folder / "out")
     report, out = run_cases(request, QUIET)
     localize_report(report, out, 2, QUIET)
@@ -311,7 +312,7 @@ def test_another_number_of_processes_is_not_localized(tmp_path: Path) -> None:
 def test_an_interrupted_localization_leaves_the_report(tmp_path: Path) -> None:
     """Ctrl-C amid the replays: what was found before stands, and no process is left."""
     data = write_pairs(tmp_path / "data", train=200)
-    fault = FAULTY_LOOPS / "output_of_layer_1_scaled.py"
+    fault = Path(path_of("output_of_layer_1_scaled"))
     slow = tmp_path / "slow.py"
     text = fault.read_text(encoding="utf-8").replace("step == 2", "step == 20")
     slow.write_text(text, encoding="utf-8")

@@ -18,8 +18,9 @@ from harness.results.comparison import Comparison
 from harness.results.record import Counts, Header, RecordWriter, RunRecord
 from harness.spec.case import Case, RunSpec
 from harness.spec.request import RunRequest
+from tests.faults.mutations import path_of
 from tests.support.records import draft, spec
-from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
+from tests.support.small_runs import small_case, train, write_pairs
 
 LOOPS = ["plain", "accelerated", "trainer"]
 
@@ -186,7 +187,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 def test_a_resume_that_goes_wrong_is_found_where_it_does(tmp_path: Path) -> None:
     """Generators left alone show at the first step after the resume; no checkpoint is a failure."""
     case = small_case(write_pairs(tmp_path / "data")).model_copy(update={"resume_at": 4})
-    faults = [str(FAULTY_LOOPS / f"{n}.py") for n in ("resume_forgets_generators", "never_saves")]
+    faults = [path_of(n) for n in ("resume_forgets_generators", "never_saves")]
     pairs = resumed(case, faults, tmp_path / "out")
     first = pairs["resume_forgets_generators-resumed"].first_divergence
     assert first is not None
@@ -203,7 +204,7 @@ def test_a_checkpoint_that_was_cut_off_is_never_loaded(tmp_path: Path) -> None:
     The killed run has failed; the same command again resumes it.
     """
     case = small_case(write_pairs(tmp_path / "data"), save_every=3)
-    loop, records = str(FAULTY_LOOPS / "killed_while_saving.py"), tmp_path / "records"
+    loop, records = path_of("killed_while_saving"), tmp_path / "records"
     killed = train(case, [loop], records)["killed_while_saving"]
     assert "SIGKILL" in (killed.header.error or "")
     folder = records / "killed_while_saving" / "checkpoints"

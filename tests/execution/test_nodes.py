@@ -24,8 +24,9 @@ from harness.results.folders import RECORDS
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec.request import RunRequest
+from tests.faults.mutations import path_of
 from tests.support.records import spec
-from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
+from tests.support.small_runs import small_case, train, write_pairs
 
 STEPS = 3
 
@@ -223,7 +224,7 @@ def test_a_port_that_is_taken_is_refused_on_node_0_alone(tmp_path: Path) -> None
 def test_two_nodes_train_what_one_does(tmp_path: Path, commands: Nodes) -> None:
     """Every loop, bit for bit, whichever node starts first; a fault on node 1 is found there."""
     loops = ["plain", "accelerated", "trainer"]
-    fault = FAULTY_LOOPS / "one_ulp_on_rank_1.py"
+    fault = Path(path_of("one_ulp_on_rank_1"))
     asked = ("--loops", ",".join([*loops, str(fault)]))
     commands.start(1, *asked)
     time.sleep(3)
@@ -255,7 +256,7 @@ def test_two_nodes_train_what_one_does(tmp_path: Path, commands: Nodes) -> None:
 @pytest.mark.slow
 def test_a_death_on_one_node_ends_both(commands: Nodes) -> None:
     """Soon, with exit code 3; node 0 says which rank it was; what else was asked goes on."""
-    asked = ("--loops", f"{FAULTY_LOOPS / 'rank_1_killed.py'},plain")
+    asked = ("--loops", f"{path_of('rank_1_killed')},plain")
     for rank in (0, 1):
         commands.start(rank, *asked)
     appears(commands.out / "records" / "paraphrase-rank_1_killed" / "ranks" / "1")

@@ -17,8 +17,9 @@ from harness.results.record import RunRecord
 from harness.spec.case import Case
 from harness.spec.recipe import Recipe
 from harness.training.loops._plain.batches import share
+from tests.faults.mutations import path_of
 from tests.support.records import Draft, compare_drafts, draft, spec
-from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
+from tests.support.small_runs import comparison, small_case, train, write_pairs
 
 LOOPS = ["plain", "accelerated", "trainer"]
 
@@ -164,7 +165,7 @@ def test_one_ulp_on_one_rank_is_found_there(tmp_path: Path) -> None:
     """Its step, stage, tensor and rank are named; and so is the factor of an undivided loss."""
     case = two(tmp_path)
     undivided = case.model_copy(update={"overrides": {"trainer": {"loss_average": "model"}}})
-    records = train(case, ["plain", str(FAULTY_LOOPS / "one_ulp_on_rank_1.py")], tmp_path / "one")
+    records = train(case, ["plain", path_of("one_ulp_on_rank_1")], tmp_path / "one")
     first = comparison(records, "plain", "one_ulp_on_rank_1").first_divergence
     assert first is not None
     assert (3, "weights", 1, "classifier.bias") == (
@@ -192,7 +193,7 @@ def test_a_rank_that_dies_or_hangs_ends_the_run(fault: str, tmp_path: Path) -> N
     case, before = two(tmp_path), {child.pid for child in psutil.Process().children(recursive=True)}
     from harness.spec import registry as catalogue
 
-    run = Run(catalogue.run_spec(case, str(FAULTY_LOOPS / f"{fault}.py")), tmp_path / "record")
+    run = Run(catalogue.run_spec(case, path_of(fault)), tmp_path / "record")
     started, timeout_s = time.monotonic(), 20.0
     (record,) = run_all([run], 1, lambda _number, _event: None, timeout_s=timeout_s)
     assert time.monotonic() - started < timeout_s + 60

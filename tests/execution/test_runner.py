@@ -19,7 +19,8 @@ from harness.comparison.run import run_cases
 from harness.errors import SpecError
 from harness.results.record import RunRecord
 from harness.spec.request import RunRequest
-from tests.support.small_runs import FAULTY_LOOPS, small_case, train, write_pairs
+from tests.faults.mutations import path_of
+from tests.support.small_runs import small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ def harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_a_crash_leaves_a_record_and_the_others_finish(tmp_path: Path) -> None:
     """A loop that raises, and one that is killed, fail with a reason; the rest goes on; exit 3."""
     data = write_pairs(tmp_path / "data")
-    loops = ["plain", str(FAULTY_LOOPS / "crashes.py"), str(FAULTY_LOOPS / "killed.py"), "plain"]
+    loops = ["plain", path_of("crashes"), path_of("killed"), "plain"]
     result = harness(
         "run", "--loops", ",".join(loops), "--set", f"data={data}", "--set", "max_steps=3",
         "--out", "out", cwd=tmp_path,
@@ -222,7 +223,7 @@ def test_a_run_can_be_stopped_after_some_of_its_steps(tmp_path: Path) -> None:
 def test_a_stopped_run_that_departs_is_different(tmp_path: Path) -> None:
     """The control of the test above: with a fault at its second step a stopped run departs."""
     case = small_case(write_pairs(tmp_path / "data"))
-    fault = str(FAULTY_LOOPS / "forgot_zero_grad.py")
+    fault = path_of("forgot_zero_grad")
     records = train(case, ["plain", fault], tmp_path / "records", stop_after=3)
     found = compare(records["plain"], records["forgot_zero_grad"], ("plain", "fault"))
     assert "different" == found.outcome

@@ -13,11 +13,10 @@ from typing import Any
 
 from harness.spec import registry as catalogue
 from harness.spec.case import Case
+from tests.faults.mutations import path_of
 from tests.support.small_runs import small_case
 
-__all__ = ["Fault", "Ground", "path_of"]
-
-_FOLDERS = [Path(__file__).parent / name for name in ("faulty_loops", "sound_loops")]
+__all__ = ["Fault", "Ground"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Fault:
     """A loop that departs from the reference of its ground, and what is to be found."""
 
     loop: str
-    """A file of `faulty_loops` or `sound_loops`, or a loop of the harness."""
+    """A mutation, a file of `sound_loops`, or a loop of the harness."""
     ground: Ground
     step: int
     stage: str
@@ -73,9 +72,3 @@ class Fault:
     def what(self) -> str:
         """One line that says what is wrong."""
         return self.about or catalogue.loop(path_of(self.loop)).summary
-
-
-def path_of(loop: str) -> str:
-    """As `catalogue.run_spec` takes it."""
-    files = [folder / f"{loop}.py" for folder in _FOLDERS]
-    return next((str(file) for file in files if file.is_file()), loop)

@@ -14,7 +14,8 @@ from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.spec import registry as catalogue
 from harness.spec.case import RunSpec, label
-from tests.faults.fault import Fault, path_of
+from tests.faults.fault import Fault
+from tests.faults.mutations import path_of
 from tests.support.small_runs import write_pairs
 
 __all__ = ["find"]

@@ -15,9 +15,7 @@ from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
 from harness.training.synthetic.sentence_pairs import sentence_pairs
 
-__all__ = ["FAULTY_LOOPS", "comparison", "small_case", "train", "write_pairs"]
-
-FAULTY_LOOPS = Path(__file__).parents[1] / "faults" / "faulty_loops"
+__all__ = ["comparison", "small_case", "train", "write_pairs"]
 
 
 def write_pairs(folder: Path, train: int = 44, validation: int = 12, **changed: Any) -> Path:

@@ -13,7 +13,8 @@ import torch
 from harness.spec.recipe import DEVICES
 from harness.training import devices
 from tests.cli.test_main import Ask, ask
-from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
+from tests.faults.mutations import path_of
+from tests.support.small_runs import comparison, small_case, train, write_pairs
 
 __all__ = ["ask"]  # a fixture
 
@@ -97,7 +98,7 @@ def test_digests_of_the_device_see_what_those_of_the_host_see(tmp_path: Path) ->
     """Two loops are identical by either, a planted fault is found at the same place by either, and
     a run by one is not comparable with a run by the other."""
     case = small_case(write_pairs(tmp_path / "data"), num_epochs=2)
-    fault = str(FAULTY_LOOPS / "one_ulp_in_one_weight.py")
+    fault = path_of("one_ulp_in_one_weight")
     found = {}
     for where in ("host", "device"):
         asked = case.model_copy(update={"digests": where})
@@ -124,7 +125,7 @@ def test_digests_of_the_device_see_what_those_of_the_host_see(tmp_path: Path) ->
 def test_an_operation_that_cannot_repeat_itself_is_named(tmp_path: Path) -> None:
     """The run fails, and says which operation deterministic mode refused."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=2)
-    records = train(case, [str(FAULTY_LOOPS / "refused_operation.py")], tmp_path / "out")
+    records = train(case, [path_of("refused_operation")], tmp_path / "out")
     header = records["refused_operation"].header
     assert "failed" == header.status
     assert (header.error or "").startswith("deterministic mode refused put_, ")

@@ -1,4 +1,4 @@
-"""Accelerate as its documentation shows it, with the scheduler left unprepared: nothing wrong."""
+"""Accelerate as its documentation shows it, with an unprepared scheduler, which is correct."""
 
 import torch
 from accelerate import Accelerator
@@ -29,7 +29,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     optimizer = build_optimizer(model, recipe)
     loader, model, optimizer = accelerator.prepare(loader, model, optimizer)
     num_steps = recipe.num_epochs * len(loader) // recipe.gradient_accumulation_steps
-    scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
+    scheduler = get_scheduler(recipe.lr_schedule, optimizer, 0, num_steps)
     probe.watch(model, optimizer)
     model.train()
     for epoch in range(recipe.num_epochs):

@@ -1,7 +1,4 @@
-"""A training in another hand: torch and `get_scheduler`, counted by `(i + 1) % k`: nothing wrong.
-
-Loops with faults take what they do right from here, and do one thing otherwise.
-"""
+"""A correct loop in another style: `get_scheduler`, and windows counted by `(i + 1) % k`."""
 
 from __future__ import annotations
 
@@ -20,13 +17,13 @@ from harness.training.evaluation import evaluate_model
 from harness.training.probe import Probe
 from harness.training.workload import Workload, autocast
 
-__all__ = ["ByHand", "train"]
+__all__ = ["train"]
 
 Batch = dict[str, Tensor]
 
 
 class ByHand:
-    """One training, each decision of which has a method of its own."""
+    """One training; each of its decisions is a method."""
 
     spared: tuple[str, ...] = ("bias", "LayerNorm.weight", "layer_norm.weight", "ln_")
 
@@ -38,7 +35,7 @@ class ByHand:
         self.step = 0
 
     def groups(self) -> list[dict[str, Any]]:
-        """Two of them, told apart by name."""
+        """The decayed parameters and the others, chosen by name."""
         named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         decayed = [p for n, p in named if not n.endswith(self.spared)]
         spared = [p for n, p in named if n.endswith(self.spared)]
@@ -48,14 +45,14 @@ class ByHand:
         ]
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """Fused, as the Trainer has it."""
+        """The fused implementation, which is the Trainer's default."""
         rate = self.recipe.learning_rate
         if self.recipe.optimizer == "sgd":
             return torch.optim.SGD(self.groups(), rate, momentum=0.9, fused=True)
         return torch.optim.AdamW(self.groups(), rate, fused=True)
 
     def order(self, epoch: int) -> Iterable[int]:
-        """The rows of one process in an epoch."""
+        """The row numbers of one process in an epoch."""
         rows = self.workload.train_set
         if self.recipe.sampler == "global":
             return RandomSampler(rows)
@@ -69,7 +66,7 @@ class ByHand:
         return ids
 
     def loader(self, epoch: int) -> Iterable[Batch]:
-        """A new one for each epoch."""
+        """The batches of an epoch."""
         return DataLoader(
             self.workload.train_set,
             batch_size=self.recipe.per_device_batch_size,
@@ -79,17 +76,17 @@ class ByHand:
         )
 
     def batches(self) -> int:
-        """Of one process in an epoch."""
+        """The number of batches of one process in an epoch."""
         rows = len(self.workload.train_set)
         size = self.recipe.per_device_batch_size * self.workload.world_size
         return rows // size if self.recipe.drop_last else math.ceil(rows / size)
 
     def length(self) -> int:
-        """Of the schedule."""
+        """The number of steps of the schedule."""
         return self.recipe.max_steps or self.recipe.num_epochs * math.ceil(self.batches() / self.k)
 
     def make_scheduler(self) -> Any:
-        """By its name."""
+        """The schedule of the recipe."""
         return get_scheduler(
             self.recipe.lr_schedule,
             self.optimizer,
@@ -98,41 +95,35 @@ class ByHand:
         )
 
     def loss(self, batch: Batch) -> Tensor:
-        """The model's own."""
+        """The model's loss."""
         with autocast(self.workload, self.recipe):
             found: Tensor = self.called(**batch).loss
         return found
 
     def share(self, i: int) -> float:
-        """What a loss is divided by: the micro-batches of its window."""
+        """The divisor of a loss: the number of micro-batches in its window."""
         return min(self.k, self.batches() - i // self.k * self.k)
 
     def clip(self) -> None:
-        """Where the recipe asks for it."""
+        """Clip gradients, if the recipe asks for it."""
         if self.recipe.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm)
 
     def update(self) -> None:
-        """One step of the optimizer, and what belongs to it."""
+        """Make one step of the optimizer."""
         self.clip()
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
 
     def is_due(self, i: int) -> bool:
-        """Whether an update follows after batch `i` of the epoch, counted from 0."""
+        """Whether an update follows batch `i` of the epoch, counted from 0."""
         return (i + 1) % self.k == 0 or i + 1 == self.batches()
 
     def evaluate(self) -> None:
-        """Score the model amid the training."""
+        """Evaluate the model during training."""
         self.probe.evaluated(evaluate_model(self.workload, self.recipe, self.model))
         self.model.train()
-
-    def begins_epoch(self, epoch: int) -> None:
-        """Nothing."""
-
-    def begins_batch(self, i: int) -> None:
-        """Nothing."""
 
     def run(self) -> torch.nn.Module:
         """Train."""
@@ -145,9 +136,7 @@ class ByHand:
         last = self.recipe.max_steps or math.inf
         epoch, shown = 0, 0.0
         while self.step < last and (self.recipe.max_steps or epoch < self.recipe.num_epochs):
-            self.begins_epoch(epoch)
             for i, batch in enumerate(self.loader(epoch)):
-                self.begins_batch(i)
                 loss = self.loss(batch) / self.share(i)
                 loss.backward()
                 shown += float(loss.detach())
@@ -155,7 +144,7 @@ class ByHand:
                     continue
                 self.update()
                 self.step += 1
-                self.shows(shown)
+                self.probe.logged(shown)
                 shown = 0.0
                 every = self.recipe.eval_every
                 if isinstance(every, int) and self.step % every == 0:
@@ -164,10 +153,6 @@ class ByHand:
                     break
             epoch += 1
         return self.model
-
-    def shows(self, loss: float) -> None:
-        """Tell the user the mean loss of the step."""
-        self.probe.logged(loss)
 
 
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:

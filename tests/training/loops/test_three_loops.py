@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.results.record import RunRecord
-from tests.support.small_runs import FAULTY_LOOPS, comparison, small_case, train, write_pairs
+from tests.faults.mutations import path_of
+from tests.support.small_runs import comparison, small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +132,7 @@ FAULTS = {
 def faulty_records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunRecord]:
     """The plain loop and each faulty one on the same case."""
     folder = tmp_path_factory.mktemp("faulty")
-    loops = ["plain", *(str(FAULTY_LOOPS / f"{name}.py") for name in FAULTS)]
+    loops = ["plain", *(path_of(name) for name in FAULTS)]
     return train(small_case(write_pairs(folder / "data")), loops, folder / "records")
 
 
