@@ -1,8 +1,8 @@
-"""What is planted, where, and what the harness is to say of it: step, stage and cause.
+"""A planted fault: its loop, its ground, and the step, stage and cause that must be found.
 
-Expectations were written down from what each loop does, before it was run. A fault's first
-divergence is that of a value: the harness recomputes each loss from the logits, so what a loop
-does to its loss later shows in the gradients, and a state before a step shows before its effects.
+Expectations were derived from what each loop does, before it was run. The first divergence is that
+of a recorded value. The harness recomputes each loss from the logits, so a change of the loss after
+that first shows in the gradients. A state before a step shows before its effects.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["Fault", "Ground"]
 
 @dataclass(frozen=True)
 class Ground:
-    """What a fault is planted on: a case, and who trains it right."""
+    """Where a fault is planted: a case, and the loop that trains it correctly."""
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     reference: str | None = "plain"
-    """None: the loop itself, uninterrupted."""
+    """None: the loop itself, not interrupted."""
     world_size: int = 1
     resume_at: int | None = None
     workload: str = "paraphrase"
 
     def case(self, data: Path) -> Case:
-        """The case, on the rows in the folder `data` where it takes sentence pairs."""
+        """The case; a case of sentence pairs reads its rows from the folder `data`."""
         if self.workload == "paraphrase":
             case = small_case(data, **self.settings)
         else:
@@ -42,7 +42,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Fault:
-    """A loop that departs from the reference of its ground, and what is to be found."""
+    """A loop that differs from the reference of its ground, and what must be found."""
 
     loop: str
     """A mutation, a file of `sound_loops`, or a loop of the harness."""
@@ -50,25 +50,25 @@ class Fault:
     step: int
     stage: str
     cause: str | None
-    """Its id in the table of causes; None: it is none of those, and none may be named."""
+    """Its id in the table of causes. None: the table has no such cause, and none may be named."""
     about: str = ""
-    """What is wrong, where the loop's file is not wrong by itself."""
+    """What is wrong, if the loop alone does not say it."""
     environment: dict[str, str] = field(default_factory=dict)
-    """Variables that are set when it runs, and not when the reference does."""
+    """Environment variables of its run; the reference runs without them."""
     also: tuple[str, ...] = ()
-    """Further causes, of a loop with several faults."""
+    """Further causes, if the loop has several faults."""
 
     @property
     def name(self) -> str:
-        """No two faults share it."""
+        """The unique name of the fault."""
         return "-".join([self.loop, self.ground.name, *map(str.lower, self.environment)])
 
     @property
     def causes(self) -> list[str]:
-        """All that are to be named."""
+        """The ids of all causes that must be named."""
         return [each for each in (self.cause, *self.also) if each is not None]
 
     @property
     def what(self) -> str:
-        """One line that says what is wrong."""
+        """One line that describes the fault."""
         return self.about or catalogue.loop(path_of(self.loop)).summary

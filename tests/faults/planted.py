@@ -1,4 +1,4 @@
-"""All planted faults, of known causes and of others."""
+"""All planted faults, with and without a cause in the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults whose cause is in the catalogue, each id of it at least once."""
+"""Faults with a cause from the table; each cause of the table occurs at least once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of causes in the catalogue that were written after the table, as a stranger would."""
+"""Faults with a cause from the table, written after it, as another programmer would write them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ TWO_THREES = Ground(
     world_size=2,
 )
 
-# The fault is the reference's.
+# The reference has the fault.
 BY_NUMPY = Ground("by-numpy", reference="permuted_by_numpy")
 STOCK_PAIRS = Ground("stock-2", {"gradient_accumulation_steps": 2}, reference="stock_trainer")
 UNDIVIDED = Ground(

@@ -1,4 +1,4 @@
-"""Faults that no row of the catalogue explains; some look like one at first sight."""
+"""Faults that no row of the table explains; some resemble a row."""
 
 from __future__ import annotations
 

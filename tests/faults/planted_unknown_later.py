@@ -1,4 +1,4 @@
-"""Faults outside the catalogue that were written after the table, to tempt it."""
+"""Faults that no row of the table explains, written after it to provoke false causes."""
 
 from __future__ import annotations
 

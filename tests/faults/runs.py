@@ -1,4 +1,4 @@
-"""Trains planted faults, each reference once for all faults on its ground, and compares."""
+"""Trains planted faults and compares them; faults on one ground share the reference run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def find(
     jobs: int = 2,
     on_event: OnEvent = lambda _number, _event: None,
 ) -> dict[str, Comparison]:
-    """What the harness says of each fault, by the fault's name. Records stay in `folder`."""
+    """Compare each fault with its reference; results by fault name. Records stay in `folder`."""
     data = write_pairs(folder / "data")
     specs: dict[Path, RunSpec] = {}
-    sides: dict[str, tuple[Path, Path]] = {}
+    pairs: dict[str, tuple[Path, Path]] = {}
     for fault in faults:
         ground, case = fault.ground, fault.ground.case(data)
         right = path_of(ground.reference or fault.loop)
@@ -40,22 +40,22 @@ def find(
             specs[paths[1]] = catalogue.run_spec(
                 case, path_of(fault.loop), resume_at=ground.resume_at
             )
-        sides[fault.name] = paths
+        pairs[fault.name] = paths
     runs = [Run(spec, path) for path, spec in specs.items()]
     run_all(runs, jobs, on_event, keep_going=True)
     for fault in faults:
         if fault.environment:
-            _run_in_its_environment(fault, data, sides[fault.name][1])
+            _run_in_its_environment(fault, data, pairs[fault.name][1])
     found = {}
     for fault in faults:
-        records = tuple(RunRecord(path) for path in sides[fault.name])
+        records = tuple(RunRecord(path) for path in pairs[fault.name])
         names = tuple(label(record.spec) for record in records)
         found[fault.name] = compare(records[0], records[1], (names[0], names[1]))
     return found
 
 
 def _run_in_its_environment(fault: Fault, data: Path, target: Path) -> None:
-    """By the command, since the server that forks workers has the variables it began with."""
+    """Run the command: the server that forks workers keeps the variables it started with."""
     settings = [f"--set={key}={value}" for key, value in fault.ground.settings.items()]
     out = target.with_name(f"{target.name}-run")
     subprocess.run(
