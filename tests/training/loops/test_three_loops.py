@@ -146,7 +146,7 @@ def test_a_planted_fault_is_found_at_its_step_and_stage(
     assert first is not None
     assert ("different", *FAULTS[fault]) == (found.outcome, first.step, first.stage)
     outside = fault == "one_ulp_in_one_weight"
-    told = "after the update something else changed weights of the candidate"
+    told = "code outside the update changed weights of the candidate"
     assert outside == (first.detail == told)
 
 
