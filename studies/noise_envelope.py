@@ -7,10 +7,10 @@ attention, threads, and two of these at once), and with perturbed runs that are 
 envelope. They cover several recipes. The allowance in `harness/comparison/noise/mean_shift.py` was
 not measured on their seeds. No clean pair may be `different`.
 
-Small faults are compared with the envelope of their recipe. Their true size, without rounding, is
-the difference of a clean and a faulty run in double precision, relative to the envelope's bounds.
+Small faults are compared with the noise band of their recipe. Their true size, without rounding, is
+the difference of a clean and a faulty run in double precision, relative to the bounds of the band.
 A fault whose true size exceeds a bound must be `different`. Smaller faults are reported, and so are
-faults without any effect in single precision. Only fields of the envelope count here: a wrong
+faults without any effect in single precision. Only fields of the noise band count here: a wrong
 learning rate, for example, is also found by its own stage.
 
 Took 18 minutes with 2 runs at a time. Published: `reports/published/noise-envelope`. The exit code
@@ -31,7 +31,7 @@ from rich.table import Table
 
 from harness.comparison.compare import compare
 from harness.comparison.noise.band import NoiseBand
-from harness.comparison.noise.verdict import ROUNDING_LEAVES, apply_noise
+from harness.comparison.noise.verdict import UNAFFECTED_BY_ROUNDING, apply_noise
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import Run, run_all
 from harness.results.noise import Noise
@@ -51,10 +51,10 @@ def clean_rows(groups: list[Group], records: dict[str, RunRecord]) -> list[dict[
     rows = []
     for group in groups:
         reference = records[f"{group.name}/reference"]
-        envelope = NoiseBand(reference, [records[draw] for draw in group.draws], group.rounding)
+        band = NoiseBand(reference, [records[draw] for draw in group.draws], group.rounding)
         for name in group.candidates:
             bitwise = compare(reference, records[name], ("reference", name))
-            found = apply_noise(bitwise, reference, records[name], envelope)
+            found = apply_noise(bitwise, reference, records[name], band)
             share, field = _nearest(found.noise) if found.noise else (0.0, "")
             rows.append(
                 {
@@ -76,12 +76,12 @@ def fault_rows(
     for group, titles in planned:
         reference = records[f"{group.name}/reference"]
         clean = records[f"{group.name}/reference-fp64"]
-        envelope = NoiseBand(reference, [records[draw] for draw in group.draws], group.rounding)
+        band = NoiseBand(reference, [records[draw] for draw in group.draws], group.rounding)
         for run, title in titles.items():
             bitwise = compare(reference, records[run], ("reference", title))
-            noise = envelope.judge(reference, records[run])
-            true = envelope.judge(clean, records[f"{run}-fp64"])
-            # Neither run belongs to the envelope, which then widens its bounds for two noisy runs.
+            noise = band.compare(reference, records[run])
+            true = band.compare(clean, records[f"{run}-fp64"])
+            # Neither run belongs to the noise band, which then widens its bounds for two noisy runs.
             size = _nearest(true)[0] * math.sqrt(2)
             seen, field = _nearest(noise)
             moved = next(f for f in true.fields if f.field == "weights")
@@ -100,7 +100,7 @@ def fault_rows(
                     "also_seen_by": [
                         s.stage
                         for s in bitwise.stages
-                        if s.differing and s.stage in ROUNDING_LEAVES
+                        if s.differing and s.stage in UNAFFECTED_BY_ROUNDING
                     ],
                     "smallest_visible": {f.field: f.smallest_visible for f in noise.fields},
                 }

@@ -1,8 +1,8 @@
-"""Two `modules` traces -> the module in which two runs part, forward or backward.
+"""Compares two `modules` traces: the first module, forward or backward, that diverges.
 
-The calls of modules are looked at in the order in which they ended, so that what is inside a module
-comes before it. The first that took the same on both sides and gave something else is the place
-where the computation itself departs. What is declined here: to say why it does.
+Calls of modules are compared in the order in which they ended, so inner modules precede the modules
+that contain them. The computation diverges in the first call with equal inputs and different
+outputs. This module does not explain why.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from harness.results.record import RunRecord
 __all__ = ["compare_modules", "why_not_localized"]
 
 Row = dict[str, Any]
-_OF_THE_MODULES = ("rng", "loss", "gradients", "grad_norm")
+_STAGES_OF_MODULES = ("rng", "loss", "gradients", "grad_norm")
 _ELSEWHERE = {
-    "config": "the two were set up otherwise",
-    "initial_weights": "the two begin with other weights",
-    "data_order": "the two took other rows, before any module ran",
-    "batch_content": "the two made other batches of the same rows, before any module ran",
-    "learning_rate": "the two gave the same loss and gradients, and part in the learning rate of "
-    "the update that follows",
-    "weights": "the two gave the same loss and gradients, and part in the update that follows or "
-    "in what is done to weights after it",
-    "optimizer_state": "the two gave the same loss and gradients, and part in the update that "
-    "follows",
-    "step_count": "the steps that both took are the same",
-    "evaluation": "the training of the two is the same",
+    "config": "the settings of the two differ",
+    "initial_weights": "the initial weights of the two differ",
+    "data_order": "the two use different rows, before any module runs",
+    "batch_content": "the two make different batches of the same rows, before any module runs",
+    "learning_rate": "loss and gradients are equal; the two diverge in the learning rate of the "
+    "update that follows",
+    "weights": "loss and gradients are equal; the two diverge in the update that follows, or in a "
+    "change of the weights after it",
+    "optimizer_state": "loss and gradients are equal; the two diverge in the update that follows",
+    "step_count": "the common steps of the two are equal",
+    "evaluation": "the training of the two is equal",
 }
 
 
@@ -41,7 +40,7 @@ def why_not_localized(first: Divergence | None, outcome: str) -> str:
     """Why the modules of a pair hold no answer; empty if they may hold one."""
     if first is None:
         return f"not localized: the two are {outcome}"
-    if first.stage in _OF_THE_MODULES:
+    if first.stage in _STAGES_OF_MODULES:
         return ""
     return f"not localized: at step {first.step} {_ELSEWHERE[first.stage]}"
 
@@ -49,7 +48,7 @@ def why_not_localized(first: Divergence | None, outcome: str) -> str:
 def compare_modules(reference: RunRecord, candidate: RunRecord, step: int) -> Localization:
     """Compare the modules of two runs that both recorded their modules at `step`, bit for bit.
 
-    Raises `RecordError` where a trace is damaged.
+    Raises `RecordError` if a trace is damaged.
     """
     world_size = reference.spec.case.world_size
     left, right = _passes(reference, world_size), _passes(candidate, world_size)
@@ -65,8 +64,8 @@ def compare_modules(reference: RunRecord, candidate: RunRecord, step: int) -> Lo
             step=step, note="the two have no module in common whose calls were recorded"
         )
     note = (
-        f"no module differs in what it gives, forward or backward, in {calls} calls: "
-        "what parts there is made outside of them"
+        f"the outputs of all {calls} common module calls are equal, forward and backward; the "
+        "divergence is outside the modules"
     )
     return Localization(step=step, calls=calls, note=note)
 
@@ -75,7 +74,7 @@ Key = tuple[int, bool, int]  # micro-batch on its process, whether backward, ran
 
 
 def _passes(record: RunRecord, world_size: int) -> dict[Key, list[Row]]:
-    """The rows of each pass in their order; passes sort by when they happen."""
+    """The rows of each pass, in order; the keys sort in the order of the passes."""
     found: dict[Key, list[Row]] = {}
     for row in record.trace("modules").to_pylist():
         rank, number = rank_of(row["micro_batch"], world_size)
@@ -84,24 +83,24 @@ def _passes(record: RunRecord, world_size: int) -> dict[Key, list[Row]]:
 
 
 class _Pair:
-    """One call on both sides."""
+    """One call of a module in both runs."""
 
     def __init__(self, one: Row, two: Row) -> None:
         self.one, self.two = one, two
         taken = [_by_name(row, "taken") for row in (one, two)]
         common = [(n, taken[0][n], taken[1][n]) for n in taken[0] if n in taken[1]]
-        # A mask of another type may mean the same, so that it is told of and not judged by.
+        # A mask of another type may be equal in effect: it is reported and not compared.
         self.other_types = tuple(
-            f"{name} {left.kind} against {right.kind}"
+            f"{name} ({left.kind} in the reference, {right.kind} in the candidate)"
             for name, left, right in common
             if left.kind != right.kind
         )
-        alike = [each for each in common if each[1].kind == each[2].kind]
+        same_type = [each for each in common if each[1].kind == each[2].kind]
         self.other_inputs = tuple(
-            name for name, left, right in alike if left.digest != right.digest
+            name for name, left, right in same_type if left.digest != right.digest
         )
         nothing = not (one["taken"] or two["taken"])
-        self.same_in = not self.other_inputs and (bool(alike) or nothing)
+        self.same_in = not self.other_inputs and (bool(same_type) or nothing)
         self._given = [_by_name(row, "given") for row in (one, two)]
         self.other_outputs = tuple(
             name
@@ -111,28 +110,28 @@ class _Pair:
         self.other_out = bool(self.other_outputs)
 
     @property
-    def apart(self) -> bool:
-        """Whether it gave something else; where it gives nothing, whether it took something else.
+    def differs(self) -> bool:
+        """Whether the outputs differ or, for a call without outputs, the inputs.
 
-        So it is with the backward pass of an embedding.
+        The backward pass of an embedding has no outputs.
         """
         gives = self.one["given"] and self.two["given"]
         return self.other_out if gives else bool(self.other_inputs)
 
     def figures(self) -> tuple[float, float, float | None]:
-        """The norms on both sides of what differs, and how far they are apart by the first."""
+        """The norms of what differs in both runs, and the relative distance of the two."""
         if not self.other_out:
             taken = [_by_name(row, "taken") for row in (self.one, self.two)]
-            one, two = ([side[name] for name in self.other_inputs] for side in taken)
+            one, two = ([values[name] for name in self.other_inputs] for values in taken)
         else:
-            one, two = ([side[name] for name in self.other_outputs] for side in self._given)
+            one, two = ([values[name] for name in self.other_outputs] for values in self._given)
         norms = [math.hypot(*(value.norm for value in values)) for values in (one, two)]
         pairs = list(zip(one, two, strict=True))
         if any(not left.sketch or len(left.sketch) != len(right.sketch) for left, right in pairs):
             return norms[0], norms[1], None
-        apart = math.hypot(*(math.dist(left.sketch, right.sketch) for left, right in pairs))
-        known = norms[0] > 0 and math.isfinite(apart) and math.isfinite(norms[0])
-        return norms[0], norms[1], apart / norms[0] if known else None
+        distance = math.hypot(*(math.dist(left.sketch, right.sketch) for left, right in pairs))
+        known = norms[0] > 0 and math.isfinite(distance) and math.isfinite(norms[0])
+        return norms[0], norms[1], distance / norms[0] if known else None
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class _Value:
     sketch: list[float]
 
     def differs(self, other: _Value) -> bool:
-        """Whether the two are other numbers; a type into which all of them fit changes none."""
+        """Whether the numbers differ; a wider type with the same numbers does not count."""
         if self.kind == other.kind:
             return self.digest != other.digest
         return not self.sketch or (self.norm, self.sketch) != (other.norm, other.sketch)
@@ -163,18 +162,18 @@ def _by_name(row: Row, which: str) -> dict[str, _Value]:
 
 
 def _pairs(left: Sequence[Row], right: Sequence[Row]) -> list[_Pair]:
-    """Calls that both sides made, in the order of the reference."""
+    """Calls that both runs made, in the order of the reference."""
     others = {(row["module"], row["call"]): row for row in right}
     keys = [(row["module"], row["call"]) for row in left]
     return [_Pair(one, others[key]) for key, one in zip(keys, left, strict=True) if key in others]
 
 
 def _place(pairs: Sequence[_Pair], key: Key, world_size: int) -> ModuleDifference | None:
-    """Where one pass departs; None where it does not."""
-    first = next((pair for pair in pairs if pair.apart), None)
+    """The divergence within one pass; None if there is none."""
+    first = next((pair for pair in pairs if pair.differs), None)
     if first is None:
         return None
-    # Or what holds it: the code of a module between those that are in it.
+    # Or a module that contains it: its own code between the calls of its inner modules.
     origin = next(
         (
             pair
@@ -184,7 +183,7 @@ def _place(pairs: Sequence[_Pair], key: Key, world_size: int) -> ModuleDifferenc
         None,
     )
     root = next((pair for pair in pairs if not pair.one["module"]), first)
-    if origin is None:  # it came in from outside, or from where no module gives
+    if origin is None:  # the difference came from outside, or from code without module outputs
         origin = root if root.other_inputs else first
     one, two = origin.one, origin.two
     reference, candidate, distance = origin.figures()
@@ -206,7 +205,7 @@ def _place(pairs: Sequence[_Pair], key: Key, world_size: int) -> ModuleDifferenc
         candidate=candidate,
         distance=distance,
         first_seen=first.one["module"] if first is not origin and origin.same_in else None,
-        differing_after=sum(pair.apart for pair in pairs[place + 1 :]),
+        differing_after=sum(pair.differs for pair in pairs[place + 1 :]),
     )
 
 

@@ -145,7 +145,7 @@ def _pair(
         absent = labels[0] if one is None else labels[1]
         return incomparable(case, *labels, f"{absent} is missing; run it")
     found = compare(one, two, labels)
-    return judge(found, one, two) if judge else found
+    return judge.apply(found, one, two) if judge else found
 
 
 Sides = tuple[RunRecord | None, RunRecord | None]

@@ -1,4 +1,4 @@
-"""Out of what modules took and gave, the one is named in which two runs part."""
+"""The module in which two runs diverge is named from its recorded inputs and outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODULES = (
 
 
 def rows(micro_batches: int = 1) -> list[Row]:
-    """A step in which every module takes and gives something of its own."""
+    """A step in which every module has its own inputs and outputs."""
     found = []
     for micro_batch in range(1, micro_batches + 1):
         calls = [("forward", *each) for each in MODULES]
@@ -66,7 +66,7 @@ def call(of: Iterable[Row], module: str, direction: str = "forward", micro_batch
 def found(
     folder: Path, reference: list[Row], candidate: list[Row], world_size: int = 1
 ) -> Localization:
-    """What is said of two such steps."""
+    """The comparison of two such steps."""
     sides = []
     for name, its in (("reference", reference), ("candidate", candidate)):
         made = draft()
@@ -78,31 +78,33 @@ def found(
 
 
 def place_of(folder: Path, candidate: list[Row], **more: Any) -> ModuleDifference:
-    """Where those rows part from the untouched ones."""
+    """The divergence of these rows from the untouched ones."""
     place = found(folder, rows(), candidate, **more).place
     assert place is not None
     return place
 
 
 def give(row: Row, size: float = 6.0) -> None:
-    """Have a call give something else."""
+    """Change the outputs of a call."""
     row["given"], row["given_norms"], row["sketches"] = [1], [size], [[3.0, 4.5]]
 
 
 def take(row: Row) -> None:
-    """Have a call take something else."""
+    """Change the inputs of a call."""
     row["taken"], row["taken_norms"] = [1], [2.5]
 
 
-def test_equal_modules_part_nowhere(tmp_path: Path) -> None:
-    """Control: where all that is given is equal there is no place, and it is said of how many."""
+def test_equal_modules_have_no_divergence(tmp_path: Path) -> None:
+    """Control: without a different output there is no place; the note counts the calls."""
     answer = found(tmp_path, rows(), rows())
     assert (None, 12) == (answer.place, answer.calls)
-    assert "no module differs in what it gives, forward or backward, in 12 calls" in answer.note
+    assert (
+        "the outputs of all 12 common module calls are equal, forward and backward" in answer.note
+    )
 
 
-def test_the_module_that_takes_the_same_and_gives_another_is_named(tmp_path: Path) -> None:
-    """With the norms on both sides, how far they are apart, and how many calls follow it."""
+def test_the_module_with_equal_inputs_and_different_outputs_is_named(tmp_path: Path) -> None:
+    """With both norms, their distance, and the number of differing calls after it."""
     other = rows()
     give(call(other, "layer.0.norm"))
     for name in ("layer.0", "layer.1.dense", "layer.1", ""):
@@ -129,8 +131,8 @@ def test_the_module_that_takes_the_same_and_gives_another_is_named(tmp_path: Pat
     )
 
 
-def test_what_is_computed_between_modules_lies_in_the_one_that_holds_them(tmp_path: Path) -> None:
-    """A module whose input is another already is where it is first seen, not where it arises."""
+def test_code_between_modules_belongs_to_the_module_that_contains_them(tmp_path: Path) -> None:
+    """A module with a different input is where the divergence is first seen, not its origin."""
     other = rows()
     take(call(other, "layer.0.norm"))
     for name in ("layer.0.norm", "layer.0", ""):
@@ -143,8 +145,8 @@ def test_what_is_computed_between_modules_lies_in_the_one_that_holds_them(tmp_pa
     )
 
 
-def test_what_comes_from_outside_is_said_to(tmp_path: Path) -> None:
-    """Where the model itself takes something else, no module is to blame."""
+def test_a_difference_from_outside_is_reported(tmp_path: Path) -> None:
+    """If the inputs of the model differ, no module is the origin."""
     other = rows()
     for name in ("layer.0.dense", ""):
         take(call(other, name))
@@ -154,8 +156,8 @@ def test_what_comes_from_outside_is_said_to(tmp_path: Path) -> None:
     assert ("", False, ("input",)) == (place.module, place.inputs_equal, place.other_inputs)
 
 
-def test_the_forward_pass_goes_before_the_backward_pass(tmp_path: Path) -> None:
-    """And an earlier micro-batch before a later one."""
+def test_the_forward_pass_precedes_the_backward_pass(tmp_path: Path) -> None:
+    """And an earlier micro-batch precedes a later one."""
     plain, other = rows(2), rows(2)
     give(call(other, "layer.1.dense", "backward", 1))
     give(call(other, "layer.0.dense", "forward", 2))
@@ -182,10 +184,10 @@ def test_the_process_is_named(tmp_path: Path) -> None:
         ("kind", "Faster", "module_class", ("LayerNorm", "Faster")),
     ],
 )
-def test_what_else_is_other_there_is_told(
+def test_other_differences_of_the_module_are_reported(
     column: str, value: object, field: str, expected: object, tmp_path: Path
 ) -> None:
-    """Weights, generators, mode and class of the module that departs."""
+    """Weights, generators, mode and class of the module that diverges."""
     other = rows()
     row = call(other, "layer.0.norm")
     give(row)
@@ -194,8 +196,8 @@ def test_what_else_is_other_there_is_told(
     assert ("layer.0.norm", expected) == (place.module, getattr(place, field))
 
 
-def test_an_input_of_another_type_is_told_of_and_not_judged_by(tmp_path: Path) -> None:
-    """A mask of truth values may mean what one of numbers means."""
+def test_an_input_of_another_type_is_reported_and_not_compared(tmp_path: Path) -> None:
+    """A boolean mask may be equal in effect to a mask of numbers."""
     sides = rows(), rows()
     for side, kind in zip(sides, ("bool", "float32"), strict=True):
         row = call(side, "layer.0.dense")
@@ -204,7 +206,7 @@ def test_an_input_of_another_type_is_told_of_and_not_judged_by(tmp_path: Path) -
     give(call(sides[1], "layer.0.dense"))
     place = found(tmp_path, *sides).place
     assert place is not None
-    assert ("layer.0.dense", True, ("mask bool against float32",)) == (
+    assert ("layer.0.dense", True, ("mask (bool in the reference, float32 in the candidate)",)) == (
         place.module,
         place.inputs_equal,
         place.other_types,
@@ -212,7 +214,7 @@ def test_an_input_of_another_type_is_told_of_and_not_judged_by(tmp_path: Path) -
 
 
 def test_a_wider_type_of_the_same_numbers_is_no_difference(tmp_path: Path) -> None:
-    """Accelerate hands out as float32 what autocast left as bfloat16; other numbers do differ."""
+    """Accelerate returns bfloat16 outputs of autocast as float32; different numbers do differ."""
     other = rows()
     row = call(other, "")
     row["given_names"], row["given"] = [" bfloat16"], [1]
@@ -221,11 +223,11 @@ def test_a_wider_type_of_the_same_numbers_is_no_difference(tmp_path: Path) -> No
     assert found(tmp_path / "other", rows(), other).place is not None
 
 
-def test_an_embedding_gives_no_gradient_and_is_judged_by_what_it_takes(tmp_path: Path) -> None:
-    """It is named where no module before it departs."""
+def test_an_embedding_without_output_gradient_is_compared_by_its_inputs(tmp_path: Path) -> None:
+    """It is named if no module before it diverges."""
     plain, other = rows(), rows()
-    for side in (plain, other):
-        row = call(side, "layer.0.dense", "backward")
+    for calls in (plain, other):
+        row = call(calls, "layer.0.dense", "backward")
         row["given"], row["given_names"], row["given_norms"], row["sketches"] = [], [], [], []
     take(call(other, "layer.0.dense", "backward"))
     place = found(tmp_path, plain, other).place
@@ -237,8 +239,8 @@ def test_an_embedding_gives_no_gradient_and_is_judged_by_what_it_takes(tmp_path:
     )
 
 
-def test_models_without_a_common_module_say_nothing(tmp_path: Path) -> None:
-    """That is said, and is no agreement."""
+def test_models_without_a_common_module_have_no_divergence(tmp_path: Path) -> None:
+    """The note states it; it is no agreement."""
     other = [{**row, "module": f"other.{row['module']}"} for row in rows()]
     answer = found(tmp_path, rows(), other)
     assert (None, 0) == (answer.place, answer.calls)
@@ -246,13 +248,13 @@ def test_models_without_a_common_module_say_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_modules_can_tell_of_some_stages_only(stage: str) -> None:
-    """Of the others it is said in a line why not."""
+def test_only_some_stages_are_localized_in_modules(stage: str) -> None:
+    """For the other stages one line states why not."""
     why = why_not_localized(Divergence(step=3, stage=stage), "different")
     assert (stage in ("rng", "loss", "gradients", "grad_norm")) == (why == "")
     assert why == "" or why.startswith("not localized: at step 3 ")
 
 
-def test_an_identical_pair_has_nothing_to_dig() -> None:
-    """It is said, so that silence is never taken for an answer."""
+def test_an_identical_pair_is_not_localized() -> None:
+    """The reason is stated, so that no answer is taken for agreement."""
     assert "not localized: the two are identical" == why_not_localized(None, "identical")

@@ -1,26 +1,27 @@
-"""The noise of a reference, and what stands out of it.
+"""The noise band of a reference, and the differences that leave it.
 
-The reference is run again several times, perturbed by rounding (see `perturbation.py`). For each
-field (loss, gradient norm, weights, each tensor's weights) the root mean square of the draws'
-differences from the reference at a step is the *scale* of the noise there, and grows as the noise
-does. A pair's *excess* in a field is its largest difference, over all steps, in units of the scale.
-Each draw's own excess against the others says what to expect of a pair that differs by rounding
-alone: its logarithm's mean and spread give the prediction bound for one more draw, which holds for
-the whole course of the run at once and needs no correction for the number of steps. Differences of
-the draws among themselves are not used: where noise adds up they are sqrt(2) times those from the
-reference, and so say nothing that these do not.
+The reference runs again several times, each time perturbed by rounding (see
+`harness.training.perturbation`). These runs are the draws. For each field (loss, gradient norm,
+weights, and the weights of each tensor) the *scale* at a step is the root mean square of the draws'
+differences from the reference. It grows with the noise over the steps. The *excess* of a pair in a
+field is its largest difference over all steps, in units of the scale. The excess of each draw
+relative to the other draws shows what rounding alone produces. The mean and the spread of the
+logarithms of these excesses give the prediction bound for one more draw. That bound holds for all
+steps at once, so no correction for the number of steps is needed. Differences between two draws are
+not used: where noise adds up, they are sqrt(2) times those from the reference and add no
+information.
 
-Then the signed differences: their mean over the run, of the loss, of the log gradient norm and of
-the weights along the reference's own movement and along its initial weights, must not be told from
-zero by a t-test against the draws. A small fault that hides in the noise of each step adds up
-there.
+The signed differences are tested too. The fields are the loss, the log gradient norm, and the
+weights along the reference's own movement and along its initial weights. A t-test against the draws
+must not distinguish their means over the run from zero. A small fault that is hidden in the noise
+of each step adds up in such a mean.
 
-Each tensor is judged for itself besides all weights together. Measured on the embedded BERT over 60
-steps, the noise of all weights (5.9e-5 of their movement) is that of the keys' biases in its two
-layers (5.3e-5 and 2.5e-5): their true gradient is zero, and AdamW follows its roundings.
+Each tensor is tested by itself, besides all weights together. Measured on the embedded BERT over 60
+steps, the noise of all weights (5.9e-5 of their movement) is mostly that of the key biases in its
+two layers (5.3e-5 and 2.5e-5). Their exact gradient is zero, and AdamW follows its rounding errors.
 
-What may be expected of noise is no tolerance: the rate of false alarms is set beforehand, and
-what the bound could not have told from noise is reported as `smallest_visible`.
+A noise band is not a tolerance: the rate of false alarms is fixed beforehand. The smallest
+difference that the bound distinguishes from noise is reported as `smallest_visible`.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from harness.comparison.noise.mean_shift import (
     ALLOWANCE,
     FALSE_ALARMS,
     LEVEL,
+    NARROW,
     ROUNDING,
-    TELLING,
     TESTS,
     mean_shifts,
     metric_differences,
     t_quantile,
 )
-from harness.comparison.noise.series import Array, RunSeries, norms, series
+from harness.comparison.noise.series import Array, RunSeries, difference_series, norms
 from harness.errors import RecordError
 from harness.results.divergence import ulp_distance
 from harness.results.noise import FieldNoise, Noise
@@ -50,54 +51,55 @@ from harness.spec.case import LEAST_DRAWS
 
 __all__ = ["NoiseBand"]
 
-_ENOUGH = 0.5  # share of the steps in which a field must be told for a pair to be within noise
+_RESOLVED_SHARE = 0.5  # share of steps with a narrow band that `within_noise` requires
 
 
 class NoiseBand:
-    """The noise of one reference, from its record and those of its perturbed draws."""
+    """The noise of one reference, from its record and the records of its draws."""
 
     def __init__(self, reference: RunRecord, draws: Sequence[RunRecord], rounding: str) -> None:
-        """Raises `RecordError` where they do not hold what noise is told from."""
+        """Raises `RecordError` if a record does not hold what a noise band needs."""
         self.rounding = rounding
         if len(draws) < LEAST_DRAWS:
             raise RecordError(
-                f"an envelope needs {LEAST_DRAWS} draws or more", len(draws), "run more of them"
+                f"a noise band needs {LEAST_DRAWS} draws or more", len(draws), "run more of them"
             )
         for record in (reference, *draws):
             if record.header.status != "completed" or not len(record.steps):
                 what = f"{record.folder}, {record.header.status}"
-                raise RecordError("an envelope needs completed runs", what, "run it again")
+                raise RecordError("a noise band needs completed runs", what, "run it again")
         self._reference = RunSeries.of(reference)
         self._draws = [RunSeries.of(draw) for draw in draws]
         for draw in self._draws:
             self._check(draw)
         self._floor = self._roundings()
-        self._noise = np.stack([series(self._reference, draw) for draw in self._draws])
+        self._noise = np.stack([difference_series(self._reference, draw) for draw in self._draws])
         self._scale = self._scale_of(self._noise)
         self._bounds = self._scale * self._factors()
 
-    def judge(self, one: RunRecord, two: RunRecord) -> Noise:
-        """Judge `two` against `one`, both variants of the reference or one of them itself.
+    def compare(self, one: RunRecord, two: RunRecord) -> Noise:
+        """Compare the difference of `two` from `one` with the noise of the reference.
 
-        Raises `RecordError` where they do not hold what noise is told from. Where neither is the
-        reference, both bear noise of their own, and every bound is sqrt(2) times as wide.
+        Each of the two is the reference or another run of its case. If neither is the reference,
+        both have noise, and every bound is sqrt(2) times as wide. Raises `RecordError` if a record
+        does not hold what a noise band needs.
         """
         left, right = RunSeries.of(one), RunSeries.of(two)
         self._check(left)
         self._check(right)
-        both = 1.0 if self._is_reference(left) or self._is_reference(right) else np.sqrt(2)
+        pair_factor = 1.0 if self._is_reference(left) or self._is_reference(right) else np.sqrt(2)
         fields = [
-            *self._judge_series(left, right, both),
-            *mean_shifts(self._reference, self._draws, (left, right), both),
+            *self._compare_series(left, right, pair_factor),
+            *mean_shifts(self._reference, self._draws, (left, right), pair_factor),
             *metric_differences(self._reference, self._draws, (left, right)),
         ]
-        # A tensor that only noise moves, as the bias of attention's keys, is never told.
+        # A tensor that only noise moves, such as the key bias of attention, has no narrow band.
         needed = [field for field in fields if field.field in TESTS and field.field != "tensors"]
         doubts = [
-            f"the envelope of {field.field} is too wide to tell: narrow enough in {field.judged} "
-            f"of {field.of} steps; shorten the run, or lower the learning rate"
+            f"the noise band of {field.field} is too wide: only {field.judged} of {field.of} steps "
+            "have a narrow one; shorten the run, or lower the learning rate"
             for field in needed
-            if field.judged < _ENOUGH * field.of
+            if field.judged < _RESOLVED_SHARE * field.of
         ]
         return Noise(
             draws=len(self._draws),
@@ -108,25 +110,27 @@ class NoiseBand:
             doubts=tuple(doubts),
         )
 
-    def _is_reference(self, course: RunSeries) -> bool:
-        return np.array_equal(course.weights, self._reference.weights)
+    def _is_reference(self, run: RunSeries) -> bool:
+        return np.array_equal(run.weights, self._reference.weights)
 
-    def _check(self, course: RunSeries) -> None:
-        """Raises `RecordError` where a run cannot be lined up with the reference."""
-        remedy = "compare runs of one case, and those that went well"
-        if course.weights.shape != self._reference.weights.shape:
-            shapes = f"{course.weights.shape} and {self._reference.weights.shape}"
-            raise RecordError("noise is told from runs of like length and model", shapes, remedy)
-        if course.tensors != self._reference.tensors:
-            raise RecordError("noise is told from runs of one model", "other tensors", remedy)
-        if course.evaluated != self._reference.evaluated:
-            raise RecordError("noise is told from runs evaluated alike", "other ways", remedy)
-        for values in (course.loss, course.grad_norm, course.weights):
+    def _check(self, run: RunSeries) -> None:
+        """Raises `RecordError` if a run cannot be aligned with the reference."""
+        remedy = "compare completed runs of one case"
+        if run.weights.shape != self._reference.weights.shape:
+            shapes = f"{run.weights.shape} and {self._reference.weights.shape}"
+            raise RecordError("a noise band needs runs of one length and one model", shapes, remedy)
+        if run.tensors != self._reference.tensors:
+            raise RecordError("a noise band needs runs of one model", "other tensors", remedy)
+        if run.evaluated != self._reference.evaluated:
+            raise RecordError(
+                "a noise band needs runs with equal evaluations", "other ones", remedy
+            )
+        for values in (run.loss, run.grad_norm, run.weights):
             if not np.all(np.isfinite(values)):
-                raise RecordError("noise is told from finite values", "NaN or infinity", remedy)
+                raise RecordError("a noise band needs finite values", "NaN or infinity", remedy)
 
     def _roundings(self) -> Array:
-        """What one rounding of each value comes to; nothing is judged finer than that."""
+        """The size of one rounding of each value, the lower limit of every scale."""
         reference = self._reference
         steps = len(reference.loss)
         floor = np.zeros((steps + 1, 3 + len(reference.tensors)))
@@ -138,36 +142,36 @@ class NoiseBand:
     def _scale_of(self, noise: Array) -> Array:
         """[draws, steps + 1, fields] -> [steps + 1, fields]: root mean square over the draws.
 
-        Of each step for itself. Taken over five neighbouring steps, the bounds of loss and gradient
-        norm came out up to twelve times as wide: what a batch makes of noise is its own.
+        Each step has its own scale. With a scale over five neighbouring steps the bounds of loss
+        and gradient norm were up to twelve times as wide, since the noise depends on the batch.
         """
         scale: Array = np.maximum(np.sqrt(np.mean(np.square(noise), axis=0)), self._floor)
         return scale
 
     def _factors(self) -> Array:
-        """For each field the largest excess that noise is allowed, in units of the scale.
+        """The bound of each field, in units of the scale.
 
         The one-sided prediction bound for one more value of a normal sample (Hahn and Meeker,
-        "Statistical Intervals", 1991, 4.8), taken of the logarithms of the draws' excesses.
+        "Statistical Intervals", 1991, 4.8), applied to the logarithms of the draws' excesses.
         """
         count = len(self._draws)
         excesses = [
             np.max(self._noise[i] / self._scale_of(np.delete(self._noise, i, axis=0)), axis=0)
             for i in range(count)
         ]
-        # An excess of 0 (a frozen tensor) has no logarithm: half a unit of noise stands for it.
+        # An excess of 0 (a frozen tensor) has no logarithm and counts as half a unit of noise.
         logs = np.log(np.maximum(excesses, 0.5))
         tensors = logs.shape[1] - 3
         levels = np.array([LEVEL] * 3 + [LEVEL / max(1, tensors)] * tensors)
         quantiles = t_quantile(levels, count - 1)
         spread = np.std(logs, axis=0, ddof=1) * np.sqrt(1 + 1 / count)
-        # Beyond the largest exponent a bound bounds nothing, and must not become infinite.
+        # A larger exponent would make the bound infinite.
         exponent = np.minimum(np.mean(logs, axis=0) + quantiles * spread, 300.0)
         factors: Array = ALLOWANCE * np.exp(exponent)
         return factors
 
     def _extents(self) -> Array:
-        """What the bounds are to be small against, [steps + 1, 3 + tensors]; see `TELLING`."""
+        """The sizes that the bounds are compared with, [steps + 1, 3 + tensors]; see `NARROW`."""
         reference = self._reference
         extents = np.zeros_like(self._scale)
         extents[1:, 0] = np.std(reference.loss)
@@ -175,23 +179,27 @@ class NoiseBand:
         extents[:, 2:] = norms(reference.movement)
         return extents
 
-    def _judge_series(self, one: RunSeries, two: RunSeries, both: float) -> Iterator[FieldNoise]:
-        apart, bounds = series(one, two), self._bounds * both
+    def _compare_series(
+        self, one: RunSeries, two: RunSeries, pair_factor: float
+    ) -> Iterator[FieldNoise]:
+        differences, bounds = difference_series(one, two), self._bounds * pair_factor
         with np.errstate(over="ignore"):
-            excess = apart / bounds
-        telling = bounds <= TELLING * self._extents()
+            excess = differences / bounds
+        narrow = bounds <= NARROW * self._extents()
         sizes = np.ones_like(bounds)
         sizes[1:, 0] = np.abs(self._reference.loss)
         sizes[:, 2:] = norms(self._reference.movement)
         for column, name in enumerate(("loss", "grad_norm", "weights")):
-            yield self._field(name, column, apart, bounds, excess, telling, sizes, (one, two))
+            yield self._field(name, column, differences, bounds, excess, narrow, sizes, (one, two))
         tensors = slice(3, None)
         worst = 3 + int(np.argmax(excess[:, tensors].max(axis=0)))
-        field = self._field("tensors", worst, apart, bounds, excess, telling, sizes, (one, two))
+        field = self._field(
+            "tensors", worst, differences, bounds, excess, narrow, sizes, (one, two)
+        )
         yield field.model_copy(
             update={
                 "tensor": self._reference.tensors[worst - 3],
-                "judged": int(np.count_nonzero(telling[:, tensors].any(axis=0))),
+                "judged": int(np.count_nonzero(narrow[:, tensors].any(axis=0))),
                 "of": len(self._reference.tensors),
             }
         )
@@ -200,42 +208,42 @@ class NoiseBand:
         self,
         name: str,
         column: int,
-        apart: Array,
+        differences: Array,
         bounds: Array,
         excess: Array,
-        telling: npt.NDArray[np.bool_],
+        narrow: npt.NDArray[np.bool_],
         sizes: Array,
         pair: tuple[RunSeries, RunSeries],
     ) -> FieldNoise:
         step = int(np.argmax(excess[:, column]))
-        top = int(np.argmax(apart[:, column]))
-        told = np.flatnonzero(telling[1:, column]) + 1
+        top = int(np.argmax(differences[:, column]))
+        resolved = np.flatnonzero(narrow[1:, column]) + 1
         passed = bool(excess[step, column] > 1)
         size = sizes[top, column]
         return FieldNoise(
             field=name,
-            outcome="different" if passed else "within_noise" if len(told) else "inconclusive",
+            outcome="different" if passed else "within_noise" if len(resolved) else "inconclusive",
             step=step,
-            largest=float(apart[top, column]),
+            largest=float(differences[top, column]),
             step_of_largest=top,
-            relative=float(apart[top, column] / size) if size else None,
+            relative=float(differences[top, column] / size) if size else None,
             ulp=_ulp(name, top, pair),
-            difference=float(apart[step, column]),
+            difference=float(differences[step, column]),
             envelope=float(self._scale[step, column]),
             threshold=float(bounds[step, column]),
-            smallest_visible=float(np.min(bounds[told, column] / sizes[told, column]))
-            if len(told)
+            smallest_visible=float(np.min(bounds[resolved, column] / sizes[resolved, column]))
+            if len(resolved)
             else None,
-            judged=len(told),
-            of=len(apart) - 1,
+            judged=len(resolved),
+            of=len(differences) - 1,
         )
 
 
 def _ulp(field: str, step: int, pair: tuple[RunSeries, RunSeries]) -> float | None:
-    """Of a scalar at a step; a mean of several losses is rounded like one of them."""
+    """The distance of a scalar at a step; a mean of losses is rounded like one loss."""
     if step < 1 or field not in ("loss", "grad_norm"):
         return None
-    one, two = (float(getattr(course, field)[step - 1]) for course in pair)
+    one, two = (float(getattr(run, field)[step - 1]) for run in pair)
     if field == "grad_norm":
         one, two = float(np.exp(one)), float(np.exp(two))
     return ulp_distance(one, two)

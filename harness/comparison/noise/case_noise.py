@@ -1,4 +1,4 @@
-"""Which draws of a reference a case needs for its noise, and its pairs judged against them."""
+"""The noise bands of one case, applied to its pairs of runs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["CaseNoise"]
 
 
 class CaseNoise:
-    """Judges the pairs of one case; each envelope is made when it is first asked for."""
+    """The noise of one case. Each noise band is computed at its first use."""
 
     def __init__(self, reference: RunRecord | None, draws: Iterable[RunRecord]) -> None:
-        """`reference`: the first run of the case, None where it is missing."""
+        """`reference`: the first run of the case, or None if it is missing."""
         self._reference = reference
         self._draws = list(draws)
-        self._envelopes: dict[Rounding, NoiseBand | str] = {}
+        self._bands: dict[Rounding, NoiseBand | str] = {}
 
-    def __call__(self, comparison: Comparison, one: RunRecord, two: RunRecord) -> Comparison:
-        """`comparison` of `one` and `two`, judged where it is different bit for bit.
+    def apply(self, comparison: Comparison, one: RunRecord, two: RunRecord) -> Comparison:
+        """`comparison` of `one` and `two`; if it is `different`, with the outcome after noise.
 
-        Never raises for what stands in the records.
+        Never raises for the content of records.
         """
         if comparison.outcome != "different":
             return comparison
@@ -35,26 +35,27 @@ class CaseNoise:
             return noise_unavailable(comparison, "the first run is missing; run it")
         if reference.spec.recipe.precision not in {r.spec.recipe.precision for r in (one, two)}:
             return noise_unavailable(
-                comparison, "neither ran at the precision of the first run; make one of them first"
+                comparison,
+                "neither run has the precision of the first run; put one of them first",
             )
-        kind = _rounding(one.spec, two.spec)
-        if kind is None:
-            return noise_unavailable(comparison, "there are no draws for fp16")
-        if kind not in self._envelopes:
-            self._envelopes[kind] = self._made(reference, kind)
-        envelope = self._envelopes[kind]
-        if isinstance(envelope, str):
-            return noise_unavailable(comparison, envelope)
-        return apply_noise(comparison, one, two, envelope)
+        rounding = _rounding(one.spec, two.spec)
+        if rounding is None:
+            return noise_unavailable(comparison, "fp16 has no draws")
+        if rounding not in self._bands:
+            self._bands[rounding] = self._make_band(reference, rounding)
+        band = self._bands[rounding]
+        if isinstance(band, str):
+            return noise_unavailable(comparison, band)
+        return apply_noise(comparison, one, two, band)
 
-    def _made(self, reference: RunRecord, kind: Rounding) -> NoiseBand | str:
-        """The envelope, or why there is none."""
+    def _make_band(self, reference: RunRecord, rounding: Rounding) -> NoiseBand | str:
+        """The noise band, or the reason why there is none."""
         draws = [
             draw
             for draw in self._draws
-            if draw.spec.perturbation and draw.spec.perturbation.rounding == kind
+            if draw.spec.perturbation and draw.spec.perturbation.rounding == rounding
         ]
         try:
-            return NoiseBand(reference, draws, kind)
+            return NoiseBand(reference, draws, rounding)
         except RecordError as error:
             return str(error)

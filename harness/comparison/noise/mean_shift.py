@@ -1,8 +1,8 @@
-"""What a run has one of against the noise: means of signed differences, and metrics.
+"""Tests of the values that a run has once: means of signed differences, and final metrics.
 
-A small fault that hides in the noise of each step adds up in a mean. Rounding has no direction, so
-the mean is tested against zero by Student's t, with the root mean square of the draws' own means
-for its spread. Here stand also the rates and allowances that hold for all fields.
+A small fault that is hidden in the noise of each step adds up in a mean. Rounding has no direction,
+so a t-test compares the mean with zero. Its spread is the root mean square of the draws' means.
+The error rates and allowances of all fields are defined here too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from harness.comparison.noise.series import Array, RunSeries, signed
+from harness.comparison.noise.series import Array, RunSeries, signed_means
 from harness.results.divergence import ulp_distance
 from harness.results.noise import FieldNoise
 
@@ -19,8 +19,8 @@ __all__ = [
     "ALLOWANCE",
     "FALSE_ALARMS",
     "LEVEL",
+    "NARROW",
     "ROUNDING",
-    "TELLING",
     "TESTS",
     "mean_shifts",
     "metric_differences",
@@ -28,17 +28,18 @@ __all__ = [
 ]
 
 FALSE_ALARMS = 1e-3
-"""Of clean pairs, the share that may be called different: shared out evenly among the fields and
-tests of a comparison, and the tensors' part again among the tensors."""
+"""Share of clean pairs that may be called different. It is divided evenly among the tests of a
+comparison, and the share of the test `tensors` again among the tensors."""
 ALLOWANCE = 2.0
-"""By which every bound is widened. Another kernel rounds otherwise at each operation of each step,
-a draw only at the beginning. Measured on the embedded case (24 and 60 steps, learning rates 5e-5 to
-0.05, AdamW and SGD), the excess of another attention kernel, number of threads or optimizer flavour
-was at most 1.4 times the mean excess of the draws in loss, gradient norm and all weights, and 2.0
-times in the worst of 41 tensors; of bf16 against its own draws, 1.6 and 2.6 times."""
-TELLING = 0.25
-"""A bound that is wider than this share of what it bounds says nothing: of the movement of the
-weights; of the spread that the reference's loss and log gradient norm have over its steps."""
+"""Factor that widens every bound. Another kernel rounds differently at each operation of each step,
+a draw only at the beginning. It was measured on the embedded case (24 and 60 steps, learning rates
+5e-5 to 0.05, AdamW and SGD), with another attention kernel, number of threads or optimizer flavour.
+Their excess was at most 1.4 times the mean excess of the draws in loss, gradient norm and all
+weights, and 2.0 times in the worst of 41 tensors. For bf16 and its own draws the factors were 1.6
+and 2.6."""
+NARROW = 0.25
+"""Largest width of a useful bound. For weights it is relative to their movement, for loss and log
+gradient norm to their standard deviation over the steps of the reference."""
 ROUNDING = 2.0**-24  # largest relative error of one rounding in single precision
 TESTS = (
     "loss",
@@ -55,9 +56,15 @@ LEVEL = FALSE_ALARMS / len(TESTS)
 
 
 def mean_shifts(
-    reference: RunSeries, draws: Sequence[RunSeries], pair: tuple[RunSeries, RunSeries], both: float
+    reference: RunSeries,
+    draws: Sequence[RunSeries],
+    pair: tuple[RunSeries, RunSeries],
+    pair_factor: float,
 ) -> Iterator[FieldNoise]:
-    """The drift of a pair; `both` widens each bound."""
+    """Compare the mean signed differences of a pair with those of the draws.
+
+    `pair_factor` is the factor for two noisy runs, 1 or sqrt(2).
+    """
     steps = len(reference.loss)
     final = reference.metrics[-1].get("loss", 1.0) if reference.metrics else 1.0
     sizes = {"mean_loss": float(np.mean(np.abs(reference.loss))), "evaluation_loss": final}
@@ -66,27 +73,27 @@ def mean_shifts(
         "mean_grad_norm": float(np.std(reference.grad_norm)),
         "evaluation_loss": float(np.std(reference.loss)),
     }
-    # No mean of so many roundings is told finer than this; nor is one that is rounded itself.
+    # The rounding error of a mean over so many steps, or of one rounded value.
     floors = {
         "mean_loss": 2 * ROUNDING * sizes["mean_loss"] / np.sqrt(steps),
         "mean_grad_norm": 2 * ROUNDING / np.sqrt(steps),
         "evaluation_loss": 2 * ROUNDING * final,
     }
     quantile = float(t_quantile(LEVEL / 2, len(draws)))
-    drawn = [signed(reference, draw) for draw in draws]
-    for name, mean in signed(*pair).items():
+    drawn = [signed_means(reference, draw) for draw in draws]
+    for name, mean in signed_means(*pair).items():
         noise = [found[name] for found in drawn if name in found]
         scale = max(float(np.sqrt(np.mean(np.square(noise)))), floors.get(name, 0.0))
-        bound = ALLOWANCE * quantile * scale * both
-        told = bound <= TELLING * spreads.get(name, 1.0)
+        bound = ALLOWANCE * quantile * scale * pair_factor
+        narrow = bound <= NARROW * spreads.get(name, 1.0)
         size = sizes.get(name, 1.0)
-        ends = [course.metrics[-1]["loss"] for course in pair if name == "evaluation_loss"]
+        ends = [run.metrics[-1]["loss"] for run in pair if name == "evaluation_loss"]
         yield FieldNoise(
             field=name,
             outcome="different"
             if abs(mean) > bound
             else "within_noise"
-            if told
+            if narrow
             else "inconclusive",
             step=None,
             largest=mean,
@@ -95,8 +102,8 @@ def mean_shifts(
             difference=mean,
             envelope=scale,
             threshold=bound,
-            smallest_visible=bound / size if told and size else None,
-            judged=steps if told else 0,
+            smallest_visible=bound / size if narrow and size else None,
+            judged=steps if narrow else 0,
             of=steps,
         )
 
@@ -104,24 +111,25 @@ def mean_shifts(
 def metric_differences(
     reference: RunSeries, draws: Sequence[RunSeries], pair: tuple[RunSeries, RunSeries]
 ) -> Iterator[FieldNoise]:
-    """Metrics that count rows move in jumps: by no more than two rows beyond the draws.
+    """Compare the metrics that count rows: they may differ by two rows more than the draws do.
 
-    Of each the largest difference over all evaluations, which both sides must have made alike.
+    For each metric the largest difference over all evaluations counts. Both runs must have the same
+    evaluations.
     """
     for name in dict.fromkeys(name for metrics in reference.metrics for name in metrics):
         if name == "loss":
             continue
         noise = max(_largest(reference, draw, name) for draw in draws)
         bound = noise + 2 / max(1, reference.rows)
-        apart = _largest(*pair, name)
+        difference = _largest(*pair, name)
         size = abs(reference.metrics[-1].get(name, 0.0))
         yield FieldNoise(
             field=name,
-            outcome="within_noise" if apart <= bound else "different",
+            outcome="within_noise" if difference <= bound else "different",
             step=None,
-            largest=apart,
-            relative=apart / size if size else None,
-            difference=apart,
+            largest=difference,
+            relative=difference / size if size else None,
+            difference=difference,
             envelope=noise,
             threshold=bound,
             smallest_visible=bound / size if size else None,
@@ -131,18 +139,18 @@ def metric_differences(
 
 
 def _largest(one: RunSeries, two: RunSeries, name: str) -> float:
-    """The largest difference of a metric, NaN where one was."""
-    apart = [
+    """The largest difference of a metric over all evaluations; NaN if one is NaN."""
+    difference = [
         abs(left[name] - right[name])
         for left, right in zip(one.metrics, two.metrics, strict=True)
         if name in left
     ]
-    return float(np.max(apart))
+    return float(np.max(difference))
 
 
 def t_quantile(level: float | Array, freedom: int) -> Array:
-    """What Student's t passes with probability `level`."""
-    # Imported here, since it takes as long as the rest of the command line.
+    """The value that Student's t exceeds with probability `level`."""
+    # Imported here, since scipy takes as long to import as the rest of the command line.
     from scipy import special
 
     quantile: Array = special.stdtrit(freedom, 1 - np.asarray(level))

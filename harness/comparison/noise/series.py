@@ -1,4 +1,4 @@
-"""What a run did, as arrays over its steps, and how far two runs are apart; nothing is judged."""
+"""The time series of a run as arrays, and the differences of two runs, without an outcome."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from harness.errors import RecordError
 from harness.results.arrow import as_numpy
 from harness.results.record import RunRecord
 
-__all__ = ["Array", "RunSeries", "norms", "series", "signed"]
+__all__ = ["Array", "RunSeries", "difference_series", "norms", "signed_means"]
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class RunSeries:
-    """What a run did: loss [steps], log gradient norm [steps], sketches [steps + 1, tensors, k]."""
+    """Loss [steps], log gradient norm [steps] and weight sketches [steps + 1, tensors, k]."""
 
     loss: Array
     grad_norm: Array
     weights: Array
     tensors: list[str]
     metrics: list[dict[str, float]]
-    """Of each evaluation."""
+    """The metrics of each evaluation."""
     rows: int
-    """That the fewest of the evaluations took."""
+    """The smallest number of rows of an evaluation."""
     evaluated: list[tuple[int, int, list[str]]]
-    """Of each evaluation its step, its rows and the names of its metrics."""
+    """Step, number of rows and metric names of each evaluation."""
 
     @classmethod
     def of(cls, record: RunRecord) -> RunSeries:
-        """Raises `RecordError` where the record holds no sketches, or is not whole."""
+        """Read a record. Raises `RecordError` if it holds no sketches or is incomplete."""
         table = record.trace("sketches")
         steps = len(record.steps)
-        rule = "noise is told from records with a sketch of each parameter at each step"
-        remedy = "run both sides with --noise"
+        rule = "a noise band needs records with a sketch of each parameter at each step"
+        remedy = "run both with --noise"
         count = len(table) // (steps + 1)
         owner = np.repeat(np.arange(steps + 1), count)
         if not count or not np.array_equal(owner, as_numpy(table["step"])):
@@ -61,48 +61,51 @@ class RunSeries:
 
     @property
     def movement(self) -> Array:
-        """Sketches of the way from the initial weights."""
-        way: Array = self.weights - self.weights[:1]
-        return way
+        """Sketches of the difference from the initial weights."""
+        movement: Array = self.weights - self.weights[:1]
+        return movement
 
 
 def norms(sketches: Array) -> Array:
-    """[steps, tensors, k] -> [steps, 1 + tensors]: of all weights, then of each tensor."""
+    """[steps, tensors, k] -> [steps, 1 + tensors]: norm of all weights, then of each tensor."""
     squares = np.square(sketches).sum(axis=2)
     norms: Array = np.sqrt(np.concatenate([squares.sum(axis=1, keepdims=True), squares], axis=1))
     return norms
 
 
-def _apart(one: RunSeries, two: RunSeries) -> Array:
-    """Sketches of `two` less `one`: of the initial weights at 0, of the movement at each step."""
-    apart: Array = two.movement - one.movement
-    apart[0] = two.weights[0] - one.weights[0]
-    return apart
+def _weight_differences(one: RunSeries, two: RunSeries) -> Array:
+    """Sketches of `two` - `one`: initial weights at index 0, movement at each step."""
+    differences: Array = two.movement - one.movement
+    differences[0] = two.weights[0] - one.weights[0]
+    return differences
 
 
-def series(one: RunSeries, two: RunSeries) -> Array:
-    """Differences [steps + 1, 3 + tensors]: loss, log gradient norm, all weights, each tensor's.
+def difference_series(one: RunSeries, two: RunSeries) -> Array:
+    """Absolute differences [steps + 1, 3 + tensors] of a pair.
 
-    At step 0 only weights have one.
+    The columns are loss, log gradient norm, all weights, and each tensor. At step 0 only weights
+    can differ.
     """
     scalars = np.stack([np.abs(two.loss - one.loss), np.abs(two.grad_norm - one.grad_norm)], axis=1)
     before = np.zeros((1, 2))
-    return np.concatenate([np.concatenate([before, scalars]), norms(_apart(one, two))], axis=1)
+    return np.concatenate(
+        [np.concatenate([before, scalars]), norms(_weight_differences(one, two))], axis=1
+    )
 
 
-def signed(one: RunSeries, two: RunSeries) -> dict[str, float]:
-    """Means of the signed differences of a pair, over the whole run."""
-    apart, way = (two.movement - one.movement)[1:], one.movement[1:]
-    moved = float(np.square(way).sum())
+def signed_means(one: RunSeries, two: RunSeries) -> dict[str, float]:
+    """Means of the signed differences of a pair over all steps."""
+    differences, movement = (two.movement - one.movement)[1:], one.movement[1:]
+    moved = float(np.square(movement).sum())
     initial = one.weights[:1]
-    along = np.sqrt(moved * len(way) * np.square(initial).sum())
-    found = {
+    along = np.sqrt(moved * len(movement) * np.square(initial).sum())
+    means = {
         "mean_loss": float(np.mean(two.loss - one.loss)),
         "mean_grad_norm": float(np.mean(two.grad_norm - one.grad_norm)),
-        "along_movement": float((apart * way).sum()) / moved if moved else 0.0,
-        "along_initial_weights": float((apart * initial).sum() / along) if along else 0.0,
+        "along_movement": float((differences * movement).sum()) / moved if moved else 0.0,
+        "along_initial_weights": float((differences * initial).sum() / along) if along else 0.0,
     }
-    ends = [course.metrics[-1] for course in (one, two) if course.metrics]
+    ends = [run.metrics[-1] for run in (one, two) if run.metrics]
     if len(ends) == 2 and all("loss" in end for end in ends):
-        found["evaluation_loss"] = ends[1]["loss"] - ends[0]["loss"]
-    return found
+        means["evaluation_loss"] = ends[1]["loss"] - ends[0]["loss"]
+    return means

@@ -1,7 +1,7 @@
-"""A pair that is not identical, judged against the noise of its reference.
+"""The outcome of a pair that is not identical, after comparison with the noise of its reference.
 
-Rounding changes values, never what is trained on: a pair that parts in the order of its rows, its
-batches, its random generators, its learning rate or its number of steps is different however near
+Rounding changes values but not the training data or the schedule. A pair that differs in the order
+of rows, batches, random generators, learning rate or number of steps is different, however close
 its weights are.
 """
 
@@ -12,21 +12,21 @@ from harness.errors import RecordError
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 
-__all__ = ["ROUNDING_LEAVES", "apply_noise", "noise_unavailable"]
+__all__ = ["UNAFFECTED_BY_ROUNDING", "apply_noise", "noise_unavailable"]
 
-ROUNDING_LEAVES = ("data_order", "batch_content", "rng", "learning_rate", "step_count")
-"""Stages in which every difference is one, whatever the noise."""
+UNAFFECTED_BY_ROUNDING = ("data_order", "batch_content", "rng", "learning_rate", "step_count")
+"""Stages that rounding never changes: a difference in one of them is never noise."""
 
 
 def apply_noise(
-    comparison: Comparison, reference: RunRecord, candidate: RunRecord, envelope: NoiseBand
+    comparison: Comparison, reference: RunRecord, candidate: RunRecord, band: NoiseBand
 ) -> Comparison:
-    """`comparison`, different bit for bit, with the outcome that follows from the noise."""
+    """`comparison`, different bit for bit, with the outcome that follows from the noise band."""
     try:
-        noise = envelope.judge(reference, candidate)
+        noise = band.compare(reference, candidate)
     except RecordError as error:
         return noise_unavailable(comparison, str(error))
-    if _apart(comparison) or noise.outcome == "different":
+    if _differs_beyond_rounding(comparison) or noise.outcome == "different":
         return comparison.model_copy(update={"noise": noise})
     doubts = (*comparison.doubts, *noise.doubts)
     outcome = "inconclusive" if doubts else "within_noise"
@@ -34,24 +34,24 @@ def apply_noise(
 
 
 def noise_unavailable(comparison: Comparison, why: str) -> Comparison:
-    """`comparison` of a pair that was to be judged against noise, and could not be.
+    """`comparison` of a pair whose noise could not be determined, for the reason `why`.
 
-    A difference that no rounding makes is still one; any other is open.
+    A difference that rounding cannot cause stays `different`; any other becomes `inconclusive`.
     """
-    doubts = (*comparison.doubts, f"not judged against noise: {why}")
+    doubts = (*comparison.doubts, f"not compared with noise: {why}")
     outcome = comparison.outcome
-    if outcome == "different" and not _apart(comparison):
+    if outcome == "different" and not _differs_beyond_rounding(comparison):
         outcome = "inconclusive"
     return comparison.model_copy(update={"outcome": outcome, "doubts": doubts})
 
 
-def _apart(comparison: Comparison) -> bool:
-    """Whether the two differ in what rounding leaves alone.
+def _differs_beyond_rounding(comparison: Comparison) -> bool:
+    """Whether the two differ in something that rounding does not change.
 
-    A setting is no value, and kernels that round otherwise are settings; but one that comes before
-    all values, as the type of the weights does, is more than rounding.
+    Settings are not values: another kernel is another setting and only rounds differently. But a
+    setting that precedes all values, such as the type of the weights, is more than rounding.
     """
     first = comparison.first_divergence
     return (first is not None and first.stage == "config") or any(
-        stage.differing and stage.stage in ROUNDING_LEAVES for stage in comparison.stages
+        stage.differing and stage.stage in UNAFFECTED_BY_ROUNDING for stage in comparison.stages
     )

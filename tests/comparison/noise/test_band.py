@@ -1,4 +1,4 @@
-"""The envelope takes noise for noise, a fault for a fault, and says where it cannot tell."""
+"""The noise band accepts noise, finds faults, and reports where it is too wide."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.records import evaluation
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
-    """The reference, without noise of its own."""
+    """The reference, without noise."""
     return write_noisy(tmp_path_factory.mktemp("reference"), "reference", None)
 
 
@@ -39,7 +39,7 @@ def draws(tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def envelope(reference: RunRecord, draws: list[RunRecord]) -> NoiseBand:
+def band(reference: RunRecord, draws: list[RunRecord]) -> NoiseBand:
     """The noise of the reference."""
     return NoiseBand(reference, draws, "weights")
 
@@ -54,12 +54,12 @@ def beyond(noise: Noise) -> set[str]:
     return {found.field for found in noise.fields if found.outcome == "different"}
 
 
-def test_what_differs_by_noise_alone_is_within_noise(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_a_pair_that_differs_by_noise_alone_is_within_noise(
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """Thirty more draws of the same noise, none of which made the envelope, are all within it."""
+    """Thirty further draws of the same noise are all within the band."""
     for seed in range(30):
-        noise = envelope.judge(reference, write_noisy(tmp_path, f"clean-{seed}", seed))
+        noise = band.compare(reference, write_noisy(tmp_path, f"clean-{seed}", seed))
         assert ("within_noise", set(), ()) == (noise.outcome, beyond(noise), noise.doubts), seed
 
 
@@ -108,56 +108,56 @@ def initial_weights(made: Values) -> None:
         (initial_weights, "tensors"),
     ],
 )
-def test_a_fault_stands_out_in_its_field(
+def test_a_fault_leaves_the_band_of_its_field(
     fault: Callable[[Values], None],
     seen: str,
-    envelope: NoiseBand,
+    band: NoiseBand,
     reference: RunRecord,
     tmp_path: Path,
 ) -> None:
-    """Control: what is added to the noise of a clean run is different, and in the right field."""
-    noise = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, fault))
+    """Control: a fault on top of the noise is different, in the right field."""
+    noise = band.compare(reference, write_noisy(tmp_path, "faulty", 7, fault))
     assert "different" == noise.outcome
     assert seen in beyond(noise)
 
 
-def test_a_drift_is_seen_that_no_step_shows(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_a_mean_shift_is_found_that_no_step_shows(
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """A shift of four times the noise hides at each step, and not in the mean of forty."""
-    noise = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, every_loss))
+    """A shift of four times the noise is hidden at each step, but not in the mean of forty."""
+    noise = band.compare(reference, write_noisy(tmp_path, "faulty", 7, every_loss))
     assert {"mean_loss"} == beyond(noise)
 
 
-def test_the_tensor_that_is_off_is_named(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_the_differing_tensor_is_named(
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Of three tensors the one that differs."""
-    noise = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, one_tensor))
+    noise = band.compare(reference, write_noisy(tmp_path, "faulty", 7, one_tensor))
     assert "classifier.bias" == field(noise, "tensors").tensor
 
 
 @pytest.mark.parametrize(("share", "outcome"), [(1.25, "different"), (0.75, "within_noise")])
-def test_the_smallest_visible_fault_is_the_smallest(
-    share: float, outcome: str, envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_the_smallest_visible_fault_is_just_visible(
+    share: float, outcome: str, band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """A learning rate that is off by a little more than what is stated is seen, by less is not."""
-    clean = envelope.judge(reference, write_noisy(tmp_path, "clean", 7))
+    """A learning rate that is wrong by slightly more than the stated size is found, by less not."""
+    clean = band.compare(reference, write_noisy(tmp_path, "clean", 7))
     visible = field(clean, "along_movement").smallest_visible
     assert visible is not None
 
     def off(made: Values) -> None:
         made.weights += share * visible * (made.weights - made.weights[:1])
 
-    noise = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, off))
+    noise = band.compare(reference, write_noisy(tmp_path, "faulty", 7, off))
     assert outcome == field(noise, "along_movement").outcome
 
 
-def test_figures_are_what_they_are_called(
-    envelope: NoiseBand, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
+def test_the_evaluation_loss_by_hand(
+    band: NoiseBand, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
-    """The evaluation loss by hand: difference, noise of the draws, and the bound of a t-test."""
-    found = field(envelope.judge(reference, write_noisy(tmp_path, "clean", 7)), "evaluation_loss")
+    """Its difference, the noise of the draws, and the bound of a t-test."""
+    found = field(band.compare(reference, write_noisy(tmp_path, "clean", 7)), "evaluation_loss")
     drawn = [draw.header.final_metrics["loss"] - 0.5 for draw in draws]
     scale = float(np.sqrt(np.mean(np.square(drawn))))
     level = FALSE_ALARMS / 9  # as many fields and tests, each of two sides
@@ -168,11 +168,11 @@ def test_figures_are_what_they_are_called(
     assert abs(found.largest) / 2**-24 == pytest.approx(found.ulp, abs=1)  # between 1/2 and 1
 
 
-def test_the_weights_noise_grows_with_the_step(
+def test_the_noise_of_weights_grows_with_the_step(
     reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
     """Near its end a random walk of 40 steps has gone about sqrt(40) times as far as in one."""
-    envelope = NoiseBand(reference, draws, "weights")
+    band = NoiseBand(reference, draws, "weights")
 
     def late(made: Values) -> None:
         made.weights[-1] += 1e-3
@@ -181,66 +181,64 @@ def test_the_weights_noise_grows_with_the_step(
         made.weights[1] += 1e-3
 
     ends = [
-        field(envelope.judge(reference, write_noisy(tmp_path, name, 7, spoil)), "weights")
+        field(band.compare(reference, write_noisy(tmp_path, name, 7, spoil)), "weights")
         for name, spoil in (("early", early), ("late", late))
     ]
     assert [1, STEPS] == [end.step for end in ends]
     assert np.sqrt(STEPS) == pytest.approx(ends[1].envelope / ends[0].envelope, rel=0.15)
 
 
-def test_two_candidates_are_given_noise_on_both_sides(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_two_candidates_have_wider_bounds(
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """Where neither is the reference, bounds are sqrt(2) times as wide."""
+    """If neither is the reference, bounds are sqrt(2) times as wide."""
     one, two = (write_noisy(tmp_path, f"clean-{seed}", seed) for seed in (7, 8))
-    alone = field(envelope.judge(reference, two), "mean_loss").threshold
-    assert np.sqrt(2) == pytest.approx(
-        field(envelope.judge(one, two), "mean_loss").threshold / alone
-    )
+    alone = field(band.compare(reference, two), "mean_loss").threshold
+    assert np.sqrt(2) == pytest.approx(field(band.compare(one, two), "mean_loss").threshold / alone)
 
 
-def test_an_envelope_as_wide_as_the_movement_is_no_pass(tmp_path: Path) -> None:
-    """Noise of the size of what is learned: a clean pair is inconclusive, by name."""
+def test_a_band_as_wide_as_the_movement_is_inconclusive(tmp_path: Path) -> None:
+    """With noise as large as the movement a clean pair is inconclusive, with a doubt."""
     reference = write_noisy(tmp_path, "reference", None)
     wide = NoiseBand(reference, write_draws(tmp_path, noise=0.2), "weights")
-    noise = wide.judge(reference, write_noisy(tmp_path, "clean", 7, noise=0.2))
+    noise = wide.compare(reference, write_noisy(tmp_path, "clean", 7, noise=0.2))
     assert ("inconclusive", set()) == (noise.outcome, beyond(noise))
-    assert any("the envelope of weights is too wide to tell" in doubt for doubt in noise.doubts)
+    assert any("the noise band of weights is too wide" in doubt for doubt in noise.doubts)
     assert field(noise, "weights").smallest_visible is None
 
 
-def test_the_verdict_rests_on_the_steps_before_it_was_too_wide(tmp_path: Path) -> None:
-    """Noise that doubles at each step is told while it is small; a fault there is still seen."""
+def test_the_outcome_rests_on_the_steps_with_a_narrow_band(tmp_path: Path) -> None:
+    """Noise that doubles at each step is compared while it is small; a fault there is found."""
     reference = write_noisy(tmp_path, "reference", None)
     draws = write_draws(tmp_path, noise=1e-13, growth=2.0)
-    envelope = NoiseBand(reference, draws, "weights")
-    clean = envelope.judge(reference, write_noisy(tmp_path, "clean", 7, None, 1e-13, 2.0))
+    band = NoiseBand(reference, draws, "weights")
+    clean = band.compare(reference, write_noisy(tmp_path, "clean", 7, None, 1e-13, 2.0))
     loss = field(clean, "loss")
     assert STEPS / 2 < loss.judged < STEPS
 
     def early(made: Values) -> None:
         made.loss[4] += 1e-4
 
-    faulty = envelope.judge(reference, write_noisy(tmp_path, "faulty", 7, early, 1e-13, 2.0))
+    faulty = band.compare(reference, write_noisy(tmp_path, "faulty", 7, early, 1e-13, 2.0))
     assert (5, "different") == (field(faulty, "loss").step, field(faulty, "loss").outcome)
     assert "different" == faulty.outcome
 
 
-def test_a_metric_may_move_by_two_rows_and_no_more(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_a_metric_may_change_by_two_rows_and_no_more(
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """Of 8 rows: two that flip are possible, three are not."""
+    """Of 8 rows two may flip, three may not."""
     for rows, outcome in ((2, "within_noise"), (3, "different")):
         run = noisy_draft(values(7), f"flipped-{rows}")
         (last,) = run.header["evaluations"]
         flipped = {**last.metrics, "accuracy": last.metrics["accuracy"] - rows / 8}
         run.header["evaluations"] = (last.model_copy(update={"metrics": flipped}),)
-        noise = envelope.judge(reference, run.write(tmp_path / str(rows)))
+        noise = band.compare(reference, run.write(tmp_path / str(rows)))
         assert outcome == field(noise, "accuracy").outcome
 
 
-def test_an_evaluation_amid_the_run_counts_as_the_last_does(tmp_path: Path) -> None:
-    """Three rows of 8 that flip halfway are different, though the end is alike."""
+def test_an_evaluation_during_the_run_counts_like_the_last(tmp_path: Path) -> None:
+    """Three rows of 8 that flip halfway are different, although the ends are equal."""
 
     def halfway(name: str, seed: int | None, flipped: int) -> RunRecord:
         run = noisy_draft(values(seed), name)
@@ -249,19 +247,19 @@ def test_an_evaluation_amid_the_run_counts_as_the_last_does(tmp_path: Path) -> N
         return run.write(tmp_path / name)
 
     reference = halfway("reference", None, 0)
-    envelope = NoiseBand(reference, [halfway(f"draw-{s}", s, 0) for s in range(20, 26)], "weights")
-    clean = envelope.judge(reference, halfway("clean", 7, 0))
-    faulty = envelope.judge(reference, halfway("faulty", 7, 3))
+    band = NoiseBand(reference, [halfway(f"draw-{s}", s, 0) for s in range(20, 26)], "weights")
+    clean = band.compare(reference, halfway("clean", 7, 0))
+    faulty = band.compare(reference, halfway("faulty", 7, 3))
     assert ("within_noise", "different") == (clean.outcome, faulty.outcome)
     assert {"accuracy"} == beyond(faulty)
-    with pytest.raises(RecordError, match="evaluated alike"):
-        envelope.judge(reference, write_noisy(tmp_path, "once", 7))
+    with pytest.raises(RecordError, match="equal evaluations"):
+        band.compare(reference, write_noisy(tmp_path, "once", 7))
 
 
-def test_what_noise_cannot_be_told_from_is_refused(
-    envelope: NoiseBand, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
+def test_records_without_a_noise_band_are_refused(
+    band: NoiseBand, reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
-    """Few draws, a run that failed, no sketches, a NaN: each is refused by name."""
+    """Too few draws, a failed run, no sketches, a NaN: each is refused with its rule."""
     with pytest.raises(RecordError, match="4 draws or more"):
         NoiseBand(reference, draws[:3], "weights")
     failed = noisy_draft(values(9), "failed")
@@ -271,14 +269,14 @@ def test_what_noise_cannot_be_told_from_is_refused(
     bare = noisy_draft(values(9), "bare")
     del bare.rows["sketches"]
     with pytest.raises(RecordError, match="a sketch of each parameter"):
-        envelope.judge(reference, bare.write(tmp_path / "bare"))
+        band.compare(reference, bare.write(tmp_path / "bare"))
 
     def not_finite(made: Values) -> None:
         made.loss[3] = np.nan
 
     with pytest.raises(RecordError, match="finite"):
-        envelope.judge(reference, write_noisy(tmp_path, "nan", 7, not_finite))
+        band.compare(reference, write_noisy(tmp_path, "nan", 7, not_finite))
     short = noisy_draft(values(9), "short")
     short.cut(10)
-    with pytest.raises(RecordError, match="like length"):
-        envelope.judge(reference, short.write(tmp_path / "short"))
+    with pytest.raises(RecordError, match="one length and one model"):
+        band.compare(reference, short.write(tmp_path / "short"))

@@ -25,7 +25,7 @@ ARMS = {
 
 @pytest.mark.slow
 def test_rounding_is_within_noise_and_a_small_fault_is_not(tmp_path: Path) -> None:
-    """Another flavour and another kernel pass; eps 1e-7 for 1e-8, the control, is different."""
+    """Another flavour and another kernel pass; eps 1e-7 instead of 1e-8, the control, does not."""
     case = small_case(write_pairs(tmp_path / "data")).model_copy(update={"arms": ARMS, "noise": 6})
     request = RunRequest(
         cases=(case,), loops=("plain", "accelerated"), jobs=2, out=tmp_path / "out"
@@ -48,7 +48,7 @@ def test_rounding_is_within_noise_and_a_small_fault_is_not(tmp_path: Path) -> No
     ]
     assert fields["weights"]["relative"] > fields["weights"]["smallest_visible"] > 0
 
-    # Two records by themselves, judged against the draws of that run.
+    # Two single records, compared with the draws of that run.
     plain = folder / "records" / "paraphrase-plain"
     for arm, outcome in (("eager", "within_noise"), ("off", "different")):
         other = folder / "records" / f"paraphrase-{arm}"
@@ -62,8 +62,8 @@ def test_rounding_is_within_noise_and_a_small_fault_is_not(tmp_path: Path) -> No
         compare_folders(plain, other, tmp_path / "none", ["harness"], noise=tmp_path / "bare")
 
 
-def test_an_arm_has_a_name_of_its_own(tmp_path: Path) -> None:
-    """One that is called like a loop would stand in its place, and is refused before any run."""
+def test_an_arm_needs_a_unique_name(tmp_path: Path) -> None:
+    """An arm with the name of a loop would replace it, so it is refused before any run."""
     case = small_case(tmp_path).model_copy(update={"arms": {"plain": {}}})
     with pytest.raises(SpecError, match="names of their own"):
         run_cases(
@@ -72,7 +72,7 @@ def test_an_arm_has_a_name_of_its_own(tmp_path: Path) -> None:
 
 
 def test_an_arm_sets_fields_of_the_recipe(tmp_path: Path) -> None:
-    """A field that there is not is refused by name."""
+    """An unknown field is refused with its name."""
     case = small_case(tmp_path).model_copy(update={"arms": {"off": {"epsilon": 1e-7}}})
     with pytest.raises(SpecError, match="epsilon"):
         run_cases(

@@ -1,4 +1,4 @@
-"""What becomes of a comparison once it is judged against noise."""
+"""The outcome of a comparison after it is compared with noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.records import spec
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
-    """The reference, without noise of its own."""
+    """The reference, without noise."""
     return write_noisy(tmp_path_factory.mktemp("reference"), "reference", None)
 
 
@@ -36,23 +36,23 @@ def draws(tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def envelope(reference: RunRecord, draws: list[RunRecord]) -> NoiseBand:
+def band(reference: RunRecord, draws: list[RunRecord]) -> NoiseBand:
     """The noise of the reference."""
     return NoiseBand(reference, draws, "weights")
 
 
 def bitwise(one: RunRecord, two: RunRecord) -> Comparison:
-    """As it is without noise."""
+    """The comparison without noise."""
     return compare(one, two, ("reference", "candidate"))
 
 
 def test_a_clean_pair_becomes_within_noise(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """Bit for bit it is different; against the noise it is not, and the verdict says so."""
+    """Bit for bit it is different, within the noise it is not; the verdict follows."""
     clean = write_noisy(tmp_path, "clean", 7)
     before = bitwise(reference, clean)
-    after = apply_noise(before, reference, clean, envelope)
+    after = apply_noise(before, reference, clean, band)
     assert ("different", "within_noise") == (before.outcome, after.outcome)
     assert before.first_divergence == after.first_divergence
     assert "equivalent" == verdict(["completed"], [after])
@@ -60,7 +60,7 @@ def test_a_clean_pair_becomes_within_noise(
 
 
 def test_a_faulty_pair_stays_different(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
     """Control: the same with a fault, and the sentence names the field."""
 
@@ -68,7 +68,7 @@ def test_a_faulty_pair_stays_different(
         made.loss += 4 * NOISE
 
     faulty = write_noisy(tmp_path, "faulty", 7, fault)
-    after = apply_noise(bitwise(reference, faulty), reference, faulty, envelope)
+    after = apply_noise(bitwise(reference, faulty), reference, faulty, band)
     assert "different" == after.outcome
     assert "beyond the noise of 8 draws in mean of loss" in sentence(after)
 
@@ -83,13 +83,13 @@ def test_a_faulty_pair_stays_different(
     ],
 )
 def test_what_rounding_does_not_change_is_never_noise(
-    trace: str, column: str, value: Any, envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+    trace: str, column: str, value: Any, band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """Another order, batch, generator or learning rate is a difference, however small the rest."""
+    """Another order, batch, generator or learning rate is different, however small the rest."""
     run = noisy_draft(values(7), "other")
     run.rows[trace][5][column] = value
     other = run.write(tmp_path / "other")
-    after = apply_noise(bitwise(reference, other), reference, other, envelope)
+    after = apply_noise(bitwise(reference, other), reference, other, band)
     assert after.noise is not None
     assert ("within_noise", "different") == (after.noise.outcome, after.outcome)
 
@@ -97,64 +97,64 @@ def test_what_rounding_does_not_change_is_never_noise(
 @pytest.mark.parametrize(
     ("setting", "outcome"), [("model.attention", "within_noise"), ("weights.dtype", "different")]
 )
-def test_a_setting_is_no_value_unless_it_comes_before_all(
-    setting: str, outcome: str, envelope: NoiseBand, tmp_path: Path
+def test_only_a_decisive_setting_is_beyond_rounding(
+    setting: str, outcome: str, band: NoiseBand, tmp_path: Path
 ) -> None:
-    """Another kernel is set up otherwise and may be rounding; weights of another type are not."""
+    """Another kernel may only round differently; weights of another type are more."""
     records: list[RunRecord] = []
     for name, draw in (("one", None), ("two", 7)):
         run = noisy_draft(values(draw), name)
         run.header["settings"] = {setting: name}
         records.append(run.write(tmp_path / name))
     one, two = records
-    after = apply_noise(bitwise(one, two), one, two, envelope)
+    after = apply_noise(bitwise(one, two), one, two, band)
     assert outcome == after.outcome
 
 
 def test_identical_stays_identical(reference: RunRecord, draws: list[RunRecord]) -> None:
-    """There is nothing to be judged in a pair that is the same bit for bit, nor need there be."""
+    """An identical pair is not compared with noise and needs no reference."""
     same = bitwise(reference, reference)
-    for judge in (CaseNoise(reference, draws), CaseNoise(None, [])):
-        after = judge(same, reference, reference)
+    for noise in (CaseNoise(reference, draws), CaseNoise(None, [])):
+        after = noise.apply(same, reference, reference)
         assert ("identical", (), None) == (after.outcome, after.doubts, after.noise)
 
 
-def test_other_doubts_are_not_outweighed_by_little_noise(
-    envelope: NoiseBand, reference: RunRecord, tmp_path: Path
+def test_a_doubt_prevents_within_noise(
+    band: NoiseBand, reference: RunRecord, tmp_path: Path
 ) -> None:
-    """A run that was not evaluated is within no noise, however near its weights are."""
+    """A run without an evaluation is never within noise, however close its weights are."""
     run = noisy_draft(values(7), "bare")
     run.header["evaluations"] = ()
     bare = run.write(tmp_path / "bare")
-    after = apply_noise(bitwise(reference, bare), reference, bare, envelope)
+    after = apply_noise(bitwise(reference, bare), reference, bare, band)
     assert "inconclusive" == after.outcome
     assert any("not evaluated" in doubt for doubt in after.doubts)
 
 
-def test_without_draws_a_difference_is_open(
+def test_without_draws_a_difference_is_inconclusive(
     reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
-    """Missing draws or a missing reference: inconclusive with the reason, never a pass or a fault;
-    but another order of the rows is different without them too."""
+    """Missing draws or a missing reference are the reason; another order of rows is different even
+    without them."""
     clean = write_noisy(tmp_path, "clean", 7)
     pair = bitwise(reference, clean)
-    for judge, why in (
+    for noise, why in (
         (CaseNoise(reference, draws[:2]), "4 draws"),
         (CaseNoise(None, draws), "missing"),
     ):
-        after = judge(pair, reference, clean)
+        after = noise.apply(pair, reference, clean)
         assert "inconclusive" == after.outcome
         assert why in after.doubts[-1]
-    assert "within_noise" == CaseNoise(reference, draws)(pair, reference, clean).outcome
+    assert "within_noise" == CaseNoise(reference, draws).apply(pair, reference, clean).outcome
     run = noisy_draft(values(7), "shuffled")
     run.rows["micro_batches"][5]["sample_ids"] = [9]
     shuffled = run.write(tmp_path / "shuffled")
-    after = CaseNoise(reference, [])(bitwise(reference, shuffled), reference, shuffled)
+    after = CaseNoise(reference, []).apply(bitwise(reference, shuffled), reference, shuffled)
     assert "different" == after.outcome
 
 
 def noisy_spec(**more: Any) -> RunSpec:
-    """A spec whose case asks for 5 draws; `more` changes the recipe that it follows."""
+    """A spec whose case requests 5 draws; `more` changes its recipe."""
     plain = spec()
     case = plain.case.model_copy(update={"noise": 5})
     recipe = Recipe.model_validate({**plain.recipe.model_dump(), **more})
@@ -162,7 +162,7 @@ def noisy_spec(**more: Any) -> RunSpec:
 
 
 def test_draws_are_those_that_the_pairs_need() -> None:
-    """By weights where fp32 is rounded, by bf16 where passes round to it, both where both are."""
+    """Weights for fp32 runs, bf16 for passes in bf16, and both if a pair has both."""
     one, bf16 = noisy_spec(), noisy_spec(precision="bf16")
     eager = noisy_spec(attention="eager")
 
@@ -183,20 +183,20 @@ def test_draws_are_those_that_the_pairs_need() -> None:
     assert [] == kinds(spec(), spec())
 
 
-def test_a_compiled_reference_is_not_disturbed() -> None:
-    """Hooks inside a compiled model would be compiled along, so that it is refused."""
+def test_a_compiled_reference_is_refused() -> None:
+    """Hooks inside a compiled model would be compiled with it."""
     with pytest.raises(SpecError, match="not compiled"):
         draw_specs([noisy_spec(compile="eager"), noisy_spec(precision="bf16")])
 
 
-def test_two_runs_of_another_precision_have_no_envelope_here(
+def test_two_runs_of_another_precision_have_no_noise_band(
     reference: RunRecord, draws: list[RunRecord], tmp_path: Path
 ) -> None:
-    """The noise of an fp32 reference says nothing of two bf16 runs."""
+    """The noise of an fp32 reference does not apply to two bf16 runs."""
     drafts = [noisy_draft(values(seed), f"bf16-{seed}") for seed in (7, 8)]
     for run in drafts:
         run.header["spec"] = noisy_spec(precision="bf16")
     one, two = (run.write(tmp_path / str(number)) for number, run in enumerate(drafts))
-    after = CaseNoise(reference, draws)(bitwise(one, two), one, two)
+    after = CaseNoise(reference, draws).apply(bitwise(one, two), one, two)
     assert "inconclusive" == after.outcome
     assert "precision of the first run" in after.doubts[-1]
