@@ -4,7 +4,7 @@
 
 Clean pairs compare a reference with the same training on other kernels (optimizer flavour,
 attention, threads, and two of these at once), and with perturbed runs that are not draws of its
-envelope. They cover several recipes. The allowance in `harness/comparison/noise/mean_shift.py` was
+noise band. They cover several recipes. The allowance in `harness/comparison/noise/mean_shift.py` was
 not measured on their seeds. No clean pair may be `different`.
 
 Small faults are compared with the noise band of their recipe. Their true size, without rounding, is
@@ -81,7 +81,7 @@ def fault_rows(
             bitwise = compare(reference, records[run], ("reference", title))
             noise = band.compare(reference, records[run])
             true = band.compare(clean, records[f"{run}-fp64"])
-            # Neither run belongs to the noise band, which then widens its bounds for two noisy runs.
+            # Neither run belongs to the noise band, which then has wider bounds.
             size = _nearest(true)[0] * math.sqrt(2)
             seen, field = _nearest(noise)
             moved = next(f for f in true.fields if f.field == "weights")
