@@ -4,8 +4,9 @@
 
 Clean pairs compare a reference with the same training on other kernels (optimizer flavour,
 attention, threads, and two of these at once), and with perturbed runs that are not draws of its
-noise band. They cover several recipes. The allowance in `harness/comparison/noise/mean_shift.py` was
-not measured on their seeds. No clean pair may be `different`.
+noise band. They cover several recipes. The allowance in
+`harness/comparison/noise/mean_shift.py` was not measured on their seeds. No clean pair may be
+`different`.
 
 Small faults are compared with the noise band of their recipe. Their true size, without rounding, is
 the difference of a clean and a faulty run in double precision, relative to the bounds of the band.

@@ -1,18 +1,18 @@
-"""What the commands do, without a command line: run cases or compare folders; leave a report."""
+"""Trains cases, compares their runs and writes the report, without a command line."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
-from harness.comparison.compare import compare
 from harness.comparison.noise.case_noise import CaseNoise
-from harness.comparison.seeds import compare_seeds, parse_margins
-from harness.comparison.variants import compare_with_itself
+from harness.comparison.pairs import RecordPair, compare_pair, compare_seeded_pairs
+from harness.comparison.seeds import parse_margins
+from harness.comparison.variants import compare_variants
 from harness.errors import RunFailed
 from harness.execution.environments.variants import LibrarySet, interpreters
 from harness.execution.nodes import Meeting, Node
@@ -20,12 +20,12 @@ from harness.execution.parent.plan import is_done, plan, runs_in
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
-from harness.results.comparison import Comparison, incomparable
-from harness.results.folders import output_folder
+from harness.results.comparison import Comparison
+from harness.results.folders import RunRecords, output_folder
 from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
-from harness.spec.case import Case, label
+from harness.spec.case import Case, RunSpec, label
 from harness.spec.expand import is_variant
 from harness.spec.request import RunRequest
 
@@ -73,60 +73,34 @@ def run_cases(
 
 
 def _name(case: Case) -> str:
-    """Of a case, or of the one of which it is one among several."""
+    """The name of the case, or of the case that it was expanded from."""
     return case.libraries_of or case.seed_of or case.name
 
 
 def _report_runs(
     runs: Sequence[Run], folder: Path, command: Sequence[str], margins: Mapping[str, Margin]
 ) -> Report:
-    records = [
-        (label(run.spec), RunRecord(run.folder))
+    """Compare the runs that left a record, and write the report."""
+    records = {
+        (run.spec.case.name, label(run.spec)): RunRecord(run.folder)
         for run in runs
-        if (run.folder / HEADER).is_file()  # an interrupted one may have left none
+        if (run.folder / HEADER).is_file()  # an interrupted run may have left none
+    }
+    specs = [run.spec for run in runs]
+    comparisons = [
+        *_compare_loops(specs, records, margins),
+        *compare_variants(
+            [
+                (label(spec), spec.case, records.get((spec.case.name, label(spec))))
+                for spec in specs
+            ],
+            margins,
+        ),
     ]
-    comparisons = []
-    seeds: dict[tuple[str, tuple[str, str]], dict[int, Sides]] = {}
-    for case in dict.fromkeys(run.spec.case.name for run in runs):
-        found = {name: record for name, record in records if record.spec.case.name == case}
-        specs = [run.spec for run in runs if run.spec.case.name == case]
-        draws = [spec for spec in specs if spec.perturbation is not None]
-        specs = [spec for spec in specs if spec.perturbation is None]
-        judge = None
-        if specs[0].case.noise is not None:
-            drawn = [found[label(draw)] for draw in draws if label(draw) in found]
-            judge = CaseNoise(found.get(label(specs[0])), drawn)
-        whole = [spec for spec in specs if spec.resume_at is None]
-        pairs = list(itertools.combinations(whole, 2))
-        pairs += [
-            (one, two)
-            for two in specs
-            for one in whole
-            if two.resume_at is not None and (one.loop, one.repeat, one.arm) == (two.loop, 1, None)
-        ]
-        for one, two in pairs:
-            names = (label(one), label(two))
-            sides = found.get(names[0]), found.get(names[1])
-            if is_variant(one.case) and two.resume_at is None:
-                continue  # each loop is compared with itself elsewhere instead
-            if one.case.seed_of is None:
-                comparisons.append(_pair(case, names, *sides, judge))
-            else:
-                pair = seeds.setdefault((one.case.seed_of, names), {})
-                pair[one.case.recipe.seed] = sides
-    comparisons += [_seeds(case, names, pair, margins) for (case, names), pair in seeds.items()]
-    there = {(record.spec.case.name, name): record for name, record in records}
-    comparisons += compare_with_itself(
-        [
-            (label(run.spec), run.spec.case, there.get((run.spec.case.name, label(run.spec))))
-            for run in runs
-        ],
-        margins,
-    )
-    # Draws that went well are told of as noise; one that failed is a run that failed.
+    # A completed draw is part of the noise band; a draw that failed is a failed run.
     shown = [
         (name, record)
-        for name, record in records
+        for (_, name), record in records.items()
         if record.spec.perturbation is None or record.header.status != "completed"
     ]
     report = Report.of(shown, comparisons, folder, command)
@@ -134,32 +108,52 @@ def _report_runs(
     return report
 
 
-def _pair(
-    case: str,
-    labels: tuple[str, str],
-    one: RunRecord | None,
-    two: RunRecord | None,
-    judge: CaseNoise | None = None,
-) -> Comparison:
-    if one is None or two is None:
-        absent = labels[0] if one is None else labels[1]
-        return incomparable(case, *labels, f"{absent} is missing; run it")
-    found = compare(one, two, labels)
-    return judge.apply(found, one, two) if judge else found
+def _compare_loops(
+    specs: Sequence[RunSpec], records: RunRecords, margins: Mapping[str, Margin]
+) -> list[Comparison]:
+    """Compare the loops of each case with each other; the seeds of a case are one comparison."""
+    comparisons = []
+    seeds: dict[tuple[str, tuple[str, str]], dict[int, RecordPair]] = {}
+    for case in dict.fromkeys(spec.case.name for spec in specs):
+        of_case = [spec for spec in specs if spec.case.name == case]
+        noise = _noise_of(of_case, records)
+        for one, two in _pairs([spec for spec in of_case if spec.perturbation is None]):
+            if is_variant(one.case) and two.resume_at is None:
+                continue  # `compare_variants` compares each loop with itself
+            labels = label(one), label(two)
+            pair = records.get((case, labels[0])), records.get((case, labels[1]))
+            if one.case.seed_of is None:
+                comparisons.append(compare_pair(case, labels, pair, noise))
+            else:
+                by_seed = seeds.setdefault((one.case.seed_of, labels), {})
+                by_seed[one.case.recipe.seed] = pair
+    comparisons += [
+        compare_seeded_pairs(case, labels, pairs, margins)
+        for (case, labels), pairs in seeds.items()
+    ]
+    return comparisons
 
 
-Sides = tuple[RunRecord | None, RunRecord | None]
+def _noise_of(specs: Sequence[RunSpec], records: RunRecords) -> CaseNoise | None:
+    """The noise of a case, from its first run and its draws; None if it has none."""
+    case = specs[0].case
+    if case.noise is None:
+        return None
+    draws = [
+        records[case.name, label(spec)]
+        for spec in specs
+        if spec.perturbation is not None and (case.name, label(spec)) in records
+    ]
+    first = next(spec for spec in specs if spec.perturbation is None)
+    return CaseNoise(records.get((case.name, label(first))), draws)
 
 
-def _seeds(
-    case: str, labels: tuple[str, str], pairs: Mapping[int, Sides], margins: Mapping[str, Margin]
-) -> Comparison:
-    left: dict[int, RunRecord] = {}
-    right: dict[int, RunRecord] = {}
-    for seed, sides in pairs.items():
-        for label_of, side, record in zip(labels, (left, right), sides, strict=True):
-            if record is None:
-                why = f"{label_of} with seed {seed} is missing; run it"
-                return incomparable(case, *labels, why)
-            side[seed] = record
-    return compare_seeds(case, labels, left, right, margins)
+def _pairs(specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, RunSpec]]:
+    """Every pair of uninterrupted runs, and each resumed run with its uninterrupted run."""
+    whole = [spec for spec in specs if spec.resume_at is None]
+    yield from itertools.combinations(whole, 2)
+    for resumed in specs:
+        if resumed.resume_at is not None:
+            for spec in whole:
+                if (spec.loop, spec.repeat, spec.arm) == (resumed.loop, 1, None):
+                    yield spec, resumed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.comparison.variants import compare_with_itself
+from harness.comparison.variants import compare_variants
 from harness.results.record import RunRecord
 from harness.spec.case import Case
 from harness.spec.expand import expand_by_device, expand_by_seed
@@ -45,7 +45,7 @@ def test_each_loop_is_compared_with_itself_on_the_first(tmp_path: Path) -> None:
         for case in cases
         for label in ("plain", "trainer")
     ]
-    found = compare_with_itself([*runs, ("plain", CASE, record(tmp_path, CASE))], {})
+    found = compare_variants([*runs, ("plain", CASE, record(tmp_path, CASE))], {})
     assert [
         ("tiny", "plain on cpu", "plain on cuda", "identical"),
         ("tiny", "plain on cpu", "plain on xpu", "different"),
@@ -57,9 +57,7 @@ def test_each_loop_is_compared_with_itself_on_the_first(tmp_path: Path) -> None:
 def test_a_record_that_is_missing_is_named(tmp_path: Path) -> None:
     """An interrupted run may have left none."""
     cpu, cuda = expand_by_device(CASE, ["cpu", "cuda"])
-    (found,) = compare_with_itself(
-        [("plain", cpu, record(tmp_path, cpu)), ("plain", cuda, None)], {}
-    )
+    (found,) = compare_variants([("plain", cpu, record(tmp_path, cpu)), ("plain", cuda, None)], {})
     assert ("incomparable", ("plain on cuda is missing; run it",)) == (found.outcome, found.doubts)
 
 
@@ -68,6 +66,6 @@ def test_seeds_on_devices_are_one_comparison(tmp_path: Path) -> None:
     cases = [
         seed for case in expand_by_device(CASE, ["cpu", "cuda"]) for seed in expand_by_seed(case, 3)
     ]
-    (found,) = compare_with_itself([("plain", case, record(tmp_path, case)) for case in cases], {})
+    (found,) = compare_variants([("plain", case, record(tmp_path, case)) for case in cases], {})
     assert ("identical", 3) == (found.outcome, len(found.seeds))
     assert "paired, over 3 seeds" in found.test
