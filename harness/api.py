@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.comparison.run import run_cases
 from harness.diagnosis.localize import localize_report
-from harness.report.formats.page import render
+from harness.report.render import render
 from harness.report.text.summary import first_lines
 from harness.results.report import Report
 from harness.spec.case import Case

@@ -12,7 +12,7 @@ import typer
 from harness.cli.shared import EXIT_CODES
 from harness.errors import SpecError
 from harness.report.formats.annotations import LIMIT, annotations_of, cut, informs, workflow_command
-from harness.report.formats.page import render
+from harness.report.render import render
 from harness.results.report import Report, Verdict
 
 __all__ = ["annotate_command"]

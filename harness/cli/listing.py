@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.shared import output_console
-from harness.report.formats.page import shown
+from harness.report.text.values import shown
 from harness.spec import registry as catalogue
 from harness.spec.recipe import DEVICES, Recipe
 

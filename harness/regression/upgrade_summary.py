@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.execution.environments.variants import LibrarySet, package_changes, packages_same
-from harness.report.text.causes import setting_text
 from harness.report.text.summary import sentence
+from harness.report.text.values import setting_text
 from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import metric
 from harness.results.record import Header

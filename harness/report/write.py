@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import unknown_name
-from harness.report.formats.csv_table import tidy
-from harness.report.formats.junit import junit
-from harness.report.formats.page import render
-from harness.report.plots.collect import Exhibits, exhibits_of
+from harness.report.plots.collect import NO_PLOTS, collect_plots
+from harness.report.render import render
 from harness.results.record import write_atomically
 from harness.results.report import REPORT_FILE, Report
 
@@ -23,12 +21,6 @@ FORMATS = {
     "junit": "junit.xml",
 }
 """What can be asked for, and its file; with html also the plots, a file each."""
-_TEXTS: dict[str, Callable[[Report, Exhibits], str]] = {
-    "md": lambda report, exhibits: render(report, "report.md", exhibits),
-    "html": lambda report, exhibits: render(report, "report.html", exhibits),
-    "csv": lambda report, _: tidy(report),
-    "junit": lambda report, _: junit(report),
-}
 
 
 def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
@@ -40,10 +32,10 @@ def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS))
     for name in names:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
-    exhibits = Exhibits()
+    plots = NO_PLOTS
     if {"md", "html"} & set(names):
-        exhibits = exhibits_of(report, folder)
-    texts = {name: _TEXTS[name](report, exhibits) for name in names if name != "json"}
+        plots = collect_plots(report, folder)
+    texts = {name: render(report, FORMATS[name], plots) for name in names if name != "json"}
     written = []
     for name in names:
         path = folder / FORMATS[name]
@@ -54,5 +46,5 @@ def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS))
                 temporary.write_text(texts[name], encoding="utf-8", newline="")
         written.append(path)
     if "html" in names:
-        exhibits.write(folder)
+        plots.write(folder)
     return written

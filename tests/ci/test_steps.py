@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.report.formats.page import headline
+from harness.report.text.verdict import headline
 from harness.results.report import Report
 from tests.ci.canned import (
     AGREES,

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from harness.cli.shared import EXIT_CODES
-from harness.report.formats.page import headline
+from harness.report.text.verdict import headline
 from harness.results.report import Report, Verdict
 from tests.ci.canned import AGREES, DIFFERS, NO_BASELINE, REGRESSED, TIMED
 

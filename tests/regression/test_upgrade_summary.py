@@ -10,8 +10,8 @@ from harness.comparison.compare import compare
 from harness.execution.environments.interpreter import Libraries
 from harness.execution.environments.variants import LibrarySet
 from harness.regression.upgrade_summary import upgrade_result
-from harness.report.formats.page import headline
 from harness.report.text.summary import first_lines
+from harness.report.text.verdict import headline
 from harness.report.write import write
 from harness.results.comparison import Comparison, Finding, Outcome, incomparable
 from harness.results.report import Report, Verdict

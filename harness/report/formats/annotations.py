@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.report.formats.page import headline
 from harness.report.text.causes import reasons
 from harness.report.text.seeds import run_name
 from harness.report.text.summary import first_lines, remarks, sentence, without_options, without_out
+from harness.report.text.verdict import headline
 from harness.results.comparison import Comparison
 from harness.results.regression import CheckItem, UsedBaseline
 from harness.results.report import Report

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.report.escape import printable
-from harness.report.formats.page import headline
 from harness.report.text.summary import sentence
+from harness.report.text.verdict import headline
 from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.metrics import metric

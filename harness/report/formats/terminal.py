@@ -1,275 +1,147 @@
-"""A report -> tables for a terminal."""
+"""A document -> a terminal: the sections first, the conclusions and the verdict last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import assert_never
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.formats.page import conventions, headline, shown
-from harness.report.text import (
-    explanation as explained,
+from harness.report.assemble import document_of
+from harness.report.document import (
+    Block,
+    Bullets,
+    CauseCard,
+    Command,
+    Document,
+    Figures,
+    Folded,
+    Section,
+    Sentence,
+    Subsection,
+    Table,
+    Values,
 )
-from harness.report.text import (
-    modules as localization,
-)
-from harness.report.text import (
-    noise,
-    speeds,
-)
-from harness.report.text import (
-    regression as gate,
-)
-from harness.report.text import (
-    upgrade as upgraded,
-)
-from harness.report.text.causes import reasons, settings_rows
-from harness.report.text.seeds import gathered, judged, run_name, seed_lines
-from harness.report.text.summary import first_lines, remarks
-from harness.results.benchmark import BenchResult
-from harness.results.comparison import Comparison
-from harness.results.explanation import Explanation
-from harness.results.metrics import metric
-from harness.results.regression import CheckResult
-from harness.results.report import Report, RunSummary
-from harness.results.upgrade import UpgradeResult
-from harness.units import quantity
+from harness.report.escape import printable
+from harness.report.text.summary import NOTHING_COMPARED
+from harness.report.text.verdict import tone
+from harness.results.report import Report
 
-__all__ = ["print_report"]
+__all__ = ["print_document", "print_report"]
 
-_MANY = 12  # runs; of more only the comparisons are printed
-_FEW = 3  # pairs whose fields are printed; of more only the sentences are
-_COLOURS = {
-    "identical": "green",
-    "within_noise": "green",
-    "different": "red",
-    "equivalent": "green",
-    "failed": "red",
-    "regression": "red",
-    "regressed": "red",
-    "improved": "green",
-}
+_ROWS = 40
+"""Rows of a table at most."""
+_SUBSECTIONS = 6
+"""Subsections of a section at most, where some may be left out."""
+_COLOURS = {"good": "green", "bad": "red", "unsure": "yellow"}
+_STYLES = {"plain": "", "warning": "yellow", "failed": "red"}
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Runs, comparisons, what stands behind them, and the verdict last."""
-    singles = [run for run in report.runs if run.seed is None]
-    if len(singles) <= _MANY and (singles or not report.runs):
-        console.print(_runs(singles))
-    if gathered(report.runs):
-        console.print(_gathered(report))
-    if conventions(report):
-        console.print(_conventions(report))
-    traced = [pair for pair in report.comparisons if pair.equality is None]
-    if traced and (report.upgrade or not report.bench):
-        console.print(_comparisons(traced))
-    if any(comparison.test for comparison in report.comparisons):
-        console.print(_judged(report))
-    noisy = [comparison for comparison in report.comparisons if comparison.noise is not None]
-    for comparison in noisy if len(noisy) <= _FEW else ():
-        console.print(_noise(comparison))
-    for run in report.runs:
-        for remark in remarks(run):
-            console.print(Text(f"{run.case}, {run_name(run)}: {remark}"))
-        for warning in run.warnings:
-            console.print(Text(f"{run.case}, {run_name(run)}: {warning}", style="yellow"))
-        if run.error:
-            text = f"{run.case}, {run_name(run)} {run.status}: {run.error}"
-            console.print(Text(text, style="red"))
-    for found in report.explanations:
-        if found.contributions:
-            console.print(_explained(found))
-            console.print(Text(explained.caption(found)))
-        for line in explained.lines(found):
-            console.print(Text(line))
-    if report.gate is not None:
-        _print_gate(report.gate, console)
-    if report.upgrade is not None:
-        _print_upgrade(report.upgrade, console)
-    for line in upgraded.skipped(report.bisect) if report.bisect else ():
-        console.print(Text(line, style="yellow"))
-    for line in first_lines(report) if report.upgrade or not report.bench else ():
-        console.print(Text(line))
-    apart = [c for c in report.comparisons if c.outcome == "different" and not c.test]
-    for comparison in apart if len(apart) <= _FEW else ():
-        _print_causes(comparison, console)
-    for comparison in report.comparisons:
-        for line in seed_lines(comparison):
-            text = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
-            console.print(Text(text + line))
-        if comparison.localization is not None:
-            pair = f"{comparison.case}, {comparison.candidate} against {comparison.reference}, "
-            console.print(Text(pair + localization.sentence(comparison.localization)))
-        for doubt in comparison.doubts:
-            text = f"{comparison.case}, {comparison.candidate}: {doubt}"
-            console.print(Text(text, style="yellow"))
-    for case, result in report.bench.items():
-        _print_speeds(report, case, result, console)
-    colour = _COLOURS.get(report.verdict, "yellow")
-    console.print(f"[bold {colour}]{headline(report)}[/] ({report.verdict})")
+    """Print a report without plots."""
+    print_document(document_of(report), console)
 
 
-def _print_upgrade(upgrade: UpgradeResult, console: Console) -> None:
-    """What changed and what not, and the versions."""
-    table = Table("package", *map(escape, upgrade.sides), title="Packages", title_justify="left")
-    for row in upgraded.versions(upgrade):
-        table.add_row(*map(escape, row))
-    if upgrade.packages:
-        console.print(table)
-    for heading, sentences in upgraded.lists(upgrade):
-        console.print(Text(f"{heading}:", style="bold"))
-        for line in sentences:
-            console.print(Text(f"  {line}"))
+def print_document(document: Document, console: Console) -> None:
+    """Print each section, then the conclusions, then the verdict, which is seen last."""
+    for section in document.sections:
+        _print_section(section, console)
+    console.print()
+    for line in document.sentences or (NOTHING_COMPARED,):
+        _print_text(line, console)
+    verdict = Text()
+    verdict.append(printable(document.headline), style=f"bold {_COLOURS[document.tone]}")
+    verdict.append(f" ({document.verdict})")
+    console.print(verdict)
 
 
-def _print_gate(result: CheckResult, console: Console) -> None:
-    """Each list but of what is unchanged, the worst first."""
-    for name, items in gate.lists(result):
-        table = Table(title_justify="left", title_style=_COLOURS.get(name, "yellow"))
-        table.title = name.capitalize()
-        for heading in gate.HEADINGS:
-            table.add_column(heading, overflow="fold")
-        for row in gate.rows(items):
-            table.add_row(*map(escape, row))
-        console.print(table)
-    for baseline in result.baselines:
-        console.print(Text(gate.used(baseline)), soft_wrap=True)
+def _print_section(section: Section, console: Console) -> None:
+    console.print()
+    _print_text(section.title, console, style="bold")
+    seen = 0
+    for block in section.blocks:
+        if isinstance(block, Subsection) and section.subject:
+            seen += 1
+            if seen > _SUBSECTIONS:
+                continue
+        _print_block(block, console)
+    if seen > _SUBSECTIONS:
+        left_out = seen - _SUBSECTIONS
+        _print_text(f"{left_out} more of {seen} {section.subject} are in report.html.", console)
 
 
-def _print_speeds(report: Report, case: str, result: BenchResult, console: Console) -> None:
-    """How they were measured, the figures of each arm, the pairs, and the last sentence."""
-    pairs = [comparison for comparison in report.comparisons if comparison.case == case]
-    for title, headings, rows in (
-        (f"Arms, {case}", speeds.FIGURES, speeds.figures(result)),
-        ("Where a profiled step's time goes", speeds.PARTS, speeds.parts(result)),
-        (f"Speed, {case}", speeds.HEADINGS, speeds.judged(pairs)),
-    ):
-        table = Table(*headings, title=escape(title), title_justify="left")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        if rows:
-            console.print(table)
-    for line in (*speeds.how(result), result.conclusion):
-        console.print(Text(line))
+def _print_block(block: Block, console: Console, heading: str = "") -> None:
+    """A block under `heading`, whose name is not repeated."""
+    match block:
+        case Sentence():
+            _print_text(block.text, console, _STYLES[block.style])
+        case Bullets():
+            for item in block.items:
+                _print_text(f"- {item}", console)
+        case Values():
+            for name, value in block.pairs:
+                _print_text(f"  {name}: {value}", console)
+        case Table():
+            _print_table(block, console, "" if block.name == heading else block.name)
+        case Figures() | Folded():
+            pass  # graphics, and details that would bury the rest
+        case CauseCard():
+            where = f", {block.reference}" if block.reference else ""
+            _print_text(f"{block.label}: {block.title} ({block.id}{where})", console, "cyan")
+            _print_text(f"Evidence: {block.evidence}.", console)
+            _print_text(f"Remedy: {block.remedy}.", console)
+        case Command():
+            console.print(Text(printable(block.text)), soft_wrap=True)
+        case Subsection():
+            if any(not isinstance(inner, Figures | Folded) for inner in block.blocks):
+                _print_subsection(block, console)
+        case _:
+            assert_never(block)
 
 
-def _print_causes(comparison: Comparison, console: Console) -> None:
-    """What exactly differs first, each cause with its evidence and remedy, and the settings."""
-    pair = f"{comparison.candidate} against {comparison.reference}"
-    for line in reasons(comparison):
-        console.print(Text(f"{pair}. {line}", style="cyan"))
-    for name, one, two in settings_rows(comparison):
-        console.print(Text(f"{pair}. Setting {name}: {two} against {one}", style="dim"))
+def _print_subsection(subsection: Subsection, console: Console) -> None:
+    heading = Text(printable(subsection.title), style="underline")
+    if subsection.outcome:
+        heading.append(": ")
+        heading.append(_outcome(subsection.outcome))
+    console.print(heading)
+    for block in subsection.blocks:
+        _print_block(block, console, subsection.title)
 
 
-def _runs(runs: Sequence[RunSummary]) -> Table:
-    names = list(dict.fromkeys(name for run in runs for name in run.final_metrics))
-    table = Table(
-        title="Runs", caption="* of one traced run: not a benchmark", title_justify="left"
-    )
-    for heading in ("case", "loop", "status"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("steps", "samples", *(escape(metric(name).title) for name in names)):
-        table.add_column(heading, justify="right")
-    table.add_column("wall time*", justify="right")
-    table.add_column("samples/s*", justify="right")
-    for run in runs:
-        values = (quantity(run.final_metrics.get(name), metric(name).unit) for name in names)
-        table.add_row(
-            escape(run.case),
-            escape(run.loop),
-            run.status,
-            str(run.steps),
-            str(run.samples),
-            *values,
-            quantity(run.wall_s, "s"),
-            quantity(run.samples_per_s, ""),
+def _print_table(table: Table, console: Console, title: str) -> None:
+    """The columns that fit a terminal, under the title; the caption after them."""
+    shown = [place for place, column in enumerate(table.columns) if not column.detail]
+    drawn = RichTable(title=Text(printable(title)) if title else None, title_justify="left")
+    for place in shown:
+        column = table.columns[place]
+        right = column.kind == "number" and place != table.heading_column
+        drawn.add_column(
+            Text(printable(column.heading)),
+            justify="right" if right else "left",
+            overflow="fold",
         )
-    return table
-
-
-def _gathered(report: Report) -> Table:
-    rows = gathered(report.runs)
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    table = Table(title="Runs: mean ± standard deviation over the seeds", title_justify="left")
-    for heading in ("case", "loop", "seeds", "status"):
-        table.add_column(heading, overflow="fold")
-    for name in names:
-        table.add_column(escape(metric(name).title), justify="right")
-    for row in rows:
-        values = (row.metrics.get(name, "-") for name in names)
-        table.add_row(escape(row.case), escape(row.loop), row.seeds, row.status, *values)
-    return table
-
-
-def _judged(report: Report) -> Table:
-    table = Table(
-        title="Final metrics over the seeds: 90% interval of candidate - reference",
-        title_justify="left",
-    )
-    for heading in ("case", "pair", "metric", "interval", "margin", "outcome", "seeds needed"):
-        table.add_column(heading, overflow="fold")
-    for comparison in report.comparisons:
-        pair = escape(f"{comparison.candidate} against {comparison.reference}")
-        for row in judged(comparison):
-            outcome = f"[{_COLOURS.get(row.outcome, 'yellow')}]{row.outcome}[/]"
-            cells = (escape(row.title), escape(row.interval), row.margin, outcome, row.needed)
-            table.add_row(escape(comparison.case), pair, *cells)
-    return table
-
-
-def _conventions(report: Report) -> Table:
-    loops = list(dict.fromkeys(run.loop for run in report.runs))
-    table = Table(title="Conventions: where a loop departs from the recipe", title_justify="left")
-    for heading in ("field", "recipe", *loops):
-        table.add_column(escape(heading))
-    for case, name, values in conventions(report):
-        asked = shown(report.recipes[case][name])
-        table.add_row(name, escape(asked), *(escape(values.get(loop, "")) for loop in loops))
-    return table
-
-
-def _noise(comparison: Comparison) -> Table:
-    """One pair against the noise of its reference, field by field."""
-    assert comparison.noise is not None
-    pair = f"{comparison.case}: {comparison.candidate} against {comparison.reference}"
-    table = Table(title=f"Noise, {escape(pair)}", title_justify="left")
-    for heading in noise.HEADINGS:
-        table.add_column(heading, overflow="fold")
-    for *cells, outcome in noise.rows(comparison.noise):
-        table.add_row(
-            *map(escape, cells), f"[{_COLOURS.get(outcome, 'yellow')}]{escape(outcome)}[/]"
+    for row in table.rows[:_ROWS]:
+        cells = (
+            _outcome(row[place])
+            if table.columns[place].kind == "outcome"
+            else Text(" ".join(printable(row[place]).split()))
+            for place in shown
         )
-    return table
+        drawn.add_row(*cells)
+    console.print(drawn)
+    if len(table.rows) > _ROWS:
+        count = len(table.rows)
+        _print_text(f"{count - _ROWS} more of {count} rows are in report.html.", console)
+    if table.caption:
+        _print_text(table.caption, console, "dim")
 
 
-def _explained(found: Explanation) -> Table:
-    """What each field does, alone and after the ones before it."""
-    pair = f"{found.case}: {found.candidate} against {found.reference}"
-    table = Table(title=f"Explained, {escape(pair)}", title_justify="left")
-    for number, heading in enumerate(explained.HEADINGS):
-        table.add_column(heading, overflow="fold", no_wrap=not number)
-    for row in explained.rows(found):
-        table.add_row(*map(escape, row))
-    return table
+def _outcome(word: str) -> Text:
+    return Text(printable(word), style=_COLOURS[tone(word)])
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> Table:
-    table = Table(title="Comparisons", title_justify="left")
-    for heading in ("case", "reference", "candidate", "outcome", "steps", "first divergence"):
-        table.add_column(heading, justify="right" if heading == "steps" else "left")
-    for comparison in comparisons:
-        first = comparison.first_divergence
-        where = "" if first is None else f"step {first.step}, {first.stage}"
-        table.add_row(
-            escape(comparison.case),
-            escape(comparison.reference),
-            escape(comparison.candidate),
-            f"[{_COLOURS.get(comparison.outcome, 'yellow')}]{comparison.outcome}[/]",
-            str(comparison.steps),
-            where,
-        )
-    return table
+def _print_text(text: str, console: Console, style: str = "") -> None:
+    """Text as it is: nothing in it is markup."""
+    console.print(Text(printable(text), style=style))

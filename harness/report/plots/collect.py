@@ -1,4 +1,4 @@
-"""What a report can show besides what is said in it: curves of its records, rounds of its bench."""
+"""Read and draw what lies beside a report: the curves of its records, the rounds of its bench."""
 
 from __future__ import annotations
 
@@ -6,87 +6,46 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from harness.report.plots.benchmark import BenchPanel, bench_panel
-from harness.report.plots.curves import COLUMNS, Course, Curves, PairCurves, curves_of
+from harness.report.plots.benchmark import BenchPlots, plot_bench
 from harness.report.plots.figures import Plot, pair_plot
+from harness.report.plots.time_series import Curves, PairCurves, read_curves
 from harness.results.record import write_atomically
 from harness.results.report import Report
-from harness.units import number
 
-__all__ = [
-    "CURVE_HEADINGS",
-    "CURVE_NOTES",
-    "NOTHING",
-    "PLOTS",
-    "DrawnPair",
-    "Exhibits",
-    "curve_rows",
-    "exhibits_of",
-]
-
-CURVE_HEADINGS = (
-    "quantity",
-    "reference",
-    "candidate",
-    "steps that differ",
-    "first at",
-    "largest difference",
-    "at",
-)
-CURVE_NOTES = {
-    "reference": "first → last",
-    "candidate": "first → last",
-    "steps that differ": "of those both took",
-    "first at": "step",
-    "largest difference": "absolute",
-    "at": "step",
-}
-"""Under a heading: what it is."""
+__all__ = ["NO_PLOTS", "PLOTS", "PairPlots", "Plots", "collect_plots"]
 
 PLOTS = "plots"
 """The folder of the plots, within an output folder."""
 
 
 @dataclass(frozen=True)
-class DrawnPair:
-    """The curves of a pair and their plots, one each."""
+class PairPlots:
+    """The curves of a pair, and a plot of each."""
 
     pair: PairCurves
     plots: tuple[Plot, ...]
 
-    @property
-    def reduction(self) -> str:
-        """What was done to draw so many steps; empty where each has its point."""
-        if self.pair.steps <= 2 * COLUMNS:
-            return ""
-        return (
-            f"Of {self.pair.steps} steps each column of pixels shows its lowest and its highest "
-            "value, so no spike is lost."
-        )
-
 
 @dataclass(frozen=True)
-class Exhibits:
-    """What lies beside a report, read and drawn."""
+class Plots:
+    """Everything that was drawn for a report."""
 
     curves: Curves = field(default_factory=Curves)
-    pairs: tuple[DrawnPair, ...] = ()
-    benches: Mapping[str, BenchPanel] = field(default_factory=dict)
+    pairs: tuple[PairPlots, ...] = ()
+    benches: Mapping[str, BenchPlots] = field(default_factory=dict)
     """By case."""
 
-    def plots(self) -> Iterator[Plot]:
-        """All of them, in the order of a page."""
+    def all(self) -> Iterator[Plot]:
+        """Every plot, in the order of a page."""
         for pair in self.pairs:
             yield from pair.plots
         for bench in self.benches.values():
-            yield from bench.plots
+            yield from bench.plots()
 
     def write(self, folder: Path) -> None:
-        """Each plot as a file in `folder`/plots; those of an earlier report are gone then."""
+        """Write each plot to `folder`/plots, and remove those of an earlier report."""
         target = folder / PLOTS
-        names = {f"{plot.name}.svg": plot for plot in self.plots()}
+        names = {f"{plot.name}.svg": plot for plot in self.all()}
         if names:
             target.mkdir(exist_ok=True)
         for name, plot in names.items():
@@ -99,15 +58,15 @@ class Exhibits:
             target.rmdir()
 
 
-NOTHING = Exhibits()
+NO_PLOTS = Plots()
 """Of a report whose folder is not known."""
 
 
-def exhibits_of(report: Report, folder: Path) -> Exhibits:
-    """Read and draw what lies in `folder`. What is missing or damaged is told, never raised."""
-    curves = curves_of(report, folder)
+def collect_plots(report: Report, folder: Path) -> Plots:
+    """Read and draw what lies in `folder`. A missing or damaged record becomes a note."""
+    curves = read_curves(report, folder)
     pairs = tuple(
-        DrawnPair(
+        PairPlots(
             pair,
             tuple(
                 pair_plot(pair, curve, f"curves-{number}-{curve.name.replace('_', '-')}")
@@ -117,34 +76,7 @@ def exhibits_of(report: Report, folder: Path) -> Exhibits:
         for number, pair in enumerate(curves.pairs, start=1)
     )
     benches = {
-        case: bench_panel(report, case, folder, f"bench-{number}")
+        case: plot_bench(report, case, folder, f"bench-{number}")
         for number, case in enumerate(report.bench, start=1)
     }
-    return Exhibits(curves, pairs, benches)
-
-
-def curve_rows(pair: PairCurves) -> list[tuple[str, ...]]:
-    """What the plots of a pair show, in numbers: a row a quantity, under `CURVE_HEADINGS`."""
-    rows: list[tuple[str, ...]] = []
-    for curve in pair.curves:
-        apart = curve.apart
-        steps = apart.steps[apart.values > 0]
-        most = "none", ""
-        if len(steps):
-            place = int(np.nanargmax(apart.values))
-            most = number(float(apart.values[place]), 3), f"{apart.steps[place]:.0f}"
-        rows.append(
-            (
-                curve.title,
-                _ends(curve.reference),
-                _ends(curve.candidate),
-                f"{len(steps)} of {len(apart.steps)}",
-                f"{steps[0]:.0f}" if len(steps) else "",
-                *most,
-            )
-        )
-    return rows
-
-
-def _ends(course: Course) -> str:
-    return " → ".join(number(float(value), 4) for value in course.values[[0, -1]])
+    return Plots(curves, pairs, benches)

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report.plots.curves import Array, Course, Curve, PairCurves, broken, reduced
 from harness.report.plots.svg import COLOURS, FONT_PX, bare, figure, label, svg
+from harness.report.plots.time_series import (
+    Array,
+    Curve,
+    PairCurves,
+    TimeSeries,
+    non_finite,
+    reduced,
+)
 from harness.units import number, quantity
 
 if TYPE_CHECKING:
@@ -69,10 +76,10 @@ class Bar:
 
 
 def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
-    """Both runs over each other; below, on a scale of its own, how far they are apart."""
+    """Both runs over each other; below, on a scale of its own, how far they are difference."""
     names = pair.comparison.reference, pair.comparison.candidate
     title = f"{curve.title}, {names[1]} against {names[0]}"
-    description = told(pair, curve)
+    description = describe(pair, curve)
     with figure(310) as drawn:
         above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(1.9, 1))
         sides = (curve.reference, curve.candidate)
@@ -81,7 +88,7 @@ def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
         ):
             _line(above, reduced(side), COLOURS[colour], dashes, width, label(one))
         _rugs(above, sides)
-        _difference(below, curve.apart)
+        _difference(below, curve.difference)
         if pair.first_step is not None:
             mark = {
                 "color": COLOURS["mark"],
@@ -106,13 +113,13 @@ def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
         return Plot(name, title, description, svg(drawn, title, description))
 
 
-def _difference(axes: Axes, apart: Course) -> None:
+def _difference(axes: Axes, difference: TimeSeries) -> None:
     """Its line, on a scale of powers where it spans many of them."""
-    differing = apart.values[apart.values > 0]
+    differing = difference.values[difference.values > 0]
     colour = COLOURS["four"]
-    _line(axes, reduced(_without_zeros(apart)), colour, "-", 1.1)
+    _line(axes, reduced(_without_zeros(difference)), colour, "-", 1.1)
     if not len(differing):
-        axes.plot(apart.steps[[0, -1]], [0, 0], color=colour, linewidth=1.1)
+        axes.plot(difference.steps[[0, -1]], [0, 0], color=colour, linewidth=1.1)
         axes.set_ylim(-1, 1)
         axes.set_yticks([0])
         axes.text(0.5, 0.72, "none at any step", transform=axes.transAxes, ha="center")
@@ -124,9 +131,9 @@ def _difference(axes: Axes, apart: Course) -> None:
         axes.set_ylim(bottom=0)
 
 
-def told(pair: PairCurves, curve: Curve) -> str:
+def describe(pair: PairCurves, curve: Curve) -> str:
     """A plot of curves in a sentence."""
-    apart = curve.apart
+    difference = curve.difference
     sides = curve.reference, curve.candidate
     parts = [
         f"{name} {_ends(side)}"
@@ -135,28 +142,28 @@ def told(pair: PairCurves, curve: Curve) -> str:
         )
     ]
     text = f"{curve.title}: {'; '.join(parts)}. "
-    steps = apart.steps[apart.values > 0]
+    steps = difference.steps[difference.values > 0]
     if len(steps):
-        largest = int(np.nanargmax(apart.values))
+        largest = int(np.nanargmax(difference.values))
         text += (
-            f"They differ at {len(steps)} of {len(apart.steps)} steps, first at step "
-            f"{steps[0]:.0f}, most at step {apart.steps[largest]:.0f}, by "
-            f"{number(float(apart.values[largest]), 3)}"
+            f"They differ at {len(steps)} of {len(difference.steps)} steps, first at step "
+            f"{steps[0]:.0f}, most at step {difference.steps[largest]:.0f}, by "
+            f"{number(float(difference.values[largest]), 3)}"
         )
     else:
-        text += f"No difference at any of {len(apart.steps)} steps that both took"
-    undefined = broken(sides)
+        text += f"No difference at any of {len(difference.steps)} steps that both took"
+    undefined = non_finite(sides)
     return f"{text}; {undefined}." if undefined else f"{text}."
 
 
-def _ends(side: Course) -> str:
+def _ends(side: TimeSeries) -> str:
     first, last = (number(float(value), 4) for value in side.values[[0, -1]])
     return f"from {first} to {last}"
 
 
-def _without_zeros(course: Course) -> Course:
+def _without_zeros(series: TimeSeries) -> TimeSeries:
     """Where there is no difference there is no line: powers of ten have no zero."""
-    return Course(course.steps, np.where(course.values > 0, course.values, np.nan))
+    return TimeSeries(series.steps, np.where(series.values > 0, series.values, np.nan))
 
 
 def _powers(values: Array) -> list[float]:
@@ -166,7 +173,7 @@ def _powers(values: Array) -> list[float]:
 
 def _line(
     axes: Axes,
-    course: Course,
+    series: TimeSeries,
     colour: str,
     dashes: object,
     width: float,
@@ -174,27 +181,29 @@ def _line(
 ) -> None:
     """A line through what is finite; a point where a finite value stands between two gaps."""
     axes.plot(
-        course.steps,
-        course.values,
+        series.steps,
+        series.values,
         color=colour,
         linestyle=dashes,
         linewidth=width,
         label=name or "_nolegend_",
     )
-    gone = np.concatenate([[True], np.isnan(course.values), [True]])
+    gone = np.concatenate([[True], np.isnan(series.values), [True]])
     alone = ~gone[1:-1] & gone[:-2] & gone[2:]
     if alone.any():
-        points = course.steps[alone], course.values[alone]
+        points = series.steps[alone], series.values[alone]
         axes.plot(*points, linestyle="none", marker="o", markersize=2.2, color=colour)
 
 
-def _rugs(axes: Axes, sides: Sequence[Course]) -> None:
+def _rugs(axes: Axes, sides: Sequence[TimeSeries]) -> None:
     """A cross at the foot for each stretch of steps with a value that is not finite."""
     for side, (colour, _) in zip(sides, _SIDES, strict=True):
-        if len(side.broken_at):
-            shown = np.unique(np.round(np.linspace(0, len(side.broken_at) - 1, 60)).astype(int))
+        if len(side.non_finite_steps):
+            shown = np.unique(
+                np.round(np.linspace(0, len(side.non_finite_steps) - 1, 60)).astype(int)
+            )
             axes.plot(
-                side.broken_at[shown],
+                side.non_finite_steps[shown],
                 np.full(len(shown), 0.03),
                 linestyle="none",
                 marker="x",
@@ -262,8 +271,8 @@ def rounds_plot(
         for place, (arm, values) in enumerate(arms):
             colour, dashes = _ARMS[place % len(_ARMS)]
             rounds = np.arange(1, len(values) + 1, dtype=np.float64)
-            course = reduced(Course(rounds, 1e3 * values))
-            _line(axes, course, COLOURS[colour], dashes, 1.3, label(arm))
+            series = reduced(TimeSeries(rounds, 1e3 * values))
+            _line(axes, series, COLOURS[colour], dashes, 1.3, label(arm))
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("round; dotted: a new session")
         axes.set_title(f"{what}, ms; lower is better", loc="left", fontsize=FONT_PX, pad=4)

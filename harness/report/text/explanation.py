@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.results.explanation import Contribution, Explanation, Gap
-from harness.units import number
+from harness.results.explanation import Explanation
 
-__all__ = ["HEADINGS", "caption", "lines", "rows", "sentence"]
+__all__ = ["caption", "lines", "sentence"]
 
 _MANY = 6  # fields that a sentence names; of more it gives the number
 
@@ -87,49 +86,6 @@ def _those(names: list[str]) -> str:
 
 def _them(names: Any) -> str:
     return "it" if len(names) == 1 else "them"
-
-
-HEADINGS = (
-    "field",
-    "reference",
-    "candidate",
-    "alone: parts at",
-    "loss",
-    "weights",
-    "still left: from",
-    "loss",
-    "weights",
-)
-NOTES = {"loss": "largest difference", "weights": "of their movement"}
-"""Under a heading: what it is measured in."""
-
-
-def rows(found: Explanation) -> list[tuple[str, ...]]:
-    """One row a field in the order of `HEADINGS`; the whole difference before them."""
-    table = []
-    if found.gap is not None:
-        whole = ("all of them", found.reference, found.candidate, *_cells(found.gap), "", "", "")
-        table.append(whole)
-    return table + [_row(one) for one in found.contributions]
-
-
-def _row(one: Contribution) -> tuple[str, ...]:
-    left = _cells(one.left) if one.left is not None else ("", "", "")
-    return one.field, _value(one.reference), _value(one.candidate), *_cells(one.alone), *left
-
-
-def _cells(gap: Gap) -> tuple[str, str, str]:
-    place = f"step {gap.step}, {gap.stage}" if gap.step is not None else ""
-    if gap.step is None and gap.loss == 0 and gap.weights == 0:
-        place = "identical"
-    figures = ["" if value is None else number(value, 2) for value in (gap.loss, gap.weights)]
-    return place, figures[0], figures[1]
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    return number(value, 9) if isinstance(value, float) else str(value)
 
 
 def caption(found: Explanation) -> str:

@@ -5,29 +5,8 @@ from __future__ import annotations
 from harness.results.noise import FieldNoise, Noise
 from harness.units import number
 
-__all__ = ["HEADINGS", "NOTES", "caption", "rows", "words"]
+__all__ = ["caption", "field_title", "words"]
 
-HEADINGS = (
-    "field",
-    "largest difference",
-    "relative",
-    "ulp",
-    "noise",
-    "bound",
-    "smallest visible",
-    "told in",
-    "outcome",
-)
-NOTES = {
-    "largest difference": "absolute",
-    "relative": "to the value",
-    "ulp": "of single precision",
-    "noise": "of the draws",
-    "bound": "of what is noise",
-    "smallest visible": "relative",
-    "told in": "of what there is",
-}
-"""Under a heading: what it is measured in."""
 _TITLES = {
     "loss": "loss",
     "grad_norm": "log gradient norm",
@@ -52,27 +31,9 @@ def caption(noise: Noise) -> str:
     )
 
 
-def rows(noise: Noise) -> list[tuple[str, ...]]:
-    """One row a field, in the order of `HEADINGS`."""
-    return [
-        (
-            _title(field),
-            _figure(field.largest, field.step_of_largest),
-            _figure(field.relative),
-            _figure(field.ulp),
-            _figure(field.envelope),
-            _figure(field.threshold, field.step),
-            _figure(field.smallest_visible),
-            _told(field),
-            field.outcome,
-        )
-        for field in noise.fields
-    ]
-
-
 def words(noise: Noise) -> str:
     """What stands out of the noise; else how near, and what would have been seen."""
-    beyond = [_title(field) for field in noise.fields if field.outcome == "different"]
+    beyond = [field_title(field) for field in noise.fields if field.outcome == "different"]
     if beyond:
         more = f" and {len(beyond) - 3} more fields" if len(beyond) > 3 else ""
         return f"beyond the noise of {noise.draws} draws in {', '.join(beyond[:3])}{more}"
@@ -85,20 +46,5 @@ def words(noise: Noise) -> str:
     return text
 
 
-def _title(field: FieldNoise) -> str:
+def field_title(field: FieldNoise) -> str:
     return field.tensor or _TITLES.get(field.field, field.field)
-
-
-def _figure(value: float | None, step: int | None = None) -> str:
-    if value is None:
-        return ""
-    return number(value, 2) + (f" (step {step})" if step is not None else "")
-
-
-def _told(field: FieldNoise) -> str:
-    """Where a field has one value for the whole run there is nothing to count."""
-    if field.field == "tensors":
-        return f"{field.judged} of {field.of} tensors"
-    if field.step is None:
-        return "yes" if field.judged else "no"
-    return f"{field.judged} of {field.of} steps"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import get_args
 
-from harness.results.regression import CheckItem, CheckResult, Listed, UsedBaseline
+from harness.results.regression import CheckItem, CheckResult, Listed
 
-__all__ = ["HEADINGS", "LISTS", "counts", "first_lines", "items_in", "lists", "rows", "used"]
+__all__ = ["LISTS", "counts", "first_lines", "items_in"]
 
 LISTS: tuple[Listed, ...] = get_args(Listed)
-HEADINGS = ("case", "loop", "what", "tier", "words")
 
 
 def first_lines(gate: CheckResult) -> list[str]:
@@ -35,29 +33,6 @@ def counts(gate: CheckResult) -> str:
 def items_in(gate: CheckResult, listed: Listed) -> list[CheckItem]:
     """Those of one list."""
     return [item for item in gate.items if item.listed == listed]
-
-
-def lists(gate: CheckResult) -> Iterator[tuple[str, Sequence[CheckItem]]]:
-    """Each list that holds something, by its name, the worst first, but what is unchanged."""
-    for listed in LISTS:
-        found = items_in(gate, listed)
-        if found and listed != "unchanged":
-            yield _name(listed), found
-
-
-def rows(items: Sequence[CheckItem]) -> list[tuple[str, ...]]:
-    """Under `HEADINGS`."""
-    return [(item.case, item.loop, item.metric, item.tier, item.words) for item in items]
-
-
-def used(baseline: UsedBaseline) -> str:
-    """Which baseline a case was held against."""
-    if baseline.file is None:
-        return f"{baseline.case}: no baseline"
-    said = f"{baseline.case}: {baseline.file}, accepted at {baseline.accepted_at}"
-    if baseline.commit:
-        said += f" of commit {baseline.commit[:12]}"
-    return f"{said}: {baseline.reason}"
 
 
 def _name(listed: str) -> str:

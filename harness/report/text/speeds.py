@@ -4,59 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.results.benchmark import ArmFigures, BenchResult
+from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.metrics import metric
 from harness.units import number, quantity
 
-__all__ = [
-    "FIGURES",
-    "HEADINGS",
-    "NOTES",
-    "PARTS",
-    "conclusion",
-    "figures",
-    "how",
-    "judged",
-    "parts",
-    "sentence",
-]
+__all__ = ["TOO_LARGE", "change", "conclusion", "equality", "how", "sentence"]
 
-HEADINGS = ("pair", "metric", "ratio", "interval", "outcome", "visible from", "same values")
-FIGURES = (
-    "arm",
-    "step",
-    "own time",
-    "CPU time",
-    "samples/s",
-    "tokens/s",
-    "with padding",
-    "first step",
-    "start-up",
-    "peak memory",
-    "GFLOP a step",
-    "of the peak",
-)
-NOTES = {
-    "ratio": "above 1 is slower",
-    "interval": "of the ratio",
-    "visible from": "smallest slowdown",
-    "step": "wall, lower is better",
-    "own time": "a step, lower is better",
-    "CPU time": "a step, lower is better",
-    "samples/s": "higher is better",
-    "tokens/s": "higher is better",
-    "with padding": "tokens/s",
-    "first step": "lower is better",
-    "start-up": "lower is better",
-    "peak memory": "lower is better",
-    "GFLOP a step": "matrix products",
-    "of the peak": "higher is better",
-}
-"""Under a heading: its unit, or which way is better."""
-PARTS = ("arm", "data", "forward", "backward", "optimizer", "rest")
-"""Of a step that was profiled. The rest is the loop's own work and its framework's."""
-_WILD = 11.0  # times as long
+TOO_LARGE = 11.0
+"""A ratio from which only a bound is shown."""
 
 
 def sentence(comparison: Comparison) -> str:
@@ -67,17 +23,17 @@ def sentence(comparison: Comparison) -> str:
     assert found.confidence is not None
     assert found.smallest_visible is not None
     pair = f"{comparison.candidate} against {comparison.reference}"
-    low, high = (_change(bound) for bound in found.interval)
+    low, high = (change(bound) for bound in found.interval)
     sure = f"{number(100 * found.confidence, 4)}% interval"
     each = "sample" if found.metric.endswith("sample_s") else "step"
-    said = f"{pair}: {comparison.outcome}, {_change(found.ratio)} time a {each}"
+    said = f"{pair}: {comparison.outcome}, {change(found.ratio)} time a {each}"
     said += f" ({sure} {low} to {high})"
-    said += f"; a slowdown of less than {_change(found.smallest_visible)} could have gone unseen"
+    said += f"; a slowdown of less than {change(found.smallest_visible)} could have gone unseen"
     if found.outcome == "inconclusive" and found.needed_s is not None:
         said += f"; sessions of about {quantity(found.needed_s, 's')} in all would tell"
     elif found.outcome == "inconclusive" and found.needed is None:
         said += "; it lies too near to the margin for any number of sessions"
-    return f"{said}; the values of the two are {_values(comparison)}"
+    return f"{said}; the values of the two are {equality(comparison)}"
 
 
 def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:
@@ -90,7 +46,7 @@ def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:
 
 def how(result: BenchResult) -> list[str]:
     """How it was measured, a line each."""
-    low, high = (_change(bound) for bound in result.control_interval)
+    low, high = (change(bound) for bound in result.control_interval)
     lines = [
         f"outcomes rest on {metric(result.statistic).title}: {result.reason}",
         f"equivalent is what lies within {result.margin:.3g} of the reference, faster and slower "
@@ -98,7 +54,7 @@ def how(result: BenchResult) -> list[str]:
         f"{result.sessions} sessions of up to {result.rounds} rounds, {result.steps_per_turn} "
         "steps a turn of which the first is not counted; in "
         f"{quantity(result.took_s, 's')}, ended by {result.stopped_by}",
-        f"the reference beside itself: {_change(result.control_ratio)} (95% interval {low} to "
+        f"the reference beside itself: {change(result.control_ratio)} (95% interval {low} to "
         f"{high})",
     ]
     if result.control_why_not:
@@ -116,77 +72,14 @@ def how(result: BenchResult) -> list[str]:
     return lines
 
 
-def judged(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    """A row for each pair and metric, under `HEADINGS`."""
-    rows: list[tuple[str, ...]] = []
-    for comparison in comparisons:
-        if comparison.equality is None:
-            continue
-        for found in comparison.findings:
-            assert found.ratio is not None
-            assert found.interval is not None
-            seen = found.smallest_visible
-            rows.append(
-                (
-                    f"{comparison.candidate} against {comparison.reference}",
-                    metric(found.metric).title,
-                    number(found.ratio),
-                    " to ".join(f"{b:.4f}" if b < _WILD else number(b, 2) for b in found.interval),
-                    found.outcome,
-                    "-" if seen is None else _change(seen),
-                    _values(comparison),
-                )
-            )
-    return rows
-
-
-def figures(result: BenchResult) -> list[tuple[str, ...]]:
-    """A row for each arm, under `FIGURES`."""
-    return [
-        (
-            arm.name,
-            quantity(arm.step_s, "s"),
-            quantity(arm.own_step_s, "s"),
-            quantity(arm.cpu_step_s, "s"),
-            quantity(arm.samples_per_s, ""),
-            quantity(arm.tokens_per_s, ""),
-            quantity(arm.padded_tokens_per_s, ""),
-            quantity(arm.first_step_s, "s"),
-            quantity(arm.startup_s, "s"),
-            _memory(arm),
-            "-" if arm.flops_per_step is None else number(arm.flops_per_step / 1e9),
-            "-" if arm.share_of_peak is None else f"{arm.share_of_peak:.1%}",
-        )
-        for arm in result.arms
-    ]
-
-
-def parts(result: BenchResult) -> list[tuple[str, ...]]:
-    """A row for each arm that was profiled, under `PARTS`."""
-    return [
-        (arm.name, *(quantity(arm.parts[name], "s") for name in PARTS[1:]))
-        for arm in result.arms
-        if arm.parts
-    ]
-
-
-def _memory(arm: ArmFigures) -> str:
-    text = quantity(arm.peak_resident_bytes, "B")
-    if arm.peak_reserved_bytes is not None:
-        text += f", on the device {quantity(arm.peak_allocated_bytes, 'B')}"
-        text += f" of {quantity(arm.peak_reserved_bytes, 'B')} reserved"
-    elif arm.peak_allocated_bytes is not None:
-        text += f", for tensors {quantity(arm.peak_allocated_bytes, 'B')}"
-    return text
-
-
-def _values(comparison: Comparison) -> str:
+def equality(comparison: Comparison) -> str:
+    """Whether the two compute the same, and from where not."""
     first = comparison.first_divergence
     if comparison.equality != "different" or first is None:
         return str(comparison.equality)
     return f"different from step {first.step}, {first.stage}"
 
 
-def _change(ratio: float) -> str:
+def change(ratio: float) -> str:
     """A ratio as a change; one that nothing is known of has no use for its digits."""
-    return f"{ratio - 1:+.1%}" if ratio < _WILD else f"over {_WILD - 1:+.0%}"
+    return f"{ratio - 1:+.1%}" if ratio < TOO_LARGE else f"over {TOO_LARGE - 1:+.0%}"

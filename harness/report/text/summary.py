@@ -25,8 +25,17 @@ from harness.results.comparison import Comparison
 from harness.results.report import Report, RunSummary
 from harness.units import number
 
-__all__ = ["first_lines", "remarks", "sentence", "summary", "without_options", "without_out"]
+__all__ = [
+    "NOTHING_COMPARED",
+    "first_lines",
+    "remarks",
+    "sentence",
+    "summary",
+    "without_options",
+    "without_out",
+]
 
+NOTHING_COMPARED = "Nothing was compared: a verdict needs two runs."
 _FEW = 6  # pairs that are told one by one
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.results.upgrade import BisectResult, UpgradeResult
 
-__all__ = ["first_lines", "lists", "skipped", "versions"]
+__all__ = ["first_lines", "lists", "skipped"]
 
 _FEW = 3  # changes that are told first
 
@@ -36,14 +36,6 @@ def lists(upgrade: UpgradeResult) -> list[tuple[str, tuple[str, ...]]]:
         ("What could not be told", upgrade.unknown),
     )
     return [(heading, sentences) for heading, sentences in found if sentences]
-
-
-def versions(upgrade: UpgradeResult) -> list[tuple[str, ...]]:
-    """A row for each package that is not the same on all sides: its name and its versions."""
-    return [
-        (change.name, *(version or "absent" for version in change.versions))
-        for change in upgrade.packages
-    ]
 
 
 def skipped(bisect: BisectResult) -> list[str]:

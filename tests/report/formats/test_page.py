@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.formats.page import MARKDOWN_BYTES, render
-from harness.report.plots.collect import exhibits_of
+from harness.report.formats.markdown import MARKDOWN_BYTES
+from harness.report.plots.collect import collect_plots
+from harness.report.render import render
 from harness.report.write import write
 from harness.results.report import Report
 from tests.support.judged_reports import gated_report
 from tests.support.run_folders import HOSTILE, long_report, pair_report, timed_report
 from tests.support.small_report import (
     DIFFERENT,
+    EXPLAINED,
     IDENTICAL,
     explained_report,
     run,
@@ -25,7 +27,17 @@ from tests.support.small_report import (
 
 PUBLISHED = Path(__file__).parents[3] / "reports" / "published"
 LIMIT_BYTES = 5_000_000
-ORDER = ("pairs", "curves", "metrics", "speed", "baseline", "causes", "setup", "reproduce")
+ORDER = (
+    "pairs",
+    "curves",
+    "metrics",
+    "speed",
+    "baseline",
+    "explanation",
+    "causes",
+    "setup",
+    "reproduce",
+)
 
 
 class Page(HTMLParser):
@@ -79,14 +91,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     pair = pair_report(folder / "pair")
     bench = timed_report(folder / "bench")
     return {
-        "pair": render(pair, "report.html", exhibits_of(pair, folder / "pair")),
-        "bench": render(bench, "report.html", exhibits_of(bench, folder / "bench")),
+        "pair": render(pair, "report.html", collect_plots(pair, folder / "pair")),
+        "bench": render(bench, "report.html", collect_plots(bench, folder / "bench")),
         "small": render(small_report(), "report.html"),
         "seeds": render(seeds_report(), "report.html"),
         "explained": render(explained_report(), "report.html"),
         "gate": render(gated_report(), "report.html"),
         "empty": render(small_report(comparisons=(), runs=()), "report.html"),
-        "all": render(gated_report(bench=bench.bench), "report.html"),
+        "all": render(gated_report(bench=bench.bench, explanations=(EXPLAINED,)), "report.html"),
     }
 
 
@@ -168,7 +180,7 @@ def hostile_report(folder: Path) -> Report:
 def test_a_record_full_of_markup_is_shown_as_text(tmp_path: Path) -> None:
     """In every part of the page; control characters are written out."""
     report = hostile_report(tmp_path)
-    text = render(report, "report.html", exhibits_of(report, tmp_path))
+    text = render(report, "report.html", collect_plots(report, tmp_path))
     page = Page(text)
 
     assert [] == list(page.faults())
@@ -206,22 +218,21 @@ def test_plots_of_an_earlier_report_are_gone(tmp_path: Path) -> None:
 def test_markdown_stays_within_a_summary() -> None:
     """Of hundreds of pairs it cuts the tables and counts what is left out."""
     pairs = [IDENTICAL.model_copy(update={"case": f"case-{number}"}) for number in range(300)]
-    apart = [DIFFERENT.model_copy(update={"case": f"apart-{number}"}) for number in range(40)]
+    apart = [DIFFERENT.model_copy(update={"case": f"apart-{number}"}) for number in range(120)]
     runs = tuple(run("plain", case=f"case-{number}") for number in range(300))
     text = render(small_report(comparisons=(*pairs, *apart), runs=runs), "report.md")
 
     assert len(text.encode()) <= MARKDOWN_BYTES
-    assert re.search(r"more of 340 rows are in `report.html`", text)
-    assert re.search(r"more of 40 pairs that are not identical", text)
+    assert re.search(r"more of 420 rows are in `report.html`", text)
+    assert re.search(r"more of 120 pairs that are not identical", text)
     assert "apart-0" in text
     assert "more of" not in render(small_report(), "report.md")
 
 
 def test_what_cannot_be_cut_by_rows_is_cut_by_lines() -> None:
-    """A recipe of a megabyte: whole lines up to the limit, and a last one that says so."""
-    recipes = {"tiny": {"data": "x" * 90, "betas": [0.9]}}
-    environment = {f"flag-{number}": "on" * 40 for number in range(2000)}
-    text = render(small_report(recipes=recipes, environment=environment), "report.md")
+    """Thousands of warnings: whole lines up to the limit, and a last one that says so."""
+    warnings = tuple(f"warning {number}: {'on' * 40}" for number in range(2000))
+    text = render(small_report(runs=(run("plain", warnings=warnings),)), "report.md")
 
     assert len(text.encode()) <= MARKDOWN_BYTES
     assert text.rstrip().endswith("Cut here: the whole is in `report.html`.")
@@ -236,15 +247,15 @@ def test_published_reports_are_read_still(folder: Path) -> None:
     Most are published without records: then the page states that it cannot draw the curves.
     """
     report = Report.read(folder)
-    exhibits = exhibits_of(report, folder)
-    text = render(report, "report.html", exhibits)
+    plots = collect_plots(report, folder)
+    text = render(report, "report.html", plots)
 
     assert [] == list(Page(text).faults())
     assert len(text.encode()) < LIMIT_BYTES
-    assert len(render(report, "report.md", exhibits).encode()) <= MARKDOWN_BYTES
-    plots = list(exhibits.plots())
-    assert len(plots) == len(Page(text).all("svg"))
+    assert len(render(report, "report.md", plots).encode()) <= MARKDOWN_BYTES
+    drawn = list(plots.all())
+    assert len(drawn) == len(Page(text).all("svg"))
     if (folder / "records").is_dir():
-        assert len(plots) >= 3
+        assert len(drawn) >= 3
     else:
-        assert exhibits.curves.notes or any(panel.note for panel in exhibits.benches.values())
+        assert plots.curves.notes or any(bench.note for bench in plots.benches.values())

@@ -8,7 +8,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from harness.report.plots.curves import curves_of
 from harness.report.plots.figures import (
     Bar,
     Plot,
@@ -19,6 +18,7 @@ from harness.report.plots.figures import (
     rounds_plot,
 )
 from harness.report.plots.svg import COLOURS, WIDTH_PX, figure, for_page, label
+from harness.report.plots.time_series import read_curves
 from tests.support.run_folders import HOSTILE, pair_report
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,7 +33,7 @@ def words(plot: Plot) -> list[str]:
 @pytest.fixture
 def loss(tmp_path: Path) -> Plot:
     """The loss of a pair that parts at step 3."""
-    (pair,) = curves_of(pair_report(tmp_path), tmp_path).pairs
+    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     return pair_plot(pair, pair.curves[0], "loss")
 
 
@@ -46,7 +46,7 @@ def test_a_plot_names_both_sides_and_where_they_part(loss: Plot) -> None:
 
 def test_a_pair_without_difference_says_so(tmp_path: Path) -> None:
     """The same learning rates: a line at zero, and the words."""
-    (pair,) = curves_of(pair_report(tmp_path), tmp_path).pairs
+    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     assert "none at any step" in words(pair_plot(pair, pair.curves[1], "rate"))
     assert "none at any step" not in words(pair_plot(pair, pair.curves[0], "loss"))
 
@@ -84,7 +84,7 @@ def test_each_colour_is_one_that_can_be_found_again() -> None:
 
 def test_what_others_wrote_is_text(tmp_path: Path) -> None:
     """Markup, formulas and control characters in names are shown; none is obeyed."""
-    (pair,) = curves_of(pair_report(tmp_path, (HOSTILE, "plain")), tmp_path).pairs
+    (pair,) = read_curves(pair_report(tmp_path, (HOSTILE, "plain")), tmp_path).pairs
     plot = pair_plot(pair, pair.curves[0], "loss")
     root = ElementTree.fromstring(plot.svg)  # noqa: S314  # drawn here
 

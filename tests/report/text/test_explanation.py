@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.report.text.explanation import HEADINGS, lines, rows, sentence
+from harness.report.text.explanation import lines, sentence
 from harness.results.divergence import Divergence
-from harness.results.explanation import Explanation, Gap
+from harness.results.explanation import Explanation
 from harness.results.report import verdict
 from tests.support.small_report import CODE, EXPLAINED
 
@@ -71,20 +71,6 @@ def test_the_sentence(which: str) -> None:
     """As a reader gets it, whole."""
     found, expected = SENTENCES[which]
     assert expected == sentence(found)
-
-
-def test_a_row_has_a_cell_for_each_heading() -> None:
-    """The whole difference first; then field by field, alone and what is left, until nothing is."""
-    table = rows(EXPLAINED)
-    assert {len(HEADINGS)} == {len(row) for row in table}
-    assert ("all of them", "trainer", "plain", "step 1, data_order", "0.042", "0.83") == table[0][
-        :6
-    ]
-    assert ("sampler", "seeded", "global", "step 1, data_order", "0.057", "0.91") == table[1][:6]
-    assert ("step 1, weights", "0.00063", "0.074") == table[1][6:]
-    assert ("identical", "0", "0") == table[2][6:]
-    bare = changed(EXPLAINED, gap=None, contributions=(ONE[0].model_copy(update={"alone": Gap()}),))
-    assert ("", "", "") == rows(bare)[0][3:6]
 
 
 def test_what_it_cost_is_told_with_what_was_promised() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.report.formats.page import render
 from harness.report.formats.terminal import print_report
+from harness.report.render import render
 from harness.report.text.modules import sentence
 from harness.results.comparison import Comparison
 from harness.results.localization import Localization, ModuleDifference

@@ -5,10 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.report.formats.page import render
+from harness.report.document import Table
 from harness.report.formats.terminal import print_report
-from harness.report.text.noise import HEADINGS, rows
+from harness.report.render import render
+from harness.report.sections.noise import noise_table
 from harness.report.text.summary import sentence, summary
+from harness.results.comparison import Comparison
 from harness.results.report import Report
 from tests.support.small_report import noisy, small_report
 
@@ -18,11 +20,24 @@ def page(name: str) -> str:
     return render(small_report(comparisons=(noisy("within_noise"),)), name)
 
 
+def table_of(pair: Comparison) -> Table:
+    """The noise of a pair as a table."""
+    assert pair.noise is not None
+    return noise_table("a pair", pair.noise)
+
+
+def headings(table: Table) -> list[str]:
+    """Of each column."""
+    return [column.heading for column in table.columns]
+
+
+HEADINGS = headings(table_of(noisy("within_noise")))
+
+
 def test_a_row_gives_each_figure_under_its_heading() -> None:
     """Largest difference absolute, relative and in ulp; noise, bound, and what would be seen."""
-    noise = noisy("within_noise").noise
-    assert noise is not None
-    loss, weights = (dict(zip(HEADINGS, row, strict=True)) for row in rows(noise))
+    table = table_of(noisy("within_noise"))
+    loss, weights = (dict(zip(headings(table), row, strict=True)) for row in table.rows)
     assert {
         "field": "loss",
         "largest difference": "2.4e-07 (step 3)",
@@ -49,7 +64,7 @@ def test_a_page_shows_the_table_and_what_it_means(name: str) -> None:
 def test_a_markdown_table_has_a_cell_for_each_heading() -> None:
     """Head, rule and rows have as many columns, without an empty line between them."""
     lines = page("report.md").splitlines()
-    head = next(i for i, line in enumerate(lines) if line.startswith("| field |"))
+    head = next(i for i, line in enumerate(lines) if line.startswith("| field | largest"))
     table = lines[head : head + 4]
     assert [len(HEADINGS) + 1] * 4 == [line.count("|") for line in table]
     assert "" == lines[head + 4]
@@ -64,7 +79,7 @@ def test_words_say_what_stands_out() -> None:
 
 
 def test_the_terminal_prints_few_pairs_field_by_field() -> None:
-    """Of three pairs the tables, of more only the sentences."""
+    """Of six pairs the tables; of more the rest is counted, and each has its sentence."""
 
     def printed(count: int) -> str:
         report: Report = small_report(comparisons=(noisy("within_noise"),) * count)
@@ -73,6 +88,8 @@ def test_the_terminal_prints_few_pairs_field_by_field() -> None:
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
-    assert 3 == printed(3).count("all weights")
-    assert 0 == printed(4).count("all weights")
-    assert "would have been seen" in printed(4)
+    assert 6 == printed(6).count("all weights")
+    assert 6 == printed(8).count("all weights")
+    assert "2 more of 8 pairs" in printed(8)
+    assert "more of" not in printed(6)
+    assert 8 == printed(8).count("would have been seen")

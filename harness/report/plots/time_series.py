@@ -19,7 +19,16 @@ from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.results.report import Report, RunSummary
 
-__all__ = ["COLUMNS", "Course", "Curve", "Curves", "PairCurves", "broken", "curves_of", "reduced"]
+__all__ = [
+    "COLUMNS",
+    "Curve",
+    "Curves",
+    "PairCurves",
+    "TimeSeries",
+    "non_finite",
+    "read_curves",
+    "reduced",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -35,7 +44,7 @@ _QUANTITIES = {
 
 
 @dataclass(frozen=True)
-class Course:
+class TimeSeries:
     """One quantity of one run over its steps, as far as it was recorded: two arrays [steps]."""
 
     steps: Array
@@ -47,10 +56,10 @@ class Course:
         return np.where(np.isfinite(self.values), self.values, np.nan)
 
     @property
-    def broken_at(self) -> Array:
+    def non_finite_steps(self) -> Array:
         """Steps at which the value is not finite."""
-        broken: Array = self.steps[~np.isfinite(self.values)]
-        return broken
+        non_finite: Array = self.steps[~np.isfinite(self.values)]
+        return non_finite
 
 
 @dataclass(frozen=True)
@@ -59,17 +68,17 @@ class Curve:
 
     name: str
     title: str
-    reference: Course
-    candidate: Course
+    reference: TimeSeries
+    candidate: TimeSeries
 
     @property
-    def apart(self) -> Course:
+    def difference(self) -> TimeSeries:
         """|candidate - reference| at the steps that both took; NaN where one is not finite."""
         steps, one, two = np.intersect1d(
             self.reference.steps, self.candidate.steps, assume_unique=True, return_indices=True
         )
         difference = np.abs(self.candidate.finite[two] - self.reference.finite[one])
-        return Course(steps, difference)
+        return TimeSeries(steps, difference)
 
 
 @dataclass(frozen=True)
@@ -108,13 +117,13 @@ class Curves:
     """Why others have no curves, a sentence each."""
 
 
-def curves_of(report: Report, folder: Path) -> Curves:
+def read_curves(report: Report, folder: Path) -> Curves:
     """The curves of a report in `folder`. Never raises for what stands in the records."""
     found: list[PairCurves] = []
     notes: dict[str, None] = {}
     left_out = 0
-    told_apart = sorted(report.comparisons, key=lambda one: one.outcome == "identical")
-    for comparison in told_apart:
+    ordered = sorted(report.comparisons, key=lambda one: one.outcome == "identical")
+    for comparison in ordered:
         seed = next((one.seed for one in comparison.seeds), None)
         sides = [
             _run(report.runs, comparison.case, name, seed)
@@ -127,7 +136,7 @@ def curves_of(report: Report, folder: Path) -> Curves:
             left_out += 1
             continue
         try:
-            one, two = (_courses(RunRecord(folder / side.record)) for side in sides if side)
+            one, two = (_time_series(RunRecord(folder / side.record)) for side in sides if side)
         except RecordError as error:
             notes[f"a pair has no curves: {str(error).replace(f'{folder}/', '')}"] = None
             continue
@@ -158,7 +167,7 @@ def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> 
     return found[0] if len(found) == 1 else None
 
 
-def _courses(record: RunRecord) -> dict[str, Course]:
+def _time_series(record: RunRecord) -> dict[str, TimeSeries]:
     """By quantity, those that the record holds."""
     table, micro = record.steps, record.micro_batches
     steps = as_numpy(table["step"]).astype(np.float64)
@@ -168,14 +177,14 @@ def _courses(record: RunRecord) -> dict[str, Course]:
         sums = np.bincount(owner, as_numpy(filled(micro["loss"], float("nan"))))
         counts = np.bincount(owner)
         seen = np.flatnonzero(counts)
-        found["loss"] = Course(seen.astype(np.float64), sums[seen] / counts[seen])
+        found["loss"] = TimeSeries(seen.astype(np.float64), sums[seen] / counts[seen])
     if len(table):
         rates = _highest(table["learning_rate"])
         if rates is not None:
-            found["learning_rate"] = Course(steps, rates)
+            found["learning_rate"] = TimeSeries(steps, rates)
         if table["grad_norm"].null_count < len(table):
             norms = as_numpy(filled(table["grad_norm"], float("nan")))
-            found["grad_norm"] = Course(steps, norms)
+            found["grad_norm"] = TimeSeries(steps, norms)
     return found
 
 
@@ -190,17 +199,17 @@ def _highest(column: pa.ChunkedArray) -> Array | None:
     return highest
 
 
-def reduced(course: Course, columns: int = COLUMNS) -> Course:
+def reduced(series: TimeSeries, columns: int = COLUMNS) -> TimeSeries:
     """The lowest and the highest value of each of `columns` equal stretches of steps, in order.
 
-    So no spike is lost, however many steps there are. A course that is short enough stays whole.
+    So no spike is lost, however many steps there are. A series that is short enough stays whole.
     """
-    count = len(course.steps)
+    count = len(series.steps)
     if count <= 2 * columns:
-        return course
+        return series
     width = -(-count // columns)
     values = np.full(width * -(-count // width), np.nan)
-    values[:count] = course.finite
+    values[:count] = series.finite
     stretches = values.reshape(-1, width)
     blank = np.all(np.isnan(stretches), axis=1)
     lowest = np.where(blank, 0, np.argmin(np.nan_to_num(stretches, nan=np.inf), axis=1))
@@ -208,12 +217,12 @@ def reduced(course: Course, columns: int = COLUMNS) -> Course:
     begins = np.arange(len(stretches)) * width
     places = np.sort(np.stack([begins + lowest, begins + highest], axis=1), axis=1).ravel()
     places = np.unique(np.minimum(places, count - 1))
-    return Course(course.steps[places], course.finite[places])
+    return TimeSeries(series.steps[places], series.finite[places])
 
 
-def broken(sides: Sequence[Course]) -> str:
+def non_finite(sides: Sequence[TimeSeries]) -> str:
     """In words, where a value of one of the sides is not finite; empty where all are."""
-    steps = np.unique(np.concatenate([side.broken_at for side in sides]))
+    steps = np.unique(np.concatenate([side.non_finite_steps for side in sides]))
     if not len(steps):
         return ""
     return f"not finite at {len(steps)} steps, first at step {steps[0]:.0f}"

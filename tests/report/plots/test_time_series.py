@@ -7,24 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.plots.collect import curve_rows, exhibits_of
-from harness.report.plots.curves import COLUMNS, Course, Curve, broken, curves_of, reduced
+from harness.report.plots.collect import collect_plots
+from harness.report.plots.time_series import (
+    COLUMNS,
+    Curve,
+    TimeSeries,
+    non_finite,
+    read_curves,
+    reduced,
+)
 from harness.results.report import Report
 from tests.support.run_folders import differing, long_report, pair_report
 from tests.support.small_report import IDENTICAL, seeds_report, small_report
 
 
-def course(values: list[float]) -> Course:
-    return Course(np.arange(1.0, len(values) + 1), np.array(values))
+def course(values: list[float]) -> TimeSeries:
+    return TimeSeries(np.arange(1.0, len(values) + 1), np.array(values))
 
 
 def test_curves_are_those_of_the_records(tmp_path: Path) -> None:
     """The loss of a step is the mean of its micro-batches: 0.75 / step + 1.5 / 16, by hand."""
-    (pair,) = curves_of(pair_report(tmp_path), tmp_path).pairs
+    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     loss, rate, norm = pair.curves
 
     assert [0.75 / step + 1.5 / 16 for step in range(1, 7)] == pytest.approx(loss.reference.values)
-    assert [0, 0, 0.25, 0.25, 0.25, 0.25] == pytest.approx(loss.apart.values)
+    assert [0, 0, 0.25, 0.25, 0.25, 0.25] == pytest.approx(loss.difference.values)
     assert [5e-5 * (1 - step / 6) for step in range(6)] == pytest.approx(rate.candidate.values)
     assert [2.0, 1.0, 2 / 3, 0.5] == pytest.approx(norm.candidate.values[:4])
     assert (3, 6) == (pair.first_step, pair.steps)
@@ -32,20 +39,18 @@ def test_curves_are_those_of_the_records(tmp_path: Path) -> None:
 
 def test_a_value_that_is_not_finite_is_told_and_makes_no_difference(tmp_path: Path) -> None:
     """NaN is no number to be far from: it is named, with its step."""
-    (pair,) = curves_of(pair_report(tmp_path), tmp_path).pairs
+    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     norm = pair.curves[2]
 
-    assert "not finite at 1 steps, first at step 5" == broken([norm.reference, norm.candidate])
-    assert "" == broken([norm.reference])
-    assert np.isnan(norm.apart.values[4])
-    assert "0 of 6" == curve_rows(pair)[2][3]
-    assert "4 of 6" == curve_rows(pair)[0][3]
+    assert "not finite at 1 steps, first at step 5" == non_finite([norm.reference, norm.candidate])
+    assert "" == non_finite([norm.reference])
+    assert np.isnan(norm.difference.values[4])
 
 
 def test_runs_of_other_lengths_are_compared_where_both_are() -> None:
     """A step that only one took has no difference."""
     curve = Curve("loss", "loss", course([1, 2, 3]), course([1, 5]))
-    assert ([1, 2], [0, 3]) == (curve.apart.steps.tolist(), curve.apart.values.tolist())
+    assert ([1, 2], [0, 3]) == (curve.difference.steps.tolist(), curve.difference.values.tolist())
 
 
 @given(st.integers(1, 40), st.integers(1, 400), st.integers(0, 10_000), st.floats(0, 0.9))
@@ -54,7 +59,7 @@ def test_no_extreme_value_is_lost(columns: int, count: int, seed: int, missing: 
     random = np.random.default_rng(seed)
     values = random.normal(size=count)
     values[random.random(count) < missing] = np.nan
-    whole = Course(np.arange(1.0, count + 1), values)
+    whole = TimeSeries(np.arange(1.0, count + 1), values)
     kept = reduced(whole, columns)
 
     assert len(kept.steps) <= max(2 * columns, 1) or count <= 2 * columns
@@ -73,7 +78,7 @@ def test_every_nth_step_would_lose_a_spike() -> None:
     """Control: the property above is not held by taking every so many steps."""
     values = np.zeros(5000)
     values[1234] = 9.0
-    whole = Course(np.arange(1.0, 5001), values)
+    whole = TimeSeries(np.arange(1.0, 5001), values)
 
     assert 9.0 == reduced(whole).values.max()
     assert 9.0 != values[:: 5000 // (2 * COLUMNS)].max()
@@ -82,24 +87,23 @@ def test_every_nth_step_would_lose_a_spike() -> None:
 def test_a_hundred_thousand_steps_become_few_points(tmp_path: Path) -> None:
     """No more than two for a column of pixels, and the one step that leaps is among them."""
     report = long_report(tmp_path, 100_000, spike=54_321)
-    drawn = exhibits_of(report, tmp_path).pairs[0]
+    drawn = collect_plots(report, tmp_path).pairs[0]
     points = reduced(drawn.pair.curves[0].candidate)
 
     assert len(points.steps) <= 2 * COLUMNS
     assert 7.5 == points.values[points.steps == 54_321]
-    assert "100000 steps" in drawn.reduction
     assert "first at step 54321" in drawn.plots[0].description
 
 
 def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
     """Without them, or where one was changed, the report stands without their curves."""
     report = pair_report(tmp_path)
-    nowhere = curves_of(report, tmp_path / "elsewhere")
+    nowhere = read_curves(report, tmp_path / "elsewhere")
     assert () == nowhere.pairs
     assert "a pair has no curves: " in nowhere.notes[0]
 
     (tmp_path / "records/1/steps.parquet").write_bytes(b"cut")
-    damaged = curves_of(report, tmp_path)
+    damaged = read_curves(report, tmp_path)
     assert () == damaged.pairs
     assert "a trace must be as it was written" in damaged.notes[0]
 
@@ -107,7 +111,7 @@ def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
 def test_a_pair_whose_runs_are_not_listed_is_told() -> None:
     """A comparison of records that the report does not list has none to show."""
     report = small_report(comparisons=(IDENTICAL,), runs=())
-    assert "not among those of this report" in curves_of(report, Path()).notes[0]
+    assert "not among those of this report" in read_curves(report, Path()).notes[0]
 
 
 @pytest.mark.parametrize("names", [("one", "two"), ("plain", "trainer")])
@@ -120,10 +124,10 @@ def test_the_runs_of_a_compared_pair_are_found(tmp_path: Path, names: tuple[str,
     ]
     pair = differing(names, 3)
     compared = report.model_copy(update={"runs": tuple(runs), "comparisons": (pair,)})
-    assert 1 == len(curves_of(compared, tmp_path).pairs)
+    assert 1 == len(read_curves(compared, tmp_path).pairs)
 
     twice = compared.model_copy(update={"runs": (*runs, *runs)})
-    assert () == curves_of(twice, tmp_path).pairs
+    assert () == read_curves(twice, tmp_path).pairs
 
 
 def test_pairs_that_differ_are_drawn_first_and_the_rest_counted(tmp_path: Path) -> None:
@@ -131,7 +135,7 @@ def test_pairs_that_differ_are_drawn_first_and_the_rest_counted(tmp_path: Path) 
     report = pair_report(tmp_path)
     pair = differing(("plain", "trainer"), 3)
     same = pair.model_copy(update={"outcome": "identical", "first_divergence": None})
-    found = curves_of(report.model_copy(update={"comparisons": (same,) * 6 + (pair,)}), tmp_path)
+    found = read_curves(report.model_copy(update={"comparisons": (same,) * 6 + (pair,)}), tmp_path)
 
     assert (4, 3) == (len(found.pairs), found.left_out)
     assert "different" == found.pairs[0].comparison.outcome
@@ -140,4 +144,4 @@ def test_pairs_that_differ_are_drawn_first_and_the_rest_counted(tmp_path: Path) 
 def test_of_several_seeds_the_first_is_looked_for() -> None:
     """Its records are those named in the note, where they are not there."""
     report: Report = seeds_report()
-    assert "records/tiny-plain" in curves_of(report, Path("nowhere")).notes[0]
+    assert "records/tiny-plain" in read_curves(report, Path("nowhere")).notes[0]

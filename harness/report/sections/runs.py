@@ -1,0 +1,108 @@
+"""The runs, their final metrics, and what is known of how they went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.document import Block, Column, Section, Sentence, Table
+from harness.report.sections.metric_columns import DIRECTIONS, final_metrics, metric_columns
+from harness.report.sections.pairs import pair_name
+from harness.report.sections.seeds import equivalence_table, seeds_table
+from harness.report.sections.source import Source
+from harness.report.text.seeds import run_name
+from harness.report.text.summary import remarks
+from harness.report.text.values import shown
+from harness.results.comparison import Comparison
+from harness.results.metrics import Metric, metric
+from harness.results.report import RunSummary
+from harness.units import number, quantity
+
+__all__ = ["section"]
+
+
+def section(source: Source) -> Section | None:
+    """Tables of the runs and of the metrics that differ; none for a bench without traced runs."""
+    report = source.report
+    if report.bench and not report.runs:
+        return None
+    metrics = [metric(name) for name in final_metrics(report.runs)]
+    singles = [run for run in report.runs if run.seed is None]
+    tables = [_runs(singles, metrics) if singles else None, seeds_table(report.runs, metrics)]
+    blocks: list[Block] = [table for table in tables if table is not None]
+    if not blocks:
+        blocks.append(Sentence("No run was recorded."))
+    blocks += [equivalence_table(pair) for pair in report.comparisons if pair.test]
+    blocks += [table for pair in report.comparisons if (table := _differing(pair))]
+    for run in report.runs:
+        blocks += _sentences(run)
+    return Section("metrics", "Final metrics", tuple(blocks))
+
+
+def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
+    columns = (
+        Column("case", "text"),
+        Column("loop", "text"),
+        Column("status", "outcome"),
+        Column("steps", note="optimizer updates"),
+        Column("samples", note="seen in training"),
+        Column("epochs", note="samples over rows", detail=True),
+        *metric_columns(metrics),
+        Column("wall time*", note=DIRECTIONS["lower"]),
+        Column("samples/s*", note=DIRECTIONS["higher"]),
+    )
+    rows = tuple(
+        (
+            run.case,
+            run.loop,
+            run.status,
+            str(run.steps),
+            str(run.samples),
+            number(run.epochs),
+            *(quantity(run.final_metrics.get(row.name), row.unit) for row in metrics),
+            quantity(run.wall_s, "s"),
+            quantity(run.samples_per_s, ""),
+        )
+        for run in runs
+    )
+    caption = "* of this one run, with tracing, on a shared machine: not a benchmark."
+    return Table("Runs and their final metrics", columns, rows, caption, heading_column=1)
+
+
+def _differing(pair: Comparison) -> Table | None:
+    """The metrics in which a pair differs; None where there are none, or seeds were compared."""
+    if pair.outcome != "different" or pair.test or pair.equality is not None:
+        return None
+    rows = tuple(
+        (
+            metric(found.metric).title,
+            shown(found.reference),
+            shown(found.candidate),
+            shown(found.ratio),
+            DIRECTIONS[metric(found.metric).better],
+        )
+        for found in pair.findings
+        if found.outcome == "different"
+    )
+    columns = (
+        Column("figure", "text"),
+        Column(pair.reference),
+        Column(pair.candidate),
+        Column("ratio"),
+        Column("better", "text"),
+    )
+    caption = (
+        f"{pair.case}: figures in which {pair.candidate} differs from {pair.reference}; ratio: "
+        f"{pair.candidate} over {pair.reference}."
+    )
+    name = f"Figures that differ, {pair_name(pair)}"
+    return Table(name, columns, rows, caption) if rows else None
+
+
+def _sentences(run: RunSummary) -> list[Sentence]:
+    name = f"{run.case}, {run_name(run)}"
+    found = [Sentence(f"{name}: {remark}") for remark in remarks(run)]
+    found += [Sentence(f"{name}: {warning}", "warning") for warning in run.warnings]
+    if run.error:
+        text = f"{name} {run.status}: {run.error} (the whole story: {run.record}/record.json)"
+        found.append(Sentence(text, "failed"))
+    return found

@@ -1,0 +1,44 @@
+"""What other versions of the libraries changed, and where a bisection found it."""
+
+from __future__ import annotations
+
+from harness.report.document import Block, Bullets, Column, Section, Subsection, Table
+from harness.report.sections.source import Source
+from harness.report.text.upgrade import lists, skipped
+from harness.results.upgrade import BisectResult, UpgradeResult
+
+__all__ = ["section"]
+
+
+def section(source: Source) -> Section | None:
+    """The upgrade, the bisection, or none where neither was asked for."""
+    blocks: list[Block] = []
+    if source.report.upgrade is not None:
+        blocks += _upgrade(source.report.upgrade)
+    if source.report.bisect is not None:
+        blocks.append(_bisection(source.report.bisect))
+    if not blocks:
+        return None
+    return Section("upgrade", "What changed, and what not", tuple(blocks))
+
+
+def _upgrade(upgrade: UpgradeResult) -> list[Block]:
+    blocks: list[Block] = [
+        Subsection(heading, (Bullets(sentences),)) for heading, sentences in lists(upgrade)
+    ]
+    if upgrade.packages:
+        columns = (Column("package", "text"), *(Column(side, "text") for side in upgrade.sides))
+        rows = tuple(
+            (change.name, *(version or "absent" for version in change.versions))
+            for change in upgrade.packages
+        )
+        blocks.append(Table("Packages that are not of one version on all sides", columns, rows))
+    return blocks
+
+
+def _bisection(bisect: BisectResult) -> Subsection:
+    tested = (
+        f"trained with {', '.join(bisect.tested)}, of {bisect.released} released versions from "
+        f"{bisect.good} to {bisect.bad}"
+    )
+    return Subsection(f"Bisection of {bisect.package}", (Bullets((tested, *skipped(bisect))),))

@@ -1,0 +1,46 @@
+"""Values of recipes, settings and divergences as short texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.units import number
+
+__all__ = ["capitalized", "setting_text", "shown"]
+
+
+def shown(value: Any) -> str:
+    """A value of a divergence or a recipe; long lists are cut."""
+    if isinstance(value, float):
+        return number(value, 9)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {shown(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        parts = [shown(part) for part in value[:12]]
+        return "[" + ", ".join(parts + (["..."] if len(value) > 12 else [])) + "]"
+    return "none" if value is None else str(value)
+
+
+def setting_text(value: Any) -> str:
+    """A setting; of a list of parameters its length and the first."""
+    if value is None:
+        return "not set"
+    if isinstance(value, dict) and "at" in value and "steps" in value:
+        rates = list(value["at"].values())
+        return f"{value['steps']} steps, {number(rates[0])} to {number(rates[-1])}"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_counted(part)}" for key, part in value.items())
+    return _counted(value)
+
+
+def _counted(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 2 and all(isinstance(v, str) for v in value):
+        return f"{len(value)}, first {value[0]}"
+    if isinstance(value, list):
+        return ", ".join(map(_counted, value)) or "none"
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def capitalized(text: str) -> str:
+    """`text` with its first letter in upper case, the rest as it is."""
+    return text[:1].upper() + text[1:]
