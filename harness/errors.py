@@ -1,7 +1,7 @@
-"""The tree of errors that the harness raises on purpose.
+"""The errors that the harness raises on purpose.
 
-An error's text is one line: the rule, the value met, the remedy. Nothing here prints or exits; the
-command line turns the classes into exit codes.
+The text of an error is one line: the rule, the value met, the remedy. Nothing here prints or exits;
+the command line turns the classes into exit codes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class HarnessError(Exception):
-    """Root of the tree. Carries one line for the user."""
+    """The base of all errors, with one line for the user."""
 
     def __init__(self, rule: str, met: object = None, remedy: str = "") -> None:
         parts = [rule if met is None else f"{rule} (met {met})"]
@@ -31,15 +31,15 @@ class HarnessError(Exception):
 
 
 class SpecError(HarnessError):
-    """What was asked for cannot be run as asked: wrong use, found before any work is lost."""
+    """A request is invalid: wrong use, found before any work is done."""
 
 
 class LoopUnavailable(SpecError):
-    """A loop exists but what it stands on (a library, a device) is missing here."""
+    """A loop exists, but a library or device that it needs is missing."""
 
 
 class RecordError(HarnessError):
-    """A file is not a record that this version can read, or it was damaged."""
+    """A file is not a readable record of this version, or it is damaged."""
 
 
 class RunFailed(HarnessError):
@@ -49,7 +49,7 @@ class RunFailed(HarnessError):
 def unknown_name(
     kind: str, name: str, known: Iterable[str], error: type[HarnessError] = SpecError
 ) -> HarnessError:
-    """The error for a name that is not known: lists the known ones, the nearest first."""
+    """The error for an unknown name; it lists the known ones, the nearest first."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -57,6 +57,6 @@ def unknown_name(
 
 
 def check_known(kind: str, name: object, known: Iterable[str]) -> None:
-    """Raise `SpecError` if `name` is none of the known names."""
+    """Raise `SpecError` if `name` is not one of the known names."""
     if name not in (names := list(known)):
         raise unknown_name(kind, str(name), names)

@@ -1,20 +1,20 @@
-"""Are the means of a metric over several seeds equivalent, different, or is it not known yet?
+"""Compare the means of a metric over several seeds: equivalent, different or inconclusive.
 
-Two one-sided t-tests at level `ALPHA`, told by their interval: Schuirmann, "A comparison of the two
-one-sided tests procedure and the power approach for assessing the equivalence of average
-bioavailability", J. Pharmacokinet. Biopharm. 15 (1987). With the (1 - 2 * ALPHA) t-interval of the
-difference candidate - reference of the two means:
+Two one-sided t-tests at level `ALPHA`, expressed by their interval: Schuirmann, "A comparison of
+the two one-sided tests procedure and the power approach for assessing the equivalence of average
+bioavailability", J. Pharmacokinet. Biopharm. 15 (1987). The interval is the (1 - 2 * ALPHA)
+t-interval of the difference candidate - reference of the two means:
 
 - `equivalent`: the interval lies wholly within (-margin, margin);
 - `different`: the interval lies wholly outside [-margin, margin] on one side. An interval that
-  leaves out zero but not the margin is no such thing: that a difference exists is not yet that it
-  matters (a minimum-effect test: Murphy and Myors, J. Appl. Psychol. 84 (1999));
+  excludes zero but not the margin is not `different`: a difference may exist without mattering (a
+  minimum-effect test: Murphy and Myors, J. Appl. Psychol. 84 (1999));
 - `inconclusive`: anything else.
 
-Each of the first two is wrong in at most a share ALPHA of cases, whatever the true difference,
-where the values are normal. It is so for one metric of one pair; nothing here corrects for looking
-at several. To be equivalent in all of several metrics at once needs no correction (Berger,
-Technometrics 24 (1982)); to differ in any of them would.
+If the values are normal, each of the first two is wrong in at most a share ALPHA of cases, whatever
+the true difference. This holds for one metric of one pair, without a correction for several
+metrics. Equivalence in all of several metrics needs no correction (Berger, Technometrics 24
+(1982)); a difference in any of them would.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ __all__ = [
 ALPHA = 0.05
 """Level of each of the two one-sided tests."""
 POWER = 0.8
-"""How often a firmer answer is to succeed with the number of seeds that is said to be needed."""
-_MOST = 100_000  # seeds; whoever would need more is told that no number of them will do
-_NO_SPREAD = 1e-12  # of the largest value: what is left of equal differences by rounding
+"""The probability of a conclusion with the number of seeds that is reported as needed."""
+_MOST = 100_000  # seeds; if more are needed, no number of seeds is reported
+_NO_SPREAD = 1e-12  # relative to the largest value: a smaller standard error is rounding
 
 
 @dataclass(frozen=True)
 class MeansResult:
-    """What several seeds say about one metric."""
+    """The result for one metric over several seeds."""
 
     outcome: Literal["equivalent", "different", "inconclusive"]
     interval: tuple[float, float] | None = None
-    """Of the difference candidate - reference, at level 1 - 2 * ALPHA; None: it has none."""
+    """Interval of the difference candidate - reference at level 1 - 2 * ALPHA, if it exists."""
     needed: int | None = None
-    """Seeds a side for an answer, where there is none yet and a number of them would give it."""
+    """Seeds of each loop needed for a conclusion, if there is none and a number suffices."""
     why: str = ""
-    """What stands in the way of an answer."""
+    """Why there is no conclusion."""
 
 
 def compare_means(
@@ -63,21 +63,21 @@ def compare_means(
     paired: bool,
     exact: bool = False,
 ) -> MeansResult:
-    """Judge one metric by its values for each seed.
+    """Compare one metric by its values for each seed.
 
-    `paired`: the two sequences belong together value by value; else they are independent and may
-    differ in length (Welch, Biometrika 34 (1947)). `exact`: both sides computed the same, bit for
+    `paired`: the two sequences correspond value by value; otherwise they are independent and may
+    differ in length (Welch, Biometrika 34 (1947)). `exact`: both runs computed the same, bit for
     bit, so that there is no spread to estimate.
     """
     if paired and len(reference) != len(candidate):
         raise ValueError("paired values come in pairs")
-    wild = [value for value in (*reference, *candidate) if not math.isfinite(value)]
-    if wild:
-        return MeansResult("inconclusive", why=f"a value is {wild[0]}, which no margin admits")
+    not_finite = [value for value in (*reference, *candidate) if not math.isfinite(value)]
+    if not_finite:
+        return MeansResult("inconclusive", why=f"a value is {not_finite[0]}, not finite")
     count = min(len(reference), len(candidate))
     if count < 2:
         return MeansResult(
-            "inconclusive", needed=2, why=f"{count} seed(s) left, which show no spread"
+            "inconclusive", needed=2, why=f"the number of seeds is {count}; at least 2 are needed"
         )
     if exact and tuple(reference) == tuple(candidate):
         return MeansResult("equivalent", (0.0, 0.0))
@@ -103,8 +103,8 @@ def compare_means(
 
     if error <= _NO_SPREAD * max(map(abs, (*reference, *candidate))):
         why = (
-            "the differences show no spread though the runs are not the same: "
-            "a metric of few values may do so by chance; evaluate on more rows, or take more seeds"
+            "the differences have no spread although the runs differ; this happens by chance with "
+            "a metric of few values: evaluate on more rows, or use more seeds"
         )
         return MeansResult("inconclusive", why=why)
     half = _quantile(freedom, 1 - ALPHA) * error
@@ -114,11 +114,11 @@ def compare_means(
     if low > margin or high < -margin:
         return MeansResult("different", (low, high))
     needed = seeds_needed(difference, variance, margin, freedom_of)
-    why = f"its interval reaches across ±{margin:.3g}; "
+    why = f"its interval extends across ±{margin:.3g}; "
     if needed is None:
-        why += "the difference found is too near to that for any number of seeds"
+        why += "the difference is too close to this margin for any number of seeds"
     else:
-        why += f"about {needed} seeds would tell, at the difference and spread found"
+        why += f"about {needed} seeds are needed at this difference and spread"
     return MeansResult("inconclusive", (low, high), needed, why)
 
 
@@ -132,13 +132,13 @@ def seeds_needed(
     """The smallest n for which `compare_means` decides with probability `POWER`; None: no such n.
 
     `difference`, `variance`: taken as the true ones; the variance of a mean over n seeds is
-    variance / n (paired: that of the differences; else the sum of both sides'). `freedom`: degrees
-    of freedom at n. `alpha`: level of each one-sided test. With e = sqrt(variance / n), t the
-    (1 - alpha) quantile and T(c) a noncentral t variable, the power is
+    variance / n (paired: the variance of the differences; otherwise the sum of both variances).
+    `freedom`: degrees of freedom at n. `alpha`: level of each one-sided test. The power, with
+    e = sqrt(variance / n), t the (1 - alpha) quantile and T(c) a noncentral t variable, is
 
-    - of `equivalent`, where |difference| < margin: at least
+    - of `equivalent`, if |difference| < margin: at least
       P(T((difference + margin) / e) > t) + P(T((difference - margin) / e) < -t) - 1;
-    - of `different`, else: P(T((|difference| - margin) / e) > t).
+    - of `different`, otherwise: P(T((|difference| - margin) / e) > t).
 
     Phillips, J. Pharmacokinet. Biopharm. 18 (1990); Chow, Shao and Wang, "Sample Size Calculations
     in Clinical Research", 3.2.

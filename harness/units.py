@@ -1,4 +1,4 @@
-"""How seconds, bytes, rates and digests are printed. Scaling happens nowhere else."""
+"""Print seconds, bytes, rates and digests. Values are scaled only here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def number(value: float, digits: int = 4) -> str:
-    """`value` with at most `digits` significant digits; integers are kept whole."""
+    """`value` with at most `digits` significant digits; integers keep all digits."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, int) or not math.isfinite(value):
@@ -39,7 +39,7 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def _short(value: float) -> str:
-    """Three significant digits, and never an exponent for what is large."""
+    """Three significant digits, without an exponent for large values."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -3,9 +3,8 @@
     python -m studies.rank_endings --repetitions 20 --out FOLDER
 
 Each time the command must end within the stated time, with exit code 3, a report that names the
-rank, and no process left. 20
-repetitions took 16 minutes. Published: `reports/published/rank-endings`. The
-exit code is 1 if any run ends differently.
+rank, and no process left. 20 repetitions took 16 minutes. Published:
+`reports/published/rank-endings`. The exit code is 1 if any run ends differently.
 """
 
 from __future__ import annotations

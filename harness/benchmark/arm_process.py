@@ -89,7 +89,7 @@ class ArmProcess:
         except (EOFError, ConnectionResetError):
             self._process.join(_GRACE_S)
             raise RunFailed(
-                "an arm trains until it is told to end",
+                "an arm trains until its parent ends it",
                 f"{self._who} ended with {self._ending()}",
                 f"its log is in {self._log_folder}; what was measured before is kept",
             ) from None
@@ -97,7 +97,7 @@ class ArmProcess:
             raise SpecError(f"{self.arm.name}: {message['message']}")
         if message["event"] == "failed":
             raise RunFailed(
-                "an arm trains until it is told to end",
+                "an arm trains until its parent ends it",
                 f"{self._who}: {message['message']}",
                 f"its log is in {self._log_folder}; what was measured before is kept",
             )

@@ -203,7 +203,7 @@ def _concluded(
 
 
 def _enough(sessions: Sequence[Session], arms: Sequence[Arm], request: BenchRequest) -> str:
-    """Why no further session is needed, apart from the budget; empty if one is."""
+    """Why no further session is needed besides the limit of the budget; empty if one is."""
     if request.sessions is not None:
         return "the requested number" if len(sessions) >= request.sessions else ""
     if len(sessions) < _LEAST:

@@ -120,7 +120,7 @@ def check_cases(
 
 def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Report:
     items = tuple(item for one in found for item in one.items)
-    gate = CheckResult(
+    result = CheckResult(
         items=items,
         baselines=tuple(one.baseline for one in found),
         looks=max(one.measurements for one in found),
@@ -131,7 +131,7 @@ def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Re
     records = [pair for one in found for pair in one.records.items()]
     report = Report.of(records, [], folder, command)
     overall = "failed" if any(one.failed for one in found) else verdict(items)
-    return report.model_copy(update={"gate": gate, "verdict": overall})
+    return report.model_copy(update={"gate": result, "verdict": overall})
 
 
 def _check(

@@ -14,7 +14,7 @@ CASE = catalogue.cases()["paraphrase"]
 
 
 def test_arms_are_the_loops_with_a_control_of_the_first() -> None:
-    """The control is the reference in all but its name; nobody evaluates or saves amid turns."""
+    """The control equals the reference except for its name; no arm evaluates or saves."""
     case = catalogue.with_settings(CASE, {"eval_every": 5, "save_every": 5, "max_steps": 9})
     arms = arms_of(case, ["plain", "trainer", "plain"], "matched")
 
@@ -25,7 +25,7 @@ def test_arms_are_the_loops_with_a_control_of_the_first() -> None:
 
 
 def test_an_arm_may_follow_another_recipe_thread_count_or_python() -> None:
-    """Its fields are its own; the others keep theirs."""
+    """Its fields do not change other arms."""
     python = sys.executable
     extra = ["two-threads=plain,num_threads=2", f"seen=trainer,observe=trace,python={python}"]
     arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra)}
@@ -49,7 +49,7 @@ def test_a_loop_with_several_libraries_is_an_arm_for_each() -> None:
 
 
 def test_an_arm_may_follow_a_named_recipe_and_be_traced_in_less_detail() -> None:
-    """What is said beside the name of a recipe overrules it."""
+    """Fields given with a named recipe override it."""
     extra = ["quick=plain,recipe=fast,compile=none", "seen=plain,observe=trace,detail=weights"]
     arms = {arm.name: arm for arm in arms_of(CASE, ["plain"], "matched", extra)}
 
@@ -81,6 +81,6 @@ def test_what_is_wrong_is_refused_in_a_line(extra: str, message: str) -> None:
 
 
 def test_several_processes_are_refused() -> None:
-    """A bench of ranks would time their slowest; it is not offered."""
+    """A bench of several ranks would time the slowest; it is not supported."""
     with pytest.raises(SpecError, match="one process"):
         arms_of(CASE.model_copy(update={"world_size": 2}), ["plain"], "matched")

@@ -1,4 +1,4 @@
-"""`harness bench` from end to end: killed, gone on with, hanging, refused."""
+"""`harness bench` from end to end: killed and resumed, hanging, refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(data: Path, loops: str, *more: str) -> list[str]:
-    """A short bench on the rows in `data`."""
+    """The command of a short bench on the rows in `data`."""
     return [
         sys.executable, "-m", "harness", "bench", "--loops", loops,
         "--set", f"data={data}", "--out", "out", *more,
@@ -33,7 +33,7 @@ def environment(mark: str) -> dict[str, str]:
 
 
 def bench(data: Path, loops: str, *more: str) -> subprocess.CompletedProcess[str]:
-    """It, run to its end in the folder of `data`."""
+    """Run such a bench to its end in the folder of `data`."""
     return subprocess.run(
         command(data, loops, *more),
         cwd=data.parent,
@@ -45,7 +45,7 @@ def bench(data: Path, loops: str, *more: str) -> subprocess.CompletedProcess[str
 
 
 def left(mark: str) -> list[int]:
-    """Processes that such a bench left behind."""
+    """Process ids that such a bench left behind."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -56,8 +56,8 @@ def left(mark: str) -> list[int]:
     return found
 
 
-def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
-    """SIGKILL of the parent costs the session under way; no process stays; --resume ends well."""
+def test_a_killed_bench_can_be_resumed(tmp_path: Path) -> None:
+    """SIGKILL of the parent loses the current session and leaves no process; --resume completes."""
     data = write_pairs(tmp_path / "data")
     more = ("--sessions", "3", "--rounds", "3")
     started = subprocess.Popen(
@@ -70,7 +70,7 @@ def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(1)  # amid the second session
+    time.sleep(1)  # during the second session
     second = bench(data, "plain,trainer", *more, "--resume")
     assert 2 == second.returncode
     assert "one bench at a time works in a folder" in second.stderr
@@ -105,7 +105,7 @@ def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
     result = report["bench"]["paraphrase"]
     arms = {arm["name"]: arm for arm in result["arms"]}
     assert {"plain", "control", "trainer"} == arms.keys()
-    # The rule of thumb knows neither attention's own products nor that embeddings are none.
+    # The rule of thumb omits attention's own products and counts embeddings as products.
     assert 0.7 < arms["plain"]["flops_per_six_n_tokens"] < 1.3
     assert arms["plain"]["flops_per_step"] == arms["trainer"]["flops_per_step"]
     assert 0 < arms["plain"]["share_of_peak"] < 1
@@ -116,11 +116,11 @@ def test_a_killed_bench_is_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loop", "said"),
+    ("loop", "message"),
     [("killed", "arm killed in session 1 ended with signal SIGKILL"), ("hangs", "arm hangs in")],
 )
-def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path) -> None:
-    """One line, exit code 3, and nobody is left; of one that hangs there is the stack."""
+def test_an_arm_that_dies_or_hangs_is_named(loop: str, message: str, tmp_path: Path) -> None:
+    """One line, exit code 3, and no process left; for a hanging arm the stack is logged."""
     data = write_pairs(tmp_path / "data")
     loops = f"plain,{path_of(loop)}"
 
@@ -128,7 +128,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path
 
     assert 3 == done.returncode
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("harness: "))
-    assert said in line
+    assert message in line
     if loop == "hangs":
         assert "hung and was ended" in line
         log = (tmp_path / "out" / "logs" / "hangs" / "log.txt").read_text()
@@ -137,7 +137,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (("--margin", "0"), "a margin is a positive number"),
         (("--loops", "plain"), "compares an arm with the first one"),
@@ -147,7 +147,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, said: str, tmp_path: Path
         (("--sessions", "2"), "sessions"),
     ],
 )
-def test_wrong_use_is_one_line(more: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_wrong_use_is_one_line(more: tuple[str, ...], message: str, tmp_path: Path) -> None:
     """Exit code 2, and nothing is left behind."""
     arguments = [sys.executable, "-m", "harness", "bench", *more]
     done = subprocess.run(
@@ -156,12 +156,12 @@ def test_wrong_use_is_one_line(more: tuple[str, ...], said: str, tmp_path: Path)
 
     assert 2 == done.returncode
     assert 1 == len(done.stderr.splitlines())
-    assert said in done.stderr
+    assert message in done.stderr
     assert [] == list(tmp_path.iterdir())
 
 
 def test_several_cases_with_arms_of_other_kinds(tmp_path: Path) -> None:
-    """Two cases share the budget; beside the loops an arm that is traced, and another Python's."""
+    """Two cases share the budget; one more arm is traced, and one uses another interpreter."""
     data = write_pairs(tmp_path / "data")
 
     done = subprocess.run(

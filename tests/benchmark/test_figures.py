@@ -50,7 +50,7 @@ def test_rates_are_volumes_over_the_time_they_took() -> None:
 
 
 def test_a_session_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    """Every field of every block, in order."""
+    """Every field of every block is equal, in order."""
     found = sessions({"control": [1.0, 1.01]})
     found[0] = replace(found[0], blocks=(block("plain", 1, delay_s=None), *found[0].blocks))
     for one in reversed(found):
@@ -60,7 +60,7 @@ def test_a_session_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_damaged_session_is_refused(tmp_path: Path) -> None:
-    """A file that was cut is no session."""
+    """A truncated file is refused."""
     (one,) = sessions({"control": [1.0]})
     path = one.write(tmp_path / FOLDER)
     path.write_bytes(path.read_bytes()[:-20])
@@ -72,7 +72,7 @@ def test_a_damaged_session_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_no_half_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was there stays, what did not fit leaves nothing, and the lock is free again."""
+    """Existing files stay, no partial file is left, and the lock is released."""
     one, two = sessions({"control": [1.0, 1.0]})
 
     def full(table: Any, path: Path, **options: Any) -> None:
@@ -98,7 +98,7 @@ def test_a_full_disk_is_one_line_and_no_half_file(
 
 
 def test_two_benches_in_one_folder_refuse_each_other(tmp_path: Path) -> None:
-    """The second one is told so, with --resume too, and disturbs nothing."""
+    """The second one is refused, with --resume too, and changes nothing."""
     with output_folder(tmp_path / "out", "a-case", resume=False) as folder:
         (folder / "kept").touch()
         for resume in (False, True):
@@ -111,14 +111,14 @@ def test_two_benches_in_one_folder_refuse_each_other(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_a_dead_bench_is_taken_over(tmp_path: Path) -> None:
-    """What is left of it is a file that nobody holds."""
+    """Its lock file is not locked by any process."""
     (tmp_path / ".lock").write_text("999999", encoding="utf-8")
     with output_folder(tmp_path, "a-case", resume=False) as folder:
         assert tmp_path == folder
 
 
-def test_results_are_gone_on_with_only_where_that_was_asked(tmp_path: Path) -> None:
-    """Without --resume a folder that holds something is refused and stays as it was."""
+def test_results_are_continued_only_with_resume(tmp_path: Path) -> None:
+    """Without --resume a folder with files is refused and unchanged."""
     (tmp_path / "report.json").touch()
     with (
         pytest.raises(SpecError, match="new or empty"),
@@ -130,7 +130,7 @@ def test_results_are_gone_on_with_only_where_that_was_asked(tmp_path: Path) -> N
 
 
 def test_what_a_refused_bench_made_is_gone(tmp_path: Path) -> None:
-    """A folder that was made for it, with all that is in it."""
+    """Its new folder is removed with its content."""
 
     def bench() -> None:
         with output_folder(tmp_path / "out", "a-case", resume=False) as folder:

@@ -1,4 +1,4 @@
-"""What a bench counts and times beside its turns: peak of allocated memory, and the yardstick."""
+"""The meters of a bench: peak of allocated memory, and the yardstick."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 def peak(elements: int) -> int:
-    """Of a little work that holds so many floats at its worst moment, and half of them after."""
+    """Peak bytes of work that holds `elements` floats at most, and half of them after."""
     meter = Allocated(CPU)
     with meter.counting():
         kept = torch.ones(elements // 2)
@@ -26,7 +26,7 @@ def peak(elements: int) -> int:
 
 
 def test_the_peak_is_exact() -> None:
-    """Four bytes a float, at the worst moment; 2% more is 2% more; and the same each time."""
+    """Four bytes per float at the peak; 2% more floats are 2% more bytes; always the same."""
     once = peak(1_000_000)
     assert 4_000_000 == once
     assert once == peak(1_000_000)
@@ -34,7 +34,7 @@ def test_the_peak_is_exact() -> None:
 
 
 def test_the_yardstick_draws_no_numbers_and_takes_time() -> None:
-    """Generators are as they were; what it tells is not more than what passed."""
+    """Random generators do not change; the measured time is at most the elapsed time."""
     torch.manual_seed(1)
     random.seed(1)
     states = torch.get_rng_state(), random.getstate()

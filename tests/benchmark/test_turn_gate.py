@@ -1,4 +1,4 @@
-"""The gate counts rows, tokens and time right, against a loop whose steps last a known time."""
+"""The turn gate counts rows, tokens and time, with a loop whose steps last a known time."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class Running:
 
     def turn(self, steps: int) -> dict[str, Any]:
         self._connection.send_bytes(json.dumps({"steps": steps}).encode())
-        return self.told() if steps else {}
+        return self.receive() if steps else {}
 
-    def told(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         assert self._connection.poll(20)
         found: dict[str, Any] = json.loads(self._connection.recv_bytes())
         return found
@@ -89,7 +89,7 @@ def started(
     thread = threading.Thread(target=train, daemon=True)
     thread.start()
     running = Running(ours)
-    assert "ready" == running.told()["event"]
+    assert "ready" == running.receive()["event"]
     yield running
     running.turn(0)
     thread.join(timeout=20)
@@ -113,7 +113,7 @@ def test_rows_tokens_and_seconds_of_a_turn() -> None:
 
 
 def test_nothing_runs_between_turns() -> None:
-    """The loop waits where it stands, and the time of waiting is in no turn."""
+    """The loop waits, and no turn includes the waiting time."""
     made = []
     for running in started(work=lambda: made.append(1)):
         running.turn(3)
@@ -142,7 +142,7 @@ def test_operations_are_those_of_the_matrix_products() -> None:
         thread = threading.Thread(target=train, daemon=True)
         thread.start()
         running = Running(ours)
-        running.told()
+        running.receive()
         yield running
         running.turn(0)
         thread.join(timeout=20)
@@ -153,7 +153,7 @@ def test_operations_are_those_of_the_matrix_products() -> None:
 
 
 def test_a_profile_shares_out_a_step() -> None:
-    """What the loop does besides belongs to no part; each part took some time."""
+    """Other work of the loop belongs to no part; each part takes some time."""
     profile = Profile(CPU)
     with profile.patched():
         for running in started(meter=profile, before=(profile,)):

@@ -82,7 +82,7 @@ def test_a_claim_is_made_where_the_interval_lies_wholly_in_its_region(
 
 
 def test_several_claims_share_one_probability_of_error() -> None:
-    """Holm: the surest of three pairs is judged at a third of the level, the last one at all."""
+    """Holm: the surest of three pairs is tested at a third of the level, the last one at all."""
     found = decide_outcomes({"a": sample(1.028), "b": sample(1.10), "c": sample(1.05)}, 0.02)
 
     assert {"b": ALPHA / 3, "c": ALPHA / 2, "a": ALPHA} == pytest.approx(
@@ -92,7 +92,7 @@ def test_several_claims_share_one_probability_of_error() -> None:
 
 
 def test_a_claim_that_is_not_sure_enough_stops_those_after_it() -> None:
-    """A pair that alone would be called is not, beside two about which nothing is known."""
+    """A pair that alone would be claimed is not, with two pairs of unknown outcome."""
     nearly = sample(1.0246)
     unknown = Sample((0.5, -0.5, 0.3, -0.3, 0.1, -0.1))
 
@@ -104,7 +104,7 @@ def test_a_claim_that_is_not_sure_enough_stops_those_after_it() -> None:
 
 
 def test_two_sessions_claim_nothing() -> None:
-    """However far apart, two sessions that happen to agree are no evidence of their spread."""
+    """Two sessions that happen to agree are no evidence of their spread."""
     assert "inconclusive" == decide_outcomes({"a": Sample((0.2, 0.2000001))}, 0.02)["a"].outcome
 
 
@@ -133,7 +133,7 @@ def test_identical_code_is_never_called_by_more_than_its_level() -> None:
 
 
 def test_a_control_is_good_where_it_contains_1_narrowly() -> None:
-    """Else it says why not, and how large a difference must be."""
+    """Otherwise it reports a reason, and how large a difference must be."""
     good, few = control_of(Sample(SPREAD), 0.02), control_of(Sample((0.001, 0.002)), 0.02)
     assert ("", 0.02) == (good.doubt, good.least)
     assert "too few" in few.why_not
@@ -152,19 +152,19 @@ def test_a_control_is_good_where_it_contains_1_narrowly() -> None:
 
 @pytest.mark.parametrize("control", [Sample((0.03, -0.03, 0.02, -0.02)), sample(1.03)])
 def test_a_poor_control_leaves_only_large_differences(control: Sample) -> None:
-    """What identical code may show is not called; what is larger is; nothing is equivalent."""
+    """A difference that identical code may show is not claimed; a larger one is."""
     least = control_of(control, 0.02).least
     assert 0.04 < least < 0.06
 
     samples = {"large": sample(1.10), "small": sample(1.05), "same": sample(1.0)}
     samples["quick"] = sample(1 / 1.10)
-    judged = decide_outcomes(samples, 0.02, least)
+    decided = decide_outcomes(samples, 0.02, least)
     narrow = decide_outcomes(samples, 0.02, 0.01)
 
     outcomes = ["slower", "inconclusive", "inconclusive", "faster"]
-    assert outcomes == [speed.outcome for speed in judged.values()]
+    assert outcomes == [speed.outcome for speed in decided.values()]
     assert ["slower", "slower", "equivalent", "faster"] == [s.outcome for s in narrow.values()]
-    assert judged["large"].smallest_visible > narrow["large"].smallest_visible
+    assert decided["large"].smallest_visible > narrow["large"].smallest_visible
 
 
 def test_identical_code_is_not_called_where_each_arm_is_off_by_itself() -> None:
@@ -242,7 +242,7 @@ def test_nothing_is_concluded_where_wall_time_contradicts() -> None:
 
 
 def test_own_time_is_used_where_it_is_known() -> None:
-    """On a GPU, or where the kernel does not tell, wall time is."""
+    """On a GPU, or if the kernel does not report run delay, wall time is used."""
     known = sessions({"control": [1.0]})
     unknown = [Session(1, "", (block("plain", 1, delay_s=None),), {}, 1.0)]
 
@@ -252,7 +252,7 @@ def test_own_time_is_used_where_it_is_known() -> None:
 
 
 def test_a_bench_ends_by_width_alone() -> None:
-    """Wherever the interval lies, a narrow one is enough and a wide one is not."""
+    """A narrow interval ends a bench wherever it lies, and a wide one does not."""
     for ratio in (1.0, 1.02, 1.5):
         narrow = [ratio * math.exp(shift / 10) for shift in SPREAD]
         wide = [ratio * math.exp(shift * 5) for shift in SPREAD]

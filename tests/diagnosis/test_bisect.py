@@ -1,4 +1,4 @@
-"""Bisections over made-up releases: what is trained is written by hand, what is said is not."""
+"""Bisections over made-up releases: the records are written by hand, the reports are real."""
 
 from __future__ import annotations
 
@@ -84,21 +84,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path / "out", monkeypatch)
 
 
-def told(report: Report) -> tuple[int, str]:
-    """Exit code, and what is said first."""
+def summary(report: Report) -> tuple[int, str]:
+    """Exit code, and the first lines of the report."""
     return EXIT_CODES[report.verdict], " ".join(first_lines(report))
 
 
 def test_the_first_that_differs_is_named_with_the_place_in_few_runs(run: Bench) -> None:
-    """Eight releases, five runs; the package that came along is named too."""
-    code, said = told(report := run(lambda version: int(version >= "1.4")))
+    """Eight releases, five runs; another package that changed with it is named too."""
+    code, text = summary(report := run(lambda version: int(version >= "1.4")))
     assert 1 == code
-    assert "training first differs from fakelib 1.0 with fakelib 1.4" in said
-    assert "the first difference is at step 3 in weights" in said
-    assert "training with 1.3 is identical" in said
-    assert "training with 1.7 is identical to 1.4" in said
-    assert "helper 1 to 2" in said
-    assert "Assumption: one change" in said
+    assert "training first differs from fakelib 1.0 with fakelib 1.4" in text
+    assert "the first difference is at step 3 in weights" in text
+    assert "training with 1.3 is identical" in text
+    assert "training with 1.7 is identical to 1.4" in text
+    assert "helper 1 to 2" in text
+    assert "Assumption: one change" in text
     assert ["1.0", "1.7"] == run.trained[:2]
     assert len(run.trained) <= 5
     assert report.bisect is not None
@@ -118,65 +118,65 @@ def test_each_release_is_found(run: Bench, change: str) -> None:
 
 
 def test_where_the_ends_are_the_same_there_is_none(run: Bench) -> None:
-    """Two runs, exit code 0, and what would not be seen."""
-    code, said = told(run(lambda version: 0))
+    """Two runs, exit code 0, and a note on undetected changes."""
+    code, text = summary(run(lambda version: 0))
     assert 0 == code
-    assert "training with fakelib 1.0 and 1.7 is identical, bit for bit" in said
+    assert "training with fakelib 1.0 and 1.7 is identical, bit for bit" in text
     assert ["1.0", "1.7"] == run.trained
 
 
 def test_a_change_that_was_taken_back_is_not_denied(run: Bench) -> None:
     """The planted fault of the assumption: 1.2 differs, 1.3 does not, 1.5 does for good."""
-    code, said = told(run(lambda version: int(version == "1.2" or version >= "1.5")))
+    code, text = summary(run(lambda version: int(version == "1.2" or version >= "1.5")))
     assert 1 == code
-    assert "Assumption: one change, which was not reverted" in said
-    code, said = told(run(lambda version: int(version >= "1.5"), "1.1"))
-    assert "fakelib 1.1 with fakelib 1.5" in said
+    assert "Assumption: one change, which was not reverted" in text
+    code, text = summary(run(lambda version: int(version >= "1.5"), "1.1"))
+    assert "fakelib 1.1 with fakelib 1.5" in text
 
 
-def test_further_changes_are_told_of(run: Bench) -> None:
+def test_further_changes_are_reported(run: Bench) -> None:
     """The last one differs from the first that differs."""
-    code, said = told(run(lambda version: (version >= "1.2") + (version >= "1.6") * 2))
+    code, text = summary(run(lambda version: (version >= "1.2") + (version >= "1.6") * 2))
     assert 1 == code
-    assert "training with 1.7 differs from" in said
-    assert "there are further changes" in said
+    assert "training with 1.7 differs from" in text
+    assert "there are further changes" in text
 
 
 def test_what_cannot_be_installed_or_trained_is_passed_over_and_named(run: Bench) -> None:
-    """As long as the answer does not hang on it."""
+    """If the result does not depend on it."""
     run.uninstallable = ("1.3",)
-    code, said = told(
+    code, text = summary(
         report := run(lambda version: "it broke" if version == "1.2" else int(version >= "1.6"))
     )
     assert 1 == code
-    assert "with fakelib 1.6" in said
+    assert "with fakelib 1.6" in text
     assert report.bisect is not None
     skipped = {each.version: each.why for each in report.bisect.skipped}
     assert "no matching distribution" in skipped["1.3"]
     assert set(skipped) <= {"1.2", "1.3"}
 
 
-def test_where_the_answer_hangs_on_them_there_is_no_verdict(run: Bench) -> None:
+def test_if_the_result_depends_on_them_there_is_no_verdict(run: Bench) -> None:
     """A range, and exit code 4."""
     run.uninstallable = ("1.3",)
-    code, said = told(
+    code, text = summary(
         run(lambda version: "it broke" if version == "1.4" else int(version >= "1.3"))
     )
     assert 4 == code
-    assert "no verdict: training differs from fakelib 1.0 with fakelib 1.5" in said
-    assert "is identical with 1.2" in said
-    assert "not comparable" in said
-    assert "1.3" in said
-    assert "1.4" in said
+    assert "no verdict: training differs from fakelib 1.0 with fakelib 1.5" in text
+    assert "is identical with 1.2" in text
+    assert "not comparable" in text
+    assert "1.3" in text
+    assert "1.4" in text
 
 
 @pytest.mark.parametrize("end", ["1.0", "1.7"])
 def test_an_end_that_fails_is_no_verdict(run: Bench, end: str) -> None:
     """It is named with its reason; nothing is searched."""
-    code, said = told(run(lambda version: "it broke" if version == end else 0))
+    code, text = summary(run(lambda version: "it broke" if version == end else 0))
     assert 4 == code
-    assert f"fakelib {end} is one of the two ends and could not be compared" in said
-    assert "it broke" in said
+    assert f"fakelib {end} is one of the two ends and could not be compared" in text
+    assert "it broke" in text
     assert len(run.trained) <= 2
 
 
@@ -189,7 +189,7 @@ def test_an_end_that_cannot_be_installed_is_wrong_use(run: Bench, end: str) -> N
 
 
 def test_a_second_start_trains_nothing_again(run: Bench) -> None:
-    """And says the same."""
+    """It gives the same result."""
     first = run(lambda version: int(version >= "1.4"))
     count = len(run.trained)
     again = run(lambda version: int(version >= "1.4"))
@@ -208,16 +208,16 @@ def test_one_that_was_stopped_goes_on(run: Bench, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(stopped)
     left = Report.read(tmp_path / "out")
-    assert (4, "the bisection was interrupted") == told(left)
+    assert (4, "the bisection was interrupted") == summary(left)
     run.trained.clear()
-    assert "with fakelib 1.4" in told(run(lambda version: int(version >= "1.4")))[1]
+    assert "with fakelib 1.4" in summary(run(lambda version: int(version >= "1.4")))[1]
     assert not {"1.0", "1.7"} & set(run.trained)
 
 
 def test_a_downgrade_is_walked_down(run: Bench) -> None:
     """From the newer, taken as good, to the older."""
-    _, said = told(run(lambda version: int(version >= "1.4"), "1.7", "1.0"))
-    assert "training first differs from fakelib 1.7 with fakelib 1.3" in said
+    _, text = summary(run(lambda version: int(version >= "1.4"), "1.7", "1.0"))
+    assert "training first differs from fakelib 1.7 with fakelib 1.3" in text
 
 
 def test_releases_for_another_python_are_named(run: Bench) -> None:

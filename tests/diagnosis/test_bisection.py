@@ -1,4 +1,4 @@
-"""The first place that differs, found in few looks."""
+"""The search for the first place that differs, with few comparisons."""
 
 import math
 from typing import Literal
@@ -8,30 +8,25 @@ import pytest
 from harness.diagnosis.bisection import ChangePlace, first_differing_place
 
 
-def _told(change: int, asked: list[int], place: int) -> Literal["same", "different"]:
-    asked.append(place)
-    return "same" if place < change else "different"
-
-
 @pytest.mark.parametrize("count", [2, 3, 8, 61])
-def test_every_place_is_found_in_few_looks(count: int) -> None:
-    """Wherever it is; no place is looked at twice, and the ends not at all."""
+def test_every_place_is_found_with_few_comparisons(count: int) -> None:
+    """No place is compared twice, and the ends are not compared at all."""
     for change in range(1, count):
         asked: list[int] = []
 
-        def judge(
+        def compare_at(
             place: int, change: int = change, asked: list[int] = asked
         ) -> Literal["same", "different"]:
             asked.append(place)
             return "same" if place < change else "different"
 
-        assert ChangePlace(change - 1, change) == first_differing_place(count, judge)
+        assert ChangePlace(change - 1, change) == first_differing_place(count, compare_at)
         assert len(asked) == len(set(asked)) <= math.ceil(math.log2(count))
         assert not {0, count - 1} & set(asked)
 
 
-def test_what_cannot_be_judged_is_passed_over() -> None:
-    """The answer is exact where it can be, else a range."""
+def test_a_place_that_is_not_comparable_is_skipped() -> None:
+    """The result is exact if possible, otherwise a range."""
     answers = {1: "same", 2: "same", 3: None, 4: None, 5: "different", 6: "different"}
     assert ChangePlace(2, 5) == first_differing_place(8, lambda place: answers[place])  # type: ignore[arg-type, return-value]  # as the words are
     answers |= {4: "different", 3: "same"}

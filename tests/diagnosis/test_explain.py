@@ -1,4 +1,4 @@
-"""`harness explain`: real trainings, and what is said of three loops."""
+"""`harness explain`: real trainings, and the sentence on three loops."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_native_loops_part_by_the_overrides_that_matter(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["plain", "accelerated", "trainer"])
 def test_a_late_difference_starts_from_a_checkpoint(loop: str, tmp_path: Path) -> None:
-    """An evaluation amid one run: found where it is, in short replays from just before it."""
+    """An evaluation during one run is found at its step, in short replays from just before it."""
     data = write_pairs(tmp_path / "data")
     changes = {"eval_every": 24, "data_seed": 42, "decay_exclusions": "none"}
     one = train(small_case(data, num_epochs=5), [loop], tmp_path / "one")[loop]
@@ -139,7 +139,7 @@ def test_of_three_loops_the_odd_one_is_explained(tmp_path: Path) -> None:
 def test_an_interrupted_search_leaves_what_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C amid the replays: the report says that it is not finished; the next try goes on."""
+    """Ctrl-C during the replays: the report is unfinished, and the next command continues."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=2)
     made = 0
 
@@ -160,7 +160,7 @@ def test_an_interrupted_search_leaves_what_is_known(
 
 
 def differ(step: int) -> Draft:
-    """A record that parts from the others at a step."""
+    """A record that diverges from the others at a step."""
     made = draft()
     made.step(step)["weights"] ^= step
     return made
@@ -173,7 +173,7 @@ def sides(folder: Path, *drafts: Draft) -> list[tuple[str, RunRecord]]:
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "sentence"),
     [
         ((None, None, None), "all three are the same"),
         ((2, None, None), "a is the odd one out: b and c are the same"),
@@ -187,11 +187,11 @@ def sides(folder: Path, *drafts: Draft) -> list[tuple[str, RunRecord]]:
     ],
 )
 def test_the_odd_one_of_three_runs_is_named(
-    tmp_path: Path, steps: tuple[int | None, ...], said: str
+    tmp_path: Path, steps: tuple[int | None, ...], sentence: str
 ) -> None:
-    """Two that are the same outvote the third; else the two that part last do."""
+    """If two are the same, the third is odd; otherwise the one that diverges first."""
     drafts = [draft() if step is None else differ(step) for step in steps]
-    assert said == odd_one_out(sides(tmp_path, *drafts))
+    assert sentence == odd_one_out(sides(tmp_path, *drafts))
 
 
 def test_other_devices_cannot_be_switched(tmp_path: Path) -> None:

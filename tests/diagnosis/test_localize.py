@@ -235,7 +235,7 @@ def test_two_records_are_localized(run_folder: Path, tmp_path: Path) -> None:
     assert (3, "bert.encoder.layer.1") == place(report)
 
 
-def told(run_folder: Path, out: Path) -> str:
+def note_of(run_folder: Path, out: Path) -> str:
     """Why the pair was not localized."""
     records = run_folder / "out" / "records"
     report, _ = compare_folders(
@@ -254,7 +254,7 @@ def test_what_a_replay_lacks_is_said_in_a_line(gone: str, run_folder: Path, tmp_
     """Data or a loop that is gone: the comparison stands, without an answer on modules."""
     (run_folder / gone).rename(tmp_path / "elsewhere")
     try:
-        note = told(run_folder, tmp_path / "out")
+        note = note_of(run_folder, tmp_path / "out")
     finally:
         (tmp_path / "elsewhere").rename(run_folder / gone)
     assert "replayed" in note
@@ -270,7 +270,7 @@ def test_other_versions_are_said_in_a_line(run_folder: Path, tmp_path: Path) -> 
     header = json.loads(path.read_text(encoding="utf-8"))
     header["environment"]["versions"]["torch"] = "1.0"
     path.write_text(json.dumps(header), encoding="utf-8")
-    assert "plain cannot be replayed: it was recorded with torch 1.0 (" in told(
+    assert "plain cannot be replayed: it was recorded with torch 1.0 (" in note_of(
         copy, tmp_path / "compared"
     )
 
@@ -283,7 +283,7 @@ def test_a_replay_that_departs_from_its_run_gives_no_answer(
     text = fault.read_text(encoding="utf-8")
     fault.write_text(text.replace("step == 2", "step == 1"), encoding="utf-8")
     try:
-        note = told(run_folder, tmp_path / "out")
+        note = note_of(run_folder, tmp_path / "out")
     finally:
         fault.write_text(text, encoding="utf-8")
     assert "fault did not repeat itself: its replay diverges at step 2 in " in note
@@ -310,7 +310,7 @@ def test_another_number_of_processes_is_not_localized(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_localization_leaves_the_report(tmp_path: Path) -> None:
-    """Ctrl-C amid the replays: what was found before stands, and no process is left."""
+    """Ctrl-C during the replays: the earlier report stands, and no process is left."""
     data = write_pairs(tmp_path / "data", train=200)
     fault = Path(path_of("output_of_layer_1_scaled"))
     slow = tmp_path / "slow.py"

@@ -17,7 +17,7 @@ from harness.spec.recipe import Recipe
 from tests.support.fake_training import World
 from tests.support.records import spec
 
-# Each differs from its default; none means anything to the fake training but where it says so.
+# Each differs from its default; the fake training uses a field only if its world names it.
 CHANGED: dict[str, Any] = {
     "weight_decay": 0.01,
     "optimizer_flavour": "for_loop",
@@ -53,7 +53,7 @@ def inquire(
 
 
 def fields(found: Explanation) -> list[str]:
-    """Those that are needed, as they are told."""
+    """The necessary fields, in the order of the explanation."""
     return [one.field for one in found.contributions]
 
 
@@ -156,14 +156,14 @@ def test_fields_and_code_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_fault_that_comes_with_a_field_hides_it(tmp_path: Path) -> None:
-    """Where both act at one step nothing is said of the field."""
+    """If both act at one step, the field is not named."""
     world = World({"sampler": 6}, faults={"faulty": 6})
     found, _ = inquire(world, tmp_path, CHANGED, "faulty")
     assert ("code", []) == (found.outcome, fields(found))
 
 
 def test_a_reference_that_does_not_repeat_itself_blames_nothing(tmp_path: Path) -> None:
-    """Another machine, or chance: that is said, and no verdict given."""
+    """Another machine, or chance: it is reported, and there is no verdict."""
     found, _ = inquire(World({"sampler": 1}, unsteady=True), tmp_path, CHANGED)
     assert ("unfinished", []) == (found.outcome, fields(found))
     assert "does not repeat its own record" in found.notes[0]
@@ -180,7 +180,7 @@ def test_a_field_that_the_loop_refuses_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_budget_ends_the_search_with_what_is_known(tmp_path: Path) -> None:
-    """What is enough so far is told, and that it may be too much; no step goes beyond."""
+    """The sufficient set so far is reported as not minimal; no step exceeds the budget."""
     world = World({"sampler": 1, "weight_decay": 1})
     found, _ = inquire(world, tmp_path, CHANGED, budget=60)
 

@@ -70,7 +70,7 @@ def spoiled(value: float) -> list[Session]:
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("made", "message"),
     [
         (spoiled(math.nan), "positive number of seconds"),
         (spoiled(-1.0), "positive number of seconds"),  # as of a clock that was set back
@@ -78,10 +78,12 @@ def spoiled(value: float) -> list[Session]:
         (timed(count=2), "3 sessions or more"),
     ],
 )
-def test_speeds_that_are_none_are_refused(made: list[Session], said: str, tmp_path: Path) -> None:
+def test_speeds_that_are_none_are_refused(
+    made: list[Session], message: str, tmp_path: Path
+) -> None:
     """NaN, a clock that went back, a bad control, too few: one line, and nothing is written."""
     run = bench_folder(tmp_path / "run", made=made)
-    with pytest.raises(HarnessError, match=said):
+    with pytest.raises(HarnessError, match=message):
         accept(run, tmp_path / "baselines", "no")
     assert not (tmp_path / "baselines").exists()
 
@@ -98,11 +100,11 @@ def test_a_run_that_proves_nothing_is_refused(tmp_path: Path) -> None:
         row["grad_norm"] = 0.0
     wild = made_up_draft()
     wild.micro_batch(3)["loss"] = math.nan
-    for number, (made, said) in enumerate(
+    for number, (made, message) in enumerate(
         ((failed, "completed"), (still, "loss never changed"), (zero, "zero"), (wild, "nan"))
     ):
         write_run_folder(tmp_path / f"{number}", {"plain": made})
-        with pytest.raises(HarnessError, match=said):
+        with pytest.raises(HarnessError, match=message):
             accept(tmp_path / f"{number}", tmp_path / "baselines", "no")
     write_run_folder(tmp_path / "good", {"plain": made_up_draft()})
     with pytest.raises(HarnessError, match="needs a reason"):

@@ -83,7 +83,7 @@ def test_what_is_no_baseline_is_refused(content: str, tmp_path: Path) -> None:
 
 
 def test_nan_is_refused_even_with_a_good_digest(written: Path, tmp_path: Path) -> None:
-    """A file that says NaN in its samples is none, though nothing was changed since."""
+    """A file with NaN in its samples is refused, also with a correct digest."""
     raw = json.loads(written.read_text())
     del raw["digest"]
     raw["speeds"]["sessions"][0]["arms"]["plain"][0] = float("nan")
@@ -121,7 +121,7 @@ def test_the_nearest_class_is_taken(written: Path, tmp_path: Path) -> None:
 
 
 def test_one_command_at_a_time(tmp_path: Path) -> None:
-    """A second check or accept of the same baseline is told so; another baseline is free."""
+    """A second check or accept of the same baseline is refused; another baseline is free."""
     with locked(tmp_path):
         refused: list[HarnessError] = []
 

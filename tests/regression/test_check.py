@@ -41,9 +41,11 @@ class World:
     peaks: Mapping[str, float] = field(
         default_factory=lambda: {"plain": PEAK_BYTES, "trainer": PEAK_BYTES}
     )
-    looks: list[list[Session]] = field(default_factory=lambda: [timed(seed=1), timed(seed=2)])
+    measurements: list[list[Session]] = field(
+        default_factory=lambda: [timed(seed=1), timed(seed=2)]
+    )
     report: dict[str, Any] = field(default_factory=dict)
-    said: str = ""
+    output: str = ""
 
     @property
     def baselines(self) -> Path:
@@ -55,12 +57,12 @@ class World:
         return one.path
 
     def check(self, *more: str) -> int:
-        """The exit code; `report` and `said` hold the rest."""
+        """The exit code; `report` and `output` hold the rest."""
         records = {n: d.write(self.folder / "fresh" / n) for n, d in self.drafts.items()}
-        looks = iter(self.looks)
+        measured = iter(self.measurements)
 
         def measure_speeds(*_: Any) -> tuple[Speeds | None, int]:
-            sessions = next(looks)
+            sessions = next(measured)
             return speeds_of(sessions, "plain", "cpu"), len(sessions)
 
         self.patch.setattr(measure, "trace_loops", lambda *_: records)
@@ -71,8 +73,8 @@ class World:
         arguments += ["--baseline", str(self.baselines), "--out", str(out)]
         self.patch.setattr("sys.argv", ["harness", *arguments])
         code = cli.main()
-        told = self.capsys.readouterr()
-        self.said = " ".join((told.out + told.err).split())
+        captured = self.capsys.readouterr()
+        self.output = " ".join((captured.out + captured.err).split())
         if (out / "report.json").is_file():
             self.report = json.loads((out / "report.json").read_text())
         return code
@@ -83,9 +85,9 @@ class World:
         return {(item["loop"], item["metric"]) for item in items if item["listed"] == listed}
 
     def words(self, metric: str) -> str:
-        """The first that are said of a metric, but where it is unchanged."""
-        told = [item for item in self.report["gate"]["items"] if item["metric"] == metric]
-        return str(next(item["words"] for item in told if item["listed"] != "unchanged"))
+        """The words of the first item of a metric that is not unchanged."""
+        items = [item for item in self.report["gate"]["items"] if item["metric"] == metric]
+        return str(next(item["words"] for item in items if item["listed"] != "unchanged"))
 
 
 @pytest.fixture
@@ -96,13 +98,13 @@ def world(
 
 
 def test_unchanged_code_passes(world: World) -> None:
-    """Exit code 0, verdict equivalent, one look; pages and terminal say so."""
+    """Exit code 0, verdict equivalent, one measurement; pages and terminal agree."""
     world.accept()
     assert 0 == world.check()
     assert "equivalent" == world.report["verdict"]
     assert {"unchanged"} == {item["listed"] for item in world.report["gate"]["items"]}
     assert 1 == world.report["gate"]["looks"]
-    assert "Nothing got worse" in world.said
+    assert "Nothing got worse" in world.output
     page = (world.folder / "out" / "report.md").read_text()
     assert "Against the baseline" in page
     assert "Unchanged: " in page
@@ -158,7 +160,7 @@ def last_digits(made: Draft) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "metrics", "said"),
+    ("plant", "metrics", "message"),
     [
         (one_step(1), {"steps"}, "steps: baseline 6, now 7"),
         (one_step(-1), {"steps", "samples"}, "steps: baseline 6, now 5"),
@@ -171,7 +173,7 @@ def last_digits(made: Draft) -> None:
     ],
 )
 def test_a_planted_change_of_what_is_computed(
-    plant: Callable[[Draft], None], metrics: set[str], said: str, world: World
+    plant: Callable[[Draft], None], metrics: set[str], message: str, world: World
 ) -> None:
     """Exit code 1; the loop's items are regressed, with the right words; the other loop's not."""
     world.accept()
@@ -180,8 +182,8 @@ def test_a_planted_change_of_what_is_computed(
     assert "regression" == world.report["verdict"]
     assert {("trainer", metric) for metric in metrics} <= world.listed("regressed")
     assert {"trainer"} == {loop for loop, _ in world.listed("regressed")}
-    assert any(said in item["words"] for item in world.report["gate"]["items"])
-    assert "Something got worse" in world.said
+    assert any(message in item["words"] for item in world.report["gate"]["items"])
+    assert "Something got worse" in world.output
 
 
 def test_the_first_differing_step_is_named(world: World) -> None:
@@ -200,18 +202,18 @@ def test_the_first_differing_step_is_named(world: World) -> None:
     [(1.02, 1, "regressed"), (1.005, 0, "unchanged"), (0.9, 0, "improved")],
 )
 def test_memory_within_one_percent(share: float, code: int, listed: str, world: World) -> None:
-    """2% more is a regression, half a percent is not, less is told of as an improvement."""
+    """2% more is a regression, half a percent is not, less is an improvement."""
     world.accept()
     world.peaks = {"plain": PEAK_BYTES, "trainer": PEAK_BYTES * share}
     assert code == world.check()
     assert ("trainer", "peak_allocated_bytes") in world.listed(listed)
-    assert ("harness accept" in world.said) == (listed == "improved")
+    assert ("harness accept" in world.output) == (listed == "improved")
 
 
 def test_ten_percent_slower_in_one_loop(world: World) -> None:
-    """Two looks agree: exit code 1, and it is that loop that moved."""
+    """Two measurements agree: exit code 1, and that loop changed."""
     world.accept()
-    world.looks = [timed(loop=1.1, seed=1), timed(loop=1.1, seed=2)]
+    world.measurements = [timed(loop=1.1, seed=1), timed(loop=1.1, seed=2)]
     assert 1 == world.check()
     assert {("trainer", "step_time_ratio")} == world.listed("regressed")
     assert 2 == world.report["gate"]["looks"]
@@ -220,27 +222,27 @@ def test_ten_percent_slower_in_one_loop(world: World) -> None:
 
 
 def test_ten_percent_slower_in_all_loops(world: World) -> None:
-    """Exit code 1, and the words say that all moved alike and the machine did not."""
+    """Exit code 1; all loops changed alike, and the machine did not."""
     world.accept()
-    world.looks = [timed(code=1.1, seed=1), timed(code=1.1, seed=2)]
+    world.measurements = [timed(code=1.1, seed=1), timed(code=1.1, seed=2)]
     assert 1 == world.check()
     assert {("plain", "step_time")} == world.listed("regressed")
     assert "all loops changed alike" in world.report["gate"]["moved_together"]
-    assert "a library" in world.said
+    assert "a library" in world.output
 
 
 def test_a_machine_that_is_slower_today_is_no_regression(world: World) -> None:
-    """Its own yardstick says so."""
+    """The yardstick shows it."""
     world.accept()
-    world.looks = [timed(machine=1.1, seed=1)]
+    world.measurements = [timed(machine=1.1, seed=1)]
     assert 0 == world.check()
-    assert "the cause is the machine" in world.said
+    assert "the cause is the machine" in world.output
 
 
-def test_slower_in_the_first_look_alone_is_no_verdict(world: World) -> None:
+def test_slower_in_the_first_measurement_only_is_no_verdict(world: World) -> None:
     """Exit code 4."""
     world.accept()
-    world.looks = [timed(loop=1.1, seed=1), timed(seed=2)]
+    world.measurements = [timed(loop=1.1, seed=1), timed(seed=2)]
     assert 4 == world.check()
     assert ("trainer", "step_time_ratio") in world.listed("inconclusive")
 
@@ -326,7 +328,7 @@ def test_a_renamed_case_and_an_empty_folder_are_missing(world: World) -> None:
         path.rename(world.folder / path.name)
     world.baselines.rmdir()
     assert 2 == world.check("--timeout", "9")
-    assert "harness: --baseline takes a folder or file of baselines" in world.said
+    assert "harness: --baseline takes a folder or file of baselines" in world.output
 
 
 @pytest.mark.parametrize("spoil", [lambda text: text[:900], lambda text: text.replace("0.", "0.1")])
@@ -335,7 +337,7 @@ def test_a_damaged_file_is_one_line(spoil: Callable[[str], str], world: World) -
     path = world.accept()
     path.write_text(spoil(path.read_text()))
     assert 2 == world.check()
-    assert 1 == world.said.count("harness: ")
+    assert 1 == world.output.count("harness: ")
     assert not (world.folder / "out").exists()
 
 
@@ -346,9 +348,9 @@ def test_nan_in_samples_is_never_green(value: float, world: World) -> None:
     sessions = timed(seed=1)
     block = replace(sessions[0].blocks[0], wall_s=value)
     first = replace(sessions[0], blocks=(block, *sessions[0].blocks[1:]))
-    world.looks = [[first, *sessions[1:]]]
+    world.measurements = [[first, *sessions[1:]]]
     assert 2 == world.check()
-    assert "a time is a positive number of seconds" in world.said
+    assert "a time is a positive number of seconds" in world.output
 
 
 def test_two_checks_at_once(world: World) -> None:
@@ -370,7 +372,7 @@ def test_two_checks_at_once(world: World) -> None:
     held.wait(60)
     try:
         assert 2 == world.check()
-        assert "one check or accept at a time" in world.said
+        assert "one check or accept at a time" in world.output
     finally:
         done.set()
         thread.join()
@@ -399,10 +401,10 @@ def test_speeds_that_the_baseline_lacks_are_missing(world: World) -> None:
 def test_ratios_to_another_loop_are_not_comparable(world: World) -> None:
     """The remedy is the order of --loops; nothing is measured in vain."""
     world.accept()
-    world.looks = []
+    world.measurements = []
     assert 4 == world.check("--loops", "trainer,plain")
     assert ("trainer", "step_time_ratio") in world.listed("not_comparable")
-    assert "name plain first in --loops" in world.said
+    assert "name plain first in --loops" in world.output
 
 
 def inverted_speeds(patch: pytest.MonkeyPatch) -> None:
@@ -436,7 +438,7 @@ def green_verdict(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"harness.regression.{module}.verdict", lambda _: "equivalent")
 
 
-def one_look(patch: pytest.MonkeyPatch) -> None:
+def one_measurement(patch: pytest.MonkeyPatch) -> None:
     for module in ("check", "self_check"):
         patch.setattr(f"harness.regression.{module}.combine", lambda first, _: first)
 
@@ -451,15 +453,15 @@ def one_look(patch: pytest.MonkeyPatch) -> None:
         lax_memory,
         any_key,
         green_verdict,
-        one_look,
+        one_measurement,
     ],
 )
-def test_a_gate_that_is_broken_gives_no_answer(
+def test_a_broken_regression_check_refuses_to_run(
     fault: Callable[[pytest.MonkeyPatch], None], world: World
 ) -> None:
-    """Each planted fault of its own is found before anything is checked: exit code 3, no report."""
+    """Each planted fault of the check itself is found before a check: exit code 3, no report."""
     world.accept()
     fault(world.patch)
     assert 3 == world.check()
-    assert "the regression check must classify" in world.said
+    assert "the regression check must classify" in world.output
     assert not (world.folder / "out").exists()

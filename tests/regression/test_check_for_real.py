@@ -129,17 +129,17 @@ def test_planted_changes_of_what_is_computed(
     assert 0 == harness("accept", "run", "--baseline", "whole", "--reason", "for tests")
     exact = ("--baseline", "whole", "--exact-only")
     assert 0 == harness("check", *TASK, *exact, "--out", "same")
-    for name, (planted, metrics, said) in PLANTED.items():
+    for name, (planted, metrics, message) in PLANTED.items():
         with subtests.test(name):
             out = name.replace(" ", "-")
             assert 1 == harness("check", *TASK, *exact, "--out", out, loop=planted)
             items = gate(folder, out)
             assert metrics <= {i["metric"] for i in items if i["listed"] == "regressed"}
-            assert any(said in item["words"] for item in items)
+            assert any(message in item["words"] for item in items)
 
 
 def on_a_quiet_machine(bench: Path) -> None:
-    """As if each step had taken a tenth of a second: what is tested must not hang on the times."""
+    """As if each step had taken a tenth of a second: the test must not depend on times."""
     for session in read_sessions(bench):
         blocks = tuple(
             replace(b, wall_s=b.steps / 10, cpu_s=b.steps / 10, delay_s=0.0) for b in session.blocks

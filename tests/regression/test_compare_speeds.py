@@ -1,4 +1,4 @@
-"""One look at speeds, and two together, on times of which it is known what they show."""
+"""One measurement of speeds, and two combined, on times with a known result."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_each_change_ends_in_its_list(now: Speeds, expected: dict[str, str]) -> 
     assert expected == lists(compare_speeds("case", times(), now, TOLERANCE))
 
 
-def test_all_loops_alike_are_told_from_the_machine() -> None:
-    """The words name a library or the machine, by what the yardstick did; one loop has none."""
+def test_a_change_of_all_loops_is_distinguished_from_the_machine() -> None:
+    """The yardstick decides between a library and the machine; a single loop has no such words."""
     code = compare_speeds("case", times(), times(seed=1, code=1.1), TOLERANCE).common_change
     machine = compare_speeds("case", times(), times(seed=1, machine=1.1), TOLERANCE).common_change
     assert "yardstick did not: the cause is a library" in code
@@ -91,7 +91,7 @@ def test_all_loops_alike_are_told_from_the_machine() -> None:
 
 
 def test_without_a_yardstick_a_slower_machine_is_no_verdict() -> None:
-    """An older bench did not time it: what cannot be told apart is not called."""
+    """An older bench did not time it: the two cases are indistinguishable."""
     bare = times()
     sessions = tuple(s.model_copy(update={"yardstick_s": None}) for s in bare.sessions)
     before = bare.model_copy(update={"sessions": sessions})
@@ -116,7 +116,7 @@ def test_too_little_is_no_verdict() -> None:
 
 
 def test_a_missing_arm_is_missing() -> None:
-    """On either side, and never among the green ones."""
+    """In the baseline or in the check, and never in a passing list."""
     whole = times()
     sessions = tuple(
         s.model_copy(update={"arms": {a: t for a, t in s.arms.items() if a != "trainer"}})
@@ -127,8 +127,8 @@ def test_a_missing_arm_is_missing() -> None:
     assert "missing" == lists(compare_speeds("case", less, whole, TOLERANCE))["trainer"]
 
 
-def test_only_what_two_looks_say_fails() -> None:
-    """Slower in one look is not known, in whichever; in both it regressed."""
+def test_a_regression_needs_two_measurements() -> None:
+    """Slower in one measurement is inconclusive; in both it is a regression."""
     before = times()
     slow, fine = (
         compare_speeds("case", before, times(seed=1, loop=r), TOLERANCE) for r in (1.1, 1.0)
@@ -142,7 +142,7 @@ def test_only_what_two_looks_say_fails() -> None:
     assert "inconclusive" == lists(combine(slow, nothing))["trainer"]
 
 
-def test_a_look_ends_by_width_and_never_by_where_it_lies() -> None:
+def test_a_measurement_ends_by_the_width_of_its_intervals() -> None:
     """Narrow intervals are enough whatever they say; wide ones are not."""
     assert enough_sessions(times(), times(seed=1), TOLERANCE)
     assert enough_sessions(times(), times(seed=1, loop=1.1), TOLERANCE)

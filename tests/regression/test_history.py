@@ -15,7 +15,7 @@ from tests.support.made_up_runs import bench_folder, made_up_draft, timed
 
 @pytest.fixture(scope="module")
 def baselines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight accepted runs; from the fifth on the trainer is 10% slower, and computes otherwise."""
+    """Eight accepted runs; from the fifth on the trainer is 10% slower with other values."""
     folder = tmp_path_factory.mktemp("history")
     for number in range(8):
         trainer = made_up_draft("trainer")
@@ -67,8 +67,8 @@ def test_the_command_shows_a_table_and_writes_a_plot(
 ) -> None:
     """Each run with its reason; the change point in words; the plot is whole XML."""
     assert 0 == run(monkeypatch, "tiny", "--baseline", str(baselines), "--out", str(tmp_path))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "trainer: another speed from no. 5 on" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "trainer: another speed from no. 5 on" in output
     (path,) = tmp_path.glob("tiny@*.svg")
     assert ElementTree.parse(path).getroot().tag.endswith("svg")  # noqa: S314  # our own file
 
@@ -79,9 +79,9 @@ def test_without_the_extra_it_says_so(
     """One line; the rest is shown."""
     monkeypatch.setattr(history, "find_spec", lambda _: None)
     assert 0 == run(monkeypatch, "tiny", "--baseline", str(baselines))
-    said = " ".join(capsys.readouterr().out.split())
-    assert history.NO_RUPTURES in said
-    assert "number" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert history.NO_RUPTURES in output
+    assert "number" in output
 
 
 def test_an_unknown_case_is_one_line(

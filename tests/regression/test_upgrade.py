@@ -60,7 +60,7 @@ def test_wrong_use_is_a_line_and_leaves_nothing(
 def test_a_release_that_trains_otherwise_is_found_from_end_to_end(tmp_path: Path) -> None:
     """pip, environments, training processes, traces: 1.4 of eight releases changes the rate.
 
-    Then an upgrade over it is told of as a change, and one that changes nothing is not.
+    Then an upgrade across it is reported as a change, and an upgrade without a change is not.
     """
     rates = {f"1.{n}": 1e-4 if n < 4 else 2e-4 for n in range(8)}
     url = index(tmp_path / "index", *(Release(version, rate) for version, rate in rates.items()))
@@ -84,15 +84,15 @@ def test_a_release_that_trains_otherwise_is_found_from_end_to_end(tmp_path: Path
             tmp_path, "upgrade", *sides, *common, "--budget", "0", "--out", out, **variables
         )
         assert code == answer.returncode, answer.stderr
-        said = json.loads((tmp_path / out / "report.json").read_text())["upgrade"]
-        assert [f"{NAME} {one}", f"{NAME} {two}"] == said["sides"]
-        assert [NAME] == [each["name"] for each in said["packages"]]
-        assert bool(code) == bool(said["changed"])
+        upgrade = json.loads((tmp_path / out / "report.json").read_text())["upgrade"]
+        assert [f"{NAME} {one}", f"{NAME} {two}"] == upgrade["sides"]
+        assert [NAME] == [each["name"] for each in upgrade["packages"]]
+        assert bool(code) == bool(upgrade["changed"])
 
 
 @pytest.mark.slow
 def test_arms_with_other_libraries_are_traced_and_timed(tmp_path: Path) -> None:
-    """`bench --python`: speeds stand beside equality, and no path of an interpreter is told."""
+    """`bench --python`: speeds come with equality, and no path of an interpreter is reported."""
     data = write_pairs(tmp_path / "data")
     answer = harness(
         tmp_path,

@@ -1,4 +1,4 @@
-"""What is said of an upgrade: what changed, what did not, what could not be told."""
+"""The summary of an upgrade: what changed, what did not, and what is unknown."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def speed(outcome: Outcome, low: float, high: float) -> Comparison:
     )
 
 
-def told(
+def summarize(
     folder: Path, spoil: Spoil = lambda made: None, *timed: Comparison, **more: object
 ) -> UpgradeResult:
-    """Of two runs, the second of them spoilt."""
+    """The summary of two runs, the second with a planted change."""
     one, two = (draft(settings={**SETTINGS}) for _ in range(2))
     two.header["settings"] |= more
     spoil(two)
@@ -64,7 +64,7 @@ def told(
 
 def test_the_same_training_is_all_unchanged(tmp_path: Path) -> None:
     """Values, settings, counts and metrics; only the package itself is another."""
-    found = told(tmp_path)
+    found = summarize(tmp_path)
     assert ((), ()) == (found.changed, found.unknown)
     assert [("transformers", ("4.57.6", "5.23.0"))] == [
         (each.name, each.versions) for each in found.packages
@@ -96,14 +96,14 @@ def accuracy(made: Draft) -> None:
 )
 def test_each_change_is_told_where_it_is(tmp_path: Path, spoil: Spoil, expected: str) -> None:
     """And is no longer among what did not change."""
-    found = told(tmp_path, spoil)
+    found = summarize(tmp_path, spoil)
     assert any(expected in line for line in found.changed)
     assert not any("identical, bit for bit" in line for line in found.unchanged)
 
 
 def test_a_setting_that_changed_is_told_with_both_values(tmp_path: Path) -> None:
-    """One that only one side tells of is no change."""
-    found = told(tmp_path, lambda made: None, **{"optimizer.eps": 1e-6, "optimizer.new": 1})
+    """A setting that only one run reports is no change."""
+    found = summarize(tmp_path, lambda made: None, **{"optimizer.eps": 1e-6, "optimizer.new": 1})
     assert ["tiny, plain: setting optimizer.eps is 1e-06, was 1e-08"] == list(found.changed)
     alone = "tiny: settings reported only by plain with transformers 5.23.0: optimizer.new"
     assert (alone,) == found.unknown
@@ -122,7 +122,7 @@ def test_speeds_are_listed_by_their_verdict(
     tmp_path: Path, outcome: Outcome, low: float, high: float, where: str
 ) -> None:
     """With ratio and interval."""
-    found = told(tmp_path, lambda made: None, speed(outcome, low, high))
+    found = summarize(tmp_path, lambda made: None, speed(outcome, low, high))
     for name in ("changed", "unchanged", "unknown"):
         lines = [line for line in getattr(found, name) if "tiny-plain: speed" in line]
         assert (1 if name == where else 0) == len(lines)
@@ -141,7 +141,7 @@ def test_what_was_not_measured_is_not_told(tmp_path: Path) -> None:
 
 def test_the_pages_say_all_of_it_and_escape_it(tmp_path: Path) -> None:
     """Changes first; whatever a setting holds stays text."""
-    found = told(tmp_path, weights, **{"loader.collator": "x"})
+    found = summarize(tmp_path, weights, **{"loader.collator": "x"})
     found = found.model_copy(update={"changed": (*found.changed, "<script>alert(1)</script>")})
     report = Report(
         verdict="different",
@@ -179,7 +179,7 @@ def test_the_pages_say_all_of_it_and_escape_it(tmp_path: Path) -> None:
 def test_the_headline_tells_values_from_speeds(
     tmp_path: Path, verdict: Verdict, outcome: Outcome, words: str
 ) -> None:
-    """A version that is only slower is not said to train otherwise."""
+    """A version that is only slower is not reported as different."""
     report = Report(
         verdict=verdict,
         comparisons=(speed(outcome, 1.0, 1.0),),
@@ -187,6 +187,6 @@ def test_the_headline_tells_values_from_speeds(
         recipes={},
         environment={},
         command=("harness",),
-        upgrade=told(tmp_path),
+        upgrade=summarize(tmp_path),
     )
     assert words in headline(report)

@@ -10,6 +10,7 @@ import pytest
 
 from studies import bench_power, check_power, rank_endings, trace_cost
 from studies.noise_loops import plan
+from tests.faults.mutations import path_of
 
 STUDIES = Path(__file__).parents[2] / "studies"
 HELPER = "study"
@@ -48,7 +49,7 @@ def test_the_files_that_studies_use_exist() -> None:
         check_power.LOOPS / "first.py",
         check_power.LOOPS / "second.py",
         *(bench_power.LOOPS / f"{name}.py" for name in bench_power.SLOWED),
-        *(rank_endings.LOOPS / f"rank_1_{ending}.py" for ending in rank_endings.ENDINGS),
+        *(Path(path_of(f"rank_1_{ending}")) for ending in rank_endings.ENDINGS),
         *(plan.HERE / f"{fault}.py" for fault in faults if isinstance(fault, str)),
     ]
     assert [] == [path for path in used if not path.is_file()]
