@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.results.benchmark import BenchResult
-from harness.results.comparison import Comparison
+from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import metric
 from harness.units import number, quantity
 
@@ -13,6 +13,7 @@ __all__ = ["TOO_LARGE", "change", "conclusion", "equality", "how", "sentence"]
 
 TOO_LARGE = 11.0
 """A ratio from which only a bound is shown."""
+_LONGEST_ADVICE_S = 3600.0  # above it, other remedies are named
 
 
 def sentence(comparison: Comparison) -> str:
@@ -29,11 +30,23 @@ def sentence(comparison: Comparison) -> str:
     said = f"{pair}: {comparison.outcome}, {change(found.ratio)} time a {each}"
     said += f" ({sure} {low} to {high})"
     said += f"; a slowdown of less than {change(found.smallest_visible)} could have gone unseen"
-    if found.outcome == "inconclusive" and found.needed_s is not None:
-        said += f"; sessions of about {quantity(found.needed_s, 's')} in all would tell"
-    elif found.outcome == "inconclusive" and found.needed is None:
-        said += "; it lies too near to the margin for any number of sessions"
+    if found.outcome == "inconclusive":
+        said += _remedy(found)
     return f"{said}; the values of the two are {equality(comparison)}"
+
+
+def _remedy(found: Finding) -> str:
+    """What would give a conclusion; empty if that is unknown."""
+    if found.needed is None:
+        return "; the ratio is too close to the margin for any number of sessions"
+    if found.needed_s is None:
+        return ""
+    if found.needed_s > _LONGEST_ADVICE_S:
+        return (
+            "; more than an hour of sessions would be needed: use an idle machine, longer steps or "
+            "more rounds"
+        )
+    return f"; about {quantity(found.needed_s, 's')} of sessions would be needed"
 
 
 def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:

@@ -1,0 +1,47 @@
+"""The sentence on a speed: its advice depends on how long further sessions would take."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report.text.speeds import sentence
+from harness.results.comparison import Comparison, Finding
+
+
+@pytest.mark.parametrize(
+    ("needed", "needed_s", "advice"),
+    [
+        (40, 600.0, "about 10 min 0 s of sessions would be needed"),
+        (4000, 126_480.0, "use an idle machine, longer steps or more rounds"),
+        (None, None, "too close to the margin for any number of sessions"),
+    ],
+)
+def test_an_inconclusive_speed_names_what_would_help(
+    needed: int | None, needed_s: float | None, advice: str
+) -> None:
+    """Nobody is advised to bench for days; a conclusive speed has no advice."""
+    finding = Finding(
+        metric="own_step_s",
+        unit="s",
+        outcome="inconclusive",
+        reference=0.1,
+        candidate=0.1,
+        ratio=1.01,
+        interval=(0.98, 1.04),
+        confidence=0.95,
+        smallest_visible=1.06,
+        needed=needed,
+        needed_s=needed_s,
+    )
+    pair = Comparison(
+        case="tiny",
+        reference="plain",
+        candidate="trainer",
+        outcome="inconclusive",
+        equality="identical",
+        steps=100,
+        findings=(finding,),
+    )
+    assert advice in sentence(pair)
+    sure = finding.model_copy(update={"outcome": "slower"})
+    assert advice not in sentence(pair.model_copy(update={"findings": (sure,)}))
