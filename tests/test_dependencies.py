@@ -145,5 +145,6 @@ def test_an_interpreter_is_asked_for_what_a_training_process_imports() -> None:
     )
     assert train.keys() == NEEDED.keys() - core.keys()
     for name, oldest in NEEDED.items():
-        bounds = {s.version for s in {**core, **train}[name].specifier if s.operator == ">="}
+        requirement = {**core, **train}[canonicalize_name(name)]
+        bounds = {s.version for s in requirement.specifier if s.operator == ">="}
         assert not oldest or bounds == {oldest}, name
