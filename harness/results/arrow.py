@@ -1,7 +1,7 @@
-"""A column of a trace as a NumPy array.
+"""Columns of a trace as NumPy arrays, without importing pandas.
 
-`ChunkedArray.to_numpy` imports pandas, which takes longer than comparing two records does; DLPack
-hands the same memory over without it.
+`ChunkedArray.to_numpy` imports pandas, which takes longer than comparing two records. DLPack shares
+the same memory without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["as_numpy", "filled"]
 
 
 def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """The values of a column of numbers. With nulls: as `to_numpy` gives them, NaN for each."""
+    """The values of a column of numbers; each null becomes NaN."""
     if column.null_count or pa.types.is_boolean(column.type) or not len(column):
         values: npt.NDArray[Any] = column.to_numpy()
         return values
@@ -25,7 +25,8 @@ def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 def filled(column: pa.ChunkedArray, value: float) -> pa.ChunkedArray:
-    """The column with `value` for each null; a scalar of arrow's, for else it looks for pandas."""
+    """The column with `value` for each null."""
     if not column.null_count:
         return column
+    # A Python scalar would make pyarrow import pandas.
     return pc.fill_null(column, pa.scalar(value, column.type))

@@ -1,98 +1,98 @@
-"""What a bench found, as part of a report: figures of each arm, and how they were measured."""
+"""Results of a benchmark: the figures of each arm, and how they were measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from harness.results.base import Result
 
 __all__ = ["CONTROL", "ArmFigures", "BenchResult"]
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class ArmFigures(_Result):
-    """One arm. Times are of steady steps; a rate is a volume over the wall time that it took."""
+class ArmFigures(Result):
+    """The figures of one arm. Times are those of steady steps, rates are per wall time."""
 
     name: str
     loop: str
     python: str | None
-    """The libraries that it used, by their versions, where others had others."""
+    """The library versions of this arm, if the arms use different libraries."""
     overrides: dict[str, Any]
-    """Recipe fields in which it departs from the reference."""
+    """Recipe fields in which this arm differs from the reference."""
     observe: str
-    """What watched it while it was timed."""
+    """The probe that was active while this arm was timed."""
     steps: int
-    """How many were timed."""
+    """Number of timed steps."""
     step_s: float
-    """Wall seconds of a step: the median over all blocks."""
+    """Wall seconds per step: the median over all blocks."""
     own_step_s: float | None
-    """The same without the time in which it was ready and the machine ran somebody else; None: the
-    kernel does not tell."""
+    """Wall seconds per step without the time in which the thread was ready but not running. None if
+    the kernel does not report that time."""
     cpu_step_s: float
-    """CPU seconds of a step, of all threads: the median over all blocks."""
+    """CPU seconds per step of all threads: the median over all blocks."""
     samples_per_s: float
     tokens_per_s: float | None
-    """Tokens that are no padding; None: its rows have none."""
+    """Tokens per second without padding; None if the rows have no tokens."""
     padded_tokens_per_s: float | None
-    """Tokens with the padding."""
+    """Tokens per second with padding."""
     first_step_s: float
-    """Its very first step, compiling included: the median over the sessions."""
+    """Seconds of the first step of the process, with compilation: the median over the sessions."""
     startup_s: float | None = None
-    """From the start of its process to its first step, imports not included unless by another
-    interpreter."""
+    """Seconds from the start of the process to its first step. Imports count only if the arm has
+    another interpreter."""
     parameters: int | None = None
-    """Trained scalars."""
+    """Number of trained scalars."""
     peak_resident_bytes: int | None = None
     peak_allocated_bytes: int | None = None
-    """For tensors, by torch's own count, over a few steps: the same in each run of the same
+    """Peak memory of tensors over a few steps, as torch counts it; equal in each run of the same
     code."""
     peak_reserved_bytes: int | None = None
     flops_per_step: float | None = None
-    """Of its matrix products, forward and backward, at the padded length of the counted steps."""
+    """Operations of the matrix products, forward and backward, at the padded length of the counted
+    steps."""
     flops_per_six_n_tokens: float | None = None
-    """The same over 6 * parameters * padded tokens, the rule of thumb that it is checked by."""
+    """`flops_per_step` over 6 * parameters * padded tokens, a rule of thumb to check it."""
     share_of_peak: float | None = None
-    """What it does of the machine's measured matrix peak, per second of `own_step_s`."""
+    """Share of the machine's measured peak of matrix products, in `own_step_s`."""
     energy_j_per_step: float | None = None
-    parts: dict[str, float] = {}
-    """Seconds of a step in its parts, of a run that was profiled."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Seconds of each phase of a step, from a profiled run."""
 
 
-class BenchResult(_Result):
-    """How the speeds of a report's comparisons were measured."""
+class BenchResult(Result):
+    """How the speeds of a case were measured."""
 
     statistic: str
-    """The metric that outcomes rest on."""
+    """The metric that decides the outcomes."""
     reason: str
-    """Why that one."""
+    """Why this metric decides."""
     margin: float
-    """The relative difference that does not matter."""
+    """The largest relative difference that is irrelevant."""
     sessions: int
     rounds: int
-    """Of each session, or of the longest."""
+    """Rounds of each session, or of the longest session."""
     steps_per_turn: int
-    """The first one of them is not counted."""
+    """Steps of a turn; the first of them is not counted."""
     control_ratio: float
     control_interval: tuple[float, float]
-    """At 95%: the reference beside itself."""
+    """95% interval of the ratio of the reference to its control, the same reference again."""
     control_why_not: str
-    """Why nothing may be concluded; empty where something may."""
+    """Why no outcome is possible; empty if one is."""
     control_caution: str = ""
-    """Why a difference must be larger than the margin to be called, and nothing is equivalent;
-    empty where the control is good."""
+    """Why only differences larger than the margin have an outcome and no arm is `equivalent`; empty
+    if the control is good."""
     arms: tuple[ArmFigures, ...]
     peak_flops_per_s: float | None
-    """Of a large matrix product, in the precision and threads of the reference."""
+    """Measured with a large matrix product, in the precision and threads of the reference."""
     took_s: float
-    """Wall seconds of all."""
+    """Wall seconds of the whole benchmark."""
     stopped_by: str
-    """Why there were no more sessions."""
+    """Why no further sessions were run."""
     conclusion: str = ""
-    """One sentence: who is faster, by how much, how sure, and what could not have been seen."""
+    """One sentence: which arm is faster, by how much, how certain, and the smallest visible
+    difference."""
 
 
 CONTROL = "control"
-"""The arm that is the reference once more."""
+"""The arm that repeats the reference."""

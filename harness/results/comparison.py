@@ -1,11 +1,12 @@
-"""What is known of one pair of runs: outcome, first divergence, causes, findings, doubts."""
+"""The comparison of two runs: outcome, first divergence, causes, findings, doubts."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
+from harness.results.base import Result
 from harness.results.divergence import Divergence, StageDifference
 from harness.results.localization import Localization
 from harness.results.noise import Noise
@@ -15,19 +16,21 @@ from harness.spec.recipe import Detail
 __all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "incomparable"]
 
 
-class Cause(BaseModel):
-    """Why two runs differ, where it is known."""
-
-    model_config = ConfigDict(frozen=True)
+class Cause(Result):
+    """A cause of a difference, named only where the evidence excludes the alternatives."""
 
     id: str
+    """Stable name of the cause."""
     title: str
+    """The cause in a few words."""
     evidence: str
+    """What the records show, in a sentence with its numbers."""
     remedy: str
+    """What removes the difference."""
     reference: str = ""
-    """Where more is said of it."""
+    """Issues or pages that describe the cause."""
     explains_first: bool = True
-    """Whether the first divergence is its doing; else it is another difference of the two."""
+    """Whether it explains the first divergence; if not, it is another difference."""
 
 
 Outcome = Literal[
@@ -42,94 +45,100 @@ Outcome = Literal[
 ]
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class Finding(_Result):
-    """One metric on both sides."""
+class Finding(Result):
+    """One metric of both runs."""
 
     metric: str
     unit: str
+    """Base unit; empty for a number without a unit."""
     outcome: Outcome
+    """The outcome of this metric."""
     reference: float | None
+    """Value of the reference; over several seeds, the mean."""
     candidate: float | None
+    """Value of the candidate; over several seeds, the mean."""
     ratio: float | None = None
-    """Candidate over reference."""
+    """Candidate / reference."""
     interval: tuple[float, float] | None = None
-    """Over several seeds: of the difference of the means, candidate - reference, at 90%."""
+    """Over several seeds: 90% interval of the difference of the means, candidate - reference. In a
+    benchmark: interval of the ratio, at the level `confidence`."""
     margin: float | None = None
-    """The largest such difference that is of no consequence."""
+    """The largest difference that is irrelevant."""
     spread: tuple[float, float] | None = None
-    """Over several seeds: the standard deviation of each side."""
+    """Over several seeds: the standard deviations of reference and candidate."""
     needed: int | None = None
-    """Seeds that an answer would take, where these gave none; in a bench, sessions."""
+    """Number of seeds (in a benchmark: sessions) that would give an outcome, if there is none."""
     confidence: float | None = None
-    """In a bench: of the interval, which is there one of the ratio."""
+    """In a benchmark: the confidence level of `interval`."""
     smallest_visible: float | None = None
-    """In a bench: the smallest true ratio above 1 that it would have called slower, four times in
-    five."""
+    """In a benchmark: the smallest true ratio above 1 that would be `slower` four times in five."""
     needed_s: float | None = None
-    """In a bench: seconds that an answer would take, where it gave none."""
+    """In a benchmark: seconds that would give an outcome, if there is none."""
 
 
-class SeedOutcome(_Result):
-    """What the comparison value by value found for one seed of several."""
+class SeedOutcome(Result):
+    """The comparison value by value of one seed."""
 
     seed: int
     outcome: Outcome
     first_divergence: Divergence | None = None
     left_out: str = ""
-    """Why this seed is not among those whose metrics are judged."""
+    """Why the metrics of this seed are not compared; empty if they are."""
 
 
-class Comparison(_Result):
-    """What is known about one pair of runs."""
+class Comparison(Result):
+    """The comparison of two runs, or of two loops over several seeds."""
 
     case: str
     reference: str
+    """Label of the reference run."""
     candidate: str
+    """Label of the candidate run."""
     outcome: Outcome
     steps: int
-    """Steps that both took."""
+    """Number of steps that both runs made."""
     first_divergence: Divergence | None = None
+    """The earliest step, and within it the earliest stage, whose values differ."""
     stages: tuple[StageDifference, ...] = ()
+    """The differences of each recorded stage, in causal order."""
     settings: tuple[SettingDifference, ...] = ()
-    """In what the two were set up otherwise, before their first step."""
+    """Settings that differ before the first step."""
     causes: tuple[Cause, ...] = ()
+    """Causes whose signatures match; first those that explain the first divergence."""
     findings: tuple[Finding, ...] = ()
+    """The metrics of both runs."""
     doubts: tuple[str, ...] = ()
-    """What keeps the outcome from being firmer, and what would resolve it."""
+    """Doubts about the outcome, and what would resolve them."""
     note: str = ""
-    """Why the two differ on this case, where that was known before."""
+    """A known reason why the two differ on this case."""
     seeds: tuple[SeedOutcome, ...] = ()
-    """Of a comparison over several seeds, each of them."""
+    """Over several seeds: the comparison of each seed."""
     test: str = ""
-    """Of a comparison over several seeds, how the metrics are judged."""
+    """Over several seeds: the statistical test of the metrics."""
     noise: Noise | None = None
-    """The two against the noise of the reference, where that was asked for."""
+    """The comparison with the noise of the reference, if it was requested."""
     equality: Outcome | None = None
-    """In a bench: whether the two compute the same, while `outcome` tells of their speeds."""
+    """In a benchmark: whether the two compute the same values; `outcome` is about their speeds."""
     localization: Localization | None = Field(
         None, validation_alias=AliasChoices("localization", "dig")
     )
     """The module in which the two first differ, if it was requested. Reports written before 0.2.0
     call it `dig`."""
     detail: Detail = "full"
-    """How much was compared: the lower detail of the two records."""
+    """The lower detail of the two records, which limits what was compared."""
     left_out: tuple[str, ...] = ()
-    """Stages that were not compared since the detail leaves them out."""
+    """Stages that were not compared because the detail leaves them out."""
 
     @property
     def restriction(self) -> str:
-        """What a reader must be told with the outcome; empty where everything was recorded."""
+        """The restriction to report with the outcome; empty if every stage was recorded."""
         if not self.left_out:
             return ""
         return f"at detail {self.detail}, which leaves out {', '.join(self.left_out)}"
 
 
 def incomparable(case: str, reference: str, candidate: str, why: str) -> Comparison:
-    """The comparison of a pair of which one side is not there."""
+    """A comparison that cannot be made, with the reason `why`."""
     return Comparison(
         case=case,
         reference=reference,

@@ -1,12 +1,12 @@
-"""The stages of training in causal order, and what it is to differ in one. No values are read."""
+"""The stages of training in causal order, and the data of a divergence. It reads no records."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from harness.results.base import Result
 from harness.units import digest
 
 __all__ = ["STAGES", "Divergence", "StageDifference", "shown_value", "ulp_distance"]
@@ -29,53 +29,57 @@ STAGES = (
 """Stages of training in causal order."""
 
 
-class Divergence(BaseModel):
+class Divergence(Result):
     """One place where two runs differ."""
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
     step: int
+    """The optimizer update, counted from 1; 0 is before the first update."""
     micro_batch: int | None = None
+    """Number of the micro-batch within the step, from 1; None if the stage has none."""
     rank: int | None = None
-    """Of several processes that train together, the one in which the two differ."""
+    """With several processes: the rank of the process that differs."""
     stage: str
+    """The stage of training, one of `STAGES`."""
     tensor: str | None = None
-    """The first parameter, in the model's order, that differs there."""
+    """The first parameter that differs, in the order of the model."""
     tensors_differing: int | None = None
-    """How many parameters differ there, where the trace holds each."""
+    """Number of parameters that differ, if each of them was recorded."""
     reference: Any = None
+    """The value of the reference: a number, row ids, metrics or a digest in hexadecimal."""
     candidate: Any = None
+    """The value of the candidate."""
     max_ulp: float | None = None
-    """Distance in units of the last place of single precision, for a scalar."""
+    """For a scalar: the distance in units of the last place of single precision."""
     relative: float | None = None
-    """|candidate - reference| over |reference|, for a scalar."""
+    """For a scalar: |candidate - reference| / |reference|."""
     detail: str = ""
-    """What exactly differs: which rows, what factor, from which step on."""
+    """What differs: which rows, which factor, from which step on."""
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Sorts by step, then by stage, then by micro-batch."""
+        """Sort key: step, then stage, then micro-batch."""
         return self.step, STAGES.index(self.stage), self.micro_batch or 0
 
 
-class StageDifference(BaseModel):
+class StageDifference(Result):
     """How much of one stage differs."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     stage: str
     compared: int
-    """Values that both sides have."""
+    """Number of values that both runs have."""
     differing: int
-    """Values that differ, and those that only one side has."""
+    """Number of values that differ, with those that only one run has."""
     first: Divergence | None = None
+    """The first divergence in this stage."""
     follows: str | None = None
-    """An earlier stage whose difference may have made this one; None: nothing earlier explains it,
-    so that it is one of its own."""
+    """The earliest stage from which this difference may follow; None if it is independent."""
 
 
 def ulp_distance(reference: float | None, candidate: float | None) -> float | None:
-    """How many single-precision numbers the second is away; None unless both are finite."""
+    """The distance of two numbers in units of the last place of single precision.
+
+    None unless both are finite.
+    """
     if reference is None or candidate is None:
         return None
     if not (np.isfinite(reference) and np.isfinite(candidate)):
@@ -87,5 +91,5 @@ def ulp_distance(reference: float | None, candidate: float | None) -> float | No
 
 
 def shown_value(value: Any) -> Any:
-    """Digests in hexadecimal; anything else as it is."""
+    """The value as a report shows it: a digest in hexadecimal, anything else unchanged."""
     return digest(value) if isinstance(value, int) else value

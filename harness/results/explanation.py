@@ -1,86 +1,84 @@
-"""`Explanation`: which fields make the difference of two runs, as found by experiment."""
+"""`Explanation`: the recipe fields that cause the difference of two runs, found by replays."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from harness.results.base import Result
 from harness.results.divergence import Divergence
 
 __all__ = ["Contribution", "Cost", "Explanation", "Gap"]
 
 
-class _Found(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class Gap(_Found):
-    """How far a run is from another over a window of steps."""
+class Gap(Result):
+    """The distance of two runs over a window of steps."""
 
     step: int | None = None
-    """Where the two first part; None: nowhere in the window."""
+    """The step of the first divergence; None if there is none in the window."""
     stage: str | None = None
+    """The stage of the first divergence."""
     loss: float | None = None
-    """The largest difference of a step's loss."""
+    """The largest difference of the loss of a step."""
     weights: float | None = None
-    """Distance of the weights at the window's end, over the length of the way that the weights of
-    the run it is measured from had gone by then."""
+    """Distance of the weights at the end of the window, relative to the movement of the weights of
+    the reference run until then."""
 
 
-class Contribution(_Found):
-    """What one field does."""
+class Contribution(Result):
+    """The effect of one field."""
 
     field: str
     reference: Any
     candidate: Any
     alone: Gap
-    """What it does alone, while all other fields that matter are as the reference has them."""
+    """The effect of this field alone, with all other relevant fields as in the reference."""
     left: Gap | None = None
-    """What is left of the difference once this field and those before it are as the reference has
-    them; None where that was not measured."""
+    """The remaining difference with this field and those before it as in the reference; None if it
+    was not measured."""
 
 
-class Cost(_Found):
-    """What the experiments took, besides the runs to be explained."""
+class Cost(Result):
+    """The cost of the replays, without the runs to be explained."""
 
     replays: int = 0
     steps: int = 0
-    """Steps trained in them."""
+    """Steps trained in replays."""
     limit: int = 0
-    """The most steps that the search promises to take where fields do not mask one another."""
+    """Upper bound of `steps` if no field masks another."""
     reused: int = 0
-    """Replays of an earlier try whose records were there."""
+    """Replays whose records an earlier attempt had left."""
 
 
-class Explanation(_Found):
-    """Why two runs part."""
+class Explanation(Result):
+    """Why two runs differ."""
 
     case: str
     reference: str
     candidate: str
     outcome: Literal["identical", "explained", "code", "unfinished"]
-    """Code: with every field as the reference has it the two still part. Unfinished: the search was
-    ended before it was done."""
+    """`code`: the two differ even with every field as in the reference. `unfinished`: the search
+    ended early."""
     steps: int
-    """How far the fields found were shown to make the two identical."""
+    """Number of steps over which replays showed that the fields make the two identical."""
     whole: bool = False
-    """Whether that is the whole run, its evaluation included."""
+    """Whether that is the whole run with its evaluation."""
     window: tuple[int, int] = (0, 0)
-    """First and last of the steps over which gaps are measured; the earliest of them, where fields
-    begin to act in different places."""
+    """First and last step of the window of the distances; the earliest window, if fields begin to
+    act at different steps."""
     differing: tuple[str, ...] = ()
-    """Fields and options in which the two differ."""
+    """Recipe fields and workload options in which the two differ."""
     gap: Gap | None = None
-    """The whole difference of the two, over the window."""
+    """The whole difference of the two over the window."""
     contributions: tuple[Contribution, ...] = ()
-    """The fields that are needed, in the order in which they act."""
+    """The required fields, in the order in which they act."""
     minimal: bool = False
-    """Whether none of them can be left out."""
+    """Whether each of these fields is required."""
     rest: Divergence | None = None
-    """Where the two part though every field is as the reference has it."""
-    refused: dict[str, str] = {}
-    """Fields that the candidate's loop cannot follow as the reference has them, and its words."""
+    """The divergence that remains with every field as in the reference."""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """Fields whose reference value the candidate's loop refuses, with its message."""
     notes: tuple[str, ...] = ()
-    """What else was met on the way."""
+    """Further observations of the search."""
     cost: Cost = Cost()

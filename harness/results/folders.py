@@ -1,4 +1,4 @@
-"""Output folders of the harness: made new, and read back."""
+"""Output folders: creates them, and reads their records."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ RunRecords = dict[tuple[str, str], RunRecord]
 
 
 def folder_labels(one: Path, two: Path) -> tuple[str, str]:
-    """What tells the two folders apart for a reader."""
+    """Short labels that distinguish two folders."""
     if one.name != two.name:
         return one.name, two.name
     return str(one), str(two)
 
 
 def records_in(path: Path) -> RunRecords:
-    """The records at `path`: itself one, or the output folder of a run."""
+    """The records at `path`, which is a record or an output folder.
+
+    Raises `SpecError` if there is no such folder, and `RecordError` if it is neither.
+    """
     if (path / HEADER).is_file():
         record = RunRecord(path)
         return {(record.spec.case.name, label(record.spec)): record}
@@ -46,9 +49,9 @@ def records_in(path: Path) -> RunRecords:
 
 @contextmanager
 def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
-    """A new folder; when what is done inside is refused or cannot be done, it is gone again.
+    """Create a new folder, and remove it if the body raises `SpecError` or `RecordError`.
 
-    With `again` it may be one that a stopped run left, and stays whatever happens.
+    With `again` it may be the folder of a stopped run, which is never removed.
     """
     folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     number = 1
@@ -64,7 +67,7 @@ def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SpecError("--out takes a folder that can be made", error, "name another") from None
+        raise SpecError("--out takes a folder that can be created", error, "name another") from None
     try:
         yield folder
     except (SpecError, RecordError):
@@ -78,4 +81,4 @@ def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[
 
 
 RECORDS = "records"
-"""Where records are, within an output folder."""
+"""The folder of records within an output folder."""

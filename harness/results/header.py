@@ -1,4 +1,4 @@
-"""The header of a record: everything of a run but its traces, as JSON with a version."""
+"""The header of a record: everything about a run except its traces, as versioned JSON."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SCHEMA_VERSION = 1
 """1: first version."""
 
 COLLAPSE = "majority-class collapse"
-"""How the warning begins that every answer of the trained model was one and the same class."""
+"""Start of the warning that the trained model predicts the same class for every row."""
 
 
 GLOBAL_GENERATOR = "the global generator"
-"""The setting `loader.sampler` where the order is drawn from torch's own generator."""
+"""Value of the setting `loader.sampler` if the order is drawn from torch's global generator."""
 
 
 class _Stored(BaseModel):
@@ -49,22 +49,22 @@ class Evaluation(_Stored):
     rows: int
     metrics: dict[str, float]
     loss_metrics: dict[str, float] = {}
-    """The mean loss, and what follows from it, where the loop told them."""
+    """The mean loss and metrics derived from it, if the loop reports them."""
 
 
 OBSERVATIONS_KEPT = 4
-"""Observations of one kind that are kept; the first ones say where it began."""
+"""Number of observations of one kind that are kept; the first one shows the start."""
 
 
 class Observation(_Stored):
-    """Something that was seen at a step, and a number that belongs to it."""
+    """Something observed at a step, with a number if it has one."""
 
     step: int
     value: float | None = None
 
 
 class Counts(BaseModel):
-    """What a run has seen so far, whichever probe saw it."""
+    """The counts and observations of a run so far, for any probe."""
 
     steps: int = 0
     micro_batches: int = 0
@@ -77,46 +77,45 @@ class Counts(BaseModel):
     remedies: list[str] = []
     """What the loop did to work around faults of its framework."""
     observed: dict[str, list[Observation]] = {}
-    """Doings outside backward pass and update that explain a difference, each at its first steps;
-    see `circumstances.py`."""
+    """Observations that can explain a difference, each at its first steps; see
+    `harness.tracing.observations`."""
     settings: dict[str, Any] = {}
-    """How the training was set up, before its first step; see `live_settings.py`."""
+    """The settings before the first step; see `harness.tracing.settings`."""
 
 
 class Header(_Stored):
-    """Everything of a run but its traces."""
+    """Everything about a run except its traces."""
 
     schema_version: int
     spec: RunSpec
     status: Literal["completed", "stopped", "failed", "interrupted", "not run"]
-    """Stopped: it ended after the steps that `spec.stop_after` asks for. Not run: what it needs is
-    not here; `error` says what."""
+    """`stopped`: the run ended after `spec.stop_after` steps. `not run`: something that the run
+    needs is missing; `error` states what."""
     environment: dict[str, Any]
     digest_algorithm: str = ""
     steps_expected: int | None = None
-    """Updates that the recipe asks for on this data."""
+    """Number of updates that the recipe requires on this data."""
     steps_per_epoch: int | None = None
-    """Updates that make an epoch."""
+    """Number of updates in an epoch."""
     parameters: int = 0
     """Number of trained scalars."""
     steps: int = 0
     micro_batches: int = 0
     samples: int = 0
     epochs: float = 0.0
-    """Samples seen over rows in the training set."""
+    """Samples / rows of the training set."""
     repeated_samples: int = 0
-    """Samples that had been seen before in the same epoch, as processes fill up their last
-    batches."""
+    """Samples that were repeated in the same epoch, since processes pad their last batches."""
     initial_weights: str | None = None
     """Digest of the weights before the first step, in hexadecimal."""
     tensors_every: int = 1
-    """The `tensors` trace holds each step whose number is a multiple of this, and the first."""
+    """The `tensors` trace holds step 1 and each step that is a multiple of this number."""
     evaluations: tuple[Evaluation, ...] = ()
     resumed_from: tuple[int, ...] = ()
-    """Steps whose checkpoints the run went on from, each in a new process."""
+    """Steps of the checkpoints from which the run continued, each in a new process."""
     wall_s: float | None = None
-    """Seconds in the loop, of the last process. Not a benchmark: whatever else ran on the machine
-    is in it."""
+    """Seconds in the loop, of the last process. Not a benchmark: it includes the effect of other
+    programs on the machine."""
     warnings: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     """What the loop did to work around faults of its framework."""
@@ -125,17 +124,17 @@ class Header(_Stored):
     settings: dict[str, Any] = {}
     """As in `Counts`."""
     error: str | None = None
-    """Why it failed, in a line."""
+    """Why the run failed, in one line."""
     traceback: str | None = None
     traces: dict[str, TraceFile] = {}
 
     @property
     def final_metrics(self) -> dict[str, float]:
-        """Metrics of the evaluation after the last step; empty if there was none."""
+        """Metrics of the last evaluation; empty if there was none."""
         return self.evaluations[-1].metrics if self.evaluations else {}
 
     @property
     def collapsed(self) -> bool:
-        """Whether the trained model gives one answer to everything, so that its scores mean
-        nothing."""
+        """Whether the trained model predicts one class for every row, so its metrics are
+        meaningless."""
         return any(warning.startswith(COLLAPSE) for warning in self.warnings)

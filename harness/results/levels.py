@@ -1,7 +1,7 @@
-"""How much a traced run is to record, and what a record of each level therefore does not hold.
+"""The levels of detail of a traced run, and what a record of each level does not hold.
 
-Every level sees each bit and the order of what it records; a lower one records less, and leaves
-nulls where it does not look.
+Every level compares what it records bit for bit and in order. A lower level records less and leaves
+nulls for the rest.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ NOT_RECORDED: dict[Detail, tuple[str, ...]] = {
     "weights": ("optimizer_state",),
     "full": (),
 }
-"""Stages, and columns of the trace `steps`, of which a run at that level knows nothing."""
+"""Stages, which are columns of the trace `steps`, that a run at each level does not record."""
 
 
 def not_recorded(*records: RunRecord) -> tuple[str, ...]:
-    """Stages that at least one of the records was not asked for, in causal order."""
+    """Stages that the detail of at least one record leaves out, in causal order."""
     absent = {stage for record in records for stage in NOT_RECORDED[record.spec.detail]}
     return tuple(stage for stage in NOT_RECORDED["steps"] if stage in absent)

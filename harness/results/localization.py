@@ -1,10 +1,10 @@
-"""The module in which two runs diverge first, as data."""
+"""The first module in which two runs diverge."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from harness.results.base import Result
 
 __all__ = ["Direction", "Localization", "ModuleDifference"]
 
@@ -12,58 +12,56 @@ __all__ = ["Direction", "Localization", "ModuleDifference"]
 Direction = Literal["forward", "backward"]
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+class ModuleDifference(Result):
+    """One call of a module whose outputs differ between two runs.
 
-
-class ModuleDifference(_Result):
-    """One call of a module that gave something else on the other side.
-
-    In the backward pass a module takes the gradient of its output, and gives that of its inputs.
+    In the backward pass the inputs of a call are the gradients of the module's outputs, and its
+    outputs are the gradients of the module's inputs.
     """
 
     micro_batch: int
-    """Its number on its process."""
+    """Number of the micro-batch on its process."""
     rank: int | None = None
-    """Of several processes that train together, the one in which the two differ."""
+    """With several processes: the rank of the process that differs."""
     direction: Direction
     module: str
-    """Its name within the model; empty: the model itself."""
+    """Name of the module within the model; empty for the model itself."""
     module_class: tuple[str, str]
-    """On each side."""
+    """Class of the module in the reference and in the candidate."""
     inputs_equal: bool
-    """Whether it took the same; if not, the difference comes from before it."""
+    """Whether the inputs are equal; if not, the divergence is before this call."""
     other_inputs: tuple[str, ...] = ()
-    """What it took otherwise."""
+    """Names of the inputs that differ."""
     other_types: tuple[str, ...] = ()
-    """What it took as another type, and so says nothing about whether it took the same."""
+    """Inputs of another type, whose values are not compared."""
     weights_equal: bool = True
-    """Whether its own parameters are the same."""
+    """Whether the module's own parameters are equal."""
     generators_equal: bool = True
-    """Whether the random generators stood alike before it."""
+    """Whether the states of the random generators before the call are equal."""
     training: tuple[bool, bool] = (True, True)
-    """Whether it was in training mode, on each side."""
+    """Whether the module is in training mode, in the reference and in the candidate."""
     reference: float
-    """2-norm of what it gave otherwise; of what it took, where it gave nothing else."""
+    """2-norm of the outputs that differ in the reference; of the inputs, if no output differs."""
     candidate: float
+    """The same norm in the candidate."""
     distance: float | None = None
-    """2-norm of the difference over that of the reference, estimated from sketches with a standard
-    deviation of a tenth; None where it cannot be told."""
+    """2-norm of the difference / 2-norm of the reference, estimated from sketches with a relative
+    standard deviation of 0.1; None if it is not known."""
     first_seen: str | None = None
-    """The first module that took something else, where that was before this one ended: what it took
-    was made in this one, outside of the modules in it that give."""
+    """The first inner module with different inputs. Its inputs were computed in this module's own
+    code, outside of its inner modules."""
     differing_after: int
-    """How many calls after it in the same pass gave something else too."""
+    """Number of later calls in the same pass that differ too."""
 
 
-class Localization(_Result):
-    """What looking into the modules gave."""
+class Localization(Result):
+    """The result of comparing the modules of two runs at one step."""
 
     step: int | None = None
-    """The step looked into; None: none was."""
+    """The step whose modules were compared; None if no step was."""
     place: ModuleDifference | None = None
-    """Where the two part first; None: nowhere, for the reason in `note`."""
+    """The first divergence; None for the reason in `note`."""
     calls: int = 0
-    """Calls of modules, forward and backward, that were compared."""
+    """Number of module calls compared, forward and backward."""
     note: str = ""
-    """Why there is no place."""
+    """Why there is no place; empty if there is one."""

@@ -1,11 +1,11 @@
-"""The table of metrics: what each is called, its unit, which way is better, what may be assumed.
+"""The table of metrics: name, title, unit, better direction, and whether it is exact or noisy.
 
-`exact` metrics are the same number in every repetition of the same computation, so any difference
-is a difference. `noisy` ones depend on the machine's mood and are never judged from one run.
+An `exact` metric is the same number in every repetition of a computation, so any difference counts.
+A `noisy` metric depends on the load of the machine and has no outcome from a single run.
 
-The margins are for means over several seeds. 0.02 of accuracy or F1 is about one standard error of
-an accuracy of 0.85 on the 408 rows that MRPC validates on (0.0177): another draw of such rows moves
-it as much. 0.05 of a loss in nats is 5% of a perplexity.
+The margins apply to means over several seeds. A margin of 0.02 for accuracy or F1 is about one
+standard error of an accuracy of 0.85 on the 408 validation rows of MRPC (0.0177). Another sample of
+rows changes the accuracy by as much. A margin of 0.05 nats for a loss is 5% of the perplexity.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["METRICS", "Margin", "Metric", "metric"]
 
 @dataclass(frozen=True)
 class Margin:
-    """The largest difference of two means that is of no consequence."""
+    """The largest difference of two means that is irrelevant."""
 
     value: float
     is_share: bool = False
-    """Whether `value` is a share of the reference's mean, as it was found."""
+    """Whether `value` is a share of the mean of the reference."""
 
     @classmethod
     def parse(cls, text: str) -> Margin:
-        """'0.02', or '5%' for a share of the reference's mean. Raises `SpecError`."""
+        """Read '0.02', or '5%' for a share of the mean of the reference. Raises `SpecError`."""
         number = text.strip().removesuffix("%")
         is_share = number != text.strip()
         try:
@@ -41,7 +41,7 @@ class Margin:
         return cls(value, is_share)
 
     def around(self, mean: float) -> float:
-        """The margin in the metric's own unit, where the reference's mean is `mean`."""
+        """The margin in the unit of the metric, for the mean `mean` of the reference."""
         return self.value * abs(mean) if self.is_share else self.value
 
 
@@ -52,11 +52,11 @@ class Metric:
     name: str
     title: str
     unit: str
-    """Base unit; empty for a bare number."""
+    """Base unit; empty for a number without a unit."""
     better: Literal["higher", "lower", "neither"]
     assumption: Literal["exact", "noisy"]
     margin: Margin | None = None
-    """Within which two means over several seeds are equivalent; None: it is not judged so."""
+    """The margin for means over several seeds; None if the metric has no such outcome."""
 
 
 METRICS: dict[str, Metric] = {
@@ -85,5 +85,5 @@ METRICS: dict[str, Metric] = {
 
 
 def metric(name: str) -> Metric:
-    """The row of that name; one that a workload brought along itself is taken as exact."""
+    """The row of a metric; an unknown metric, from a workload, is exact and has no margin."""
     return METRICS.get(name) or Metric(name, name, "", "neither", "exact")

@@ -1,66 +1,65 @@
-"""What is said of a pair of runs against the noise of their reference; found by `envelope.py`."""
+"""The comparison of two runs with the noise of their reference."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from harness.results.base import Result
 
 __all__ = ["FieldNoise", "Noise"]
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class FieldNoise(_Result):
-    """One field of a pair against the noise of the reference."""
+class FieldNoise(Result):
+    """One field of a pair, compared with the noise of the reference."""
 
     field: str
+    """The field, such as `loss`, `grad_norm`, `weights` or `mean_loss`."""
     tensor: str | None = None
-    """Of a tensor's weights: the one that comes nearest to its bound, or passes it most."""
+    """For the field `tensors`: the tensor with the largest difference relative to its bound."""
     outcome: Literal["within_noise", "different", "inconclusive"]
     step: int | None
-    """Where the difference is largest, measured by the bound; None: over the whole run."""
+    """The step of the largest difference relative to the bound; None for the whole run."""
     largest: float
-    """The largest difference, absolute."""
+    """The largest absolute difference."""
     step_of_largest: int | None = None
+    """The step of that difference."""
     relative: float | None
-    """The largest difference over the reference's value; for weights over their movement so far."""
+    """The largest difference / the value of the reference; for weights, / their movement so far."""
     ulp: float | None = None
-    """The largest difference in units of the last place of single precision, for a scalar."""
+    """For a scalar: the largest difference in units of the last place of single precision."""
     difference: float
     """The difference at `step`."""
     envelope: float
-    """The noise of the reference there: root mean square of the draws."""
+    """The noise of the reference there: the root mean square of the draws."""
     threshold: float
-    """What a difference there must pass to be no noise."""
+    """The bound of the noise band there: a larger difference is not noise."""
     smallest_visible: float | None
-    """The smallest relative difference that would have been seen, at the step that tells most;
-    None where the envelope was too wide at every step."""
+    """The smallest relative difference that leaves the noise band, at the best step; None if the
+    band is too wide at every step."""
     judged: int
-    """Steps (for `tensors`: tensors) at which the envelope was narrow enough to tell."""
+    """Number of steps (for `tensors`: of tensors) with a narrow noise band."""
     of: int
-    """Of so many."""
+    """Number of all steps (for `tensors`: of all tensors)."""
 
 
-class Noise(_Result):
-    """A pair against the noise of the reference."""
+class Noise(Result):
+    """A pair, compared with the noise of the reference."""
 
     draws: int
+    """Number of perturbed runs of the reference."""
     rounding: str
-    """How the draws were perturbed, see `perturbation.py`."""
+    """How the draws were perturbed; see `harness.training.perturbation`."""
     false_alarms: float
-    """Share of clean pairs that the bounds may call different."""
+    """Share of clean pairs that may be called different."""
     allowance: float
-    """By which every bound is widened."""
+    """Factor that widens every bound."""
     fields: tuple[FieldNoise, ...]
     doubts: tuple[str, ...] = ()
-    """Why the pair cannot be called within noise though nothing passed its bound."""
+    """Why the pair is not `within_noise` although no difference leaves the band."""
 
     @property
     def outcome(self) -> Literal["within_noise", "different", "inconclusive"]:
-        """A difference, wherever it was seen; else what is not known; else noise."""
+        """`different` if a field is; `inconclusive` if there is a doubt; else `within_noise`."""
         if any(field.outcome == "different" for field in self.fields):
             return "different"
         return "inconclusive" if self.doubts else "within_noise"

@@ -1,7 +1,7 @@
-"""The records of processes that trained together -> one record, with a check that they agree.
+"""Merges the records of processes that trained together, and checks that they agree.
 
-The record is that of the first process, with the micro-batches of all. What another process held
-otherwise than the first at the end of a step is kept as `dissent`.
+The merged record is that of rank 0, with the micro-batches of all ranks. Tensors in which another
+rank differs from rank 0 at the end of a step go into the trace `dissent`.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from harness.results.record import SCHEMAS, Header, RecordWriter, RunRecord
 __all__ = ["gather", "is_peer_failure", "rank_folder", "rank_of"]
 
 FOLDER = "ranks"
-_AFTERMATH = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
+_PEER_FAILURES = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
 _DIGESTS = ("gradient", "weight", "optimizer_state")
 
 
 def rank_folder(folder: Path, rank: int) -> Path:
-    """Where the process `rank` leaves its own record, within the folder of the run's."""
+    """The folder of the record of process `rank`, within the folder of the run."""
     return folder / FOLDER / str(rank)
 
 
 def rank_of(micro_batch: int, world_size: int) -> tuple[int, int]:
-    """Rank, and number of the micro-batch on it, of a micro-batch of a gathered record."""
+    """Rank, and number on that rank (from 1), of a micro-batch of a merged record."""
     return (micro_batch - 1) % world_size, (micro_batch - 1) // world_size + 1
 
 
 def is_peer_failure(error: str) -> bool:
-    """Whether a process failed because another one had ended, as gloo and NCCL say it."""
-    return any(words in error for words in _AFTERMATH)
+    """Whether a process failed because a peer had ended, by the messages of gloo and NCCL."""
+    return any(message in error for message in _PEER_FAILURES)
 
 
 def gather(folder: Path, world_size: int) -> None:
-    """Make the record in `folder` from those of the processes, and remove theirs.
+    """Write the record in `folder` from those of the processes, and remove these.
 
-    Raises `RecordError` where one of them left none.
+    Raises `RecordError` if a process left no record.
     """
     records = [RunRecord(rank_folder(folder, rank)) for rank in range(world_size)]
     writer = RecordWriter(folder)
@@ -65,11 +65,11 @@ def _header(records: Sequence[RunRecord]) -> Header:
     samples = sum(header.samples for header in headers)
     rows = round(first.samples / first.epochs) if first.epochs else 0
     failed = [header for header in headers if header.status == "failed"]
-    aftermath = [header for header in failed if is_peer_failure(header.error or "")]
-    cut = [header for header in headers if header.status == "interrupted"]
-    # What one node was asked to stop, the others see fail.
-    causes = [header for header in failed if header not in aftermath]
-    worst = [*causes, *cut, *aftermath, first][0]
+    after_peer = [header for header in failed if is_peer_failure(header.error or "")]
+    interrupted = [header for header in headers if header.status == "interrupted"]
+    # If one node is interrupted, the others fail as a consequence.
+    causes = [header for header in failed if header not in after_peer]
+    worst = [*causes, *interrupted, *after_peer, first][0]
     rank = headers.index(worst)
     return first.model_copy(
         update={
@@ -85,7 +85,7 @@ def _header(records: Sequence[RunRecord]) -> Header:
 
 
 def _repeated(records: Sequence[RunRecord]) -> int:
-    """Samples that had been seen before in their epoch, by whichever process."""
+    """Number of samples that any process had already seen in their epoch."""
     per_epoch = records[0].header.steps_per_epoch
     if not per_epoch:
         return 0
@@ -101,7 +101,7 @@ def _repeated(records: Sequence[RunRecord]) -> int:
 
 
 def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
-    """Those of all processes, numbered through by micro-batch, then rank."""
+    """The micro-batches of all processes, numbered by micro-batch, then rank."""
     count, tables = len(own_tables), []
     for rank, table in enumerate(own_tables):
         own = as_numpy(table["micro_batch"]).astype(np.int32)
@@ -114,7 +114,7 @@ def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
-    """The tensors that `other` held otherwise than `first`, at each step that both took."""
+    """The tensors in which `other` differs from `first`, at each step that both made."""
     steps = min(len(first.steps), len(other.steps))
     left, right = (
         table.filter(pa.array(as_numpy(table["step"]) <= steps))

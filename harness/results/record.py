@@ -1,11 +1,10 @@
-"""`RunRecord` and its files: what one run left behind, written as it goes and read without torch.
+"""`RunRecord` and its files: the record of one run, written during the run and read without torch.
 
-A record is a folder: `record.json`, a header with a version, and one Parquet file for each trace.
-The header is written last and atomically, and holds the digest of every trace, so a folder without
-a header, or with a trace that was cut or edited, is refused rather than read. Nothing in a record
-is ever executed.
+A record is a folder with `record.json`, a versioned header, and one Parquet file for each trace.
+The header is written last and atomically, and holds the digest of every trace. So a folder without
+a header, or with a truncated or edited trace, is refused. Nothing in a record is ever executed.
 
-What stands in each trace: `traces.py`; in the header: `header.py`.
+`schema.py` describes the traces, `header.py` the header.
 """
 
 from __future__ import annotations
@@ -56,12 +55,12 @@ __all__ = [
 ]
 
 HEADER = "record.json"
-_ROWS_HELD = 4096  # rows kept in memory before they go to the file as one row group
+_ROWS_HELD = 4096  # rows kept in memory before they are written as one row group
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it on success and vanishes on failure."""
+    """A temporary path beside `path`; it replaces `path` on success and is removed on failure."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
@@ -74,10 +73,10 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 class RecordWriter:
-    """Writes a record as the run goes; memory stays flat however long the run is."""
+    """Writes a record during the run, with constant memory."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is made; a header left there by an earlier run is removed first."""
+        """Create `folder`; a header of an earlier run is removed first."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / HEADER).unlink(missing_ok=True)
         self.folder = folder
@@ -87,9 +86,9 @@ class RecordWriter:
         self._aside: list[Path] = []
 
     def set_aside(self, folder: Path) -> None:
-        """Finish what was added so far as files in a new `folder`; the record goes on in others.
+        """Move all rows so far to finished files in a new `folder`, and continue in new files.
 
-        They are safe there whatever becomes of this process, and `close` reads them back.
+        The finished files survive a failure of this process; `close` reads them back.
         """
         folder.mkdir(parents=True)
         for trace in list(self._held):
@@ -101,12 +100,12 @@ class RecordWriter:
         self._aside.append(folder)
 
     def take_up(self, folders: Iterable[Path]) -> None:
-        """Go on after what an earlier process had set aside in `folders`."""
+        """Continue after the rows that an earlier process had set aside in `folders`."""
         self._aside += folders
 
     def add(self, trace: str, **row: Any) -> None:
         """Append one row; `row` names every column of the trace's schema."""
-        held = self._held.get(trace) or self._begun(trace)
+        held = self._held.get(trace) or self._start_trace(trace)
         for name, column in held.items():
             column.append(row[name])
         if len(column) >= _ROWS_HELD:
@@ -116,14 +115,14 @@ class RecordWriter:
         """Append `count` rows; each column of the schema is a list, or one value for all rows."""
         if not count:
             return
-        held = self._held.get(trace) or self._begun(trace)
+        held = self._held.get(trace) or self._start_trace(trace)
         for name, column in held.items():
             values = columns[name]
             column.extend(values if isinstance(values, list) else [values] * count)
         if len(column) >= _ROWS_HELD:
             self._flush(trace)
 
-    def _begun(self, trace: str) -> dict[str, list[Any]]:
+    def _start_trace(self, trace: str) -> dict[str, list[Any]]:
         held: dict[str, list[Any]] = {name: [] for name in SCHEMAS[trace].names}
         self._held[trace] = held
         return held
@@ -147,9 +146,9 @@ class RecordWriter:
         self._rows[trace] = self._rows.get(trace, 0) + table.num_rows
 
     def close(self, header: Header) -> None:
-        """Finish the traces, then write the header that makes them a record."""
+        """Finish the traces, then write the header."""
         if self._aside:
-            self._put_together()
+            self._merge_set_aside()
         for trace in list(self._held):
             self._flush(trace)
         for file in self._files.values():
@@ -162,8 +161,8 @@ class RecordWriter:
         with write_atomically(self.folder / HEADER) as path:
             path.write_text(whole.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
-    def _put_together(self) -> None:
-        """Begin the traces anew with what was set aside, one row group at a time."""
+    def _merge_set_aside(self) -> None:
+        """Start the traces again with the rows that were set aside, one row group at a time."""
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".last-") as scratch:
             last = Path(scratch) / "last"
             self.set_aside(last)
@@ -176,15 +175,15 @@ class RecordWriter:
 
 
 class RunRecord:
-    """A record read back. Traces are read when first asked for, and checked then."""
+    """A record read back. Each trace is read and checked at its first use."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the header. Raises `RecordError` where there is none that this version knows."""
+        """Read the header. Raises `RecordError` if this version cannot read it."""
         self.folder = folder
         path = folder / HEADER
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, ValueError):  # bytes that are no text, or a path that can be none
+        except (OSError, ValueError):  # not text, or not a valid path
             raise RecordError(
                 f"a record is a folder that holds a readable {HEADER}",
                 folder,
@@ -194,7 +193,7 @@ class RunRecord:
 
     @property
     def spec(self) -> RunSpec:
-        """What was run."""
+        """The specification of the run."""
         return self.header.spec
 
     @cached_property
@@ -233,7 +232,7 @@ class RunRecord:
         return self.trace("dissent")
 
     def trace(self, name: str) -> pa.Table:
-        """One trace, empty where the run left none. Raises `RecordError` where it is damaged."""
+        """One trace, empty if the run left none. Raises `RecordError` if it is damaged."""
         schema = SCHEMAS[name]
         stored = self.header.traces.get(name)
         if stored is None:
@@ -241,16 +240,16 @@ class RunRecord:
         path = self.folder / f"{name}.parquet"
         remedy = "run it again, or restore the file"
         if not path.is_file():
-            raise RecordError("every trace of a record must be there", path, remedy)
+            raise RecordError("every trace of a record must be present", path, remedy)
         if file_digest(path) != stored.xxh3_128:
-            raise RecordError("a trace must be as it was written", f"{path}, changed", remedy)
+            raise RecordError("a trace must be unchanged", path, remedy)
         try:
             # Not `read_table`: that imports pandas, which takes longer than everything else.
             table = pq.ParquetFile(path).read()
         except pa.ArrowInvalid:
             raise RecordError("a trace is a Parquet file", path, remedy) from None
         if table.num_rows != stored.rows or not table.schema.equals(schema):
-            raise RecordError("a trace must hold the columns and rows of its header", path, remedy)
+            raise RecordError("a trace must have the rows and columns of its header", path, remedy)
         return table
 
 

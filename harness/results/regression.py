@@ -1,67 +1,67 @@
-"""What a check against a baseline found, as part of a report."""
+"""Results of a check against a baseline."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from harness.results.base import Result
 
 __all__ = ["CheckItem", "CheckResult", "Listed", "Tier", "UsedBaseline"]
 
 Listed = Literal["regressed", "improved", "unchanged", "inconclusive", "not_comparable", "missing"]
-"""In the order in which a reader wants to see them, the worst first."""
+"""The verdicts of an item, the worst first."""
 Tier = Literal["exact", "memory", "speed", "baseline"]
-"""What an item is judged by: equality; peak memory within a margin; ratios in intervals; or
-whether there is anything to hold it against."""
+"""How an item is checked: by equality, by peak memory within a margin, by intervals of ratios of
+speeds, or by the presence of a baseline."""
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class CheckItem(_Result):
-    """One thing held against the baseline."""
+class CheckItem(Result):
+    """One value compared with the baseline."""
 
     case: str
     loop: str
-    """Empty: it concerns the case as a whole."""
+    """Empty if the item is about the whole case."""
     metric: str
-    """What was compared, as `steps`, `loss_trace`, `step_time_ratio`."""
+    """What was compared, such as `steps`, `loss_trace` or `step_time_ratio`."""
     tier: Tier
     listed: Listed
     words: str
-    """One sentence: what it was, what it is, and what that means."""
+    """One sentence: the old value, the new value, and what that means."""
     unit: str = ""
     before: Any = None
+    """The value in the baseline."""
     now: Any = None
+    """The value of this check."""
     ratio: float | None = None
-    """Of now to before, for speeds; above 1 is slower."""
+    """For speeds: now / before; above 1 is slower."""
     interval: tuple[float, float] | None = None
-    """Of that ratio, at 95%."""
+    """95% interval of the ratio."""
 
 
-class UsedBaseline(_Result):
-    """Which baseline a case was held against."""
+class UsedBaseline(Result):
+    """The baseline of a case."""
 
     case: str
     file: str | None
-    """As it was passed, or below the folder that was passed; None: there is none."""
+    """Its path, as given or below the given folder; None if there is no baseline."""
     machine_class: str
-    """Of the machine of this check: a short name made of its key."""
+    """Short name of the machine of this check, derived from its key."""
     accepted_at: str | None = None
-    """ISO 8601, by the clock of the machine that accepted it; nothing rests on it."""
+    """Time of acceptance in ISO 8601, by the clock of that machine. No outcome depends on it."""
     commit: str | None = None
     reason: str | None = None
-    key_differences: dict[str, tuple[Any, Any]] = {}
-    """Field of the key: its value in the baseline and now, where they differ."""
+    key_differences: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
+    """Fields of the key that differ: the value in the baseline, and the value now."""
 
 
-class CheckResult(_Result):
-    """What `harness check` found."""
+class CheckResult(Result):
+    """The result of `harness check`."""
 
     items: tuple[CheckItem, ...]
     baselines: tuple[UsedBaseline, ...]
     looks: int = 1
-    """How many times speeds were measured before anything was called slower."""
+    """Number of speed measurements; a second one confirms a slowdown."""
     moved_together: str = ""
-    """One sentence where all loops moved alike: the machine or a library, not one loop."""
+    """One sentence if all loops changed by the same ratio: the machine or a library changed."""

@@ -1,6 +1,7 @@
-"""`Report`: what is said about a set of runs. The shape of `report.json` is a contract.
+"""`Report`: the results of a set of runs. The format of `report.json` is a contract.
 
-A field may be added; none changes its meaning without a new schema version.
+A field may be added; no field changes its meaning without a new schema version. The JSON Schema is
+`docs/report.schema.json`, made by `harness.results.report_schema`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from harness.errors import RecordError
+from harness.results.base import Result
 from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.explanation import Explanation
@@ -39,86 +41,94 @@ Verdict = Literal["equivalent", "different", "regression", "no_verdict", "failed
 _AGREEING = ("identical", "within_noise", "equivalent")
 
 
-class RunSummary(BaseModel):
+class RunSummary(Result):
     """One run, without its traces."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     case: str
     loop: str
+    """Label of the run: its loop, with the repetition or arm if there are several."""
     device: str
     world_size: int
+    """Number of processes that train together."""
     status: str
+    """`completed`, `stopped`, `failed`, `interrupted` or `not run`."""
     steps: int
+    """Number of optimizer updates."""
     final_metrics: dict[str, float]
+    """Metrics of the evaluation after the last step; empty without one."""
     record: str
-    """Path of the record, relative to the report's folder."""
+    """Path of the record, relative to the folder of the report."""
     seed: int | None = None
-    """Where the run is one of several seeds of its case: which."""
+    """The seed, if the case is run with several seeds."""
     conventions: str
+    """`matched` or `native`."""
     overrides: dict[str, Any]
-    """Recipe fields in which this loop departs from the case's recipe, with its values."""
+    """Recipe fields in which this run differs from the recipe of the case, with its values."""
     samples: int
+    """Number of rows trained on, with repetitions."""
     epochs: float
+    """Samples / rows of the training set."""
     wall_s: float | None
     """Seconds in the loop; not a benchmark."""
     samples_per_s: float | None
-    """Samples over those seconds; not a benchmark."""
+    """Samples / `wall_s`; not a benchmark."""
     warnings: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     """What the loop did to work around faults of its framework."""
     resumed_from: tuple[int, ...] = ()
-    """Steps from whose checkpoints it went on in a new process."""
+    """Steps of the checkpoints from which the run continued in a new process."""
     repeated_samples: int = 0
-    """Samples that several processes saw again in an epoch, to fill up its last round."""
+    """Samples that were repeated in an epoch, to pad its last round with several processes."""
     error: str | None = None
+    """Why the run failed, in one line."""
     one_of: str = ""
-    """The case of which it is one on several devices, or with several libraries; else empty."""
+    """The original case, if the case is run on several devices or with several libraries."""
     where: str = ""
-    """Which of them, as comparisons say it after the loop: 'on cpu', 'with torch 2.13.0'."""
+    """The device or libraries, as comparisons show them: 'on cpu', 'with torch 2.13.0'."""
 
 
-class Report(BaseModel):
-    """Everything that the pages show."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+class Report(Result):
+    """Everything that the pages of a report show."""
 
     schema_version: int = REPORT_VERSION
+    """Version of this format."""
     verdict: Verdict
+    """The worst result of all comparisons and runs; it decides the exit code."""
     comparisons: tuple[Comparison, ...]
     runs: tuple[RunSummary, ...]
     recipes: dict[str, dict[str, Any]]
-    """The recipe that each case asked for, with the options of its workload."""
+    """The recipe of each case, with the options of its workload."""
     environment: dict[str, Any]
-    """Of the first run; where others differ, their own records say so."""
+    """Hardware and versions of the first run; each record holds its own."""
     command: tuple[str, ...]
-    bench: dict[str, BenchResult] = {}
-    """By case: how the speeds of its comparisons were measured, where they were."""
+    """The command line that made the report."""
+    bench: dict[str, BenchResult] = Field(default_factory=dict)
+    """By case: how speeds were measured, in a benchmark."""
     gate: CheckResult | None = None
-    """What differs from the accepted baseline, where that was asked for."""
+    """The check against the accepted baseline, if it was requested."""
     upgrade: UpgradeResult | None = None
-    """What other libraries changed and what not, where that was asked for."""
+    """What other library versions changed, if that was requested."""
     bisect: BisectResult | None = None
-    """Which release of a package is the first that trains otherwise, where that was asked for."""
+    """The first release of a package whose training differs, if that was requested."""
     explanations: tuple[Explanation, ...] = ()
-    """Which fields make the difference of a pair, where that was asked for."""
+    """The fields that cause the difference of a pair, if that was requested."""
     odd_one_out: str = ""
-    """What a majority of three loops says, where that was asked for."""
+    """The loop that differs from a majority of three, if that was requested."""
     _folder: Path | None = PrivateAttr(None)
 
     @property
     def folder(self) -> Path | None:
-        """Where its pages and records are; None where nobody said."""
+        """The folder of its pages and records; None if it is not known."""
         return self._folder
 
     def kept_in(self, folder: Path) -> Report:
-        """The same report, which knows that its pages and records are in `folder`."""
+        """The same report with its folder."""
         copy = self.model_copy()
         copy._folder = folder
         return copy
 
     def write_json(self, folder: Path) -> Path:
-        """`report.json` in `folder`, atomically."""
+        """Write `report.json` in `folder`, atomically."""
         path = folder / REPORT_FILE
         with write_atomically(path) as temporary:
             temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -126,7 +136,7 @@ class Report(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Report:
-        """The report in `folder`. Raises `RecordError` where there is none that can be read."""
+        """The report in `folder`. Raises `RecordError` if it cannot be read."""
         path = folder / REPORT_FILE
         remedy = "pass the output folder of a harness command"
         try:
@@ -134,7 +144,7 @@ class Report(BaseModel):
         except OSError:
             raise RecordError(f"a run folder holds a {REPORT_FILE}", folder, remedy) from None
         except (ValidationError, UnicodeDecodeError):
-            raise RecordError(f"{REPORT_FILE} must be whole", path, remedy) from None
+            raise RecordError(f"{REPORT_FILE} must be a complete report", path, remedy) from None
         if report.schema_version != REPORT_VERSION:
             rule = f"this harness reads reports of schema version {REPORT_VERSION}"
             raise RecordError(rule, f"version {report.schema_version} in {path}", remedy)
@@ -150,7 +160,7 @@ class Report(BaseModel):
         explanations: Sequence[Explanation] = (),
         odd_one_out: str = "",
     ) -> Report:
-        """A report for labelled records; their paths are kept relative to `folder`."""
+        """A report of labelled records; their paths become relative to `folder`."""
         runs = tuple(_summary(label, record, folder) for label, record in records)
         return cls(
             verdict=verdict([run.status for run in runs], comparisons, explanations),
@@ -165,7 +175,7 @@ class Report(BaseModel):
 
 
 def _recipes(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
-    """Of each case; the seeds of one case are one, whose seed is a list."""
+    """The recipe of each case; for several seeds of one case, `seed` is a list."""
     found: dict[str, dict[str, Any]] = {}
     for case in cases:
         recipe = {**case.options, **case.recipe.model_dump(mode="json")}
@@ -213,9 +223,9 @@ def verdict(
     comparisons: Sequence[Comparison],
     explanations: Sequence[Explanation] = (),
 ) -> Verdict:
-    """The worst of all: a failure, then a difference, then not knowing; else equivalent.
+    """The worst result: `failed`, then `different`, then `no_verdict`; else `equivalent`.
 
-    What was not run is not known. Where an explanation was asked for, it is what was to be known.
+    A run that was not run gives `no_verdict`, and so does an unfinished explanation.
     """
     outcomes = [comparison.outcome for comparison in comparisons]
     if any(status not in ("completed", "stopped", "not run") for status in statuses):

@@ -1,31 +1,31 @@
 """The columns of each trace of a record.
 
-Traces, one row each:
+Each trace has these rows:
 
-- `steps`: an optimizer update, counted from 1. Learning rates used by it (one for each distinct
-  value among the parameter groups), the total 2-norm of the raw gradients, and digests of the raw
-  gradients, of the weights after it, and of the optimizer's state after it; null where the run's
-  `detail` leaves them out.
-- `micro_batches`: a forward and backward pass. Row ids, digest of the batch's tensors, digest of
-  the random generators just before the forward pass, and the loss as the workload defines it.
+- `steps`: one optimizer update, counted from 1. The learning rates (one for each distinct value of
+  the parameter groups) and the total 2-norm of the raw gradients. Digests of the raw gradients, and
+  of the weights and the optimizer state after the update. Null if `detail` leaves a value out.
+- `micro_batches`: one forward and backward pass. Row ids, digest of the tensors of the batch,
+  digest of the random generators before the forward pass, and the loss that the workload defines.
 - `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`.
-- `sketches`: one parameter at one step, step 0 included, in a run that was asked for them: a few
-  sums of its elements with random signs, see `sketch.py`.
-- `timings`: seconds of each step, in a timing run only.
-- `circumstances`, `norms`, `logged`: evidence for why two runs differ, never compared bit for bit:
-  of each micro-batch how it was made and run; of each parameter and step the 2-norms of the raw
-  gradient and of the one that the update was given, at step 0 of the weight; and of each step the
-  loss that the loop showed its user, where it told.
-- `modules`: one call of a module at the one step that a localized run records, and its backward
-  pass as another row; `number` counts them in the order in which they ended. What it took and gave
-  (inputs and output, forward; gradients of output and of inputs, backward), each by name and type,
-  with the 2-norm of each and a sketch of what it gave. Forward also: digests of the random
-  generators before it and of the parameters that are its own.
-- `dissent`: where several processes trained together, what one of them held otherwise than the
-  first at the end of a step, with a null for what it held alike; empty where they agree.
+- `sketches`: one parameter at one step, step 0 included, in a run that records sketches. Sums of
+  its elements with random signs; see `harness.tracing.sketch`.
+- `timings`: seconds of each step, only in a timing run.
+- `circumstances`: evidence for causes, one row per micro-batch: how it was made and run. Never
+  compared bit for bit.
+- `norms`: evidence for causes, one row per parameter and step. The 2-norms of the raw gradient and
+  of the gradient that the update used; at step 0 the norm of the weight.
+- `logged`: evidence for causes: the loss of each step that the loop logs, if it logs one.
+- `modules`: one call of a module, at the one step that a localized run records. The backward pass
+  of a call is another row. `number` counts the rows in the order in which the calls ended. Inputs
+  and outputs (`taken`, `given`) have a name with a type and a 2-norm, outputs also a sketch. In the
+  backward pass these are the gradients of the outputs and of the inputs. A forward row also holds
+  digests of the random generators before the call and of the module's own parameters.
+- `dissent`: with several processes, tensors in which a rank differs from rank 0 at the end of a
+  step. Null for a value that is equal; empty if all ranks agree.
 
-With N processes the micro-batch number m of rank r is N * (m - 1) + r + 1, so that they stand in
-the order of micro-batch, then rank. Gradients are then the reduced ones.
+With N processes the micro-batch m of rank r has the number N * (m - 1) + r + 1, which orders by
+micro-batch, then rank. Gradients are then the reduced ones.
 """
 
 from __future__ import annotations

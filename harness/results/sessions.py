@@ -1,7 +1,7 @@
-"""What was measured, as files: one Parquet file a session, written atomically when it ends.
+"""The sessions of a benchmark: one Parquet file per session, written atomically at its end.
 
-A file is whole or not there: what a kill or a full disk cuts off is the session under way. Each
-row is one block: the steady steps of one turn of one arm.
+A file is complete or absent: a kill or a full disk loses only the current session. Each row is one
+block: the steady steps of one turn of one arm.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["FOLDER", "SCHEMA", "SCHEMA_VERSION", "Block", "Session", "read_sessi
 SCHEMA_VERSION = 1
 """1: first version."""
 FOLDER = "sessions"
-"""Where they are, within an output folder."""
+"""The folder of sessions within an output folder."""
 
 SCHEMA = pa.schema(
     [
@@ -46,7 +46,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Block:
-    """The steps of one turn but its first."""
+    """The steps of one turn except its first."""
 
     round: int
     """From 1."""
@@ -54,58 +54,58 @@ class Block:
     """Within the round, from 1."""
     arm: str
     steps: int
-    """Updates that are counted in it."""
+    """Number of counted updates."""
     wall_s: float
     cpu_s: float
-    """CPU seconds of all threads of the process; of a loader's own processes none."""
+    """CPU seconds of all threads of the process, without processes of the loader."""
     delay_s: float | None
-    """Seconds in which the training thread was ready and the machine ran somebody else; None: the
-    kernel does not tell."""
+    """Seconds in which the training thread was ready but not running; None if the kernel does not
+    report them."""
     restart_s: float
-    """Wall seconds of the turn's first step, which is not counted."""
+    """Wall seconds of the first step of the turn, which is not counted."""
     samples: int
     tokens: int
-    """Tokens that are no padding."""
+    """Tokens without padding."""
     padded_tokens: int
-    """Tokens with the padding."""
+    """Tokens with padding."""
     energy_j: float | None = None
-    """Joules that the accelerator drew; None: nobody tells."""
+    """Joules used by the accelerator; None if it does not report them."""
     yardstick_s: float | None = None
-    """Own seconds of the yardstick (`harness.benchmark.child.yardstick`) just before the turn.
-    None: a session of an earlier version, which did not time it."""
+    """Own seconds of the yardstick (`harness.benchmark.child.yardstick`) just before the turn. None
+    for a session of an earlier version, which did not time it."""
 
     @property
     def own_s(self) -> float:
-        """Wall time but for what was lost waiting for the machine: CPU time and own waiting."""
+        """Wall time without `delay_s`: CPU time and the thread's own waiting."""
         return self.wall_s - (self.delay_s or 0.0)
 
 
 @dataclass(frozen=True)
 class Session:
-    """All arms, each in one fresh process, taking turns."""
+    """All arms, each in one new process, taking turns."""
 
     number: int
     """From 1."""
     plan: str
-    """Key of what was measured; only sessions of one plan belong together."""
+    """Key of what was measured; only sessions of one plan are combined."""
     blocks: tuple[Block, ...]
     first_step_s: Mapping[str, float]
-    """By arm: its very first step, compiling included."""
+    """By arm: seconds of the first step of its process, with compilation."""
     took_s: float
-    """Wall seconds, start and end of the processes included."""
+    """Wall seconds, with start and end of the processes."""
 
     @property
     def rounds(self) -> int:
-        """So many turns of each arm."""
+        """Number of turns of each arm."""
         return max(block.round for block in self.blocks)
 
     @property
     def steps_per_turn(self) -> int:
-        """The first one, which is not counted, included."""
+        """Steps of a turn, with the first one, which is not counted."""
         return self.blocks[0].steps + 1
 
     def write(self, folder: Path) -> Path:
-        """A file of its own in `folder`, atomically. Raises `OSError`."""
+        """Write a new file in `folder`, atomically. Raises `OSError`."""
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
             "schema_version": SCHEMA_VERSION,
@@ -123,7 +123,7 @@ class Session:
 
     @classmethod
     def read(cls, path: Path) -> Session:
-        """The session in that file. Raises `RecordError` where it is none that is known."""
+        """The session in the file `path`. Raises `RecordError` if it cannot be read."""
         try:
             table = pq.read_table(path)
             facts: dict[str, Any] = json.loads(table.schema.metadata[b"harness"])
@@ -132,9 +132,11 @@ class Session:
             blocks = tuple(Block(**row) for row in table.to_pylist())
             return cls(blocks=blocks, **facts)
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-            raise RecordError("a session of a bench is a whole file", f"{path}: {error}") from None
+            raise RecordError(
+                "a session of a benchmark is a complete file", f"{path}: {error}"
+            ) from None
 
 
 def read_sessions(folder: Path) -> Sequence[Session]:
-    """The sessions of an output folder, in order. Raises `RecordError` where one is damaged."""
+    """The sessions of an output folder, in order. Raises `RecordError` if one is damaged."""
     return [Session.read(path) for path in sorted((folder / FOLDER).glob("*.parquet"))]

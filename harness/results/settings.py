@@ -1,8 +1,8 @@
-"""In what the settings of two runs differ: read from their records, before any value is looked at.
+"""The differences of the settings of two runs, from their records.
 
-A setting is no value: two runs may be set up otherwise and compute the same. So what is found here
-is told beside the first divergence, and is itself the first only where there is nothing to compare
-after it: where weights are of another type, or a variable of the environment overrules the code.
+A setting is not a value: two runs with different settings may compute the same values. So settings
+that differ are reported beside the first divergence. Only a decisive setting is the first
+divergence itself: another type of the weights, or an environment variable that overrides the code.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from harness.results.base import Result
 from harness.results.record import Header
 
 __all__ = [
@@ -22,7 +21,7 @@ __all__ = [
     "settings_compared",
 ]
 
-# What each loop may do in its own way, and what is recorded for the diagnosis alone.
+# Each loop may choose these, or they are recorded only for causes.
 _NOT_COMPARED = (
     "loader.fetched",
     "model.head",
@@ -31,13 +30,11 @@ _NOT_COMPARED = (
     "weights.declared_dtype",
     "trainer.leaves_average_to_model",
 )
-_OVERRULING = "environment."
+_OVERRIDING = "environment."
 
 
-class SettingDifference(BaseModel):
-    """One setting on both sides; None where it is not set."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+class SettingDifference(Result):
+    """One setting of both runs; None if it is not set."""
 
     name: str
     reference: Any
@@ -45,22 +42,22 @@ class SettingDifference(BaseModel):
 
     @property
     def decisive(self) -> bool:
-        """Whether it comes before all values: the type of the weights, an overruled code."""
-        return self.name == "weights.dtype" or self.name.startswith(_OVERRULING)
+        """Whether it precedes all values: the type of the weights, or an overriding variable."""
+        return self.name == "weights.dtype" or self.name.startswith(_OVERRIDING)
 
 
 def settings_compared(reference: Header, candidate: Header) -> int:
-    """How many settings both sides tell of."""
+    """Number of settings that both runs report."""
     return len(_common(*(_all(header) for header in (reference, candidate))))
 
 
 def reported_by_one(reference: Header, candidate: Header) -> tuple[list[str], list[str]]:
-    """The settings that only the one side tells of, and those that only the other does."""
+    """The settings that only the reference reports, and those that only the candidate reports."""
     one, two = _all(reference), _all(candidate)
-    return _alone(one, two), _alone(two, one)
+    return _only_in_first(one, two), _only_in_first(two, one)
 
 
-def _alone(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+def _only_in_first(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
     common = _common(one, two)
     return [name for name in one if name not in (*common, *two, *_NOT_COMPARED)]
 
@@ -71,11 +68,14 @@ def setting_differences(reference: Header, candidate: Header) -> list[SettingDif
 
 
 def differing_settings(one: dict[str, Any], two: dict[str, Any]) -> list[SettingDifference]:
-    """The settings that differ. What one side does not tell is not known, and does not differ."""
+    """The settings that differ.
+
+    A setting that one run does not report never differs, except an environment variable.
+    """
     return [
         SettingDifference(name=name, reference=one.get(name), candidate=two.get(name))
         for name in _common(one, two)
-        if not _same(_kinds(name, one.get(name)), _kinds(name, two.get(name)))
+        if not _same(_comparable(name, one.get(name)), _comparable(name, two.get(name)))
     ]
 
 
@@ -96,17 +96,17 @@ def _common(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
         name
         for name in dict.fromkeys([*one, *two])
         if name not in _NOT_COMPARED
-        and (name.startswith(_OVERRULING) or None not in (one.get(name), two.get(name)))
+        and (name.startswith(_OVERRIDING) or None not in (one.get(name), two.get(name)))
     ]
 
 
-def _kinds(name: str, value: Any) -> Any:
-    """How many tensors are of the one type that all have is nothing of that type."""
+def _comparable(name: str, value: Any) -> Any:
+    """The value to compare: of a single type of weights the name, without the number of tensors."""
     return list(value) if name == "weights.dtype" and len(value) == 1 else value
 
 
 def _same(one: Any, two: Any) -> bool:
-    """Equal; schedules are, where their rates are, but for what rounding leaves."""
+    """Whether two values are equal; numbers within rounding, as the rates of a schedule are."""
     if isinstance(one, dict) and isinstance(two, dict):
         return one.keys() == two.keys() and all(_same(one[key], two[key]) for key in one)
     if isinstance(one, float) and isinstance(two, float):

@@ -1,67 +1,66 @@
-"""What an upgrade changed, and where a bisection found it: parts of a report."""
+"""Results of `harness upgrade` and `harness bisect`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from harness.results.base import Result
 
 __all__ = ["BisectResult", "PackageChange", "Skipped", "UpgradeResult"]
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-
-
-class PackageChange(_Result):
-    """A package that is not the same on all sides."""
+class PackageChange(Result):
+    """A package whose version is not the same in all environments."""
 
     name: str
     versions: tuple[str | None, ...]
-    """On each side, in their order; None: it is not there."""
+    """The version in each environment, in their order; None if it is not installed."""
 
 
-class UpgradeResult(_Result):
-    """One case with several sets of libraries, the first of which is the reference."""
+class UpgradeResult(Result):
+    """One case in several environments; the first one is the reference."""
 
     sides: tuple[str, ...]
-    """What each is called: the versions by which it is told from the others."""
+    """Names of the environments: the versions that distinguish them."""
     packages: tuple[PackageChange, ...]
     packages_same: int
-    """How many packages are of one version on all sides."""
+    """Number of packages with the same version in all environments."""
     changed: tuple[str, ...]
-    """A sentence each."""
+    """One sentence per change."""
     unchanged: tuple[str, ...]
+    """One sentence per aspect without a change."""
     unknown: tuple[str, ...]
-    """What could not be told, and why."""
+    """One sentence per aspect without an outcome, with the reason."""
 
 
-class Skipped(_Result):
-    """A version that could not be judged."""
+class Skipped(Result):
+    """A version without an outcome."""
 
     version: str
     why: str
 
 
-class BisectResult(_Result):
-    """Which released version of a package is the first that trains otherwise."""
+class BisectResult(Result):
+    """The first released version of a package whose training differs."""
 
     package: str
     good: str
     bad: str
     outcome: Literal["found", "none", "range", "ends"]
-    """Found: one version; none: the two ends are the same; range: those between could not be
-    judged; ends: one of the two ends could not."""
+    """`found`: one version. `none`: `good` and `bad` train the same. `range`: the versions between
+    have no outcome. `ends`: `good` or `bad` has no outcome."""
     last_same: str | None = None
-    """The newest version before the first that differs, which is the same as `good`."""
+    """The newest version before `first_differing` that trains as `good` does."""
     first_differing: str | None = None
+    """The first version that trains differently."""
     further: bool | None = None
-    """Whether `bad` differs from `first_differing` again; None: not known."""
+    """Whether `bad` also differs from `first_differing`; None if not known."""
     moved_along: tuple[PackageChange, ...] = ()
-    """Other packages that are of other versions with `first_differing` than with `last_same`."""
+    """Other packages whose versions differ between `last_same` and `first_differing`."""
     tested: tuple[str, ...] = ()
-    """Versions that were trained with, in their order."""
+    """Versions that were tested, in their order."""
     skipped: tuple[Skipped, ...] = ()
     released: int = 0
-    """Versions from `good` to `bad` that pip would install here."""
+    """Number of versions from `good` to `bad` that can be installed here."""
     sentence: str = ""
+    """The result in one sentence."""

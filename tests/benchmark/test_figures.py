@@ -65,7 +65,7 @@ def test_a_damaged_session_is_refused(tmp_path: Path) -> None:
     path = one.write(tmp_path / FOLDER)
     path.write_bytes(path.read_bytes()[:-20])
 
-    with pytest.raises(RecordError, match="a whole file"):
+    with pytest.raises(RecordError, match="a complete file"):
         read_sessions(tmp_path)
 
 

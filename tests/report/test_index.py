@@ -70,7 +70,7 @@ def test_a_file_without_a_place_for_it_is_refused(published: Path) -> None:
 def test_a_report_that_cannot_be_read_is_told(published: Path) -> None:
     """No row is made up for it."""
     (published / "a-report/report.json").write_text("{")
-    with pytest.raises(RecordError, match="must be whole"):
+    with pytest.raises(RecordError, match="must be a complete report"):
         index_of(published.parent)
 
 

@@ -1,4 +1,4 @@
-"""A lower detail records less, is compared on what it holds, and says what it leaves out."""
+"""A lower detail records less, is compared on what it holds, and states what it leaves out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.records import Draft, compare_drafts, draft, spec
 
 
 def at(detail: Detail, loop: str = "plain") -> Draft:
-    """A run as it would have been recorded at that detail."""
+    """A run as it would be recorded at this detail."""
     made = draft(loop)
     made.header["spec"] = spec(loop, detail=detail)
     for row in made.rows["steps"]:
@@ -33,21 +33,21 @@ def at(detail: Detail, loop: str = "plain") -> Draft:
 
 @pytest.mark.parametrize("detail", DETAILS)
 def test_equal_records_of_one_level_are_identical_at_it(detail: Detail, tmp_path: Path) -> None:
-    """Nobody asked for more; what the level leaves out stands in the sentence."""
+    """The sentence states what the level leaves out."""
     found = compare_drafts(tmp_path, at(detail), at(detail))
     assert ("identical", ()) == (found.outcome, found.doubts)
     assert NOT_RECORDED[detail] == found.left_out
     assert {stage.stage for stage in found.stages}.isdisjoint(NOT_RECORDED[detail])
-    told = sentence(found)
-    assert (detail != "full") == (f"at detail {detail}, which leaves out" in told)
-    assert all(stage in told for stage in NOT_RECORDED[detail])
+    sentence_text = sentence(found)
+    assert (detail != "full") == (f"at detail {detail}, which leaves out" in sentence_text)
+    assert all(stage in sentence_text for stage in NOT_RECORDED[detail])
 
 
 @pytest.mark.parametrize(("one", "two"), [("steps", "full"), ("full", "weights")])
 def test_records_of_two_levels_are_never_identical(
     one: Detail, two: Detail, tmp_path: Path
 ) -> None:
-    """What only one side recorded is not compared, and that is a doubt, not an agreement."""
+    """What only one run recorded is not compared, and that is a doubt, not an agreement."""
     found = compare_drafts(tmp_path, at(one), at(two))
     lower = min(one, two, key=DETAILS.index)
     assert ("inconclusive", lower) == (found.outcome, found.detail)
@@ -77,8 +77,8 @@ def test_a_weight_that_differs_is_seen_at_the_level_of_weights(tmp_path: Path) -
     assert "classifier.bias" == found.first_divergence.tensor
 
 
-def test_a_hole_in_what_a_level_records_is_a_doubt(tmp_path: Path) -> None:
-    """A null counts as left out only in the columns that the level leaves out."""
+def test_a_missing_value_that_a_level_records_is_a_doubt(tmp_path: Path) -> None:
+    """A null is expected only in the columns that the level leaves out."""
     spoilt = at("weights")
     spoilt.step(3)["weights"] = None
     found = compare_drafts(tmp_path, spoilt, spoilt)
@@ -86,14 +86,14 @@ def test_a_hole_in_what_a_level_records_is_a_doubt(tmp_path: Path) -> None:
     assert any("weights is missing at step 3" in doubt for doubt in found.doubts)
 
 
-def test_noise_needs_all_that_a_trace_can_hold() -> None:
+def test_noise_needs_the_full_detail() -> None:
     """A lower detail with draws is refused before anything runs."""
     case = Case(name="noisy", workload="paraphrase", noise=8)
     with pytest.raises(SpecError, match="noise band is measured on full traces"):
         plan(RunRequest(cases=(case,), loops=("plain",), detail="steps"))
 
 
-def test_the_verdict_of_two_levels_is_none(tmp_path: Path) -> None:
+def test_two_levels_have_no_verdict(tmp_path: Path) -> None:
     """Unknown is never green."""
     found = compare_drafts(tmp_path, at("steps"), at("weights"))
     assert "no_verdict" == verdict(["completed", "completed"], [found])

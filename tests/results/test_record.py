@@ -48,7 +48,7 @@ def refused(folder: Path, *words: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A record that can be read, as the first lines of each use of it could show."""
+    """The record of a short run."""
     return draft().write(tmp_path / "record").folder
 
 
@@ -65,7 +65,7 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
 
 
 def test_a_changed_row_is_read_back_changed(tmp_path: Path) -> None:
-    """Control of the round trip: it does not compare two things that never move."""
+    """Control of the round trip: a change is not lost."""
     made = draft()
     made.step(2)["grad_norm"] = 17.0
 
@@ -73,7 +73,7 @@ def test_a_changed_row_is_read_back_changed(tmp_path: Path) -> None:
 
 
 def test_a_trace_that_was_not_recorded_is_empty(folder: Path) -> None:
-    """A trace run holds no timings, and says so with an empty table of the right columns."""
+    """A trace run holds no timings: the table is empty and has the right columns."""
     assert (0, SCHEMAS["timings"]) == (
         len(RunRecord(folder).trace("timings")),
         RunRecord(folder).trace("timings").schema,
@@ -89,7 +89,7 @@ def test_final_metrics_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
 
 
 def test_metrics_that_are_not_finite_survive(tmp_path: Path) -> None:
-    """NaN and infinities come back as what they were, not as null."""
+    """NaN and infinities are read back unchanged, not as null."""
     metrics = {"accuracy": math.nan, "loss": math.inf, "f1": -math.inf}
     found = draft(evaluations=(evaluation(STEPS, **metrics),)).write(tmp_path).header.final_metrics
 
@@ -99,7 +99,7 @@ def test_metrics_that_are_not_finite_survive(tmp_path: Path) -> None:
 
 
 def test_without_a_header_there_is_no_record(tmp_path: Path) -> None:
-    """The header comes last, so a run that was cut off leaves traces that nobody reads."""
+    """The header is written last, so the traces of an interrupted run are not read."""
     writer = RecordWriter(tmp_path / "record")
     for row in draft().rows["steps"]:
         writer.add("steps", **row)
@@ -118,14 +118,14 @@ def test_a_new_writer_removes_the_header_of_an_earlier_run(folder: Path) -> None
 
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, None, "1", [1]])
 def test_another_schema_version_is_refused(folder: Path, version: object) -> None:
-    """A record of another version is not guessed at, even where it has the same fields."""
+    """A record of another version is refused, even if it has the same fields."""
     rewrite_header(folder, schema_version=version)
     refused(folder, f"version {SCHEMA_VERSION}", f"met version {version}", "run it again")
 
 
 @pytest.mark.parametrize("text", ["", "{", "not json", '{"schema_version": 1'])
 def test_a_header_that_is_not_json_is_refused(folder: Path, text: str) -> None:
-    """A header that was cut or is something else is refused."""
+    """A truncated or foreign header is refused."""
     (folder / HEADER).write_text(text, encoding="utf-8")
     refused(folder, "header is JSON")
 
@@ -138,7 +138,7 @@ def test_a_header_that_is_no_object_is_refused(folder: Path, text: str) -> None:
 
 
 def test_a_header_that_is_not_text_is_refused(folder: Path) -> None:
-    """Bytes that are no text are refused."""
+    """Bytes that are not text are refused."""
     (folder / HEADER).write_bytes(b"\xff\xfe\x00")
     refused(folder, "readable")
 
@@ -161,29 +161,29 @@ def test_a_header_that_does_not_fit_is_refused(
 
 
 def test_a_truncated_trace_is_refused(folder: Path) -> None:
-    """A trace that lost its last byte is not as it was written."""
+    """A trace that lost its last byte has changed."""
     path = folder / "steps.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    refused(folder, "as it was written", "steps.parquet")
+    refused(folder, "must be unchanged", "steps.parquet")
 
 
 def test_an_edited_trace_is_refused(folder: Path, tmp_path: Path) -> None:
-    """A whole and valid trace of another run is refused all the same."""
+    """A complete and valid trace of another run is refused."""
     other = draft()
     other.step(3)["weights"] ^= 1
     path = other.write(tmp_path / "other").folder / "steps.parquet"
     path.replace(folder / "steps.parquet")
-    refused(folder, "as it was written")
+    refused(folder, "must be unchanged")
 
 
 def test_a_missing_trace_is_refused(folder: Path) -> None:
-    """A trace that the header lists must be there."""
+    """Every trace that the header lists must be present."""
     (folder / "steps.parquet").unlink()
-    refused(folder, "must be there", "restore the file")
+    refused(folder, "must be present", "restore the file")
 
 
 def test_a_trace_that_is_no_parquet_is_refused(folder: Path) -> None:
-    """A file with the right digest is still no trace where it is not Parquet."""
+    """A file with the right digest is refused if it is not Parquet."""
     content = b"not parquet at all"
     (folder / "steps.parquet").write_bytes(content)
     digest = xxhash.xxh3_128(content).hexdigest()
@@ -191,16 +191,16 @@ def test_a_trace_that_is_no_parquet_is_refused(folder: Path) -> None:
     refused(folder, "is a Parquet file")
 
 
-def test_a_trace_with_other_rows_than_its_header_says_is_refused(folder: Path) -> None:
-    """The header's count of rows is held against the file."""
+def test_a_trace_whose_row_count_differs_from_the_header_is_refused(folder: Path) -> None:
+    """The row count of the header is compared with the file."""
     traces = header_of(folder)["traces"]
     traces["steps"]["rows"] += 1
     rewrite_header(folder, traces=traces)
-    refused(folder, "columns and rows")
+    refused(folder, "rows and columns")
 
 
-def test_rows_go_to_the_file_while_the_run_goes(tmp_path: Path) -> None:
-    """However long the run, no more than 4096 rows of a trace wait in memory."""
+def test_rows_are_written_during_the_run(tmp_path: Path) -> None:
+    """At most 4096 rows of a trace are kept in memory."""
     rows = 2 * GROUP + 10
     writer = RecordWriter(tmp_path)
     for step in range(1, rows + 1):
@@ -216,7 +216,7 @@ def test_rows_go_to_the_file_while_the_run_goes(tmp_path: Path) -> None:
 
 
 def test_tensor_names_are_read_across_row_groups(tmp_path: Path) -> None:
-    """Names are coded anew in each row group; read together they are what was written."""
+    """Each row group has its own dictionary; read together the names are unchanged."""
     names = [f"layer.{number % 7}" for number in range(GROUP)] + ["last", "layer.0"]
     writer = RecordWriter(tmp_path)
     for number, name in enumerate(names):
@@ -228,7 +228,7 @@ def test_tensor_names_are_read_across_row_groups(tmp_path: Path) -> None:
 
 
 def test_an_atomic_write_replaces_the_file(tmp_path: Path) -> None:
-    """On success the new content stands there alone."""
+    """On success only the new content remains."""
     path = tmp_path / "file.txt"
     path.write_text("old", encoding="utf-8")
     with write_atomically(path) as temporary:
@@ -243,7 +243,7 @@ def test_an_atomic_write_replaces_the_file(tmp_path: Path) -> None:
 def test_a_failed_atomic_write_leaves_the_old_file(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
-    """Whatever interrupts the writing, the old content stays and nothing lies beside it."""
+    """If the writing is interrupted, the old content stays and no other file remains."""
     path = tmp_path / "file.txt"
     path.write_text("old", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""`report.json`: a contract with other programs; and the verdict that it carries."""
+"""`report.json`, a contract with other programs, and its verdict."""
 
 import json
 import math
@@ -64,12 +64,12 @@ def comparison(outcome: str) -> Comparison:
     ],
 )
 def test_the_worst_decides(expected: str, statuses: list[str], outcomes: list[str]) -> None:
-    """A failure comes before a difference, that before not knowing; only agreement is green."""
+    """A failure precedes a difference, and a difference an unknown; else the verdict is green."""
     assert expected == verdict(statuses, [comparison(outcome) for outcome in outcomes])
 
 
 def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    """Through `report.json` nothing is lost, and nothing lies beside it."""
+    """`report.json` loses nothing, and no other file is written."""
     path = small_report().write_json(tmp_path)
 
     assert small_report() == Report.read(tmp_path)
@@ -104,8 +104,8 @@ def test_the_file_has_the_keys_of_the_contract(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"schema_version": 1}'])
-def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None) -> None:
-    """A missing, cut or foreign file is refused in one line that names the folder."""
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str | None) -> None:
+    """A missing, truncated or foreign file is refused in one line that names the folder."""
     if text is not None:
         (tmp_path / "report.json").write_text(text, encoding="utf-8")
     with pytest.raises(RecordError) as caught:
@@ -117,7 +117,7 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None) -> None:
 
 @pytest.mark.parametrize("version", [0, 2])
 def test_another_schema_version_is_refused(tmp_path: Path, version: int) -> None:
-    """A report of another version is not guessed at, even where its fields fit."""
+    """A report of another version is refused, even if its fields fit."""
     small_report(schema_version=version).write_json(tmp_path)
     with pytest.raises(RecordError, match="schema version 1"):
         Report.read(tmp_path)
@@ -135,8 +135,8 @@ def test_a_report_sums_up_its_records(tmp_path: Path) -> None:
     assert "no_verdict" == report.verdict
 
 
-def test_a_report_names_what_a_loop_did_otherwise(tmp_path: Path) -> None:
-    """Where the recipe that a loop followed departs from the case's, the fields are listed."""
+def test_a_report_lists_the_fields_that_a_loop_overrides(tmp_path: Path) -> None:
+    """Fields in which the recipe of a run differs from the recipe of its case are listed."""
     asked = spec(conventions="native")
     followed = asked.recipe.model_copy(update={"seed": 1, "max_grad_norm": None})
     native = draft(spec=asked.model_copy(update={"recipe": followed}))
@@ -167,13 +167,13 @@ def test_a_report_names_what_a_loop_did_otherwise(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_sentence_says_outcome_and_place(found: Any, expected: str) -> None:
+def test_a_sentence_states_outcome_and_place(found: Any, expected: str) -> None:
     """One line for a reader: the outcome, and where it comes from."""
     assert expected == sentence(found)
 
 
-def test_what_else_a_run_went_through_is_told(tmp_path: Path) -> None:
-    """A resume with its step, and rows that several processes saw twice; else nothing."""
+def test_resumes_and_repeated_rows_are_reported(tmp_path: Path) -> None:
+    """A resume with its step, and rows that several processes repeated; else nothing."""
     made = draft(resumed_from=(2, 4), repeated_samples=3)
     report = write_run_folder(tmp_path / "run", {"plain": made, "trainer": draft("trainer")})
     first, second = remarks(report.runs[0])

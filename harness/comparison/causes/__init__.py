@@ -1,1 +1,1 @@
-
+"""Causes of differences: signatures that records show without a further run."""

@@ -1,1 +1,1 @@
-
+"""The noise band of a reference, measured with runs perturbed by rounding."""

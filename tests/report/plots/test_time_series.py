@@ -105,7 +105,7 @@ def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
     (tmp_path / "records/1/steps.parquet").write_bytes(b"cut")
     damaged = read_curves(report, tmp_path)
     assert () == damaged.pairs
-    assert "a trace must be as it was written" in damaged.notes[0]
+    assert "a trace must be unchanged" in damaged.notes[0]
 
 
 def test_a_pair_whose_runs_are_not_listed_is_told() -> None:
