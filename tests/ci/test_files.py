@@ -17,7 +17,7 @@ from tests.ci.rules import broken_rules
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted((REPOSITORY / ".github" / "actions").glob("*/action.yml"))
-GUIDE = REPOSITORY / "docs" / "ci.md"
+GUIDE = REPOSITORY / "docs" / "regression-and-ci.md"
 GITLAB = REPOSITORY / "docs" / "gitlab-ci.yml"
 SCHEMAS = {
     "vendor.github-workflows": WORKFLOWS,

@@ -69,7 +69,7 @@ def build(place: tuple[Path, Path], tmp_path: Path, **given: str) -> Played:
         "bench-budget": "",
         **{name.replace("_", "-"): value for name, value in given.items()},
     }
-    job = Job(EQUIVALENCE, "cpu", replaced={"Compare and gate": inputs})
+    job = Job(EQUIVALENCE, "cpu", replaced={"Compare and check": inputs})
     return play(job, workspace, temp, {})
 
 

@@ -33,7 +33,7 @@ from tests.support.small_report import DIFFERENT, run
 EQUIVALENCE = REPOSITORY / ".github" / "workflows" / "equivalence.yml"
 GPU = REPOSITORY / ".github" / "workflows" / "gpu.yml"
 TESTS = REPOSITORY / ".github" / "workflows" / "tests.yml"
-STEP = "Compare and gate"
+STEP = "Compare and check"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_run_that_passes(repository: Path, tmp_path: Path) -> None:
             *("--device=cpu", "--exact-only", f"--out={folder}/gate", "--"),
         ],
     ] == asked(found)
-    assert ["Time them"] == found.skipped
+    assert ["Benchmark the loops"] == found.skipped
 
 
 def test_a_run_that_regresses(repository: Path, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_command_without_a_report_ends_the_job(
     assert words in remark.title
     assert "harness: a rule: 100% broken" == remark.message
     assert 1 == len(asked(found))
-    assert {"Hold them against the baseline", "Tell what was found"} <= set(found.skipped)
+    assert {"Check against the baseline", "Report the result"} <= set(found.skipped)
     assert "equivalence-cpu" in found.uploads
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# ask.sh COMMAND [ARGUMENT...]: runs a harness command into FOLDER, for the cases, loops, device and
-# further arguments of the environment (CASES: separated by commas or lines; ARGUMENTS: one a line).
+# ask.sh COMMAND [ARGUMENT...]: runs a harness command with the output folder FOLDER. Cases, loops, device
+# and further arguments come from the environment (CASES: separated by commas or lines; ARGUMENTS: one per
+# line).
 #
-# Goes on with 0 where there is a report, whatever it says: the last step tells and ends the job. A
-# command that left none ends it here, with an annotation, and with its code in the output `broke`.
+# Exits with 0 if there is a report, whatever its verdict: the last step reports it and ends the job. A
+# command without a report ends the job here, with an annotation and its exit code in the output `broke`.
 set -uo pipefail
 
 mapfile -t cases < <(printf '%s' "${CASES:-}" | tr ',' '\n' | sed 's/^ *//; s/ *$//; /^$/d')
@@ -12,7 +13,7 @@ command=("$@" "--loops=$LOOPS" "--device=$DEVICE" "${arguments[@]}" "--out=$FOLD
 command+=(-- "${cases[@]}")
 mkdir -p "$(dirname "$FOLDER")"
 
-# What a loop prints is not ours: the runner is told to obey none of it.
+# A loop can print anything: the runner must not take it for a command.
 token="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
 echo "::stop-commands::$token"
 "$RUNNER_TEMP/harness-venv/bin/harness" "${command[@]}" 2>&1 | tee "$FOLDER.log"
