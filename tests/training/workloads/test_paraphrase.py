@@ -12,6 +12,7 @@ from harness.execution.parent.runner import Run, run_all
 from harness.results.record import RunRecord
 from harness.spec import registry as catalogue
 from harness.training.synthetic.sentence_pairs import splits
+from tests.support.small_runs import small_case, write_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -56,13 +57,19 @@ def test_shuffled_labels_stay_at_chance(records: dict[str, RunRecord]) -> None:
 
 
 def test_a_collapse_is_called_by_its_name(tmp_path: Path) -> None:
-    """A model that gives every row the same class is flagged, however well it scores."""
-    case = catalogue.cases()["paraphrase"]
-    still = catalogue.with_settings(case, {"max_steps": 2, "learning_rate": 1e-12})
-    pushed = catalogue.with_settings(case, {"max_steps": 12, "learning_rate": 0.05})
+    """A model that gives every row the same class is flagged, however well it scores.
+
+    It was trained on rows of one class. The control is trained on the same rows at a rate that
+    moves nothing.
+    """
+    case = small_case(write_pairs(tmp_path / "data", label=1), max_steps=12)
+    rates = {"unmoved": 1e-12, "collapsed": 1e-3}
     runs = [
-        Run(catalogue.run_spec(each, "plain"), tmp_path / name)
-        for name, each in (("still", still), ("pushed", pushed))
+        Run(
+            catalogue.run_spec(catalogue.with_settings(case, {"learning_rate": rate}), "plain"),
+            tmp_path / name,
+        )
+        for name, rate in rates.items()
     ]
     free, collapsed = run_all(runs, 2, lambda _number, _event: None)
     assert () == free.header.warnings
