@@ -60,6 +60,11 @@ def test_the_contracts_are_kept(tree: Path) -> None:
             "The oracle and the minimal loop stand on torch alone",
         ),
         (
+            "training/loops/minimal",
+            "import accelerate\n",
+            "The oracle and the minimal loop stand on torch alone",
+        ),
+        (
             "training/loops/_plain/loss",
             "import transformers\n",
             "The oracle and the minimal loop stand on torch alone",

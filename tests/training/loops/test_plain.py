@@ -10,16 +10,13 @@ import torch
 from transformers import get_scheduler
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from harness.execution.child.main import build_workload
-from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
-from harness.spec import registry as catalogue
+from harness.results.record import RunRecord
+from harness.spec import registry
 from harness.spec.recipe import Recipe
-from harness.tracing.hooks import Listener
-from harness.tracing.probe import TraceProbe
-from harness.training.loops import plain
 from harness.training.loops._plain.batches import LengthGrouped, windows
 from harness.training.loops._plain.schedule import schedule
-from harness.training.seeding import generators_restored
+from tests.support.in_process import train_in_process
+from tests.support.small_runs import small_case, write_pairs
 
 
 @pytest.mark.parametrize("num_steps", [1, 7, 22, 1377])
@@ -73,26 +70,10 @@ def test_windows_hold_what_one_update_takes() -> None:
 
 
 def trained(folder: Path, **settings: object) -> RunRecord:
-    """What the plain loop leaves after training on a few rows in this process."""
-    few = {"train_rows": 16, "eval_rows": 8, "num_epochs": 2, "lr_schedule": "linear"}
-    case = catalogue.with_settings(catalogue.cases()["paraphrase"], {**few, **settings})
-    spec = catalogue.run_spec(case, "plain")
-    with generators_restored():
-        workload = build_workload(case, spec.recipe, torch.device("cpu"), folder)
-        writer = RecordWriter(folder)
-        probe = TraceProbe(writer, Listener(), workload, spec, steps_expected=4)
-        plain.train(workload, spec.recipe, probe)
-        probe.close()
-    writer.close(
-        Header(
-            schema_version=SCHEMA_VERSION,
-            spec=spec,
-            status="completed",
-            environment={},
-            initial_weights=probe.counts.initial_weights,
-        )
-    )
-    return RunRecord(folder)
+    """The record of the plain loop after four updates on a few rows in this process."""
+    data = write_pairs(folder / "data", train=16, validation=8)
+    spec = registry.run_spec(small_case(data, **settings), "plain")
+    return train_in_process(spec, folder / "record", steps_expected=4)
 
 
 @pytest.mark.slow

@@ -1,0 +1,49 @@
+"""Training by a loop in the test's own process: a few steps take a fraction of a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from harness.execution.child.main import build_workload, import_loop
+from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.spec.case import RunSpec
+from harness.tracing.hooks import Listener
+from harness.tracing.probe import TraceProbe
+from harness.training.apply_recipe import adapt
+from harness.training.seeding import generators_restored, seed_everything
+
+__all__ = ["train_in_process"]
+
+
+def train_in_process(spec: RunSpec, folder: Path, steps_expected: int) -> RunRecord:
+    """Seed, build and train as a child process does, without a final evaluation.
+
+    Generators and the number of threads are restored. Deterministic mode is not switched on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(spec.recipe.num_threads)
+    try:
+        with generators_restored():
+            seed_everything(spec.recipe.seed)
+            workload = build_workload(spec.case, spec.recipe, torch.device("cpu"), folder)
+            workload = adapt(workload, spec.recipe)
+            writer = RecordWriter(folder)
+            probe = TraceProbe(writer, Listener(), workload, spec, steps_expected)
+            if spec.recipe.reseed_after_build:
+                seed_everything(spec.recipe.seed)
+            import_loop(spec.loop).train(workload, spec.recipe, probe)
+            probe.close()
+    finally:
+        torch.set_num_threads(threads)
+    header = Header(
+        schema_version=SCHEMA_VERSION,
+        spec=spec,
+        status="completed",
+        environment={},
+        **probe.counts.model_dump(),
+    )
+    writer.close(header)
+    return RunRecord(folder)
