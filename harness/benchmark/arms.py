@@ -23,6 +23,7 @@ from harness.execution.environments.interpreter import ask, names_of
 from harness.execution.environments.variants import LibrarySet
 from harness.results.benchmark import CONTROL
 from harness.spec import registry as catalogue
+from harness.spec.aliases import canonical_fields
 from harness.spec.case import Case, RunSpec, slug
 from harness.spec.recipe import DETAILS, Conventions, Recipe, build, parse_value
 
@@ -168,6 +169,7 @@ def _spec(case: Case, loop: str, conventions: Conventions) -> RunSpec:
 def _changed(
     case: Case, loop: str, conventions: Conventions, name: str, fields: dict[str, Any]
 ) -> RunSpec:
+    fields = canonical_fields(fields)
     build(Recipe, {**case.recipe.model_dump(), **fields})  # refuses unknown fields
     named = case.model_copy(update={"arms": {**case.arms, name: fields}})
     spec = catalogue.run_spec(named, loop, conventions, arm=name)
@@ -198,7 +200,7 @@ def _parsed(text: str, case: Case, conventions: Conventions) -> Arm:
     if recipe is not None:
         if recipe not in RECIPES:
             raise unknown_name("recipe", str(recipe), RECIPES)
-        fields = {**RECIPES[recipe], **fields}
+        fields = {**RECIPES[recipe], **canonical_fields(fields)}
     spec = _changed(case, loop, conventions, name.strip(), fields)
     arm = Arm(
         name=check_name(name.strip()),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.spec import registry
+from harness.spec.aliases import ALIASES
 from harness.spec.recipe import CONVENTIONS, DETAILS, DEVICES, LAUNCHERS, Recipe
 from harness.spec.suites import SUITES
 
@@ -66,8 +67,8 @@ def complete_launchers(incomplete: str) -> list[str]:
 
 
 def complete_settings(incomplete: str) -> list[str]:
-    """Recipe fields, up to the equals sign."""
-    return _starting([f"{name}=" for name in Recipe.model_fields], incomplete)
+    """Recipe fields and their aliases, up to the equals sign."""
+    return _starting([f"{name}=" for name in (*Recipe.model_fields, *ALIASES)], incomplete)
 
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:

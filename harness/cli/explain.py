@@ -76,7 +76,7 @@ def explain_command(
     ends with the smallest set of fields with which the two are identical, bit for bit. Started
     again with the same --out, it makes no replay twice.
 
-    Example: harness explain mrpc --set data=FOLDER --set model=FOLDER --set max_steps=12
+    Example: harness explain paraphrase --set max_steps=12
     """
     console = progress_console()
     if len(runs) == 2:

@@ -1,4 +1,4 @@
-"""`harness list`: what there is to run."""
+"""`harness list`: the cases, loops, workloads, devices and recipe fields."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from rich.table import Table
 
 from harness.cli.shared import output_console
 from harness.report.text.values import shown
-from harness.spec import registry as catalogue
+from harness.spec import registry
+from harness.spec.aliases import ALIASES
 from harness.spec.recipe import DEVICES, Recipe
 
 __all__ = ["list_command"]
 
 
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Cases, loops with their native conventions, workloads, devices and recipe fields."""
-    loops, workloads, cases = catalogue.loops(), catalogue.workloads(), catalogue.cases()
+    """List cases, loops with their native conventions, workloads, devices and recipe fields.
+
+    Example: harness list --json
+    """
+    loops, workloads, cases = registry.loops(), registry.workloads(), registry.cases()
     if as_json:
         content = {
             "cases": {name: case.model_dump(mode="json") for name, case in cases.items()},
@@ -42,43 +46,51 @@ def list_command(
                 name: {"default": field.default, "description": field.description}
                 for name, field in Recipe.model_fields.items()
             },
+            "aliases": ALIASES,
         }
         Console(soft_wrap=True).print_json(json.dumps(content))
         return
     console = output_console()
-    first = Table(
-        "case", "workload", "options", "what", title="Cases and workloads", title_justify="left"
+    cases_table = Table(
+        "case",
+        "workload",
+        "options",
+        "description",
+        title="Cases and workloads",
+        title_justify="left",
     )
     for name, case in cases.items():
         entry = workloads[case.workload]
-        first.add_row(name, case.workload, escape(shown(case.options)), escape(entry.summary))
-    second = Table("loop", "what", title="Loops", title_justify="left")
+        cases_table.add_row(name, case.workload, escape(shown(case.options)), escape(entry.summary))
+    loops_table = Table("loop", "description", title="Loops", title_justify="left")
     for entry_of_loop in loops.values():
-        second.add_row(entry_of_loop.name, escape(entry_of_loop.summary))
-    third = Table(
+        loops_table.add_row(entry_of_loop.name, escape(entry_of_loop.summary))
+    conventions_table = Table(
         "field",
         "matched",
         *loops,
-        title="Conventions, where a loop's native ones depart",
+        title="Native conventions that differ from the matched ones",
         title_justify="left",
     )
     for name, field in Recipe.model_fields.items():
-        departs = [shown(e.native[name]) if name in e.native else "" for e in loops.values()]
-        if any(departs):
-            third.add_row(name, escape(shown(field.default)), *map(escape, departs))
+        native = [shown(e.native[name]) if name in e.native else "" for e in loops.values()]
+        if any(native):
+            conventions_table.add_row(name, escape(shown(field.default)), *map(escape, native))
     for name, field in Recipe.model_fields.items():
         tables = [e.native_distributed for e in loops.values()]
-        departs = [shown(table[name]) if name in table else "" for table in tables]
-        if any(departs):
-            several = f"{name}, several processes"
-            third.add_row(several, escape(shown(field.default)), *map(escape, departs))
-    fourth = Table(
-        "field", "default", "what", title="Recipe: fields for --set", title_justify="left"
+        native = [shown(table[name]) if name in table else "" for table in tables]
+        if any(native):
+            label = f"{name}, several processes"
+            conventions_table.add_row(label, escape(shown(field.default)), *map(escape, native))
+    fields_table = Table(
+        "field", "default", "description", title="Recipe: fields for --set", title_justify="left"
     )
+    aliases = {field: alias for alias, field in ALIASES.items()}
     for name, field in Recipe.model_fields.items():
-        fourth.add_row(
-            name, escape(shown(field.default)), escape(" ".join((field.description or "").split()))
-        )
-    for table in (first, second, third, fourth):
+        text = " ".join((field.description or "").split())
+        if name in aliases:
+            text += f" In TrainingArguments: {aliases[name]}."
+        fields_table.add_row(name, escape(shown(field.default)), escape(text))
+    for table in (cases_table, loops_table, conventions_table, fields_table):
         console.print(table)
     console.print(f"Devices: {', '.join(DEVICES)}")

@@ -1,4 +1,4 @@
-"""The command line: calls the rooms below, complains in a line, and picks the exit code.
+"""The command line: calls the commands, prints an error as one line, and chooses the exit code.
 
 Exit codes: 0 what was asked holds; 1 a difference or a regression; 2 wrong use; 3 a run failed;
 4 no verdict.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -26,49 +27,87 @@ from harness.cli.pages import publish_command, report_command
 from harness.cli.run import run_command
 from harness.cli.upgrade import upgrade_command
 from harness.errors import HarnessError, RunFailed
+from harness.version import __version__
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+_INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt
 
+
+TRAIN = "Train and compare"
+DIAGNOSE = "Find out why"
+SPEED = "Measure speed"
+REGRESSION = "Keep it as it was"
+REPORTS = "Reports"
+OTHER = "Overview"
+_COMMANDS: dict[str, dict[str, Callable[..., int | None]]] = {
+    TRAIN: {"run": run_command, "compare": compare_command},
+    DIAGNOSE: {"explain": explain_command, "bisect": bisect_command},
+    SPEED: {"bench": bench_command},
+    REGRESSION: {
+        "check": check_command,
+        "accept": accept_command,
+        "history": history_command,
+        "upgrade": upgrade_command,
+    },
+    REPORTS: {
+        "report": report_command,
+        "publish": publish_command,
+        "index": index_command,
+        "annotate": annotate_command,
+    },
+    OTHER: {"list": list_command},
+}
+"""Commands by the panel of `harness --help` in which they stand."""
 
 app = typer.Typer(
     name="harness",
-    help="Is this training loop the same as that one? If not, at which step and why?",
+    help="Compare training loops. Do two loops compute the same? If not, from which step on, and "
+    "why? And which is faster?\n\nExample: harness run --loops plain,trainer --set max_steps=20",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("list")(list_command)
-app.command("run")(run_command)
-app.command("bench")(bench_command)
-app.command("upgrade")(upgrade_command)
-app.command("bisect")(bisect_command)
-app.command("compare")(compare_command)
-app.command("explain")(explain_command)
-app.command("accept")(accept_command)
-app.command("check")(check_command)
-app.command("history")(history_command)
-app.command("report")(report_command)
-app.command("publish")(publish_command)
-app.command("index")(index_command)
-app.command("annotate")(annotate_command)
+for panel, commands in _COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Options of `harness` itself. Its help text is that of `app`."""
 
 
 def main() -> int:
-    """Run the command line and return its exit code. Nothing below it prints or exits."""
+    """Run the command line and return its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = int(app(standalone_mode=False) or 0)
         if code != _INTERRUPTED:
             return code
-        return _complain("interrupted; records that were complete are kept", 3)
+        return _print_error("interrupted; completed records are kept", 3)
     except HarnessError as error:
-        return _complain(str(error), 3 if isinstance(error, RunFailed) else 2)
+        return _print_error(str(error), 3 if isinstance(error, RunFailed) else 2)
     except Exception as error:
-        # The class of wrong-use errors is private to typer, or to click, by version.
+        # Some versions of typer keep their class of usage errors private, others use that of click.
         if hasattr(error, "format_message"):
-            return _complain(error.format_message(), 2)
+            return _print_error(error.format_message(), 2)
         raise
 
 
@@ -76,6 +115,6 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _complain(message: str, code: int) -> int:
-    print(f"harness: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201  # the door may
+def _print_error(message: str, code: int) -> int:
+    print(f"harness: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201  # the command line prints
     return code

@@ -193,7 +193,7 @@ def run_command(
 ) -> int:
     """Train each case by each loop. Compare every pair of loops, value by value, step by step.
 
-    Example: harness run mrpc --set data=FOLDER --set model=FOLDER --set max_steps=50
+    Example: harness run --loops plain,trainer --set max_steps=50
     """
     request = request_from(
         cases,

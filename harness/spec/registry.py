@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.errors import SpecError, unknown_name
+from harness.spec.aliases import canonical_fields
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Conventions, Option, Recipe, build, parse_value
 
@@ -157,7 +158,7 @@ def with_settings(case: Case, settings: dict[str, Any]) -> Case:
     options = workload(case.workload).options
     recipe: dict[str, Any] = {}
     chosen: dict[str, Option] = {}
-    for name, value in settings.items():
+    for name, value in canonical_fields(settings).items():
         if name in Recipe.model_fields:
             recipe[name] = _field(name, value) if isinstance(value, str) else value
         elif name in options:
@@ -182,7 +183,9 @@ def run_spec(
     if habits and case.world_size > 1:
         habits = habits | entry.native_distributed
     arm = more.get("arm")
-    own = {**case.overrides.get(entry.name, {}), **(case.arms[arm] if arm else {})}
+    own = canonical_fields(case.overrides.get(entry.name, {}))
+    if arm:
+        own |= canonical_fields(case.arms[arm])
     values = {**case.recipe.model_dump(), **habits, **own}
     resume_at = more.get("resume_at")
     if resume_at is not None and values["save_every"] is None:
