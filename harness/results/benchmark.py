@@ -15,7 +15,9 @@ class ArmFigures(Result):
     """The figures of one arm. Times are those of steady steps, rates are per wall time."""
 
     name: str
+    """Name of the arm."""
     loop: str
+    """The loop that it runs."""
     python: str | None
     """The library versions of this arm, if the arms use different libraries."""
     overrides: dict[str, Any]
@@ -32,6 +34,7 @@ class ArmFigures(Result):
     cpu_step_s: float
     """CPU seconds per step of all threads: the median over all blocks."""
     samples_per_s: float
+    """Rows per second."""
     tokens_per_s: float | None
     """Tokens per second without padding; None if the rows have no tokens."""
     padded_tokens_per_s: float | None
@@ -44,10 +47,12 @@ class ArmFigures(Result):
     parameters: int | None = None
     """Number of trained scalars."""
     peak_resident_bytes: int | None = None
+    """Peak resident memory of the process; None if it was not measured."""
     peak_allocated_bytes: int | None = None
     """Peak memory of tensors over a few steps, as torch counts it; equal in each run of the same
     code."""
     peak_reserved_bytes: int | None = None
+    """Peak memory that torch reserves on the device; None without a device allocator."""
     flops_per_step: float | None = None
     """Operations of the matrix products, forward and backward, at the padded length of the counted
     steps."""
@@ -56,6 +61,7 @@ class ArmFigures(Result):
     share_of_peak: float | None = None
     """Share of the machine's measured peak of matrix products, in `own_step_s`."""
     energy_j_per_step: float | None = None
+    """Joules that the accelerator used per step; None if it does not report them."""
     parts: dict[str, float] = Field(default_factory=dict)
     """Seconds of each phase of a step, from a profiled run."""
 
@@ -70,19 +76,22 @@ class BenchResult(Result):
     margin: float
     """The largest relative difference that is irrelevant."""
     sessions: int
+    """Number of sessions."""
     rounds: int
     """Rounds of each session, or of the longest session."""
     steps_per_turn: int
     """Steps of a turn; the first of them is not counted."""
     control_ratio: float
+    """Ratio of the control, the same reference again, to the reference."""
     control_interval: tuple[float, float]
-    """95% interval of the ratio of the reference to its control, the same reference again."""
+    """95% interval of `control_ratio`."""
     control_why_not: str
     """Why no outcome is possible; empty if one is."""
     control_caution: str = ""
     """Why only differences larger than the margin have an outcome and no arm is `equivalent`; empty
     if the control is good."""
     arms: tuple[ArmFigures, ...]
+    """The figures of each arm, the reference first."""
     peak_flops_per_s: float | None
     """Measured with a large matrix product, in the precision and threads of the reference."""
     took_s: float

@@ -49,6 +49,7 @@ class Finding(Result):
     """One metric of both runs."""
 
     metric: str
+    """Name of the metric."""
     unit: str
     """Base unit; empty for a number without a unit."""
     outcome: Outcome
@@ -80,8 +81,11 @@ class SeedOutcome(Result):
     """The comparison value by value of one seed."""
 
     seed: int
+    """The seed."""
     outcome: Outcome
+    """The outcome for this seed."""
     first_divergence: Divergence | None = None
+    """The first divergence for this seed."""
     left_out: str = ""
     """Why the metrics of this seed are not compared; empty if they are."""
 
@@ -90,11 +94,13 @@ class Comparison(Result):
     """The comparison of two runs, or of two loops over several seeds."""
 
     case: str
+    """Name of the case."""
     reference: str
     """Label of the reference run."""
     candidate: str
     """Label of the candidate run."""
     outcome: Outcome
+    """The outcome of the comparison."""
     steps: int
     """Number of steps that both runs made."""
     first_divergence: Divergence | None = None

@@ -39,7 +39,8 @@ class Divergence(Result):
     rank: int | None = None
     """With several processes: the rank of the process that differs."""
     stage: str
-    """The stage of training, one of `STAGES`."""
+    """The stage of training: config, initial_weights, data_order, batch_content, rng, loss,
+    gradients, grad_norm, learning_rate, weights, optimizer_state, step_count or evaluation."""
     tensor: str | None = None
     """The first parameter that differs, in the order of the model."""
     tensors_differing: int | None = None
@@ -65,6 +66,7 @@ class StageDifference(Result):
     """How much of one stage differs."""
 
     stage: str
+    """The stage of training."""
     compared: int
     """Number of values that both runs have."""
     differing: int

@@ -30,8 +30,11 @@ class Contribution(Result):
     """The effect of one field."""
 
     field: str
+    """Name of the recipe field or workload option."""
     reference: Any
+    """Its value in the reference."""
     candidate: Any
+    """Its value in the candidate."""
     alone: Gap
     """The effect of this field alone, with all other relevant fields as in the reference."""
     left: Gap | None = None
@@ -43,6 +46,7 @@ class Cost(Result):
     """The cost of the replays, without the runs to be explained."""
 
     replays: int = 0
+    """Number of replays."""
     steps: int = 0
     """Steps trained in replays."""
     limit: int = 0
@@ -55,8 +59,11 @@ class Explanation(Result):
     """Why two runs differ."""
 
     case: str
+    """Name of the case."""
     reference: str
+    """Label of the reference run."""
     candidate: str
+    """Label of the candidate run."""
     outcome: Literal["identical", "explained", "code", "unfinished"]
     """`code`: the two differ even with every field as in the reference. `unfinished`: the search
     ended early."""
@@ -82,3 +89,4 @@ class Explanation(Result):
     notes: tuple[str, ...] = ()
     """Further observations of the search."""
     cost: Cost = Cost()
+    """The cost of the search."""

@@ -24,6 +24,7 @@ class ModuleDifference(Result):
     rank: int | None = None
     """With several processes: the rank of the process that differs."""
     direction: Direction
+    """The pass in which the outputs differ."""
     module: str
     """Name of the module within the model; empty for the model itself."""
     module_class: tuple[str, str]

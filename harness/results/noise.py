@@ -17,6 +17,7 @@ class FieldNoise(Result):
     tensor: str | None = None
     """For the field `tensors`: the tensor with the largest difference relative to its bound."""
     outcome: Literal["within_noise", "different", "inconclusive"]
+    """The outcome of this field."""
     step: int | None
     """The step of the largest difference relative to the bound; None for the whole run."""
     largest: float
@@ -54,6 +55,7 @@ class Noise(Result):
     allowance: float
     """Factor that widens every bound."""
     fields: tuple[FieldNoise, ...]
+    """The comparison of each field."""
     doubts: tuple[str, ...] = ()
     """Why the pair is not `within_noise` although no difference leaves the band."""
 

@@ -21,15 +21,19 @@ class CheckItem(Result):
     """One value compared with the baseline."""
 
     case: str
+    """Name of the case."""
     loop: str
     """Empty if the item is about the whole case."""
     metric: str
     """What was compared, such as `steps`, `loss_trace` or `step_time_ratio`."""
     tier: Tier
+    """How the item is checked."""
     listed: Listed
+    """The verdict of the item."""
     words: str
     """One sentence: the old value, the new value, and what that means."""
     unit: str = ""
+    """Base unit of the values; empty for numbers without a unit."""
     before: Any = None
     """The value in the baseline."""
     now: Any = None
@@ -44,6 +48,7 @@ class UsedBaseline(Result):
     """The baseline of a case."""
 
     case: str
+    """Name of the case."""
     file: str | None
     """Its path, as given or below the given folder; None if there is no baseline."""
     machine_class: str
@@ -51,7 +56,9 @@ class UsedBaseline(Result):
     accepted_at: str | None = None
     """Time of acceptance in ISO 8601, by the clock of that machine. No outcome depends on it."""
     commit: str | None = None
+    """Commit at which the baseline was accepted; None if it is not known."""
     reason: str | None = None
+    """The reason given when it was accepted."""
     key_differences: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
     """Fields of the key that differ: the value in the baseline, and the value now."""
 
@@ -60,7 +67,9 @@ class CheckResult(Result):
     """The result of `harness check`."""
 
     items: tuple[CheckItem, ...]
+    """One item per value that was compared."""
     baselines: tuple[UsedBaseline, ...]
+    """The baseline of each case."""
     looks: int = 1
     """Number of speed measurements; a second one confirms a slowdown."""
     moved_together: str = ""

@@ -45,9 +45,11 @@ class RunSummary(Result):
     """One run, without its traces."""
 
     case: str
+    """Name of the case."""
     loop: str
     """Label of the run: its loop, with the repetition or arm if there are several."""
     device: str
+    """Device of the run, such as `cpu` or `cuda`."""
     world_size: int
     """Number of processes that train together."""
     status: str
@@ -73,6 +75,7 @@ class RunSummary(Result):
     samples_per_s: float | None
     """Samples / `wall_s`; not a benchmark."""
     warnings: tuple[str, ...] = ()
+    """Warnings of the run."""
     remedies: tuple[str, ...] = ()
     """What the loop did to work around faults of its framework."""
     resumed_from: tuple[int, ...] = ()
@@ -95,7 +98,9 @@ class Report(Result):
     verdict: Verdict
     """The worst result of all comparisons and runs; it decides the exit code."""
     comparisons: tuple[Comparison, ...]
+    """One comparison per pair of runs, or per pair of loops over several seeds."""
     runs: tuple[RunSummary, ...]
+    """One summary per run."""
     recipes: dict[str, dict[str, Any]]
     """The recipe of each case, with the options of its workload."""
     environment: dict[str, Any]

@@ -37,8 +37,11 @@ class SettingDifference(Result):
     """One setting of both runs; None if it is not set."""
 
     name: str
+    """Name of the setting."""
     reference: Any
+    """Its value in the reference."""
     candidate: Any
+    """Its value in the candidate."""
 
     @property
     def decisive(self) -> bool:

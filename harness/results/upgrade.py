@@ -13,6 +13,7 @@ class PackageChange(Result):
     """A package whose version is not the same in all environments."""
 
     name: str
+    """Name of the package."""
     versions: tuple[str | None, ...]
     """The version in each environment, in their order; None if it is not installed."""
 
@@ -23,6 +24,7 @@ class UpgradeResult(Result):
     sides: tuple[str, ...]
     """Names of the environments: the versions that distinguish them."""
     packages: tuple[PackageChange, ...]
+    """Packages whose versions differ."""
     packages_same: int
     """Number of packages with the same version in all environments."""
     changed: tuple[str, ...]
@@ -37,15 +39,20 @@ class Skipped(Result):
     """A version without an outcome."""
 
     version: str
+    """The version."""
     why: str
+    """The reason, in one sentence."""
 
 
 class BisectResult(Result):
     """The first released version of a package whose training differs."""
 
     package: str
+    """Name of the package."""
     good: str
+    """The first version, which is the reference."""
     bad: str
+    """The last version, which is expected to differ."""
     outcome: Literal["found", "none", "range", "ends"]
     """`found`: one version. `none`: `good` and `bad` train the same. `range`: the versions between
     have no outcome. `ends`: `good` or `bad` has no outcome."""
@@ -60,6 +67,7 @@ class BisectResult(Result):
     tested: tuple[str, ...] = ()
     """Versions that were tested, in their order."""
     skipped: tuple[Skipped, ...] = ()
+    """Versions without an outcome."""
     released: int = 0
     """Number of versions from `good` to `bad` that can be installed here."""
     sentence: str = ""
