@@ -185,12 +185,12 @@ def _trace_item(
     step = next((i for i, (one, two) in enumerate(pairs, start=1) if one != two), None)
     if step is None:
         length = " in length" if len(old.first) != len(new.first) else ""
-        words = f"{_title(name)} differs{length}; the first {len(pairs)} stored values are equal"
+        words = f"{_title(name)}: different{length}; the first {len(pairs)} stored values are equal"
         return _item(case, loop, name, "exact", "regressed", words)
     one, two = pairs[step - 1]
-    words = f"{_title(name)} differs from step {step} on"
+    words = f"{_title(name)}: first difference at step {step}"
     if isinstance(one, float) and isinstance(two, float):
-        words += f": {_both(number(one, 9), number(two, 9))}"
+        words += f" ({_both(number(one, 9), number(two, 9))})"
         worst = max(_relative(a, b) for a, b in pairs)
         if worst <= _ROUNDING:
             words += (

@@ -185,7 +185,9 @@ def _reference(
         words += "look the same"
         return _item(case, name, ABSOLUTE, listed, words, absolute), ""
     by_yardstick = relative.classify(*bounds)
-    words += f"; {_percent_text(relative)} relative to the machine's yardstick"
+    words += (
+        f"; {_percent_text(relative)} relative to the machine's yardstick, a fixed piece of work"
+    )
     if change == by_yardstick:
         listed = _LISTED[change]
     elif by_yardstick == "unchanged":
@@ -198,13 +200,13 @@ def _reference(
     common_change = ""
     if listed == "regressed":
         common_change = (
-            f"all loops changed alike ({_change_text(absolute)}) and the machine's yardstick did "
-            "not: the cause is a library, the workload or shared code, not a single loop"
+            f"all loops changed alike: {_change_text(absolute)}; the machine's yardstick did not "
+            "change, so the cause is a library, the workload or shared code, not a single loop"
         )
     elif listed == "unchanged" and change in ("slower", "faster"):
         common_change = (
-            f"all loops changed alike ({_change_text(absolute)}) and the machine's yardstick "
-            "changed with them: the cause is the machine, not a loop"
+            f"all loops changed alike: {_change_text(absolute)}; the machine's yardstick changed "
+            "with them, so the cause is the machine, not a loop"
         )
     elif listed == "inconclusive":
         words += "; it is not known whether the loops or the machine changed: raise the budget"

@@ -106,7 +106,7 @@ def test_unchanged_code_passes(world: World) -> None:
     assert 1 == world.report["gate"]["looks"]
     assert "Nothing got worse" in world.output
     page = (world.folder / "out" / "report.md").read_text()
-    assert "Against the baseline" in page
+    assert "## Baseline" in page
     assert "Unchanged: " in page
 
 
@@ -168,7 +168,7 @@ def last_digits(made: Draft) -> None:
         (one_parameter, {"parameters"}, "trained parameters: baseline 30, now 31"),
         (still_loss, {"soundness", "loss_trace"}, "loss never changed"),
         (zero_gradients, {"soundness", "grad_norm"}, "its gradients are zero at every step"),
-        (other_order, {"data_order"}, "order of the rows differs from step 2 on"),
+        (other_order, {"data_order"}, "order of the rows: first difference at step 2"),
         (last_digits, {"loss_trace", "weights"}, "the size of rounding; other kernels"),
     ],
 )
@@ -192,7 +192,7 @@ def test_the_first_differing_step_is_named(world: World) -> None:
     last_digits(world.drafts["plain"])
     world.check("--exact-only")
     assert (
-        "loss of each step differs from step 3 on: baseline 0.34375, now 0.343750034"
+        "loss of each step: first difference at step 3 (baseline 0.34375, now 0.343750034)"
         in world.words("loss_trace")
     )
 
@@ -271,7 +271,9 @@ def test_another_machine_or_minor_version(change: dict[str, Any], field: str, wo
     assert {field} == used["key_differences"].keys()
     before, now = used["key_differences"][field]
     assert f"{field}: baseline {before}, now {now}" in world.words("key")
-    assert "for information only: trainer: loss of each step differs" in world.words("key")
+    assert "for information only: trainer: loss of each step: first difference" in world.words(
+        "key"
+    )
 
 
 def test_a_patch_of_a_library_is_judged_by_what_it_does(world: World) -> None:

@@ -78,7 +78,7 @@ PLANTED = {
     "another order": (
         "recipe = recipe.model_copy(update={'data_seed': 7})",
         {"data_order"},
-        "order of the rows differs from step 1 on",
+        "order of the rows: first difference at step 1",
     ),
     "an upgrade that moves the last digits": (
         "model.set_attn_implementation('eager')",
