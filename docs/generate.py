@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from harness.comparison.causes.table import TABLE
+from harness.spec.aliases import ALIASES
 from harness.spec.case import Case
 from harness.spec.recipe import Recipe
 from harness.spec.registry import loops, workloads
@@ -46,6 +47,10 @@ text of the course, uses. An empty cell means that the loop keeps the value of t
 _OPTIONS = """\
 A workload has options of its own. `--set OPTION=VALUE` changes them too.
 """
+_ALIASES = """\
+A recipe also accepts these names of `transformers.TrainingArguments`. Files hold the name on the
+right.
+"""
 _CASE = """\
 A case is a recipe for one workload on one device. The keys of a case file are these fields; the
 tables `[recipe]` and `[options]` hold the fields of the recipe and the options of the workload.
@@ -71,6 +76,12 @@ def recipe_page() -> str:
             _RECIPE,
             "## Fields of the recipe\n",
             _fields(Recipe),
+            "## Names of TrainingArguments\n",
+            _ALIASES,
+            _table(
+                ["TrainingArguments", "field"],
+                [[f"`{name}`", f"`{field}`"] for name, field in ALIASES.items()],
+            ),
             "## Native conventions\n",
             _NATIVE,
             _native(),

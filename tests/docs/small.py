@@ -125,7 +125,7 @@ def _parse_harness(words: list[str], place: str) -> None:
             return
         assert words[0] in group.commands, f"{place}: there is no command {words[0]}"
         group.commands[words[0]].make_context(words[0], list(words[1:]))
-    except click.exceptions.Exit:
+    except typer.Exit:
         pass  # --help, --version
     except Exception as error:
         if not hasattr(error, "format_message"):  # the class is private to typer or click
@@ -139,6 +139,8 @@ def _made_by_make(text: str) -> str:
     if words[0] != "make" or len(words) != 2:
         return text
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    found = re.search(rf"^{words[1]}:.*\n\t(.+)$", makefile, re.MULTILINE)
-    assert found, f"the Makefile has no target {words[1]}"
-    return re.sub(r"^\$\(BIN\)/python -m harness\b", "harness", found.group(1))
+    target = rf"^{words[1]}:.*"
+    assert re.search(target, makefile, re.MULTILINE), f"the Makefile has no target {words[1]}"
+    recipe = rf"{target}\n\t\$\(BIN\)/python -m harness\b(.*)$"
+    found = re.search(recipe, makefile, re.MULTILINE)
+    return f"harness{found.group(1)}" if found else text

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import click
 import pytest
+import typer
 
 from docs.generate import with_files
-from tests.docs.blocks import EXECUTED, ROOT, SHOWN, Block, blocks_of
+from harness.cli import main as cli
+from tests.docs.blocks import EXECUTED, ROOT, SHOWN, Block, Command, blocks_of
 from tests.docs.small import Runner, parse
 
 EXPECTED_NOT_RUN = 11
@@ -55,6 +60,15 @@ def test_every_command_of_a_page_can_be_parsed(page: Path) -> None:
         if block.language == "bash":
             for command in block.commands():
                 parse(command, block.place)
+
+
+def test_the_example_of_each_command_can_be_parsed() -> None:
+    """`harness COMMAND --help` shows an example that works."""
+    commands = cast(click.Group, typer.main.get_command(cli.app)).commands
+    for name, command in commands.items():
+        (example,) = re.findall(r"Example: (.+)", command.help or "")
+        assert example.startswith(f"harness {name}")
+        parse(Command(example, frozenset({0})), f"harness {name} --help")
 
 
 def test_what_is_not_run_is_counted() -> None:
