@@ -170,7 +170,7 @@ def _quantile(freedom: float, share: float) -> float:
 
 
 def _satterthwaite(one: float, two: float, count_one: int, count_two: int) -> float:
-    """Degrees of freedom of the difference of two means; 1 where neither side has a spread."""
+    """Degrees of freedom of the difference of two means; 1 where neither mean has a spread."""
     a, b = one / count_one, two / count_two
     if not a + b:
         return 1.0

@@ -10,8 +10,8 @@ import typer
 from harness.cli.options import COMPARE, DigOption, LocalizeOption, MarginOption, OutOption
 from harness.cli.shared import command_line, pairs_from, progress_console, show
 from harness.comparison.compare_folders import compare_folders
-from harness.comparison.seeds import parse_margins
 from harness.diagnosis.localize import localize_report
+from harness.results.metrics import parse_margins
 
 __all__ = ["compare_command"]
 

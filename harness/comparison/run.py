@@ -11,7 +11,6 @@ from rich.console import Console
 
 from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.pairs import RecordPair, compare_pair, compare_seeded_pairs
-from harness.comparison.seeds import parse_margins
 from harness.comparison.variants import compare_variants
 from harness.errors import RunFailed
 from harness.execution.environments.variants import LibrarySet, interpreters
@@ -22,7 +21,7 @@ from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.folders import RunRecords, output_folder
-from harness.results.metrics import Margin
+from harness.results.metrics import Margin, parse_margins
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
 from harness.spec.case import Case, RunSpec, label

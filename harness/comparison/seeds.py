@@ -21,25 +21,17 @@ from dataclasses import dataclass
 
 from harness.comparison.compare import compare
 from harness.comparison.validity import order_faults, validity_doubts
-from harness.errors import RecordError, check_known
+from harness.errors import RecordError
 from harness.results.comparison import Comparison, Finding, Outcome, SeedOutcome
 from harness.results.levels import not_recorded
-from harness.results.metrics import METRICS, Margin, metric
+from harness.results.metrics import Margin, metric
 from harness.results.record import COLLAPSE, RunRecord
 from harness.spec.recipe import DETAILS
 from harness.stats import ALPHA, MeansResult, compare_means
 
-__all__ = ["compare_seeds", "parse_margins"]
+__all__ = ["compare_seeds"]
 
 _TESTS = f"two one-sided t-tests at {ALPHA:.0%} each"
-
-
-def parse_margins(values: Mapping[str, float | str]) -> dict[str, Margin]:
-    """Margins by metric, from values such as 0.02 and "5%". Raises `SpecError`."""
-    known = [name for name, row in METRICS.items() if row.margin is not None]
-    for name in values:
-        check_known("metric with a margin", name, known)
-    return {name: Margin.parse(str(value)) for name, value in values.items()}
 
 
 def compare_seeds(

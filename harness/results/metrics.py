@@ -11,12 +11,13 @@ rows changes the accuracy by as much. A margin of 0.05 nats for a loss is 5% of 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.errors import SpecError
+from harness.errors import SpecError, check_known
 
-__all__ = ["METRICS", "Margin", "Metric", "metric"]
+__all__ = ["METRICS", "Margin", "Metric", "metric", "parse_margins"]
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,11 @@ METRICS: dict[str, Metric] = {
 def metric(name: str) -> Metric:
     """The row of a metric; an unknown metric, from a workload, is exact and has no margin."""
     return METRICS.get(name) or Metric(name, name, "", "neither", "exact")
+
+
+def parse_margins(values: Mapping[str, float | str]) -> dict[str, Margin]:
+    """Margins by metric, from values such as 0.02 and "5%". Raises `SpecError`."""
+    known = [name for name, row in METRICS.items() if row.margin is not None]
+    for name in values:
+        check_known("metric with a margin", name, known)
+    return {name: Margin.parse(str(value)) for name, value in values.items()}

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.seeds import compare_seeds, parse_margins
-from harness.errors import SpecError
+from harness.comparison.seeds import compare_seeds
 from harness.results.comparison import Comparison
 from harness.results.metrics import Margin
 from harness.results.record import COLLAPSE, RunRecord
 from harness.spec.case import Case
-from harness.spec.expand import expand_by_seed
 from harness.spec.recipe import Recipe
 from tests.support.records import STEPS, Draft, draft, evaluation
 
@@ -271,44 +269,3 @@ def test_a_run_that_failed_makes_the_seeds_incomparable(tmp_path: Path) -> None:
     assert "incomparable" == found.outcome
     assert 1 == sum("boom" in doubt for doubt in found.doubts)
     assert "trainer, seed 43 failed: boom" == found.doubts[0]
-
-
-def test_one_case_becomes_one_for_each_seed() -> None:
-    """Seeds follow the recipe's; the order of the rows follows unless it has a seed of its own."""
-    case = Case(name="tiny", workload="paraphrase", recipe=Recipe(seed=7, data_seed=3, max_steps=2))
-    found = expand_by_seed(case, 3)
-
-    assert ["tiny-seed7", "tiny-seed8", "tiny-seed9"] == [each.name for each in found]
-    assert [(7, 3), (8, 3), (9, 3)] == [(c.recipe.seed, c.recipe.data_seed) for c in found]
-    assert {"tiny"} == {each.seed_of for each in found}
-    assert all(
-        each.recipe.data_seed is None for each in expand_by_seed(Case(name="a", workload="b"), 2)
-    )
-    with pytest.raises(SpecError, match="seed"):
-        expand_by_seed(case.model_copy(update={"recipe": Recipe(seed=2**32 - 1)}), 2)
-
-
-def test_margins_are_read_from_numbers_and_shares() -> None:
-    """A number in the metric's unit, or a share of the reference's mean."""
-    found = parse_margins({"accuracy": 0.01, "perplexity": "5%"})
-    assert {"accuracy": Margin(0.01), "perplexity": Margin(0.05, True)} == found
-    assert 0.01 == found["accuracy"].around(0.8)
-    assert 0.2 == found["perplexity"].around(4.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("acuracy", "0.1", "did you mean 'accuracy'"),
-        ("steps", "1", "unknown metric"),
-        ("accuracy", "0", "positive number"),
-        ("accuracy", "-1%", "positive number"),
-        ("accuracy", "nan", "positive number"),
-        ("accuracy", float("inf"), "positive number"),
-        ("accuracy", "much", "'much'"),
-    ],
-)
-def test_a_margin_that_is_none_is_refused(name: str, value: float | str, message: str) -> None:
-    """In one line, with the value met."""
-    with pytest.raises(SpecError, match=message):
-        parse_margins({name: value})

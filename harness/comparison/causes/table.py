@@ -13,8 +13,10 @@ from harness.comparison.causes import (
     batches,
     data_order,
     evaluation,
+    forward_pass,
     gradients,
     learning_rate,
+    random_numbers,
     settings,
 )
 from harness.comparison.causes.cause import CauseRule
@@ -31,6 +33,8 @@ TABLE: tuple[CauseRule, ...] = (
     *settings.RULES,
     *data_order.RULES,
     *batches.RULES,
+    *random_numbers.RULES,
+    *forward_pass.RULES,
     *evaluation.RULES,
     *gradients.RULES,
     *accumulation.RULES,

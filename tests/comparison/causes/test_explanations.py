@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.text.causes import reasons, settings_rows
+from harness.report.text.causes import reasons
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison
 from harness.results.record import Observation
@@ -122,7 +122,8 @@ def test_a_typical_difference_is_explained_by_this_text(name: str, tmp_path: Pat
 
     lines = [sentence(found), *reasons(found)]
     lines += [
-        f"Setting {setting}: {two} against {one}" for setting, one, two in settings_rows(found)
+        f"Setting {setting.name}: reference {setting.reference}, candidate {setting.candidate}"
+        for setting in found.settings
     ]
     text = "\n".join(lines) + "\n"
     golden = GOLDEN / f"{name}.txt"
