@@ -14,7 +14,7 @@ from harness.benchmark.verdicts import LEAST_SESSIONS, control_of
 from harness.errors import RecordError, SpecError
 from harness.regression.baseline import (
     Baseline,
-    Stored,
+    StoredBaseline,
     baseline_path,
     cases_in,
     find_baselines,
@@ -44,7 +44,7 @@ class Accepted:
     case: str
     path: Path
     baseline: Baseline
-    former: Stored | None
+    former: StoredBaseline | None
     """The baseline that this one replaces, or else the nearest one of the case."""
     changes: tuple[CheckItem, ...]
     """The differences of the new baseline from the former one; empty without a former one."""

@@ -31,7 +31,7 @@ from harness.results.record import write_atomically
 __all__ = [
     "SCHEMA_VERSION",
     "Baseline",
-    "Stored",
+    "StoredBaseline",
     "baseline_path",
     "cases_in",
     "find_baselines",
@@ -75,7 +75,7 @@ class Baseline(BaseModel):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredBaseline:
     """A baseline and its file."""
 
     path: Path
@@ -100,13 +100,13 @@ def cases_in(where: Path) -> set[str]:
     return {path.name.partition("@")[0] for path in where.glob("*@*.json")}
 
 
-def find_baselines(where: Path, case: str) -> list[Stored]:
+def find_baselines(where: Path, case: str) -> list[StoredBaseline]:
     """All baselines of a case, one per machine class. Raises `RecordError` if one is damaged."""
     if _is_file(where):
-        found = [Stored(where, read(where))] if where.is_file() else []
+        found = [StoredBaseline(where, read(where))] if where.is_file() else []
         return [one for one in found if one.baseline.case == case]
     paths = sorted(where.glob(f"{_literal(case)}@*.json"))
-    found = [Stored(path, read(path)) for path in paths]
+    found = [StoredBaseline(path, read(path)) for path in paths]
     for one in found:
         if one.baseline.case != case:
             rule = "the file name of a baseline starts with the name of its case"
@@ -115,14 +115,14 @@ def find_baselines(where: Path, case: str) -> list[Stored]:
     return found
 
 
-def nearest_baseline(found: Sequence[Stored], key: Key) -> Stored | None:
+def nearest_baseline(found: Sequence[StoredBaseline], key: Key) -> StoredBaseline | None:
     """The baseline whose key differs in the fewest fields; None if there is none."""
     return min(found, key=lambda one: len(key_differences(one.baseline.key, key)), default=None)
 
 
-def previous_baselines(path: Path) -> list[Stored]:
+def previous_baselines(path: Path) -> list[StoredBaseline]:
     """The previous baselines of `path`, oldest first. Raises `RecordError`."""
-    return [Stored(one, read(one)) for one in sorted(_history(path).glob("[0-9]*.json"))]
+    return [StoredBaseline(one, read(one)) for one in sorted(_history(path).glob("[0-9]*.json"))]
 
 
 def read(path: Path) -> Baseline:

@@ -19,7 +19,13 @@ from harness.benchmark.bench import progress
 from harness.benchmark.bench_case import ShowProgress
 from harness.errors import SpecError
 from harness.regression import measure
-from harness.regression.baseline import Baseline, Stored, find_baselines, locked, nearest_baseline
+from harness.regression.baseline import (
+    Baseline,
+    StoredBaseline,
+    find_baselines,
+    locked,
+    nearest_baseline,
+)
 from harness.regression.compare_facts import (
     CurrentFacts,
     exact_items,
@@ -73,7 +79,7 @@ class CheckRequest:
 
 
 @dataclass
-class _Found:
+class _CaseCheck:
     """The result of one case."""
 
     items: list[CheckItem]
@@ -118,7 +124,7 @@ def check_cases(
     return report, folder
 
 
-def _report(found: Sequence[_Found], folder: Path, command: Sequence[str]) -> Report:
+def _report(found: Sequence[_CaseCheck], folder: Path, command: Sequence[str]) -> Report:
     items = tuple(item for one in found for item in one.items)
     result = CheckResult(
         items=items,
@@ -141,7 +147,7 @@ def _check(
     records_in: Path,
     deadline: float,
     show_progress: ShowProgress,
-) -> _Found:
+) -> _CaseCheck:
     """Check one case. `folder`: for its sessions; `records_in`: for the records of all cases."""
     baselines = find_baselines(request.baseline, case.name)
     if not baselines:
@@ -149,7 +155,7 @@ def _check(
             f"no baseline of {case.name} in {request.baseline}: make one with harness bench and "
             "harness accept, or check the name of the case"
         )
-        return _Found(
+        return _CaseCheck(
             [_of_case(case.name, words)],
             UsedBaseline(case=case.name, file=None, machine_class="not determined"),
         )
@@ -169,7 +175,7 @@ def _check(
     key = key_of(reference)
     used = nearest_baseline(baselines, key)
     assert used is not None
-    found = _Found([], _used(used, request.baseline, reference), records)
+    found = _CaseCheck([], _used(used, request.baseline, reference), records)
     broken = {
         name: record.header.error or record.header.status
         for name, record in records.items()
@@ -253,7 +259,7 @@ def _compare_speeds(
     return combine(first, second), 2
 
 
-def _used(used: Stored, where: Path, reference: RunRecord) -> UsedBaseline:
+def _used(used: StoredBaseline, where: Path, reference: RunRecord) -> UsedBaseline:
     baseline: Baseline = used.baseline
     key = key_of(reference)
     return UsedBaseline(

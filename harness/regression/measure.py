@@ -125,11 +125,11 @@ def measure_speeds(
     return speeds, len(sessions)
 
 
-def _rounds(planned: Sequence[Arm], before: Speeds, look_s: float) -> int:
+def _rounds(planned: Sequence[Arm], before: Speeds, measurement_s: float) -> int:
     """Rounds of each session: balanced, and at most as many as the baseline's sessions have."""
     steps_s = [
         statistics.median(times) * before.steps_per_turn
         for times in before.sessions[0].arms.values()
     ]
     round_s = _OVERHEAD * statistics.fmean(steps_s) * len(planned)
-    return min(before.rounds, rounds_that_fit(len(planned), round_s, look_s / _PLANNED))
+    return min(before.rounds, rounds_that_fit(len(planned), round_s, measurement_s / _PLANNED))
