@@ -101,7 +101,7 @@ def test_a_late_difference_starts_from_a_checkpoint(loop: str, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_fault_in_code_is_not_blamed_on_a_field(tmp_path: Path) -> None:
-    """Gradients that add up part at step 2; before it decay acts, and the data's seed never."""
+    """Added-up gradients diverge at step 2; before it decay acts, and the data's seed never."""
     loop = path_of("forgot_zero_grad")
     data = write_pairs(tmp_path / "data")
     one = train(small_case(data), ["plain"], tmp_path / "one")["plain"]

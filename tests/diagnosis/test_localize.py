@@ -1,9 +1,10 @@
-"""Runs that part are replayed, and the module is named in which they do."""
+"""Runs that diverge are replayed, and the first differing module is named."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.slow
 QUIET = Console(quiet=True)
 LOOPS = ["plain", "accelerated", "trainer"]
 
-# Step, direction and module in which each faulty loop departs; None where no module does.
+# Step, direction and module of the divergence of each faulty loop; None if no module diverges.
 FAULTS: dict[str, tuple[int, str, str] | None] = {
     "output_of_layer_1_scaled": (3, "forward", "bert.encoder.layer.1"),
     "backward_of_layer_0_scaled": (2, "backward", "bert.encoder.layer.0.intermediate.dense"),
@@ -45,7 +46,7 @@ FAULTS: dict[str, tuple[int, str, str] | None] = {
     "schedule_off_by_one": None,
     "same_order_every_epoch": None,
 }
-# Fields of the recipe, the module in which they depart, and its direction.
+# Fields of the recipe, the direction and the module of the divergence.
 ARMS: dict[str, tuple[dict[str, Any], str, str]] = {
     "eager": ({"attention": "eager"}, "forward", "bert.encoder.layer.0.attention.self"),
     "bf16": ({"precision": "bf16"}, "forward", "bert.encoder.layer.0.attention.self.query"),
@@ -83,7 +84,7 @@ def localized_against_plain(records: dict[str, RunRecord], folder: Path) -> dict
 def test_the_module_of_a_planted_fault_is_named(
     fault: str, answers: dict[str, Localization]
 ) -> None:
-    """And where the fault is in none, none is."""
+    """If the fault is in no module, no module is named."""
     place = answers[fault].place
     met = None if place is None else (answers[fault].step, place.direction, place.module)
     assert FAULTS[fault] == met
@@ -93,7 +94,7 @@ def test_the_module_of_a_planted_fault_is_named(
 def test_the_module_that_another_recipe_computes_otherwise_is_named(
     arm: str, answers: dict[str, Localization]
 ) -> None:
-    """A kernel departs in its module; a loss, before the backward pass begins."""
+    """A kernel diverges in its module; a loss, before the backward pass begins."""
     place = answers[arm].place
     assert place is not None
     assert (*ARMS[arm][1:], bool(place.module)) == (
@@ -103,7 +104,7 @@ def test_the_module_that_another_recipe_computes_otherwise_is_named(
     )
 
 
-def test_what_is_other_there_is_told(answers: dict[str, Localization]) -> None:
+def test_the_difference_at_the_place_is_reported(answers: dict[str, Localization]) -> None:
     """The size of the planted fault, and a module's mode."""
     places = {name: answer.place for name, answer in answers.items()}
     scaled, mode = (places[name] for name in ("output_of_layer_1_scaled", "forgot_train_mode"))
@@ -113,11 +114,11 @@ def test_what_is_other_there_is_told(answers: dict[str, Localization]) -> None:
     assert pytest.approx(1.0001, abs=1e-6) == scaled.candidate / scaled.reference
     assert (True, False) == mode.training
     assert scaled.weights_equal
-    assert "what is done to weights after it" in answers["one_ulp_in_one_weight"].note
+    assert "a change of the weights after it" in answers["one_ulp_in_one_weight"].note
 
 
-def test_other_weights_are_told_of_a_module(tmp_path: Path) -> None:
-    """Where no weights were recorded, a weight that moved shows in modules once it moves a loss."""
+def test_different_weights_of_a_module_are_reported(tmp_path: Path) -> None:
+    """Without recorded weights, a changed weight shows in modules once it changes a loss."""
     case = small_case(write_pairs(tmp_path / "data"))
     loops = ["plain", path_of("one_ulp_in_one_weight")]
     records = train(case, loops, tmp_path / "records", detail="steps")
@@ -133,7 +134,7 @@ def test_what_cannot_be_localized_is_not_replayed(answers: dict[str, Localizatio
     """An identical pair, another order of the rows and another learning rate are not localized;
     gradients left over from before are in no module."""
     assert "not localized: the two are identical" == answers["plain-2"].note
-    assert "other rows" in answers["same_order_every_epoch"].note
+    assert "different rows" in answers["same_order_every_epoch"].note
     assert "learning rate" in answers["schedule_off_by_one"].note
     assert (2, 96) == (
         answers["forgot_zero_grad"].step,
@@ -203,7 +204,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def place(report: Report) -> tuple[int | None, str]:
-    """Where the only pair parts."""
+    """The step and module of the only pair's divergence."""
     answer = report.comparisons[0].localization
     assert answer is not None
     assert answer.place is not None, answer.note
@@ -214,9 +215,8 @@ def test_a_run_localizes_and_its_report_shows_it(run_folder: Path) -> None:
     """On the page, in `report.json`, and with the replays among the records."""
     out = run_folder / "out"
     assert (3, "bert.encoder.layer.1") == place(Report.read(out))
-    assert "the forward pass parts in bert.encoder.layer.1 (BertLayer)" in (
-        out / "report.md"
-    ).read_text(encoding="utf-8")
+    page = (out / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"the forward pass \w+ in bert\.encoder\.layer\.1 \(BertLayer\)", page)
     names = {path.name for path in (out / "records").iterdir()}
     assert {"paraphrase-plain-localized-3", "paraphrase-fault-localized-3"} < names
     assert 2 == len(Report.read(out).runs)
@@ -275,7 +275,7 @@ def test_other_versions_are_said_in_a_line(run_folder: Path, tmp_path: Path) -> 
     )
 
 
-def test_a_replay_that_departs_from_its_run_gives_no_answer(
+def test_a_replay_that_diverges_from_its_run_gives_no_module(
     run_folder: Path, tmp_path: Path
 ) -> None:
     """Such as of a loop that was edited since."""

@@ -1,4 +1,4 @@
-"""The search against oracles that are known: 1-minimal, within its bound, and honest when ended."""
+"""The search with known oracles: 1-minimal, within its bound, and correct when interrupted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def names(count: int) -> list[str]:
 
 @given(st.integers(1, 40), st.data())
 def test_what_is_needed_is_found_within_the_bound(count: int, data: st.DataObject) -> None:
-    """Of independent switches exactly those that matter, with no more questions than promised."""
+    """Of independent switches exactly the needed ones, with no more experiments than the bound."""
     switches = names(count)
     needed = frozenset(data.draw(st.sets(st.sampled_from(switches), min_size=1)))
     found = search(switches, needed.issubset)
@@ -58,7 +58,7 @@ def test_what_is_needed_is_found_within_the_bound(count: int, data: st.DataObjec
 
 @given(st.integers(1, 7), st.integers(0, 2**32))
 def test_the_answer_is_minimal_however_switches_mask_one_another(count: int, seed: int) -> None:
-    """Of any oracle that says yes to all and no to none, an answer that is 1-minimal."""
+    """For any oracle that is true for all switches and false for none, the result is 1-minimal."""
     switches, draw = names(count), random.Random(seed)
     answers: dict[Subset, bool] = {frozenset(switches): True, frozenset(): False}
 
@@ -70,7 +70,7 @@ def test_the_answer_is_minimal_however_switches_mask_one_another(count: int, see
 
 @given(st.integers(3, 20), st.data())
 def test_either_of_two_is_found_as_one(count: int, data: st.DataObject) -> None:
-    """Where one of two switches is enough, one is named, not both, and none that is inert."""
+    """If one of two switches is enough, one is named, not both, and no inert one."""
     switches = names(count)
     one, two = data.draw(st.lists(st.sampled_from(switches), min_size=2, max_size=2, unique=True))
     found = search(switches, lambda subset: bool({one, two} & subset)).enough
@@ -79,7 +79,7 @@ def test_either_of_two_is_found_as_one(count: int, data: st.DataObject) -> None:
 
 def test_the_bound_is_reached_by_hand() -> None:
     """Of four switches with the last needed: both halves, both quarters of the second, and no more,
-    since that they part without any was known from the beginning."""
+    since the result without any switch is known from the beginning."""
     found = search(names(4), lambda subset: "switch3" in subset)
     assert 4 == found.experiments
     assert 2 * 1 * 2 + 1 == max_experiments(4, 1)
@@ -88,7 +88,7 @@ def test_the_bound_is_reached_by_hand() -> None:
 
 
 def test_a_search_that_is_ended_knows_what_is_enough() -> None:
-    """What was found so far is enough, and is not called minimal."""
+    """The set so far is sufficient, and is not called minimal."""
     needed = {"switch1", "switch9"}
     found = search(names(16), needed.issubset, budget=4)
     assert needed < found.enough < set(names(16))
@@ -96,6 +96,6 @@ def test_a_search_that_is_ended_knows_what_is_enough() -> None:
 
 
 def test_a_wrong_oracle_is_not_mended() -> None:
-    """Control: one that calls everything the same leads to one switch, which the check refuses."""
+    """Control: an oracle that is always true leads to one switch, which the check refuses."""
     lied = search(names(8), lambda subset: True).enough
     assert not is_minimal(lied, {"switch1", "switch2"}.issubset)

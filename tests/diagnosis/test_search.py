@@ -1,4 +1,4 @@
-"""The search for fields, on trainings that take no time: what it finds, rests on and costs."""
+"""The search for fields, on fake trainings: its results, their evidence and their cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANGED: dict[str, Any] = {
 INERT = {"momentum": 0.5, "warmup_ratio": 0.1}
 
 
-def inquire(
+def explain(
     world: World,
     folder: Path,
     changed: dict[str, Any],
@@ -46,10 +46,10 @@ def inquire(
         reference, candidate.spec, values, folder / "replays", world.make, budget=budget
     )
     replays.add_known(frozenset(), candidate)
-    inquiry = FieldSearch(("reference", "candidate"), reference, candidate, replays)
+    search = FieldSearch(("reference", "candidate"), reference, candidate, replays)
     with suppress(BudgetSpent):
-        inquiry.run()
-    return inquiry.explanation, inquiry
+        search.run()
+    return search.explanation, search
 
 
 def fields(found: Explanation) -> list[str]:
@@ -58,9 +58,9 @@ def fields(found: Explanation) -> list[str]:
 
 
 def test_only_the_fields_that_matter_are_found(tmp_path: Path) -> None:
-    """In the order in which they act, with what each does alone, and a whole run as proof."""
+    """In the order in which they act, with the effect of each alone, and a whole run as proof."""
     world = World({"weight_decay": 3, "max_grad_norm": 1, "sampler": 2})
-    found, inquiry = inquire(world, tmp_path, CHANGED)
+    found, search = explain(world, tmp_path, CHANGED)
 
     assert "explained" == found.outcome
     assert ["max_grad_norm", "sampler", "weight_decay"] == fields(found)
@@ -68,27 +68,27 @@ def test_only_the_fields_that_matter_are_found(tmp_path: Path) -> None:
     assert [1, 2, 3] == [one.alone.step for one in found.contributions]
     assert [2, 3, None] == [one.left.step for one in found.contributions if one.left]
     assert all(one.alone.weights for one in found.contributions)
-    assert inquiry.proof is not None
-    assert "completed" == inquiry.proof.header.status
+    assert search.proof is not None
+    assert "completed" == search.proof.header.status
     assert 0 < found.cost.steps <= found.cost.limit
 
 
 def test_runs_that_compute_the_same_need_no_explanation(tmp_path: Path) -> None:
-    """Fields that do nothing are no difference; nothing is replayed."""
-    found, _ = inquire(World({}), tmp_path, CHANGED)
+    """Fields without effect are no difference; nothing is replayed."""
+    found, _ = explain(World({}), tmp_path, CHANGED)
     assert ("identical", 0) == (found.outcome, found.cost.replays)
 
 
 def test_fields_that_act_late_are_found_in_later_rounds(tmp_path: Path) -> None:
-    """Each round looks at a few steps from where the two part, and goes on from a checkpoint, so
-    that the cost grows with the fields and not with the steps before."""
+    """Each window covers a few steps from the divergence on and starts from a checkpoint, so that
+    the cost grows with the fields and not with the steps before."""
     world = World({"sampler": 1, "lr_schedule": 200}, steps=300)
-    found, _ = inquire(world, tmp_path, CHANGED)
+    found, _ = explain(world, tmp_path, CHANGED)
 
     assert ("explained", ["sampler", "lr_schedule"]) == (found.outcome, fields(found))
     assert [1, 200] == [one.alone.step for one in found.contributions]
     whole = [run for run in world.made if run.stop_after is None]
-    assert 2 == len(whole)  # one proof a round
+    assert 2 == len(whole)  # one proof per window
     late = [run for run in world.made if run.start_from is not None]
     assert late
     assert all(run.stop_after == 200 + WINDOW - 1 for run in late)
@@ -97,13 +97,13 @@ def test_fields_that_act_late_are_found_in_later_rounds(tmp_path: Path) -> None:
 
 def test_a_late_difference_costs_one_replay_of_what_came_before(tmp_path: Path) -> None:
     """Step 200 of 300, seven switchable fields of which one acts: the steps are those up to the
-    checkpoint, a short stretch for each question, and the proof."""
+    checkpoint, a short range for each experiment, and the proof."""
     changed = {
         "eval_every": 5, "lr_schedule": "cosine", "warmup_ratio": 0.1, "warmup_steps": 3,
         "eval_batch_size": 4, "drop_last": True, "loss_average": "sum",
     }  # fmt: skip
     world = World({"warmup_steps": 200}, steps=300)
-    found, _ = inquire(world, tmp_path, changed)
+    found, _ = explain(world, tmp_path, changed)
 
     assert ("explained", ["warmup_steps"]) == (found.outcome, fields(found))
     short = found.cost.replays - 2
@@ -114,9 +114,9 @@ def test_a_late_difference_costs_one_replay_of_what_came_before(tmp_path: Path) 
 
 
 def test_a_field_that_a_checkpoint_holds_is_replayed_from_the_start(tmp_path: Path) -> None:
-    """Weight decay stands in the optimizer's groups: no replay takes it from another's."""
+    """Weight decay is in the optimizer's groups: no replay takes it from another's checkpoint."""
     world = World({"weight_decay": 100}, steps=150, held=frozenset({"weight_decay"}))
-    found, _ = inquire(world, tmp_path, {**INERT, "weight_decay": 0.01})
+    found, _ = explain(world, tmp_path, {**INERT, "weight_decay": 0.01})
 
     assert ("explained", ["weight_decay"]) == (found.outcome, fields(found))
     by_decay: dict[float, set[str | None]] = {}
@@ -127,17 +127,17 @@ def test_a_field_that_a_checkpoint_holds_is_replayed_from_the_start(tmp_path: Pa
 
 
 def test_a_resume_that_brings_back_a_field_misleads_nobody(tmp_path: Path) -> None:
-    """Where a loop's checkpoint holds what it should not, the proof from the first step shows it,
-    and the search is made again from there."""
+    """If a loop's checkpoint holds a field that it should not, the proof from the first step shows
+    it, and the search is repeated from there."""
     world = World({"eval_every": 100}, steps=150, held=frozenset({"eval_every"}))
-    found, _ = inquire(world, tmp_path, {**INERT, "eval_every": 5})
+    found, _ = explain(world, tmp_path, {**INERT, "eval_every": 5})
     assert ("explained", ["eval_every"]) == (found.outcome, fields(found))
 
 
 @pytest.mark.parametrize("changed", [{}, INERT])
 def test_code_is_not_blamed_on_a_field(tmp_path: Path, changed: dict[str, Any]) -> None:
-    """With the same recipe, or with every field switched, the two still part where the fault is."""
-    found, _ = inquire(World({}, faults={"faulty": 4}), tmp_path, changed, "faulty")
+    """With the same recipe, or with every field switched, the two still diverge at the fault."""
+    found, _ = explain(World({}, faults={"faulty": 4}), tmp_path, changed, "faulty")
 
     assert ("code", []) == (found.outcome, fields(found))
     assert found.rest is not None
@@ -145,10 +145,10 @@ def test_code_is_not_blamed_on_a_field(tmp_path: Path, changed: dict[str, Any]) 
     assert (0 == found.cost.replays) == (not changed)
 
 
-def test_fields_and_code_are_told_apart(tmp_path: Path) -> None:
-    """Fields explain the steps before the fault, and no more."""
+def test_fields_and_code_are_distinguished(tmp_path: Path) -> None:
+    """Fields explain the steps before the fault only."""
     world = World({"sampler": 1, "weight_decay": 3}, faults={"faulty": 6})
-    found, _ = inquire(world, tmp_path, CHANGED, "faulty")
+    found, _ = explain(world, tmp_path, CHANGED, "faulty")
 
     assert ("code", ["sampler", "weight_decay"]) == (found.outcome, fields(found))
     assert found.rest is not None
@@ -158,22 +158,22 @@ def test_fields_and_code_are_told_apart(tmp_path: Path) -> None:
 def test_a_fault_that_comes_with_a_field_hides_it(tmp_path: Path) -> None:
     """If both act at one step, the field is not named."""
     world = World({"sampler": 6}, faults={"faulty": 6})
-    found, _ = inquire(world, tmp_path, CHANGED, "faulty")
+    found, _ = explain(world, tmp_path, CHANGED, "faulty")
     assert ("code", []) == (found.outcome, fields(found))
 
 
 def test_a_reference_that_does_not_repeat_itself_blames_nothing(tmp_path: Path) -> None:
     """Another machine, or chance: it is reported, and there is no verdict."""
-    found, _ = inquire(World({"sampler": 1}, unsteady=True), tmp_path, CHANGED)
+    found, _ = explain(World({"sampler": 1}, unsteady=True), tmp_path, CHANGED)
     assert ("unfinished", []) == (found.outcome, fields(found))
     assert "does not repeat its own record" in found.notes[0]
 
 
 def test_a_field_that_the_loop_refuses_is_left_as_it_is(tmp_path: Path) -> None:
-    """It is named with the loop's words; the others are searched without it."""
+    """It is named with the loop's message; the others are searched without it."""
     world = World({"sampler": 1}, refused={"loss_average": "model"})
     before = {"loss_average": "model", "sampler": "global"}
-    found, _ = inquire(world, tmp_path, INERT, "picky", before=before)
+    found, _ = explain(world, tmp_path, INERT, "picky", before=before)
 
     assert ("explained", ["sampler"]) == (found.outcome, fields(found))
     assert {"loss_average": "picky takes no loss_average=model"} == found.refused
@@ -182,7 +182,7 @@ def test_a_field_that_the_loop_refuses_is_left_as_it_is(tmp_path: Path) -> None:
 def test_a_budget_ends_the_search_with_what_is_known(tmp_path: Path) -> None:
     """The sufficient set so far is reported as not minimal; no step exceeds the budget."""
     world = World({"sampler": 1, "weight_decay": 1})
-    found, _ = inquire(world, tmp_path, CHANGED, budget=60)
+    found, _ = explain(world, tmp_path, CHANGED, budget=60)
 
     assert ("unfinished", False) == (found.outcome, found.minimal)
     assert {"sampler", "weight_decay"} < set(fields(found)) <= set(CHANGED)
@@ -190,18 +190,18 @@ def test_a_budget_ends_the_search_with_what_is_known(tmp_path: Path) -> None:
 
 
 def test_an_earlier_try_is_gone_on_with(tmp_path: Path) -> None:
-    """The same search in the same folder makes nothing anew; a longer one only what is missing."""
+    """The same search in the same folder replays nothing again."""
     world = World({"sampler": 1, "lr_schedule": 60}, steps=100)
-    first, inquiry = inquire(world, tmp_path, CHANGED)
-    inquiry._replays.clear()
-    again, _ = inquire(world, tmp_path, CHANGED)
+    first, search = explain(world, tmp_path, CHANGED)
+    search._replays.clear()
+    again, _ = explain(world, tmp_path, CHANGED)
 
     assert (0, first.cost.replays) == (again.cost.replays, again.cost.reused)
     assert first.contributions == again.contributions
 
 
 def test_a_lost_checkpoint_is_written_again(tmp_path: Path) -> None:
-    """Records of replays stay without their checkpoints; who needs one makes it anew."""
+    """Records of replays stay without their checkpoints; a needed checkpoint is made again."""
     world = World({"lr_schedule": 60}, steps=100)
     reference = world.run(tmp_path / "reference")
     candidate = world.run(tmp_path / "candidate", lr_schedule="cosine", eval_every=5)
@@ -221,7 +221,7 @@ def test_a_lost_checkpoint_is_written_again(tmp_path: Path) -> None:
 
 
 def test_differing_fields_and_options_are_found() -> None:
-    """Those that a checkpoint holds first; options of the workload after the recipe."""
+    """Fields in a checkpoint come first, and workload options after the recipe."""
     one = spec()
     case = one.case.model_copy(update={"options": {"data": "elsewhere"}})
     recipe = Recipe(**{**one.recipe.model_dump(), "max_grad_norm": None, "weight_decay": 0.1})
@@ -235,7 +235,7 @@ def test_differing_fields_and_options_are_found() -> None:
 
 
 def test_the_fake_training_is_no_fake(tmp_path: Path) -> None:
-    """Control: its runs differ from where a field acts, and resumed ones are like whole ones."""
+    """Control: runs differ from the step on at which a field acts."""
     world = World({"sampler": 4})
     one, two = world.run(tmp_path / "one"), world.run(tmp_path / "two", sampler="global")
     weights = [record.steps["weights"].to_pylist() for record in (one, two)]
