@@ -7,6 +7,10 @@ READY := $(VENV)/.ready
 # Nothing here needs the Hugging Face Hub; without this, libraries query it and wait.
 export HF_HUB_OFFLINE ?= 1
 
+# A file's tests stay on one worker, so what they share is trained once; tests/conftest.py puts the
+# longest files first.
+PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help install run test fast lint types benchmarks package clean
 
 help: ## list the targets

@@ -1,6 +1,39 @@
-"""How every test runs: properties are drawn alike on each machine and leave no files behind."""
+"""How every test runs: properties are drawn alike on each machine and leave no files behind.
 
+Under several workers the files that take longest come first, so that no worker is left with one at
+the end.
+"""
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("harness", deadline=None, derandomize=True, database=None)
 settings.load_profile("harness")
+
+LONGEST_FIRST = (
+    "tests/regression/test_upgrade.py",
+    "tests/faults/test_planted_faults.py",
+    "tests/execution/test_runner.py",
+    "tests/execution/test_nodes.py",
+    "tests/training/workloads/test_paraphrase.py",
+    "tests/training/loops/test_three_loops.py",
+    "tests/benchmark/test_bench.py",
+    "tests/execution/test_processes.py",
+    "tests/examples/test_notebook.py",
+    "tests/regression/test_check_for_real.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests: the longest files, the others with slow tests, the rest."""
+    if not hasattr(config, "workerinput"):  # a single process
+        return
+    root = config.rootpath
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    rank = {root / name: place for place, name in enumerate(LONGEST_FIRST)}
+
+    def place(item: pytest.Item) -> int:
+        return rank.get(item.path, len(rank) + (item.path not in slow))
+
+    items.sort(key=place)

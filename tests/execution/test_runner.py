@@ -20,21 +20,10 @@ from harness.errors import SpecError
 from harness.results.record import RunRecord
 from harness.spec.request import RunRequest
 from tests.faults.mutations import path_of
+from tests.support.command import harness
 from tests.support.small_runs import small_case, train, write_pairs
 
 pytestmark = pytest.mark.slow
-
-
-def harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command line, in a folder of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 def test_a_crash_leaves_a_record_and_the_others_finish(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import command
 from tests.support.fake_packages import NAME, Release, index, only_from
 from tests.support.small_runs import write_pairs
 
@@ -46,10 +47,11 @@ def harness(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
     ],
 )
 def test_wrong_use_is_a_line_and_leaves_nothing(
-    tmp_path: Path, arguments: list[str], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     """Exit code 2, before anything is made."""
-    answer = harness(tmp_path, *arguments, HARNESS_CACHE=str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    answer = command.harness(*arguments, cwd=tmp_path)
     assert 2 == answer.returncode
     assert message in answer.stderr
     assert 1 == len(answer.stderr.strip().splitlines())

@@ -38,6 +38,7 @@ _PRELOADED = [
     "harness.execution.child.main",
     *(f"harness.training.workloads.{name}" for name in catalogue.workloads()),
     *(f"harness.training.loops.{name}" for name in catalogue.loops()),
+    "harness.execution.child.preload",  # last, once everything else is imported
 ]
 _GRACE_S = 10.0  # what an interrupted worker is given to write its record
 _RENDEZVOUS_S = 24 * 3600  # nodes that do not come are found by the parent
