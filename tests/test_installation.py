@@ -187,7 +187,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert expected == packed
-    assert {"harness/py.typed", "harness/report/templates/page/style.css"} <= packed
+    assert {"harness/py.typed", "harness/report/templates/style.css"} <= packed
 
 
 def test_a_run_of_an_installed_copy_writes_all_its_files(trained: Path) -> None:
@@ -208,9 +208,9 @@ def test_a_missing_template_is_noticed(
 ) -> None:
     """Control: the checks above fail for a wheel that lacks one template of the page."""
     sources = copy_of_the_sources(tmp_path / "sources")
-    (sources / "harness/report/templates/page/curves.html.j2").unlink()
+    (sources / "harness/report/templates/blocks.html.j2").unlink()
     spoiled = install(build(sources, tmp_path), tmp_path_factory.mktemp("spoiled"))
-    with pytest.raises(AssertionError, match=r"curves\.html\.j2"):
+    with pytest.raises(AssertionError, match=r"blocks\.html\.j2"):
         reports(spoiled, trained)
 
 
