@@ -1,10 +1,10 @@
-"""Does the harness find what is planted, where it starts, by its name, and nothing else?
+"""Measures which planted faults the harness finds, locates and names, and its false alarms.
 
     python -m studies.detection --out FOLDER
 
-Trains every loop of `tests/faults/planted.py` against its reference, and clean loops of drawn
-recipes against each other; writes `score.json` and `score.md`, which are published under
-`reports/published/detection/`.
+Compares every faulty loop of `tests/faults/planted.py` with its reference, and clean loops with
+recipes drawn at random with each other. Trains several hundred short runs. Writes `score.json` and
+`score.md`. Published: `reports/published/detection`. The exit code is 1 if the score falls short.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.faults.runs import find
 __all__ = ["SCORE", "detect", "expected_of", "shortfalls"]
 
 SCORE = "score.json"
-CAUSES_RIGHT = 0.9  # of the faults whose cause the table has
+CAUSES_RIGHT = 0.9  # required share of the faults whose cause is in the table of causes
 CLEAN_TRIPLES = 34  # three pairs each
 CLEAN_SEED = 17
 
@@ -65,16 +65,16 @@ def detect(out: Path, triples: int = CLEAN_TRIPLES, jobs: int = 2) -> dict[str, 
 
 
 def shortfalls(score: dict[str, Any]) -> list[str]:
-    """In which ways the score is less than is asked for; one line each."""
+    """The rules that the score breaks, one line each."""
     totals = score["totals"]
     rules = {
         "every fault is found": totals["found"] == totals["faults"],
-        "each at its step and stage": totals["placed"] == totals["faults"],
-        f"at least {CAUSES_RIGHT:.0%} of those in the table are called by their name alone": (
+        "each fault is found at its step and stage": totals["placed"] == totals["faults"],
+        f"at least {CAUSES_RIGHT:.0%} of those in the table are named by their cause only": (
             totals["named"] >= CAUSES_RIGHT * totals["in_the_table"]
         ),
-        "no fault outside the table is called by a name": totals["false_names_outside"] == 0,
-        "100 clean pairs or more give no alarm": (
+        "no fault outside the table is given a cause": totals["false_names_outside"] == 0,
+        "100 or more clean pairs raise no alarm": (
             totals["clean_pairs"] >= 100 and totals["false_alarms"] == 0
         ),
     }
@@ -82,7 +82,7 @@ def shortfalls(score: dict[str, Any]) -> list[str]:
 
 
 def expected_of(fault: Fault) -> dict[str, Any]:
-    """What is to be seen of it; `also` only where it has several causes."""
+    """The expected result for a fault; `also` only if it has several causes."""
     expected = {"step": fault.step, "stage": fault.stage, "cause": fault.cause}
     return {**expected, "also": list(fault.also)} if fault.also else expected
 
@@ -105,7 +105,7 @@ def _row(fault: Fault, seen: Comparison) -> dict[str, Any]:
 
 
 def _clean(folder: Path, triples: int, jobs: int) -> dict[str, Any]:
-    """Matched loops by drawn recipes, of other seeds, sizes and lengths: all must be identical."""
+    """Matched loops with random recipes, seeds, sizes and lengths: all must be identical."""
     draw = random.Random(CLEAN_SEED)
     case = catalogue.cases()["paraphrase"]
     runs = []
@@ -135,16 +135,15 @@ def _clean(folder: Path, triples: int, jobs: int) -> dict[str, Any]:
 
 
 def markdown(score: dict[str, Any]) -> str:
-    """The score as a page."""
-    lines = ["# What the harness finds of what is planted", ""]
+    """The score as a Markdown page."""
+    lines = ["# Planted faults and what the harness finds", ""]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in score["totals"].items()]
     lines += [
         "",
-        "Made by `python -m studies.detection --out FOLDER`. A fault without a cause is one "
-        "that the table of causes does not have: it is to be found and located, and called by no "
-        "name.",
+        "Made by `python -m studies.detection --out FOLDER`. A fault without a cause is not in the "
+        "table of causes: it must be found and located, and given no cause.",
         "",
-        "| fault | what is wrong | step | stage | cause | found | there | named | other names |",
+        "| fault | what is wrong | step | stage | cause | found | located | named | other causes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in score["faults"]:
@@ -160,7 +159,7 @@ def markdown(score: dict[str, Any]) -> str:
 
 
 def table(score: dict[str, Any]) -> Table:
-    """What went wrong, row by row, and the totals."""
+    """The result of each fault, and the totals."""
     made = Table(caption=", ".join(f"{name} {value}" for name, value in score["totals"].items()))
     for heading in ("fault", "expected", "seen", "cause", "named"):
         made.add_column(heading, overflow="fold")
@@ -179,7 +178,7 @@ def table(score: dict[str, Any]) -> Table:
 
 
 def write(score: dict[str, Any], out: Path) -> None:
-    """Both files."""
+    """Write `score.json` and `score.md`."""
     out.mkdir(parents=True, exist_ok=True)
     for name, text in ((SCORE, json.dumps(score, indent=1) + "\n"), ("score.md", markdown(score))):
         with write_atomically(out / name) as path:
@@ -193,7 +192,7 @@ def main(
     triples: Annotated[int, typer.Option(min=1, help="Clean recipes.")] = CLEAN_TRIPLES,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
 ) -> None:
-    """Train everything, show and write the score; exit code 1 where it falls short."""
+    """Train everything, show and write the score; exit code 1 if it falls short."""
     score = detect(out / "records", triples, jobs)
     write(score, out)
     console = Console()

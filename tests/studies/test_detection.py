@@ -1,4 +1,4 @@
-"""The published score of `studies/detection.py` is whole, recent and good enough."""
+"""The published score of `studies/detection.py` is complete, current and good enough."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PUBLISHED = Path(__file__).parents[2] / "reports" / "published" / "detection" / 
 
 @pytest.fixture(scope="module")
 def score() -> dict[str, Any]:
-    """As it was published; made by `python -m studies.detection`."""
+    """The published score, made by `python -m studies.detection`."""
     return json.loads(PUBLISHED.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def test_it_covers_every_fault_as_the_table_has_it(score: dict[str, Any]) -> None:
-    """No fault was left out of it, and none has changed since."""
+    """No fault is missing, and none has changed since."""
     expected = {fault.name: expected_of(fault) for fault in FAULTS}
     assert expected == {row["name"]: row["expected"] for row in score["faults"]}
 
 
 def test_it_has_not_fallen(score: dict[str, Any]) -> None:
-    """Its rows add up to its totals, and those are what is asked for."""
+    """Its rows add up to its totals, and these meet every rule."""
     rows, totals = score["faults"], score["totals"]
     for name in ("found", "placed"):
         assert totals[name] == sum(row[name] for row in rows)
@@ -45,7 +45,7 @@ def test_it_has_not_fallen(score: dict[str, Any]) -> None:
 
 
 def test_a_lower_score_falls_short(score: dict[str, Any]) -> None:
-    """The control: one fault unseen, one name too many or one alarm is not enough."""
+    """Control: one missed fault, one wrong cause or one alarm falls short."""
     for name, change in (("found", -1), ("placed", -1), ("false_names_outside", 1)):
         worse = {**score["totals"], name: score["totals"][name] + change}
         assert len(shortfalls({"totals": worse})) > len(shortfalls(score))
