@@ -10,6 +10,7 @@ Records of two different details leave a doubt.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from harness.comparison.causes.table import causes_of
 from harness.comparison.stages import compare_stages
@@ -27,16 +28,29 @@ __all__ = ["compare"]
 
 _NEEDED = [stage for stage in STAGES if stage != "config"]
 
+LabelledPair = tuple[tuple[RunRecord, str], tuple[RunRecord, str]]
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What the values of two records show; nothing if they cannot be compared."""
+
+    steps: int = 0
+    stages: tuple[StageDifference, ...] = ()
+    settings: tuple[SettingDifference, ...] = ()
+    first: Divergence | None = None
+    causes: tuple[Cause, ...] = ()
+
 
 def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:
     """Compare `candidate` with `reference`; `labels` name the two runs in messages.
 
     Never raises for the content of records: a damaged record makes the pair `incomparable`.
     """
-    both = ((reference, labels[0]), (candidate, labels[1]))
+    pair = ((reference, labels[0]), (candidate, labels[1]))
     not_run = [
         f"{label} not run: {record.header.error}"
-        for record, label in both
+        for record, label in pair
         if record.header.status == "not run"
     ]
     if not_run:
@@ -44,64 +58,37 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     obstacles = list(_obstacles(reference, candidate, labels))
     incomplete = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
-        for record, label in both
+        for record, label in pair
         if record.header.status not in ("completed", "stopped")
     ]
     doubts: list[str] = []
-    stages: list[StageDifference] = []
-    steps = 0
-    norms: list[float] = []
-    settings: tuple[SettingDifference, ...] = ()
-    first: Divergence | None = None
-    causes: tuple[Cause, ...] = ()
+    values, metrics = _Values(), (_metrics(reference), _metrics(candidate))
     try:
         obstacles += [
-            f"{label}: {fault}" for record, label in both for fault in order_faults(record)
+            f"{label}: {fault}" for record, label in pair for fault in order_faults(record)
         ]
         doubts += [
-            f"{label}: {fault}" for record, label in both for fault in validity_doubts(record)
+            f"{label}: {fault}" for record, label in pair for fault in validity_doubts(record)
         ]
         if not obstacles:
-            stages = compare_stages(reference, candidate)
-            steps = min(len(reference.steps), len(candidate.steps))
-            settings = tuple(setting_differences(reference.header, candidate.header))
-            first = _first(stages, settings)
-            causes = causes_of(reference, candidate, labels, stages, first, settings)
-        norms = [record.steps["grad_norm"][0].as_py() for record, _ in both if len(record.steps)]
+            values = _compare_values(reference, candidate, labels)
+        norms = [record.steps["grad_norm"][0].as_py() for record, _ in pair if len(record.steps)]
+        if len(norms) == 2 and None not in norms:
+            metrics[0]["first_grad_norm"], metrics[1]["first_grad_norm"] = norms
     except RecordError as error:
         obstacles.append(str(error))
-    needed = set(_NEEDED)
-    if reference.spec.case.world_size != candidate.spec.case.world_size:
-        needed -= {"batch_content", "rng"}  # the division into micro-batches differs by design
-    left_out = not_recorded(reference, candidate)
-    needed -= set(left_out)
-    lower, higher = sorted(
-        (record.spec.detail for record, _ in both), key=lambda detail: DETAILS.index(detail)
-    )
-    if lower != higher:
-        only = next(label for record, label in both if record.spec.detail == lower)
-        doubts.append(
-            f"{only} was recorded at detail {lower} and the other run at {higher}, so these stages "
-            f"are not compared: {', '.join(left_out)}; run both with --detail {higher}"
-        )
-    seen = {found.stage for found in stages}
-    unseen = [stage for stage in _NEEDED if stage in needed - seen]
-    if unseen:
-        doubts.append(f"not recorded in both runs: {', '.join(unseen)}; run with the trace probe")
-    metrics = _metrics(reference), _metrics(candidate)
-    if len(norms) == 2 and None not in norms:
-        metrics[0]["first_grad_norm"], metrics[1]["first_grad_norm"] = norms
+    doubts += [*_detail_doubts(pair), *_unrecorded(pair, values.stages)]
     findings = tuple(_findings(*metrics))
-    if first is None:
+    if values.first is None:
         doubts += [
             f"{found.metric} differs ({found.reference} and {found.candidate}), but no stage does"
             for found in findings
             if found.outcome == "different"
         ]
     outcome: Outcome = "identical"
-    if obstacles or (incomplete and first is None):
+    if obstacles or (incomplete and values.first is None):
         outcome = "incomparable"
-    elif first is not None:
+    elif values.first is not None:
         outcome = "different"
     elif doubts:
         outcome = "inconclusive"
@@ -110,17 +97,59 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         reference=labels[0],
         candidate=labels[1],
         outcome=outcome,
-        steps=steps,
-        first_divergence=first,
-        stages=tuple(stages),
-        settings=settings,
-        causes=causes,
+        steps=values.steps,
+        first_divergence=values.first,
+        stages=values.stages,
+        settings=values.settings,
+        causes=values.causes,
         findings=findings,
         doubts=tuple(obstacles + incomplete + doubts),
         note=candidate.spec.case.note if outcome == "different" else "",
-        detail=lower,
-        left_out=left_out,
+        detail=_lower_first(pair)[0][0].spec.detail,
+        left_out=not_recorded(reference, candidate),
     )
+
+
+def _compare_values(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> _Values:
+    """Compare the stages and settings, and look for causes. Raises `RecordError`."""
+    stages = compare_stages(reference, candidate)
+    settings = setting_differences(reference.header, candidate.header)
+    first = _first(stages, settings)
+    return _Values(
+        steps=min(len(reference.steps), len(candidate.steps)),
+        stages=tuple(stages),
+        settings=tuple(settings),
+        first=first,
+        causes=causes_of(reference, candidate, labels, stages, first, settings),
+    )
+
+
+def _lower_first(pair: LabelledPair) -> list[tuple[RunRecord, str]]:
+    """The two runs, the one with the lower detail first."""
+    return sorted(pair, key=lambda run: DETAILS.index(run[0].spec.detail))
+
+
+def _detail_doubts(pair: LabelledPair) -> Iterator[str]:
+    """A doubt if the two records have different details."""
+    (lower, label), (higher, _) = _lower_first(pair)
+    if lower.spec.detail != higher.spec.detail:
+        yield (
+            f"{label} was recorded at detail {lower.spec.detail} and the other run at "
+            f"{higher.spec.detail}, so these stages are not compared: "
+            f"{', '.join(not_recorded(lower, higher))}; "
+            f"run both with --detail {higher.spec.detail}"
+        )
+
+
+def _unrecorded(pair: LabelledPair, stages: Sequence[StageDifference]) -> Iterator[str]:
+    """A doubt if a stage that both details require is not recorded in both runs."""
+    (one, _), (two, _) = pair
+    excused = {*not_recorded(one, two), *(found.stage for found in stages)}
+    if one.spec.case.world_size != two.spec.case.world_size:
+        excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
+    missing = [stage for stage in _NEEDED if stage not in excused]
+    if missing:
+        yield f"not recorded in both runs: {', '.join(missing)}; run with the trace probe"
 
 
 def _first(
