@@ -2,6 +2,8 @@
 
 - "Save it as `my_loop.py`:" before a block: the block is written to that file.
 - "This is the whole of [`minimal.py`](PATH):" before a block: the block must equal that file.
+- "It prints, among other lines:" before a block: each line of it is in the output of the last
+  command, whatever its line breaks.
 - "# Not run by the tests: REASON" as the first line of a block: its commands are only parsed.
 - "# exit code 1" after a command: the command must end with that code; several are joined by "or".
 """
@@ -62,6 +64,11 @@ class Block:
         """The file that it is written to, if the page says so."""
         found = re.search(r"[Ss]ave (?:it|this) as `([^`]+)`", self.before)
         return found.group(1) if found else ""
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether the page says that it is output of the last command."""
+        return bool(re.search(r"\bprints\b[^.:]*:$", self.before))
 
     @property
     def whole_of(self) -> Path | None:

@@ -50,6 +50,7 @@ class Runner:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
+        self._output = ""
 
     def run(self, block: Block) -> None:
         """Carry out one block."""
@@ -62,7 +63,11 @@ class Runner:
         elif block.language == "bash":
             for command in block.commands():
                 self._run(command, block.place)
-        elif block.whole_of is None:
+        elif block.is_printed:
+            output = " ".join(self._output.split())
+            for line in block.text.splitlines():
+                assert line in output, f"{block.place}: not printed: {line}: {self._output}"
+        elif block.language == "toml" and block.whole_of is None:
             raise AssertionError(f"{block.place}: the page does not say what this file is called")
 
     def _run(self, command: Command, place: str) -> None:
@@ -83,6 +88,7 @@ class Runner:
                 check=False,
             )
             code, output = done.returncode, done.stdout + done.stderr
+        self._output = output
         expected = command.exit_codes
         assert code in expected, f"{place}: {text}: exit code {code}, not {expected}: {output}"
 

@@ -48,7 +48,7 @@ def runner(
 def test_the_blocks_of_a_page_run_in_order(page: Path, runner: Runner) -> None:
     """Each page is executed from its first block to its last, in a folder of its own."""
     for block in blocks_of(page):
-        if block.language in EXECUTED and not block.not_run_because:
+        if (block.language in EXECUTED or block.is_printed) and not block.not_run_because:
             runner.run(block)
 
 
@@ -120,6 +120,18 @@ def test_another_exit_code_fails(tmp_path: Path, runner: Runner) -> None:
     block = block_in(tmp_path, "```bash\nharness list  # exit code 1: it never is\n```\n")
     with pytest.raises(AssertionError, match="exit code 0"):
         runner.run(block)
+
+
+def test_other_output_fails(tmp_path: Path, runner: Runner) -> None:
+    """Control: a page that shows a line which is not printed is wrong."""
+    text = "```bash\nharness list\n```\n\nIt prints:\n\n```text\nno such line\n```\n"
+    listing, printed = (
+        Block(ROOT / "page.md", each.line, each.language, each.text, each.before)
+        for each in blocks_of(page_in(tmp_path, text))
+    )
+    runner.run(listing)
+    with pytest.raises(AssertionError, match="not printed: no such line"):
+        runner.run(printed)
 
 
 def page_in(folder: Path, text: str) -> Path:
