@@ -153,6 +153,7 @@ def trained(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place, version = run([training.bin / "python", "-c", code], elsewhere).stdout.split()
     assert Path(place).is_relative_to(training.site_packages)
     assert __version__ == version
+    assert f"harness {__version__}\n" == training.harness("--version", cwd=elsewhere).stdout
     return elsewhere / "out"
 
 

@@ -23,10 +23,10 @@ def report_command(
         str, typer.Option("--format", help=f"Some of: {', '.join(FORMATS)}.")
     ] = ",".join(FORMATS),
 ) -> int:
-    """Print a report again and write its files anew, its plots read from the records beside it.
+    """Print a report again and write its files again. The plots come from the records beside it.
 
-    md: the size of a step summary; html: one page that needs no network, and its plots as SVG
-    files; json: a stable contract; csv: one row for each thing that was found; junit: for a CI.
+    md: at most the size of a step summary. html: one page that needs no network, and its plots as
+    SVG files. json: the stable format for programs. csv: one row for each finding. junit: for a CI.
 
     Example: harness report reports/20261127-093000-paraphrase --format md,junit
     """
