@@ -40,7 +40,7 @@ class Column:
     note: str = ""
     """The unit, or which direction is better."""
     detail: bool = False
-    """Whether a terminal, which is narrow, leaves it out."""
+    """Whether a terminal, which is narrow, omits the column."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Table:
     """What the table holds; unique within the document."""
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
-    """Each has a cell for each column."""
+    """Each row has a cell for each column."""
     caption: str = ""
     heading_column: int = 0
     """The column that names the row."""
@@ -93,7 +93,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Plots; a printer without graphics leaves them out."""
+    """Plots; a printer without graphics omits them."""
 
     kind: ClassVar = "figures"
     figures: tuple[Figure, ...]
@@ -124,7 +124,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Folded:
-    """Details that are closed at first; a terminal leaves them out."""
+    """Details that a reader opens on demand; a terminal omits them."""
 
     kind: ClassVar = "folded"
     summary: str
@@ -133,7 +133,7 @@ class Folded:
 
 @dataclass(frozen=True)
 class Subsection:
-    """Blocks under a heading of their own."""
+    """Blocks under one heading."""
 
     kind: ClassVar = "subsection"
     title: str
@@ -147,16 +147,15 @@ Block = Sentence | Bullets | Values | Table | Figures | CauseCard | Command | Fo
 
 @dataclass(frozen=True)
 class Section:
-    """One section. `anchor` is its place on a page."""
+    """One section; `anchor` is its id on a page."""
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
     introduction: str = ""
-    """Help for a reader of a page; a terminal and a notebook cell leave it out."""
+    """Help for a reader of a page; a terminal and a notebook cell omit it."""
     subject: str = ""
-    """What its subsections are, where a short printer may leave some out and counts them; empty:
-    it may not."""
+    """A noun for its subsections, if a short printer may omit some and count them; else empty."""
 
 
 @dataclass(frozen=True)
@@ -170,4 +169,4 @@ class Document:
     """The conclusions, the most important first."""
     sections: tuple[Section, ...] = field(default=())
     version: str = ""
-    """Of the harness that made the report."""
+    """The version of the harness that made the report."""

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made fit to be shown: nothing in it steers a page or a parser."""
+"""Text from outside, made safe to show: no character in it controls a page or a parser."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 __all__ = ["markdown_cell", "printable"]
 
 _KEPT = "\n\t"
-_STEERING = ("Cc", "Cf", "Cs", "Co", "Cn")
+_CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn")
 """Unicode's control, format (which turn the direction of text), surrogate, private and unassigned
 characters: XML refuses some of them, and a reader is misled by others."""
 
 
 def printable(text: str) -> str:
-    """`text` with each steering character written out, as \\x00; line ends and tabs stay."""
+    """`text` with each control character written out, as \\x00; line ends and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_shown(character) for character in text)
 
 
 def markdown_cell(text: Any) -> str:
-    """Text that stays within one cell of a Markdown table, and is neither markup nor a link."""
+    """Text for one cell of a Markdown table that is neither markup nor a link."""
     line = " ".join(printable(str(text)).split()).replace("|", "\\|").replace("<", "&lt;")
     return line.replace("](", "]\\(")
 
 
 def _shown(character: str) -> str:
-    if character in _KEPT or unicodedata.category(character) not in _STEERING:
+    if character in _KEPT or unicodedata.category(character) not in _CONTROL_CATEGORIES:
         return character
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")

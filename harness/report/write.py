@@ -1,4 +1,4 @@
-"""A report -> the files of an output folder, each whole or not there."""
+"""A report -> the files of an output folder, each written atomically."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FORMATS = {
     "csv": "report.csv",
     "junit": "junit.xml",
 }
-"""What can be asked for, and its file; with html also the plots, a file each."""
+"""Format -> file; html also writes each plot to a file."""
 
 
 def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
-    """The files of `formats` in `folder`, each atomically; the records are looked for there.
+    """Write the files of `formats` to `folder`, which also holds the records to draw.
 
-    Raises `SpecError` for other formats.
+    Raises `SpecError` for an unknown format.
     """
     names = list(formats)
     for name in names:

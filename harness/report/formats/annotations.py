@@ -1,7 +1,7 @@
-"""Reports -> what a page of a build says of them: at most ten annotations, the worst first.
+"""Reports -> annotations of a build: at most ten, the worst first.
 
-Pure. The syntax is that of GitHub's workflow commands; what comes from a record cannot end one, nor
-begin another.
+Pure. The syntax is that of GitHub's workflow commands; text from a record can neither end a command
+nor begin another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import Literal
 
 from harness.report.text.causes import reasons
 from harness.report.text.seeds import run_name
-from harness.report.text.summary import first_lines, remarks, sentence, without_options, without_out
+from harness.report.text.summary import (
+    NOTHING_COMPARED,
+    first_lines,
+    remarks,
+    sentence,
+    without_options,
+    without_out,
+)
 from harness.report.text.verdict import headline
 from harness.results.comparison import Comparison
 from harness.results.regression import CheckItem, UsedBaseline
@@ -31,9 +38,9 @@ __all__ = [
 ]
 
 LIMIT = 10
-"""GitHub shows ten errors, ten warnings and ten notices of a step; a reader reads ten of all."""
+"""GitHub shows ten errors, ten warnings and ten notices of a step; a reader reads ten in total."""
 MESSAGE_BYTES = 4000
-"""GitHub's runner cuts messages off at 4096 characters, without a word."""
+"""GitHub's runner silently cuts messages at 4096 characters."""
 _TITLE_BYTES = 200
 _AGREEING = ("identical", "within_noise", "equivalent")
 
@@ -42,15 +49,15 @@ Level = Literal["error", "warning", "notice"]
 
 @dataclass(frozen=True)
 class Annotation:
-    """One remark beside a build."""
+    """One annotation of a build."""
 
     level: Level
     title: str
     message: str
-    """A line for each thought."""
+    """One statement per line."""
 
 
-# How loud each list of the gate is, and where in the order.
+# Level and rank of each list of a check.
 _LISTED: dict[str, tuple[Level, int]] = {
     "regressed": ("error", 1),
     "missing": ("warning", 3),
@@ -63,18 +70,18 @@ _TIERS = ("exact", "memory", "baseline", "speed")
 
 
 def annotations_of(reports: Sequence[Report], limit: int = LIMIT) -> list[Annotation]:
-    """At most `limit` for all reports together, the worst first; the last counts what is left out.
+    """At most `limit` for all reports together, the worst first; the last one counts the rest.
 
-    A report that is red has an error, one without a verdict at least a warning, before the cut. One
-    that only agrees has none.
+    Before the cut, a report that fails has an error, and one without a verdict at least a warning.
+    A report in which everything agrees has none.
     """
     ranked = [pair for report in reports for pair in _of(report)]
     found = [annotation for _, annotation in sorted(ranked, key=lambda pair: pair[0])]
     if len(found) <= limit:
         return found
     kept, rest = found[: limit - 1], found[limit - 1 :]
-    loud = sum(one.level == "error" for one in rest)
-    words = f"{len(rest)} more, {loud} of them errors: the summary and report.html have all"
+    errors = sum(one.level == "error" for one in rest)
+    words = f"{len(rest)} more, {errors} of them errors: the summary and report.html list all"
     return [*kept, Annotation(rest[0].level, f"{len(rest)} more", words)]
 
 
@@ -87,30 +94,30 @@ def _of(report: Report) -> list[_Ranked]:
     level: Level = "warning" if report.verdict == "no_verdict" else "error"
     green = report.verdict == "equivalent" or informs(report)
     if not green and not any(one.level in ("error", level) for _, one in found):
-        message = "\n".join([*(first_lines(report) or ["nothing was compared"]), _again(report)])
+        message = "\n".join([*(first_lines(report) or [NOTHING_COMPARED]), _reproduce(report)])
         found.append(((2.0,), Annotation(level, headline(report), message)))
     return found
 
 
 def informs(report: Report) -> bool:
-    """Whether a report only tells, as that of a bench: it fails a build where a run failed."""
+    """Whether a report only informs, as that of a benchmark: only a failed run fails a build."""
     return bool(report.bench) and report.gate is None and report.verdict != "failed"
 
 
 def _runs(report: Report) -> Iterable[_Ranked]:
-    """Runs that did not end as they should."""
+    """Runs that did not end normally."""
     for run in report.runs:
         if run.status in ("completed", "stopped"):
             continue
         level: Level = "warning" if run.status == "not run" else "error"
         rank = 3.0 if run.status == "not run" else 0.0
-        lines = [run.error or "no reason recorded", *remarks(run), _again(report)]
+        lines = [run.error or "no reason recorded", *remarks(run), _reproduce(report)]
         title = f"{run.case}, {run_name(run)}: {run.status}"
         yield (rank,), Annotation(level, title, "\n".join(lines))
 
 
 def _gate(report: Report) -> Iterable[_Ranked]:
-    """What the gate found, but for what is unchanged."""
+    """The results of a check, except unchanged quantities."""
     if report.gate is None:
         return
     used = {baseline.case: baseline for baseline in report.gate.baselines}
@@ -118,21 +125,21 @@ def _gate(report: Report) -> Iterable[_Ranked]:
         if item.listed == "unchanged":
             continue
         level, rank = _LISTED[item.listed]
-        away = abs(item.ratio - 1) if item.ratio is not None else 0.0
+        change = abs(item.ratio - 1) if item.ratio is not None else 0.0
         lines = [item.words]
         if item.tier == "speed" and report.gate.moved_together:
             lines.append(report.gate.moved_together)
-        lines += [_again(report), *_remedy(item, used.get(item.case), report)]
+        lines += [_reproduce(report), *_remedy(item, used.get(item.case), report)]
         where = f"{item.case}, {item.loop}" if item.loop else item.case
         title = f"{where}: {item.metric} {item.listed.replace('_', ' ')}{_change(item)}"
-        order = (float(rank), float(_TIERS.index(item.tier)), -away)
+        order = (float(rank), float(_TIERS.index(item.tier)), -change)
         yield order, Annotation(level, title, "\n".join(lines))
 
 
 def _remedy(item: CheckItem, used: UsedBaseline | None, report: Report) -> list[str]:
-    """What to do, with the command that does it."""
+    """The remedy, with its command."""
     if item.listed == "inconclusive":
-        return ["Measure longer, by --budget, on a machine that is left alone"]
+        return ["Measure longer, with a larger --budget, on an idle machine"]
     if item.listed == "not_comparable" or used is None or used.file is None:
         where = f" (class {used.machine_class})" if used and used.file else ""
         bench = [part for part in report.command if part != "--exact-only"]
@@ -142,28 +149,28 @@ def _remedy(item: CheckItem, used: UsedBaseline | None, report: Report) -> list[
         ]
         return [
             f"Make a baseline on this machine{where}: {shlex.join([*bench, '--out', 'first'])}",
-            f"and look at it, then accept it: {_accept('first', report)}",
+            f"Inspect it, then accept it: {_accept('first', report)}",
         ]
     folder = report.folder.name if report.folder else "RUN_DIR"
-    why = "To hold what comes later to it" if item.listed == "improved" else "If it is meant"
+    why = "To keep the improvement" if item.listed == "improved" else "If the change is intended"
     return [f"{why}, accept it: {_accept(folder, report)}"]
 
 
 def _pairs(report: Report) -> Iterable[_Ranked]:
-    """Pairs that do not agree; of a bench, which loop is not as fast."""
+    """Pairs that do not agree; in a benchmark, pairs that are not equally fast."""
     for pair in report.comparisons:
         if pair.outcome in _AGREEING:
             continue
         title = f"{pair.case}: {pair.candidate} against {pair.reference}: {pair.outcome}"
         lines = [sentence(pair), *reasons(pair)]
         if pair.note:
-            lines.append(f"Known before: {pair.note}")
-        lines += [*pair.doubts, _again(report)]
-        level, rank = _loudness(report, pair)
+            lines.append(f"Known reason: {pair.note}")
+        lines += [*pair.doubts, _reproduce(report)]
+        level, rank = _level(report, pair)
         yield rank, Annotation(level, title, "\n".join(dict.fromkeys(lines)))
 
 
-def _loudness(report: Report, pair: Comparison) -> tuple[Level, _Rank]:
+def _level(report: Report, pair: Comparison) -> tuple[Level, _Rank]:
     if pair.equality is not None:
         return ("notice", (7.0,))
     if pair.outcome == "different":
@@ -173,7 +180,7 @@ def _loudness(report: Report, pair: Comparison) -> tuple[Level, _Rank]:
 
 
 def _change(item: CheckItem) -> str:
-    """By how much, where it is a ratio or two numbers."""
+    """The size of the change, if it is a ratio or two numbers."""
     if item.ratio is not None:
         return f" ({item.ratio - 1:+.1%})"
     numbers = [v for v in (item.before, item.now) if isinstance(v, (int, float))]
@@ -182,7 +189,7 @@ def _change(item: CheckItem) -> str:
     return ""
 
 
-def _again(report: Report) -> str:
+def _reproduce(report: Report) -> str:
     return f"Reproduce: {shlex.join(without_out(report.command))}"
 
 
@@ -194,7 +201,7 @@ def _accept(folder: str, report: Report) -> str:
 
 
 def _option(command: Sequence[str], name: str) -> str:
-    """The value of an option in a command, written either way; empty where it has none."""
+    """The value of an option in a command, in either notation; empty if it is absent."""
     for place, part in enumerate(command):
         if part == name and place + 1 < len(command):
             return command[place + 1]
@@ -204,7 +211,7 @@ def _option(command: Sequence[str], name: str) -> str:
 
 
 def workflow_command(annotation: Annotation) -> str:
-    """One line of GitHub's workflow commands, whatever its texts hold."""
+    """One line of GitHub's workflow commands, whatever the texts contain."""
     title = _escaped(_within(annotation.title, _TITLE_BYTES))
     title = title.replace(":", "%3A").replace(",", "%2C")
     message = _escaped(_within(annotation.message, MESSAGE_BYTES))
@@ -216,7 +223,7 @@ def _escaped(text: str) -> str:
 
 
 def _within(text: str, limit_bytes: int) -> str:
-    """`text`, cut in its middle where it is longer: the end has the command to reproduce."""
+    """`text`, cut in its middle if it is too long: its end is the command to reproduce."""
     whole = text.encode()
     if len(whole) <= limit_bytes:
         return text
@@ -227,7 +234,7 @@ def _within(text: str, limit_bytes: int) -> str:
 
 
 def cut(page: str, limit_bytes: int) -> str:
-    """A page of Markdown that takes at most `limit_bytes`, cut after a line, with a note of it."""
+    """A page of Markdown of at most `limit_bytes`, cut after a line, with a note about the cut."""
     whole = page.encode()
     if len(whole) <= limit_bytes:
         return page

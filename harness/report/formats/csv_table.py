@@ -1,10 +1,10 @@
-"""A report -> CSV in long form: one row for each thing that was found, always the same columns.
+"""A report -> CSV in long form: one row for each result, always the same columns.
 
-`kind` says what a row is: the `verdict`; a `comparison` with its first divergence; a `finding`, one
-metric of a comparison; a `run` with one figure of it; an `arm` of a bench with one figure of it;
-the `control` of a bench; a `gate` item. A cell is empty where it does not apply. Numbers are in
-base units, with all their digits; text that a spreadsheet would take for a formula begins with an
-apostrophe.
+`kind` is the type of a row: the `verdict`; a `comparison` with its first divergence; a `finding`,
+one metric of a comparison; a `run` with one of its figures; an `arm` of a benchmark with one of its
+figures; the `control` of a benchmark; a `gate` item, one quantity of a check against a baseline. A
+cell that does not apply is empty. Numbers are in base units, with all their digits. Text that a
+spreadsheet would read as a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _Row = dict[str, Any]
 
 
 def tidy(report: Report) -> str:
-    """The whole file, its heading first."""
+    """The whole file; the header comes first."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -117,7 +117,7 @@ def _comparison(comparison: Comparison) -> Iterator[_Row]:
     first = comparison.first_divergence
     if first is not None:
         row |= {"step": first.step, "stage": first.stage, "tensor": first.tensor}
-        row |= _sides(first.reference, first.candidate)
+        row |= _pair_of_values(first.reference, first.candidate)
     yield row
     for found in comparison.findings:
         low, high = found.interval or (None, None)
@@ -137,10 +137,10 @@ def _comparison(comparison: Comparison) -> Iterator[_Row]:
         }
 
 
-def _sides(reference: Any, candidate: Any) -> _Row:
-    """Two values, as far as they fit into a cell each."""
-    sides = {"reference_value": reference, "candidate_value": candidate}
-    return {name: value for name, value in sides.items() if isinstance(value, int | float | str)}
+def _pair_of_values(reference: Any, candidate: Any) -> _Row:
+    """Two values, if each fits into a cell."""
+    values = {"reference_value": reference, "candidate_value": candidate}
+    return {name: value for name, value in values.items() if isinstance(value, int | float | str)}
 
 
 def _run(run: RunSummary) -> Iterator[_Row]:
@@ -194,7 +194,7 @@ def _gate(gate: CheckResult) -> Iterator[_Row]:
             "metric": item.metric,
             "unit": item.unit,
             "outcome": item.listed,
-            **_sides(item.before, item.now),
+            **_pair_of_values(item.before, item.now),
             "ratio": item.ratio,
             "interval_low": low,
             "interval_high": high,

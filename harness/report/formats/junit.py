@@ -1,12 +1,12 @@
-"""A report -> JUnit XML, for a CI that reads nothing else.
+"""A report -> JUnit XML, for CI systems that read this format.
 
-What makes exit code 1 is a `failure`, what makes 3 an `error`. JUnit has no word for not knowing,
-and most programs show `skipped` as green. So each pair or item that gave no answer is `skipped`
-with its reason, where a reader looks for it, and the test case `verdict`, which is always there,
-is an `error` where the report as a whole gives no verdict: unknown is seen, and is never green.
+A result with exit code 1 is a `failure`, one with exit code 3 an `error`. JUnit has no status for
+"no verdict", and most programs show `skipped` as green. Therefore a pair or item without a verdict
+is `skipped`, with its reason. The test case `verdict` is always present. It is an `error` if the
+report as a whole has no verdict, so unknown is never green.
 
-With a baseline the test cases are what was held against it: two loops that differ as they did when
-they were accepted are no regression. Without one they are the pairs.
+With a baseline, the test cases are the quantities compared with it: two loops that differ as they
+did when they were accepted are no regression. Without a baseline, the test cases are the pairs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PASSING = ("identical", "within_noise", "equivalent", "unchanged", "improved")
 
 @dataclass(frozen=True)
 class _Test:
-    """One test case; `kind` is 'failure', 'error' or 'skipped', or empty where it passed."""
+    """One test case; `kind` is 'failure', 'error' or 'skipped', or empty if it passed."""
 
     suite: str
     name: str
@@ -76,10 +76,10 @@ def _add(suite: ElementTree.Element, test: _Test) -> None:
         time=f"{test.time_s:.3f}",
     )
     if test.kind:
-        told = {"message": printable(test.message)}
+        attributes = {"message": printable(test.message)}
         if test.kind != "skipped":
-            told["type"] = test.type
-        ElementTree.SubElement(case, test.kind, told).text = printable(test.text) or None
+            attributes["type"] = test.type
+        ElementTree.SubElement(case, test.kind, attributes).text = printable(test.text) or None
 
 
 def _counts(tests: list[_Test]) -> dict[str, str]:
@@ -97,7 +97,7 @@ def _skipped(tests: list[_Test]) -> str:
 
 
 def _verdict(report: Report) -> _Test:
-    """The answer of the whole, as the exit code gives it."""
+    """The verdict of the whole report, as the exit code gives it."""
     kinds = {"equivalent": "", "different": "failure", "regression": "failure"}
     kind = kinds.get(report.verdict, "error")
     lines = first_lines(report)
@@ -114,7 +114,7 @@ def _kind(outcome: str) -> str:
 
 
 def _pair(comparison: Comparison) -> _Test:
-    """A pair; one that is equally fast and computes something else is not the same."""
+    """A pair; it fails if it is equally fast but computes different values."""
     name = f"{comparison.candidate} against {comparison.reference}"
     outcome = comparison.outcome
     if _kind(outcome) == "" and comparison.equality == "different":
@@ -123,7 +123,7 @@ def _pair(comparison: Comparison) -> _Test:
         return _Test(comparison.case, name)
     lines = [*reasons(comparison), *comparison.doubts]
     if comparison.note:
-        lines.append(f"Known: {comparison.note}")
+        lines.append(f"Known reason: {comparison.note}")
     return _Test(
         comparison.case,
         name,
@@ -143,7 +143,7 @@ def _item(item: CheckItem) -> _Test:
 
 
 def _runs(report: Report) -> Iterator[_Test]:
-    """Runs that did not end as they should; of those that did the pairs speak."""
+    """Runs that did not end normally; the pairs cover the others."""
     for run in report.runs:
         if run.status not in ("completed", "stopped"):
             kind = "skipped" if run.status == "not run" else "error"

@@ -27,7 +27,7 @@ from harness.report.text.summary import NOTHING_COMPARED
 __all__ = ["MARKDOWN_BYTES", "markdown"]
 
 MARKDOWN_BYTES = 60_000
-"""Of `report.md` at most: a step's summary on GitHub takes 1 MiB, and a reader less."""
+"""The limit of `report.md`: a step summary on GitHub takes 1 MiB, and a reader less."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class _Limits:
     """How much of a document is printed."""
 
     rows: int
-    """Of a table; also the subsections of a section that may leave some out."""
+    """Of a table; also the subsections of a section that may omit some."""
     details: bool = False
-    """Whether folded blocks are printed, too."""
+    """Whether folded blocks are printed."""
 
 
 _LIMITS = (_Limits(80, details=True), *map(_Limits, (80, 40, 20, 10, 5)))
-"""The first with which the whole fits is used."""
+"""The first limits with which the whole fits are used."""
 _MARKS = ("#", "-", "+", "*", ">", "=", "~", "`")
 _NUMBERED = re.compile(r"^(\d+)([.)])")
 
@@ -57,7 +57,7 @@ def markdown(document: Document) -> str:
 
 
 def _document(document: Document, limits: _Limits) -> Iterator[str]:
-    """Paragraphs, between which stands a blank line."""
+    """The paragraphs, which a blank line separates."""
     yield f"# {markdown_cell(document.headline)}"
     yield _list(document.sentences or (NOTHING_COMPARED,))
     for section in document.sections:
@@ -68,7 +68,7 @@ def _document(document: Document, limits: _Limits) -> Iterator[str]:
 
 
 def _section(section: Section, limits: _Limits) -> Iterator[str]:
-    """Its blocks; of subsections that may be left out at most `limits.rows`."""
+    """The blocks of a section; at most `limits.rows` subsections if some may be omitted."""
     seen = 0
     for block in section.blocks:
         if isinstance(block, Subsection) and section.subject:
@@ -119,7 +119,7 @@ def _block(block: Block, limits: _Limits, heading: str = "") -> Iterator[str]:
 
 
 def _paragraph(text: str) -> str:
-    """One line whose beginning makes it neither a heading, a list, a quotation nor a block."""
+    """One line that Markdown reads as a paragraph, whatever its first characters are."""
     line = markdown_cell(text)
     if line.startswith(_MARKS):
         return f"\\{line}"
@@ -160,14 +160,14 @@ def _row(cells: Iterator[str] | Sequence[str]) -> str:
 
 
 def _fence(text: str) -> str:
-    """Text as a block of code that nothing in it can close."""
+    """A code block that its text cannot close."""
     ticks = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, ticks + 1)
     return f"{fence}sh\n{text}\n{fence}"
 
 
 def _cut(text: str) -> str:
-    """Whole lines up to the limit, and a last one that says so."""
-    note = "\n\nCut here: the whole is in `report.html`.\n"
+    """Whole lines up to the limit, and a last line that states the cut."""
+    note = "\n\nCut here: `report.html` has the rest.\n"
     kept = text.encode()[: MARKDOWN_BYTES - len(note)].decode(errors="ignore")
     return kept[: kept.rindex("\n")] + note

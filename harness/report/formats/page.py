@@ -21,17 +21,17 @@ _OPEN = ("upgrade", "pairs", "metrics", "speed", "baseline", "explanation", "cau
 
 
 def page(document: Document) -> str:
-    """One HTML file with everything in it; it asks for nothing from a network."""
+    """One self-contained HTML file; it requests nothing from a network."""
     return _render("page.html.j2", document, heading="h3", inline=_inline)
 
 
 def cell(document: Document) -> str:
-    """A fragment of HTML without styles that would reach the rest of a notebook, or plots."""
+    """A fragment of HTML without plots, and without styles that would affect the notebook."""
     return _render("cell.html.j2", document, heading="h4", inline=None)
 
 
 def _render(template: str, document: Document, **context: Any) -> str:
-    """Text from outside is escaped, and its control characters are written out."""
+    """Render a template; text from outside is escaped, its control characters are written out."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
@@ -55,7 +55,7 @@ def _refuse(block: Any) -> NoReturn:
 
 
 def _inline(plot: Plot) -> Markup:
-    """A plot as a part of the page: what we drew ourselves, its texts escaped when it was."""
+    """A plot for the page; its texts were escaped when it was drawn."""
     return Markup(for_page(plot.svg, plot.name))  # noqa: S704  # serialised by ElementTree
 
 

@@ -33,7 +33,7 @@ __all__ = ["print_document", "print_report"]
 _ROWS = 40
 """Rows of a table at most."""
 _SUBSECTIONS = 6
-"""Subsections of a section at most, where some may be left out."""
+"""Subsections of a section at most, if some may be omitted."""
 _COLOURS = {"good": "green", "bad": "red", "unsure": "yellow"}
 _STYLES = {"plain": "", "warning": "yellow", "failed": "red"}
 
@@ -143,5 +143,5 @@ def _outcome(word: str) -> Text:
 
 
 def _print_text(text: str, console: Console, style: str = "") -> None:
-    """Text as it is: nothing in it is markup."""
+    """Print text; rich interprets no markup in it."""
     console.print(Text(printable(text), style=style))

@@ -25,25 +25,25 @@ _SECONDS: dict[str, Callable[[Block], float]] = {
 
 @dataclass(frozen=True)
 class BenchPlots:
-    """The sessions of one case and what is drawn of them."""
+    """The sessions of one case and their plots."""
 
     case: str
     ratios: Plot
     rounds: Plot | None = None
     """None without sessions."""
     memory: Plot | None = None
-    """None where no arm recorded its peak."""
+    """None if no arm recorded its peak."""
     sessions: tuple[Session, ...] = ()
     note: str = ""
     """Why there are no sessions."""
 
     def plots(self) -> list[Plot]:
-        """Those that there are, in the order of a page."""
+        """The plots that exist, in the order of a page."""
         return [plot for plot in (self.ratios, self.rounds, self.memory) if plot is not None]
 
 
 def plot_bench(report: Report, case: str, folder: Path, stem: str) -> BenchPlots:
-    """The plots of one case whose sessions lie below `folder`; they are called `stem`-..."""
+    """The plots of one case whose sessions are below `folder`; their names begin with `stem`."""
     result = report.bench[case]
     ratios = _forest(report, case, f"{stem}-ratios")
     memory = _memory(report, case, f"{stem}-memory")
@@ -54,7 +54,7 @@ def plot_bench(report: Report, case: str, folder: Path, stem: str) -> BenchPlots
     except RecordError as error:
         note = f"the sessions cannot be read: {error}"
     if not sessions:
-        note = note or "the sessions are not at hand, so their rounds cannot be shown"
+        note = note or "the sessions are missing, so their rounds cannot be shown"
         return BenchPlots(case, ratios, memory=memory, note=note)
     arms = [arm.name for arm in result.arms]
     rounds = _rounds(sessions, arms, result.statistic, f"{stem}-rounds")
@@ -62,7 +62,7 @@ def plot_bench(report: Report, case: str, folder: Path, stem: str) -> BenchPlots
 
 
 def seconds_per_step(block: Block, statistic: str) -> float:
-    """Seconds of a step in `block` by the metric `statistic`."""
+    """Seconds per step in `block` by the metric `statistic`."""
     return _SECONDS[statistic](block) / block.steps
 
 
@@ -78,12 +78,12 @@ def _forest(report: Report, case: str, name: str) -> Plot:
         if found.metric == result.statistic and found.ratio and found.interval
     ]
     control = Ratio(
-        f"{result.arms[0].name} beside itself",
+        f"{result.arms[0].name} compared with itself",
         result.control_ratio,
         result.control_interval,
         "control",
     )
-    title = f"{metric(result.statistic).title} over the reference's, {case}"
+    title = f"{metric(result.statistic).title} / reference, {case}"
     return forest_plot(name, title, [*ratios, control], result.margin)
 
 
@@ -110,7 +110,7 @@ def _rounds(sessions: Sequence[Session], arms: Sequence[str], statistic: str, na
 
 
 def _memory(report: Report, case: str, name: str) -> Plot | None:
-    """Of the device where it was recorded, else of the process."""
+    """Peak memory of the device if it was recorded, else of the process."""
     arms = report.bench[case].arms
     allocated = [Bar(a.name, a.peak_allocated_bytes) for a in arms if a.peak_allocated_bytes]
     resident = [Bar(a.name, a.peak_resident_bytes) for a in arms if a.peak_resident_bytes]

@@ -1,4 +1,4 @@
-"""Read and draw what lies beside a report: the curves of its records, the rounds of its bench."""
+"""Read and draw the data beside a report: curves of its records, rounds of its benchmark."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Plots:
 
 
 NO_PLOTS = Plots()
-"""Of a report whose folder is not known."""
+"""The plots of a report whose folder is not known."""
 
 
 def collect_plots(report: Report, folder: Path) -> Plots:
-    """Read and draw what lies in `folder`. A missing or damaged record becomes a note."""
+    """Read and draw what is in `folder`. A missing or damaged record becomes a note."""
     curves = read_curves(report, folder)
     pairs = tuple(
         PairPlots(

@@ -1,4 +1,4 @@
-"""Numbers -> plots, each an SVG: curves of two runs, ratios, rounds, memory."""
+"""Numbers -> SVG plots: curves of two runs, ratios, rounds, memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
     "rounds_plot",
 ]
 
-_SIDES = (("one", "-"), ("two", (0, (3, 2))))
+_RUNS = (("one", "-"), ("two", (0, (3, 2))))
 _ARMS = (
     ("one", "-"),
     ("two", (0, (4, 1.5))),
@@ -40,20 +40,20 @@ _ARMS = (
     ("four", (0, (5, 1.5, 1, 1.5))),
     ("five", (0, (2, 3))),
 )
-"""Colour and dashes of each arm; further ones begin anew."""
-_SHORT = 14  # characters of a name beside which another one has room
-_WIDEST = 1e3  # highest over lowest difference from which its axis is one of powers
+"""Colour and dashes of each arm, used in turn."""
+_SHORT = 14  # characters of a name that leaves room for a second column
+_WIDEST = 1e3  # ratio of highest to lowest difference from which the axis is logarithmic
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One drawing."""
+    """One plot."""
 
     name: str
-    """Of its file, without the ending; one of a kind within a report."""
+    """The name of its file without the extension; unique within a report."""
     title: str
     description: str
-    """What it shows, in a sentence, for who does not see it."""
+    """What the plot shows, in sentences, for readers who cannot see it."""
     svg: str
 
 
@@ -76,18 +76,16 @@ class Bar:
 
 
 def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
-    """Both runs over each other; below, on a scale of its own, how far they are difference."""
+    """Both runs in one plot; below, on a separate scale, their difference."""
     names = pair.comparison.reference, pair.comparison.candidate
     title = f"{curve.title}, {names[1]} against {names[0]}"
     description = describe(pair, curve)
     with figure(310) as drawn:
         above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(1.9, 1))
-        sides = (curve.reference, curve.candidate)
-        for side, one, (colour, dashes), width in zip(
-            sides, names, _SIDES, (3.0, 1.5), strict=True
-        ):
-            _line(above, reduced(side), COLOURS[colour], dashes, width, label(one))
-        _rugs(above, sides)
+        runs = (curve.reference, curve.candidate)
+        for run, one, (colour, dashes), width in zip(runs, names, _RUNS, (3.0, 1.5), strict=True):
+            _line(above, reduced(run), COLOURS[colour], dashes, width, label(one))
+        _rugs(above, runs)
         _difference(below, curve.difference)
         if pair.first_step is not None:
             mark = {
@@ -114,7 +112,7 @@ def pair_plot(pair: PairCurves, curve: Curve, name: str) -> Plot:
 
 
 def _difference(axes: Axes, difference: TimeSeries) -> None:
-    """Its line, on a scale of powers where it spans many of them."""
+    """The difference as a line, on a logarithmic axis if it spans many orders of magnitude."""
     differing = difference.values[difference.values > 0]
     colour = COLOURS["four"]
     _line(axes, reduced(_without_zeros(difference)), colour, "-", 1.1)
@@ -122,7 +120,7 @@ def _difference(axes: Axes, difference: TimeSeries) -> None:
         axes.plot(difference.steps[[0, -1]], [0, 0], color=colour, linewidth=1.1)
         axes.set_ylim(-1, 1)
         axes.set_yticks([0])
-        axes.text(0.5, 0.72, "none at any step", transform=axes.transAxes, ha="center")
+        axes.text(0.5, 0.72, "no difference at any step", transform=axes.transAxes, ha="center")
     elif differing.max() > _WIDEST * differing.min():
         axes.set_yscale("log")
         axes.set_yticks(_powers(differing), labels=[f"{p:g}" for p in _powers(differing)])
@@ -132,13 +130,13 @@ def _difference(axes: Axes, difference: TimeSeries) -> None:
 
 
 def describe(pair: PairCurves, curve: Curve) -> str:
-    """A plot of curves in a sentence."""
+    """The description of a plot of curves."""
     difference = curve.difference
-    sides = curve.reference, curve.candidate
+    runs = curve.reference, curve.candidate
     parts = [
-        f"{name} {_ends(side)}"
-        for name, side in zip(
-            (pair.comparison.reference, pair.comparison.candidate), sides, strict=True
+        f"{name} {_ends(run)}"
+        for name, run in zip(
+            (pair.comparison.reference, pair.comparison.candidate), runs, strict=True
         )
     ]
     text = f"{curve.title}: {'; '.join(parts)}. "
@@ -151,18 +149,18 @@ def describe(pair: PairCurves, curve: Curve) -> str:
             f"{number(float(difference.values[largest]), 3)}"
         )
     else:
-        text += f"No difference at any of {len(difference.steps)} steps that both took"
-    undefined = non_finite(sides)
+        text += f"No difference at any of {len(difference.steps)} common steps"
+    undefined = non_finite(runs)
     return f"{text}; {undefined}." if undefined else f"{text}."
 
 
-def _ends(side: TimeSeries) -> str:
-    first, last = (number(float(value), 4) for value in side.values[[0, -1]])
+def _ends(run: TimeSeries) -> str:
+    first, last = (number(float(value), 4) for value in run.values[[0, -1]])
     return f"from {first} to {last}"
 
 
 def _without_zeros(series: TimeSeries) -> TimeSeries:
-    """Where there is no difference there is no line: powers of ten have no zero."""
+    """The series with gaps in place of zeros, which a logarithmic axis cannot show."""
     return TimeSeries(series.steps, np.where(series.values > 0, series.values, np.nan))
 
 
@@ -179,7 +177,7 @@ def _line(
     width: float,
     name: str = "",
 ) -> None:
-    """A line through what is finite; a point where a finite value stands between two gaps."""
+    """A line through the finite values; a point for a finite value between two gaps."""
     axes.plot(
         series.steps,
         series.values,
@@ -195,15 +193,15 @@ def _line(
         axes.plot(*points, linestyle="none", marker="o", markersize=2.2, color=colour)
 
 
-def _rugs(axes: Axes, sides: Sequence[TimeSeries]) -> None:
-    """A cross at the foot for each stretch of steps with a value that is not finite."""
-    for side, (colour, _) in zip(sides, _SIDES, strict=True):
-        if len(side.non_finite_steps):
+def _rugs(axes: Axes, runs: Sequence[TimeSeries]) -> None:
+    """Crosses at the bottom, at steps whose value is not finite; at most 60 of each run."""
+    for run, (colour, _) in zip(runs, _RUNS, strict=True):
+        if len(run.non_finite_steps):
             shown = np.unique(
-                np.round(np.linspace(0, len(side.non_finite_steps) - 1, 60)).astype(int)
+                np.round(np.linspace(0, len(run.non_finite_steps) - 1, 60)).astype(int)
             )
             axes.plot(
-                side.non_finite_steps[shown],
+                run.non_finite_steps[shown],
                 np.full(len(shown), 0.03),
                 linestyle="none",
                 marker="x",
@@ -213,7 +211,7 @@ def _rugs(axes: Axes, sides: Sequence[TimeSeries]) -> None:
 
 
 def forest_plot(name: str, title: str, ratios: Sequence[Ratio], margin: float) -> Plot:
-    """Ratios with their intervals, the band in which a difference does not matter, and 1."""
+    """Ratios with their intervals, the band of negligible differences, and a line at 1."""
     description = (
         f"{title}: "
         + "; ".join(
@@ -221,10 +219,10 @@ def forest_plot(name: str, title: str, ratios: Sequence[Ratio], margin: float) -
             f"{one.outcome}"
             for one in ratios
         )
-        + f". Between {1 / (1 + margin):.3f} and {1 + margin:.3f} a difference does not matter."
+        + f". Between {1 / (1 + margin):.3f} and {1 + margin:.3f} a difference is negligible."
     )
     bounds = [1 / (1 + margin), 1 + margin, *(b for one in ratios for b in one.interval)]
-    room = 0.06 * (max(bounds) - min(bounds))
+    padding = 0.06 * (max(bounds) - min(bounds))
     with figure(64 + 40 * len(ratios)) as drawn:
         axes = drawn.subplots()
         axes.axvspan(1 / (1 + margin), 1 + margin, color=COLOURS["band"], linewidth=0)
@@ -242,10 +240,10 @@ def forest_plot(name: str, title: str, ratios: Sequence[Ratio], margin: float) -
                 bbox={"facecolor": COLOURS["ground"], "edgecolor": "none", "pad": 1},
             )
         axes.set_ylim(len(ratios) - 0.6, -0.7)
-        axes.set_xlim(min(bounds) - room, max(bounds) + room)
+        axes.set_xlim(min(bounds) - padding, max(bounds) + padding)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("time of a step over the reference's; right of 1 is slower")
+        axes.set_xlabel("step time / reference; right of 1 is slower")
         bare(axes)
         height = 64 + 40 * len(ratios)
         drawn.subplots_adjust(left=0.04, right=0.96, top=1 - 6 / height, bottom=42 / height)
@@ -255,9 +253,9 @@ def forest_plot(name: str, title: str, ratios: Sequence[Ratio], margin: float) -
 def rounds_plot(
     name: str, title: str, what: str, arms: Sequence[tuple[str, Array]], sessions: Sequence[int]
 ) -> Plot:
-    """Seconds of a step of each arm [rounds of all sessions]; lines where a session begins.
+    """Seconds per step of each arm [rounds of all sessions]; a line at the start of a session.
 
-    `sessions`: the first round of each.
+    `sessions`: the first round of each session.
     """
     description = f"{title}. " + "; ".join(
         f"{arm}: median {quantity(float(np.nanmedian(values)), 's')}, from "
@@ -274,7 +272,7 @@ def rounds_plot(
             series = reduced(TimeSeries(rounds, 1e3 * values))
             _line(axes, series, COLOURS[colour], dashes, 1.3, label(arm))
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel("round; dotted: a new session")
+        axes.set_xlabel("round; dotted line: new session")
         axes.set_title(f"{what}, ms; lower is better", loc="left", fontsize=FONT_PX, pad=4)
         bare(axes)
         drawn.legend(loc="upper left", ncols=2, frameon=False, bbox_to_anchor=(0.0, 1.0))
@@ -284,7 +282,7 @@ def rounds_plot(
 
 
 def memory_plot(name: str, title: str, bars: Sequence[Bar]) -> Plot:
-    """A bar for each arm, from zero."""
+    """A bar for each arm; the axis begins at zero."""
     description = f"{title}: " + "; ".join(
         f"{bar.name} {quantity(bar.size_bytes, 'B')}" for bar in bars
     )

@@ -1,6 +1,6 @@
 """A matplotlib figure -> SVG text that is the same on every machine and takes a page's colours.
 
-Matplotlib is imported where something is drawn: it takes longer than everything else of a report.
+Matplotlib is imported only to draw: its import takes longer than all the rest of a report.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "FONT_PX", "WIDTH_PX", "bare", "figure", "for_page", "label", "svg"]
 
 WIDTH_PX = 360
-"""Of every plot: on a phone it is shown as it was drawn, on a desk several stand in a row."""
+"""The width of every plot: a phone shows one in full size, a desktop several in a row."""
 FONT_PX = 11.5
 _INCH_PX = 72  # matplotlib writes points, and a page reads them as its own units
 _LONGEST = 30  # characters of a name in a plot
@@ -39,8 +39,8 @@ COLOURS = {
     "five": "#6b5b00",
     "mark": "#a40e26",
 }
-"""Of a file by itself, on a light ground; a page has its own value for each name, light and dark.
-One to five are told apart by those who see no red or no green, and by their dashes."""
+"""Colours of a separate file, on a light background; a page has its own, light and dark.
+One to five are distinct for readers with red-green colour blindness, and by their dashes."""
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
@@ -75,10 +75,10 @@ _REFERENCE = re.compile(r"#([\w.-]+)")
 
 @contextmanager
 def figure(height_px: float) -> Iterator[Figure]:
-    """An empty figure of the width of all; matplotlib's settings are put back at the end."""
+    """An empty figure of the common width; matplotlib's settings are restored at the end."""
     log = logging.getLogger("matplotlib")
     before = log.level
-    log.setLevel(logging.ERROR)  # of its cache of fonts, which is no news of a training
+    log.setLevel(logging.ERROR)  # its font cache is of no interest here
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -90,7 +90,7 @@ def figure(height_px: float) -> Iterator[Figure]:
 
 
 def bare(axes: Axes) -> None:
-    """Without ticks, which would only repeat what the grid shows; numbers as everywhere here."""
+    """Remove ticks, which would repeat the grid, and format numbers as elsewhere."""
     axes.tick_params(length=0)
     if axes.get_yscale() == "linear" and len(axes.get_yticks()) > 1:
         axes.yaxis.set_major_formatter(lambda value, _place: f"{value:g}")
@@ -98,16 +98,16 @@ def bare(axes: Axes) -> None:
 
 
 def label(name: str, longest: int = _LONGEST) -> str:
-    """A name that others chose, fit for a plot: on one line, and cut where it is long."""
+    """A name from outside for a plot: on one line, and cut if it is long."""
     text = " ".join(printable(name).split())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def svg(drawn: Figure, title: str, description: str) -> str:
-    """The figure as an SVG file of its own, in light colours, with a title and a description.
+    """The figure as a separate SVG file, in light colours, with a title and a description.
 
-    Of matplotlib's output only what draws is kept: no date, no metadata, coordinates to a tenth of
-    a pixel, text as text in the reader's own font.
+    Only the drawing itself is kept of matplotlib's output: no date, no metadata, coordinates to a
+    tenth of a pixel, text as text in the reader's own font.
     """
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None})
@@ -123,16 +123,19 @@ def svg(drawn: Figure, title: str, description: str) -> str:
     root.set("font-family", "system-ui, sans-serif")
     root.set("stroke-linejoin", "round")
     for name, text in (("desc", description), ("title", title)):
-        told = ElementTree.Element(name)
-        told.text = printable(text)
-        root.insert(0, told)
+        element = ElementTree.Element(name)
+        element.text = printable(text)
+        root.insert(0, element)
     _keep_used_names(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def for_page(text: str, name: str) -> str:
-    """An SVG of ours as a part of an HTML page: its names begin with `name`, its colours are the
-    page's, and it is one picture, with its title and description, for who listens."""
+    """An SVG made by `svg`, for use inside an HTML page.
+
+    Its ids begin with `name`, its colours are the page's, and a screen reader finds one image with
+    a title and a description.
+    """
     root = ElementTree.fromstring(text)  # noqa: S314  # drawn here, by `svg`
     for element in root.iter():
         element.tag = _NAMESPACE.sub("", element.tag)
@@ -159,7 +162,7 @@ def _of_the_page(style: str) -> str:
 
 
 def _tidy(element: ElementTree.Element) -> None:
-    """Short numbers, no namespaces, no fonts of this machine."""
+    """Shorten numbers; remove namespaces and the fonts of this machine."""
     element.tag = _NAMESPACE.sub("", element.tag)
     for key, value in list(element.attrib.items()):
         if _NAMESPACE.match(key):
@@ -182,7 +185,7 @@ def _short(found: re.Match[str]) -> str:
 
 
 def _keep_used_names(root: ElementTree.Element) -> None:
-    """Take away the ids that nothing refers to; matplotlib gives one to every group."""
+    """Remove the ids that nothing refers to; matplotlib gives one to every group."""
     values = (value for element in root.iter() for value in element.attrib.values() if "#" in value)
     used = {name for value in values for name in _REFERENCE.findall(value)}
     for element in root.iter():

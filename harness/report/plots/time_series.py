@@ -1,4 +1,4 @@
-"""The curves of two runs over their steps, read from the records that lie beside a report.
+"""The time series of two runs, read from the records in the folder of a report.
 
 Nothing is judged here: outcomes come from the comparison.
 """
@@ -33,7 +33,7 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 
 COLUMNS = 400
-"""Into so many columns of pixels the steps of a curve are put."""
+"""Columns of pixels in a plot; the steps of a curve are divided among them."""
 _MOST = 4
 """Pairs whose curves are drawn, those that are not identical first."""
 _QUANTITIES = {
@@ -45,14 +45,14 @@ _QUANTITIES = {
 
 @dataclass(frozen=True)
 class TimeSeries:
-    """One quantity of one run over its steps, as far as it was recorded: two arrays [steps]."""
+    """One recorded quantity of one run: two arrays [steps]."""
 
     steps: Array
     values: Array
 
     @property
     def finite(self) -> Array:
-        """The values, NaN where they are not finite."""
+        """The values, NaN in place of those that are not finite."""
         return np.where(np.isfinite(self.values), self.values, np.nan)
 
     @property
@@ -73,7 +73,7 @@ class Curve:
 
     @property
     def difference(self) -> TimeSeries:
-        """|candidate - reference| at the steps that both took; NaN where one is not finite."""
+        """|candidate - reference| at the common steps; NaN if one value is not finite."""
         steps, one, two = np.intersect1d(
             self.reference.steps, self.candidate.steps, assume_unique=True, return_indices=True
         )
@@ -88,11 +88,11 @@ class PairCurves:
     comparison: Comparison
     curves: tuple[Curve, ...]
     seed: int | None = None
-    """Of a comparison over several seeds: the one that is shown."""
+    """The seed that is shown, if the comparison is over several seeds."""
 
     @property
     def first_step(self) -> int | None:
-        """Where the two part, in bits."""
+        """The step of the first divergence; None if there is none."""
         found = self.comparison.first_divergence
         for one in self.comparison.seeds:
             if one.seed == self.seed:
@@ -101,42 +101,42 @@ class PairCurves:
 
     @property
     def steps(self) -> int:
-        """Of the longer of the two."""
-        sides = (side for curve in self.curves for side in (curve.reference, curve.candidate))
-        return max((len(side.steps) for side in sides), default=0)
+        """The number of steps of the longer run."""
+        runs = (run for curve in self.curves for run in (curve.reference, curve.candidate))
+        return max((len(run.steps) for run in runs), default=0)
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What a report can draw."""
+    """The curves of a report."""
 
     pairs: tuple[PairCurves, ...] = ()
     left_out: int = 0
-    """Pairs of which records are there, and that are not drawn."""
-    notes: tuple[str, ...] = field(default=("the records are not at hand, so there are no curves",))
-    """Why others have no curves, a sentence each."""
+    """Pairs that have records and are not drawn."""
+    notes: tuple[str, ...] = field(default=("the records are missing, so there are no curves",))
+    """Why other pairs have no curves, one sentence each."""
 
 
 def read_curves(report: Report, folder: Path) -> Curves:
-    """The curves of a report in `folder`. Never raises for what stands in the records."""
+    """The curves of a report in `folder`. A record that cannot be read becomes a note."""
     found: list[PairCurves] = []
     notes: dict[str, None] = {}
     left_out = 0
     ordered = sorted(report.comparisons, key=lambda one: one.outcome == "identical")
     for comparison in ordered:
         seed = next((one.seed for one in comparison.seeds), None)
-        sides = [
+        pair = [
             _run(report.runs, comparison.case, name, seed)
             for name in (comparison.reference, comparison.candidate)
         ]
-        if None in sides:
-            notes["some pairs have no curves: their runs are not among those of this report"] = None
+        if None in pair:
+            notes["some pairs have no curves: this report does not list their runs"] = None
             continue
         if len(found) == _MOST:
             left_out += 1
             continue
         try:
-            one, two = (_time_series(RunRecord(folder / side.record)) for side in sides if side)
+            one, two = (_time_series(RunRecord(folder / run.record)) for run in pair if run)
         except RecordError as error:
             notes[f"a pair has no curves: {str(error).replace(f'{folder}/', '')}"] = None
             continue
@@ -148,14 +148,14 @@ def read_curves(report: Report, folder: Path) -> Curves:
         if curves:
             found.append(PairCurves(comparison, curves, seed))
         else:
-            notes["some pairs have no curves: nothing was recorded of their steps"] = None
+            notes["some pairs have no curves: their records hold no steps"] = None
     return Curves(tuple(found), left_out, tuple(notes))
 
 
 def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> RunSummary | None:
     """The run that a comparison calls `name`.
 
-    `harness compare` of two records calls them by loop or folder, and their runs by both.
+    `harness compare` of two records names a pair by loop or folder, and its runs by both.
     """
     for run in runs:
         if (run.case, run.loop, run.seed) == (case, name, seed):
@@ -168,7 +168,7 @@ def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> 
 
 
 def _time_series(record: RunRecord) -> dict[str, TimeSeries]:
-    """By quantity, those that the record holds."""
+    """Quantity -> time series, as far as the record holds them."""
     table, micro = record.steps, record.micro_batches
     steps = as_numpy(table["step"]).astype(np.float64)
     found = {}
@@ -189,7 +189,7 @@ def _time_series(record: RunRecord) -> dict[str, TimeSeries]:
 
 
 def _highest(column: pa.ChunkedArray) -> Array | None:
-    """The highest value of each list; None where a list has none."""
+    """The highest value of each list; None if a list is empty."""
     lists = column.combine_chunks()
     offsets = np.concatenate([as_numpy(pa.chunked_array([lists.offsets]))])
     flat = as_numpy(pa.chunked_array([lists.values]))
@@ -200,9 +200,9 @@ def _highest(column: pa.ChunkedArray) -> Array | None:
 
 
 def reduced(series: TimeSeries, columns: int = COLUMNS) -> TimeSeries:
-    """The lowest and the highest value of each of `columns` equal stretches of steps, in order.
+    """The lowest and the highest value of each of `columns` equal intervals of steps, in order.
 
-    So no spike is lost, however many steps there are. A series that is short enough stays whole.
+    Every spike is kept, however many steps there are. A short series stays whole.
     """
     count = len(series.steps)
     if count <= 2 * columns:
@@ -210,19 +210,20 @@ def reduced(series: TimeSeries, columns: int = COLUMNS) -> TimeSeries:
     width = -(-count // columns)
     values = np.full(width * -(-count // width), np.nan)
     values[:count] = series.finite
-    stretches = values.reshape(-1, width)
-    blank = np.all(np.isnan(stretches), axis=1)
-    lowest = np.where(blank, 0, np.argmin(np.nan_to_num(stretches, nan=np.inf), axis=1))
-    highest = np.where(blank, 1, np.argmax(np.nan_to_num(stretches, nan=-np.inf), axis=1))
-    begins = np.arange(len(stretches)) * width
+    intervals = values.reshape(-1, width)
+    blank = np.all(np.isnan(intervals), axis=1)
+    lowest = np.where(blank, 0, np.argmin(np.nan_to_num(intervals, nan=np.inf), axis=1))
+    highest = np.where(blank, 1, np.argmax(np.nan_to_num(intervals, nan=-np.inf), axis=1))
+    begins = np.arange(len(intervals)) * width
     places = np.sort(np.stack([begins + lowest, begins + highest], axis=1), axis=1).ravel()
     places = np.unique(np.minimum(places, count - 1))
     return TimeSeries(series.steps[places], series.finite[places])
 
 
-def non_finite(sides: Sequence[TimeSeries]) -> str:
-    """In words, where a value of one of the sides is not finite; empty where all are."""
-    steps = np.unique(np.concatenate([side.non_finite_steps for side in sides]))
+def non_finite(runs: Sequence[TimeSeries]) -> str:
+    """The steps at which a value of a run is not finite; empty if all are finite."""
+    steps = np.unique(np.concatenate([run.non_finite_steps for run in runs]))
     if not len(steps):
         return ""
-    return f"not finite at {len(steps)} steps, first at step {steps[0]:.0f}"
+    count = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+    return f"not finite at {count}, first at step {steps[0]:.0f}"

@@ -1,4 +1,4 @@
-"""A check against the accepted baseline: its items, and the baseline that was used."""
+"""A check against the accepted baseline: the compared quantities and the baseline itself."""
 
 from __future__ import annotations
 
@@ -28,30 +28,29 @@ _TITLES: dict[Listed, str] = {
     "regressed": "Regressed",
     "improved": "Improved",
     "unchanged": "Unchanged",
-    "inconclusive": "Inconclusive: no verdict",
-    "not_comparable": "Not comparable: no verdict",
-    "missing": "Missing: no verdict",
+    "inconclusive": "Inconclusive, no verdict",
+    "not_comparable": "Not comparable, no verdict",
+    "missing": "Missing, no verdict",
 }
 _COLUMNS = (
     Column("case", "text"),
     Column("loop", "text"),
-    Column("what", "text"),
+    Column("quantity", "text"),
     Column("before", note="in the baseline", detail=True),
     Column("now", detail=True),
     Column("ratio", note="now over before", detail=True),
     Column("interval", note="of the ratio, 95%", detail=True),
-    Column("found", "prose"),
+    Column("finding", "prose"),
 )
-_CAPTION = "What was held against the baseline, as it was accepted and as it is now."
+_CAPTION = "Each quantity compared with the baseline: the accepted value and the current one."
 
 
 def section(source: Source) -> Section | None:
-    """Each list of items, the worst first, then each baseline; none without a check."""
+    """Each list of quantities, the worst first, then each baseline; none without a check."""
     result = source.report.gate
     if result is None:
         return None
-    looks = f"Speeds were measured {result.looks} time{'s' if result.looks != 1 else ''}."
-    blocks: list[Block] = [Sentence(f"{capitalized(counts(result))}. {looks}")]
+    blocks: list[Block] = [Sentence(f"{capitalized(counts(result))}.{_measurements(result)}")]
     if result.moved_together:
         blocks.append(Sentence(result.moved_together))
     blocks += [block for listed in LISTS for block in _list(result, listed)]
@@ -59,8 +58,17 @@ def section(source: Source) -> Section | None:
     return Section("baseline", "Baseline", tuple(blocks))
 
 
+def _measurements(result: CheckResult) -> str:
+    """How often speeds were measured; empty if none was compared."""
+    if not any(item.tier == "speed" for item in result.items):
+        return ""
+    if result.looks == 1:
+        return " Speeds were measured once."
+    return f" Speeds were measured {result.looks} times."
+
+
 def _list(result: CheckResult, listed: Listed) -> list[Block]:
-    """A table; what is unchanged is folded."""
+    """A table of one list; the unchanged quantities are folded."""
     items = items_in(result, listed)
     if not items:
         return []
@@ -105,37 +113,37 @@ def _baseline(used: UsedBaseline, now: datetime) -> Subsection:
     if used.file is not None:
         pairs += [
             ("accepted", baseline_age(used, now)),
-            ("commit", used.commit or "not told"),
-            ("reason", used.reason or "not told"),
+            ("commit", used.commit or "not recorded"),
+            ("reason", used.reason or "not recorded"),
         ]
     blocks: list[Block] = [Values(tuple(pairs))]
     if used.key_differences:
         columns = Column("field", "text"), Column("baseline", "text"), Column("now", "text")
-        name = f"Fields of the key that differ, {used.case}"
+        name = f"Key fields that differ, {used.case}"
         blocks.append(Table(name, columns, tuple(key_rows(used))))
     elif used.file is not None:
-        blocks.append(Sentence("No field of its key differs."))
-    return Subsection(f"{used.case}: the baseline", tuple(blocks))
+        blocks.append(Sentence("No key field differs."))
+    return Subsection(f"{used.case}: baseline", tuple(blocks))
 
 
 def baseline_age(used: UsedBaseline, now: datetime) -> str:
-    """When it was accepted, and how long ago by this machine's clock."""
+    """When the baseline was accepted, and how long ago by this machine's clock."""
     if used.accepted_at is None:
-        return "not told"
+        return "not recorded"
     try:
         accepted = datetime.fromisoformat(used.accepted_at)
     except ValueError:
-        return f"{used.accepted_at}, which is no date"
+        return f"{used.accepted_at}, which is not a date"
     if accepted.tzinfo is None:
         accepted = accepted.replace(tzinfo=UTC)
     days = (now - accepted).days
     if days < 0:
-        return f"{accepted:%Y-%m-%d}, which this machine's clock has yet to reach"
-    return f"{accepted:%Y-%m-%d}, {days} day{'' if days == 1 else 's'} before this page was made"
+        return f"{accepted:%Y-%m-%d}, later than this machine's clock"
+    return f"{accepted:%Y-%m-%d}, {days} day{'' if days == 1 else 's'} before this report was made"
 
 
 def key_rows(used: UsedBaseline) -> Sequence[tuple[str, str, str]]:
-    """Field of the key, its value in the baseline and now, where they differ."""
+    """Each key field that differs: its name, its value in the baseline, its value now."""
     return [
         (name, item_value(before, ""), item_value(now, ""))
         for name, (before, now) in sorted(used.key_differences.items())

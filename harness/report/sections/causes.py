@@ -1,4 +1,4 @@
-"""Why pairs differ: causes, settings and remedies."""
+"""Why pairs differ: causes, settings, and remedies that loops applied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["section"]
 
 
 def section(source: Source) -> Section | None:
-    """The causes of each pair that differs, then what the loops worked around."""
+    """The causes of each pair that differs, then the remedies that loops applied."""
     report = source.report
     blocks: list[Block] = []
     for pair in report.comparisons:
@@ -37,7 +37,7 @@ def section(source: Source) -> Section | None:
 
 
 def _remedies(report: Report) -> list[str]:
-    """What loops did to work around faults of their frameworks, each once."""
+    """How loops worked around faults of their frameworks, each remedy once."""
     lines = [
         f"Remedy applied by {run.loop}: {remedy}" for run in report.runs for remedy in run.remedies
     ]

@@ -1,4 +1,4 @@
-"""The curves of the pairs: plots, and the same in numbers."""
+"""The curves of the pairs: plots, and the same data in numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("quantity", "text"),
     Column("reference", note="first → last"),
     Column("candidate", note="first → last"),
-    Column("steps that differ", note="of those both took"),
+    Column("steps that differ", note="of the common steps"),
     Column("first at", note="step"),
     Column("largest difference", note="absolute"),
     Column("at", note="step"),
@@ -35,7 +35,7 @@ _COLUMNS = (
 
 
 def section(source: Source) -> Section | None:
-    """The curves of each pair whose records are there, and why others have none."""
+    """The curves of each pair with records, and why other pairs have none."""
     plots = source.plots
     if plots is None or not (source.report.comparisons and source.report.runs):
         return None
@@ -44,9 +44,9 @@ def section(source: Source) -> Section | None:
     if left_out:
         blocks.append(
             Sentence(
-                f"The curves of {left_out} more pair{'s' if left_out > 1 else ''} are not drawn, "
-                "those that are identical last; harness compare with two of the records draws "
-                "theirs."
+                f"{left_out} more pair{'s have' if left_out > 1 else ' has'} no plots here; pairs "
+                "that differ are drawn first. Run harness compare on two of the records to draw "
+                "their curves."
             )
         )
     blocks += [Sentence(f"{capitalized(note)}.") for note in plots.curves.notes]
@@ -61,8 +61,8 @@ def _pair(pair: PairPlots) -> Subsection:
     if curves.steps > 2 * COLUMNS:
         blocks.append(
             Sentence(
-                f"Of {curves.steps} steps each column of pixels shows its lowest and its highest "
-                "value, so no spike is lost."
+                f"The run has {curves.steps} steps. Each column of pixels shows its lowest and "
+                "its highest value, so every spike is visible."
             )
         )
     blocks.append(Figures(tuple(Figure(plot) for plot in pair.plots)))
@@ -72,7 +72,7 @@ def _pair(pair: PairPlots) -> Subsection:
 
 def _table(name: str, pair: PairCurves) -> Table:
     rows = tuple(_row(curve) for curve in pair.curves)
-    return Table(f"The same in numbers, {name}", _COLUMNS, rows)
+    return Table(f"Curves in numbers, {name}", _COLUMNS, rows)
 
 
 def _row(curve: Curve) -> tuple[str, ...]:

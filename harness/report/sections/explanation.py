@@ -16,37 +16,37 @@ _COLUMNS = (
     Column("field", "text"),
     Column("reference", "text"),
     Column("candidate", "text"),
-    Column("alone: parts at"),
+    Column("alone: first difference"),
     Column("loss", note="largest difference"),
-    Column("weights", note="of their movement"),
-    Column("still left: from"),
+    Column("weights", note="fraction of their movement"),
+    Column("remaining: first difference"),
     Column("loss", note="largest difference"),
-    Column("weights", note="of their movement"),
+    Column("weights", note="fraction of their movement"),
 )
 
 
 def section(source: Source) -> Section | None:
-    """Each explanation; none where none was asked for."""
+    """Each explanation; none if the report has none."""
     found = tuple(map(_subsection, source.report.explanations))
     return Section("explanation", "Explained by experiment", found) if found else None
 
 
 def _subsection(found: Explanation) -> Subsection:
-    """The table of fields, where any matters, and what else was met."""
+    """The table of fields, if any matters, then notes and cost."""
     table = (explanation_table(found),) if found.contributions else ()
     blocks: tuple[Block, ...] = (*table, *(Sentence(line) for line in lines(found)))
     return Subsection(f"{found.candidate} against {found.reference}, explained", blocks)
 
 
 def explanation_table(found: Explanation) -> Table:
-    """The whole difference first, then each field alone and what is left after it."""
+    """The whole difference first, then each field alone and what remains after it."""
     rows: list[tuple[str, ...]] = []
     if found.gap is not None:
-        whole = ("all of them", found.reference, found.candidate, *_cells(found.gap), "", "", "")
+        whole = ("all fields", found.reference, found.candidate, *_cells(found.gap), "", "", "")
         rows.append(whole)
     rows += [_row(one) for one in found.contributions]
     name = (
-        f"Fields that make the difference, {found.case}: {found.candidate} against "
+        f"Fields that cause the difference, {found.case}: {found.candidate} against "
         f"{found.reference}"
     )
     return Table(name, _COLUMNS, tuple(rows), caption(found))

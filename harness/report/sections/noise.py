@@ -1,4 +1,4 @@
-"""A pair against the noise of its reference, field by field."""
+"""A pair compared with the noise of its reference, field by field."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _COLUMNS = (
     Column("largest difference", note="absolute"),
     Column("relative", note="to the value"),
     Column("ulp", note="of single precision"),
-    Column("noise", note="of the draws"),
-    Column("bound", note="of what is noise"),
+    Column("noise", note="root mean square of the draws"),
+    Column("bound", note="of the noise band"),
     Column("smallest visible", note="relative"),
-    Column("told in", note="of what there is"),
+    Column("judged in", note="where the band is narrow enough"),
     Column("outcome", "outcome"),
 )
 
@@ -25,7 +25,7 @@ _COLUMNS = (
 def noise_table(pair: str, noise: Noise) -> Table:
     """A row for each field; `pair` names the table."""
     rows = tuple(_row(field) for field in noise.fields)
-    return Table(f"Against the noise of the reference, {pair}", _COLUMNS, rows, caption(noise))
+    return Table(f"Noise band of the reference, {pair}", _COLUMNS, rows, caption(noise))
 
 
 def _row(field: FieldNoise) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The pairs: outcome, first divergence, and what limits each outcome."""
+"""The pairs: outcome, first divergence, and the doubts that limit the outcome."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from harness.results.comparison import Comparison
 __all__ = ["pair_name", "section"]
 
 _ALL = 6
-"""Up to so many pairs the identical ones have a subsection, too."""
+"""Up to so many pairs, identical ones have a subsection, too."""
 _TRACED = (
     "Every stage of every step is compared, in causal order. The first divergence is the earliest "
-    "step, and within it the earliest stage, whose bits differ; what comes after it usually "
-    "follows from it."
+    "step, and within it the earliest stage, whose bits differ. Later differences usually follow "
+    "from it."
 )
 _TIMED = (
-    "Which loop takes longer for a step, and whether the two compute the same; how sure that is "
-    "and how it was measured stands below."
+    "Which loop takes longer per step, and whether the two compute the same values. The section "
+    "on speed gives the certainty and the method."
 )
 
 
 def pair_name(comparison: Comparison) -> str:
-    """What headings and tables call a pair."""
+    """The name of a pair in headings and tables."""
     return f"{comparison.case}: {comparison.candidate} against {comparison.reference}"
 
 
@@ -59,7 +59,7 @@ def section(source: Source) -> Section:
 
 
 def _differing_first(pairs: Sequence[Comparison]) -> Sequence[Comparison]:
-    """In their order; of many pairs those that are not identical first, since tables are cut."""
+    """In their order; many pairs begin with those that are not identical, as tables are cut."""
     if len(pairs) <= _ALL:
         return pairs
     return sorted(pairs, key=lambda pair: pair.outcome == "identical")
@@ -94,12 +94,12 @@ def _table(pairs: Sequence[Comparison], timed: bool) -> Table:
                 _cause(pair),
             )
         )
-    caption = "Pairs, their outcome and where they first part."
+    caption = "Outcome and first divergence of each pair."
     return Table("Pairs and their outcomes", columns, tuple(rows), caption, heading_column=1)
 
 
 def _cause(pair: Comparison) -> str:
-    """Of a pair that differs; a pair within noise needs none."""
+    """The cause if the pair differs; a pair within noise has none."""
     return because(pair).removeprefix("cause: ") if pair.outcome == "different" else ""
 
 
@@ -111,11 +111,11 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
         values = (pair.reference, shown(first.reference)), (pair.candidate, shown(first.candidate))
         blocks.append(Values(values))
     if pair.note:
-        blocks.append(Sentence(f"Known: {pair.note}"))
+        blocks.append(Sentence(f"Known reason: {pair.note}"))
     if pair.localization:
-        blocks.append(Sentence(localized(pair.localization)))
+        blocks.append(Sentence(f"Localization: {localized(pair.localization)}."))
     if pair.restriction:
-        blocks.append(Sentence(f"Compared {pair.restriction}"))
+        blocks.append(Sentence(f"Compared {pair.restriction}."))
     blocks += [Sentence(line) for line in seed_lines(pair)]
     blocks += [Sentence(doubt, "warning") for doubt in pair.doubts]
     if pair.noise:

@@ -1,4 +1,4 @@
-"""The command that makes the report again."""
+"""The command that makes the report."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ __all__ = ["section"]
 def section(source: Source) -> Section:
     """The command, to be pasted into a shell."""
     command = Command(shlex.join(source.report.command))
-    introduction = "This one command, in the folder where it was given:"
-    return Section("reproduce", "To reproduce", (command,), introduction)
+    introduction = "Run this command in the folder where it was first run:"
+    return Section("reproduce", "Reproduce", (command,), introduction)

@@ -1,4 +1,4 @@
-"""The runs, their final metrics, and what is known of how they went."""
+"""The runs: status, final metrics, remarks, warnings and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["section"]
 
 
 def section(source: Source) -> Section | None:
-    """Tables of the runs and of the metrics that differ; none for a bench without traced runs."""
+    """The runs, and the metrics that differ; none for a benchmark without traced runs."""
     report = source.report
     if report.bench and not report.runs:
         return None
@@ -44,8 +44,8 @@ def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
         Column("loop", "text"),
         Column("status", "outcome"),
         Column("steps", note="optimizer updates"),
-        Column("samples", note="seen in training"),
-        Column("epochs", note="samples over rows", detail=True),
+        Column("samples", note="trained on"),
+        Column("epochs", note="samples / rows", detail=True),
         *metric_columns(metrics),
         Column("wall time*", note=DIRECTIONS["lower"]),
         Column("samples/s*", note=DIRECTIONS["higher"]),
@@ -64,12 +64,12 @@ def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
         )
         for run in runs
     )
-    caption = "* of this one run, with tracing, on a shared machine: not a benchmark."
+    caption = "Columns with * are from one traced run on a shared machine; they are no benchmark."
     return Table("Runs and their final metrics", columns, rows, caption, heading_column=1)
 
 
 def _differing(pair: Comparison) -> Table | None:
-    """The metrics in which a pair differs; None where there are none, or seeds were compared."""
+    """The metrics in which a pair differs; None if there is none, or seeds were compared."""
     if pair.outcome != "different" or pair.test or pair.equality is not None:
         return None
     rows = tuple(
@@ -84,17 +84,17 @@ def _differing(pair: Comparison) -> Table | None:
         if found.outcome == "different"
     )
     columns = (
-        Column("figure", "text"),
+        Column("metric", "text"),
         Column(pair.reference),
         Column(pair.candidate),
         Column("ratio"),
         Column("better", "text"),
     )
     caption = (
-        f"{pair.case}: figures in which {pair.candidate} differs from {pair.reference}; ratio: "
-        f"{pair.candidate} over {pair.reference}."
+        f"{pair.case}: metrics in which {pair.candidate} differs from {pair.reference}; ratio: "
+        f"{pair.candidate} / {pair.reference}."
     )
-    name = f"Figures that differ, {pair_name(pair)}"
+    name = f"Metrics that differ, {pair_name(pair)}"
     return Table(name, columns, rows, caption) if rows else None
 
 
@@ -103,6 +103,6 @@ def _sentences(run: RunSummary) -> list[Sentence]:
     found = [Sentence(f"{name}: {remark}") for remark in remarks(run)]
     found += [Sentence(f"{name}: {warning}", "warning") for warning in run.warnings]
     if run.error:
-        text = f"{name} {run.status}: {run.error} (the whole story: {run.record}/record.json)"
+        text = f"{name} {run.status}: {run.error} (full record: {run.record}/record.json)"
         found.append(Sentence(text, "failed"))
     return found

@@ -19,7 +19,7 @@ __all__ = ["equivalence_table", "seeds_table"]
 
 
 def seeds_table(runs: Iterable[RunSummary], metrics: Sequence[Metric]) -> Table | None:
-    """A row for the seeds of each case and loop; None where no run is one of several seeds."""
+    """A row for the seeds of each case and loop; None if no run is one of several seeds."""
     groups: dict[tuple[str, str], list[RunSummary]] = {}
     for run in runs:
         if run.seed is not None:
@@ -43,7 +43,7 @@ def seeds_table(runs: Iterable[RunSummary], metrics: Sequence[Metric]) -> Table 
         )
         for (case, loop), found in groups.items()
     )
-    caption = "Mean ± standard deviation over the seeds; each run has its record."
+    caption = "Mean ± standard deviation over the seeds; each run has its own record."
     return Table("Runs over the seeds", columns, rows, caption, heading_column=1)
 
 
@@ -65,9 +65,9 @@ def equivalence_table(pair: Comparison) -> Table:
         Column(pair.reference),
         Column(pair.candidate),
         Column("interval", note="of the difference"),
-        Column("margin", note="of no consequence"),
+        Column("margin", note="largest negligible difference"),
         Column("outcome", "outcome"),
-        Column("seeds needed", note="for an answer"),
+        Column("seeds needed", note="for a verdict"),
     )
     rows = []
     for found in pair.findings:
@@ -84,10 +84,10 @@ def equivalence_table(pair: Comparison) -> Table:
             )
         )
     caption = (
-        f"{pair_name(pair)}, by {pair.test}; mean ± standard deviation, and the 90% interval of "
+        f"{pair_name(pair)}; test: {pair.test}; mean ± standard deviation, and the 90% interval of "
         "candidate - reference."
     )
-    return Table(f"Judged over the seeds, {pair_name(pair)}", columns, tuple(rows), caption)
+    return Table(f"Final metrics over the seeds, {pair_name(pair)}", columns, tuple(rows), caption)
 
 
 def _with_spread(mean: float | None, spread: float | None, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""The sessions of a benchmark: what was measured, left out, and lost to other processes."""
+"""The sessions of a benchmark: rounds, rounds left out, and time lost to other processes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _COLUMNS = (
     Column("session"),
     Column("rounds"),
     Column("took"),
-    Column("lost to others", note="of wall time"),
-    Column("control", note="reference on itself"),
+    Column("lost to other processes", note="of wall time"),
+    Column("control", note="reference / itself"),
     Column("rounds left out", "prose"),
 )
 _CAPTION = (
-    "Lost to others: share of the blocks' wall time in which a loop was ready to run and the "
-    "machine ran somebody else, which is its load. Control: the reference beside itself. "
-    f"Rounds left out: of each pair the {TRIMMED:.0%} lowest and highest ratios of a session, "
-    "since a round in which the machine was taken from one arm says nothing about loops. The "
-    "first step of each turn is not counted, since it pays for the change of turns."
+    "Lost to other processes: share of the blocks' wall time in which a loop was ready to run and "
+    "the machine ran another process. Control: the reference compared with itself. Rounds left "
+    f"out: for each pair, the {TRIMMED:.0%} lowest and highest ratios of a session, because a "
+    "round in which one arm lost the machine contains no information about the loops. The first "
+    "step of each turn is not counted, because it includes the cost of the change of turns."
 )
 
 
@@ -40,7 +40,7 @@ def sessions_table(
 
 
 def rounds_left_out(session: Session, one: str, two: str, statistic: str) -> list[int]:
-    """Rounds whose ratio of the two arms a trimmed mean leaves out."""
+    """The rounds that the trimmed mean of the two arms' ratios leaves out."""
     ratios = _ratios(session, one, two, statistic)
     count = int(TRIMMED * len(ratios))
     order = sorted(ratios, key=lambda number: ratios[number])
@@ -48,7 +48,7 @@ def rounds_left_out(session: Session, one: str, two: str, statistic: str) -> lis
 
 
 def _ratios(session: Session, one: str, two: str, statistic: str) -> dict[int, float]:
-    """By round, the log ratio of the second arm's time to the first one's."""
+    """Round -> log ratio of the second arm's time to the first arm's."""
     seconds: dict[str, dict[int, float]] = {one: {}, two: {}}
     for block in session.blocks:
         if block.arm in seconds:
@@ -75,7 +75,7 @@ def _row(session: Session, arms: Sequence[str], statistic: str) -> tuple[str, ..
         _lost(session),
         f"{math.expm1(trimmed_mean(control)):+.2%}" if control else "-",
         "; ".join(f"{arm} {', '.join(map(str, rounds))}" for arm, rounds in dropped if rounds)
-        or "none: too few",
+        or "none: too few rounds",
     )
 
 
@@ -84,5 +84,5 @@ def _lost(session: Session) -> str:
     wall_s = sum(block.wall_s for block in session.blocks)
     delays = [block.delay_s for block in session.blocks if block.delay_s is not None]
     if len(delays) < len(session.blocks):
-        return "not told"
+        return "not recorded"
     return f"{sum(delays) / wall_s:.1%}"

@@ -23,7 +23,7 @@ __all__ = ["section"]
 
 
 def section(source: Source) -> Section:
-    """Where loops depart from the recipe, the recipe of each case, and the machine."""
+    """The departures of loops from the recipe, the recipe of each case, and the environment."""
     report = source.report
     recipes: list[Block] = []
     for case, fields in report.recipes.items():
@@ -33,20 +33,20 @@ def section(source: Source) -> Section:
     environment = _named_values("Environment", report.environment)
     blocks: tuple[Block, ...] = (
         Subsection("Conventions", (_conventions(report),)),
-        Subsection("Recipe", tuple(recipes) or (Sentence("None was recorded."),)),
-        Subsection("Environment", (Folded("Versions, machine, flags", (environment,)),)),
+        Subsection("Recipe", tuple(recipes) or (Sentence("No recipe was recorded."),)),
+        Subsection("Environment", (Folded("Versions, machine and flags", (environment,)),)),
     )
-    return Section("setup", "Set-up", blocks)
+    return Section("setup", "Setup", blocks)
 
 
 def _conventions(report: Report) -> Block:
-    """Case, recipe field, and the value of each loop that departs there from the recipe."""
+    """Each recipe field that a loop changed: its case, its value, and the value of each loop."""
     departures: dict[tuple[str, str], dict[str, str]] = {}
     for run in report.runs:
         for name, value in run.overrides.items():
             departures.setdefault((run.case, name), {})[run.loop] = shown(value)
     if not departures:
-        return Sentence("Matched: every loop followed the recipe to the letter.")
+        return Sentence("Every loop followed the recipe exactly.")
     loops = list(dict.fromkeys(run.loop for run in report.runs))
     columns = ("case", "field", "recipe", *loops)
     rows = tuple(
@@ -58,21 +58,21 @@ def _conventions(report: Report) -> Block:
         )
         for (case, name), values in sorted(departures.items())
     )
-    caption = "Fields of the recipe that a loop, or a resumed run of it, set otherwise."
+    caption = "Recipe fields that a loop, or a resumed run of it, changed."
     typed = tuple(Column(heading, "text") for heading in columns)
     return Table("Conventions", typed, rows, caption, heading_column=1)
 
 
 def _recipe_sentence(case: str, fields: Mapping[str, Any]) -> str:
-    """The fields and options of a case that are not as the course has them."""
-    course = Recipe().model_dump(mode="json")
+    """The fields and options of a case that differ from the default recipe."""
+    default = Recipe().model_dump(mode="json")
     departures = [
         f"{name} {shown(value)}"
         for name, value in fields.items()
-        if (value != course[name] if name in course else value not in (None, 0))
+        if (value != default[name] if name in default else value not in (None, 0))
     ]
-    but = f", but for {'; '.join(departures)}" if departures else ""
-    return f"{case}: the course's recipe{but}."
+    exceptions = f", except {'; '.join(departures)}" if departures else ""
+    return f"{case}: the default recipe{exceptions}."
 
 
 def _named_values(name: str, values: Mapping[str, Any]) -> Table:

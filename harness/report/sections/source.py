@@ -1,4 +1,4 @@
-"""What a section is made of."""
+"""The input of every section."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Source"]
 
 @dataclass(frozen=True)
 class Source:
-    """A report and what was read beside it."""
+    """A report and the plots that were collected for it."""
 
     report: Report
     plots: Plots | None
-    """None: the printer shows no plots, so nothing was read for them."""
+    """None if the printer shows no plots."""
     now: datetime
     """When the document is made, for the age of a baseline."""

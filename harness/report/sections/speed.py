@@ -1,4 +1,4 @@
-"""The speed of a benchmark's pairs: ratios, figures of each arm, and how well they are known."""
+"""The speed of a benchmark's pairs: ratios, figures of each arm, and the method."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ _PAIRS = (
     Column("ratio", note="above 1 is slower"),
     Column("interval", note="of the ratio"),
     Column("outcome", "outcome"),
-    Column("visible from", note="smallest slowdown"),
-    Column("same values", "text"),
+    Column("detectable from", note="smallest slowdown"),
+    Column("values", "text"),
 )
 _ARMS = (
     Column("arm", "text"),
     Column("step", note="wall, lower is better"),
-    Column("own time", note="a step, lower is better"),
-    Column("CPU time", note="a step, lower is better"),
+    Column("own time", note="per step, lower is better"),
+    Column("CPU time", note="per step, lower is better"),
     Column("samples/s", note="higher is better"),
     Column("tokens/s", note="higher is better"),
-    Column("with padding", note="tokens/s"),
+    Column("tokens/s, padded", note="padding included"),
     Column("first step", note="lower is better"),
     Column("start-up", note="lower is better"),
     Column("peak memory", note="lower is better"),
-    Column("GFLOP a step", note="matrix products"),
-    Column("of the peak", note="higher is better"),
+    Column("GFLOP per step", note="matrix products"),
+    Column("share of peak", note="higher is better"),
 )
 _PARTS = ("data", "forward", "backward", "optimizer", "rest")
 _RATIOS_CAPTION = (
-    "Ratio of each pair with its interval. Band: the margin, within which a difference does not "
-    "matter. Grey: the control, the reference beside itself."
+    "Ratio of each pair with its interval. Band: the margin, inside which a difference is "
+    "negligible. Grey: the control, the reference compared with itself."
 )
 _PARTS_CAPTION = (
-    "Where a profiled step's time goes, lower is better; the rest is the loop's own work and its "
-    "framework's."
+    "Time of a profiled step by part, lower is better. The rest is the work of the loop and its "
+    "framework."
 )
 
 
 def section(source: Source) -> Section | None:
-    """Each case that was timed."""
+    """Each timed case; none if the report has no benchmark."""
     report = source.report
     if not report.bench:
         return None
@@ -86,7 +86,7 @@ def _case(
     fast.append(_arms_table(case, result))
     if any(arm.parts for arm in result.arms):
         fast.append(_parts_table(case, result))
-    blocks: list[Block] = [Subsection(f"{case}: how fast", tuple(fast))]
+    blocks: list[Block] = [Subsection(f"{case}: speed", tuple(fast))]
     drawn = [plot for plot in (plots.rounds, plots.memory) if plot] if plots else []
     if drawn:
         figures = Figures(tuple(Figure(plot, capitalized(plot.title)) for plot in drawn))
@@ -97,7 +97,7 @@ def _case(
         known.append(sessions_table(case, plots.sessions, arms, result.statistic))
     elif plots:
         known.append(Sentence(f"{capitalized(plots.note)}."))
-    blocks.append(Subsection(f"{case}: how well this is known", tuple(known)))
+    blocks.append(Subsection(f"{case}: method and certainty", tuple(known)))
     return blocks
 
 
@@ -164,4 +164,4 @@ def _parts_table(case: str, result: BenchResult) -> Table:
         for arm in result.arms
         if arm.parts
     )
-    return Table(f"Parts of a step, {case}", columns, rows, _PARTS_CAPTION)
+    return Table(f"Time of a step by part, {case}", columns, rows, _PARTS_CAPTION)

@@ -1,17 +1,17 @@
-"""What other versions of the libraries changed, and where a bisection found it."""
+"""The changes between versions of the libraries, and the result of a bisection."""
 
 from __future__ import annotations
 
 from harness.report.document import Block, Bullets, Column, Section, Subsection, Table
 from harness.report.sections.source import Source
-from harness.report.text.upgrade import lists, skipped
+from harness.report.text.upgrade import bisection_lines, lists
 from harness.results.upgrade import BisectResult, UpgradeResult
 
 __all__ = ["section"]
 
 
 def section(source: Source) -> Section | None:
-    """The upgrade, the bisection, or none where neither was asked for."""
+    """The upgrade and the bisection; none if the report has neither."""
     blocks: list[Block] = []
     if source.report.upgrade is not None:
         blocks += _upgrade(source.report.upgrade)
@@ -19,7 +19,7 @@ def section(source: Source) -> Section | None:
         blocks.append(_bisection(source.report.bisect))
     if not blocks:
         return None
-    return Section("upgrade", "What changed, and what not", tuple(blocks))
+    return Section("upgrade", "Changes", tuple(blocks))
 
 
 def _upgrade(upgrade: UpgradeResult) -> list[Block]:
@@ -32,13 +32,10 @@ def _upgrade(upgrade: UpgradeResult) -> list[Block]:
             (change.name, *(version or "absent" for version in change.versions))
             for change in upgrade.packages
         )
-        blocks.append(Table("Packages that are not of one version on all sides", columns, rows))
+        blocks.append(Table("Packages with different versions", columns, rows))
     return blocks
 
 
 def _bisection(bisect: BisectResult) -> Subsection:
-    tested = (
-        f"trained with {', '.join(bisect.tested)}, of {bisect.released} released versions from "
-        f"{bisect.good} to {bisect.bad}"
-    )
-    return Subsection(f"Bisection of {bisect.package}", (Bullets((tested, *skipped(bisect))),))
+    lines = tuple(bisection_lines(bisect))
+    return Subsection(f"Bisection of {bisect.package}", (Bullets(lines),))

@@ -1,4 +1,4 @@
-"""Why two runs differ, for a reader: what exactly differs, the causes, the settings."""
+"""Why two runs differ: the difference in detail, and its causes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 def because(comparison: Comparison) -> str:
-    """The cause of the first divergence in a few words; empty where there is nothing to explain."""
+    """The cause of the first divergence in a few words; empty if there is nothing to explain."""
     if comparison.first_divergence is None or comparison.test:
         return ""
     named = [cause.title for cause in comparison.causes if cause.explains_first]
@@ -26,7 +26,7 @@ def because(comparison: Comparison) -> str:
 
 
 def reasons(comparison: Comparison) -> list[str]:
-    """Why a pair is `different`, a line each: what exactly differs first, then each cause."""
+    """Why a pair is `different`, one line each: the difference in detail, then each cause."""
     lines = [detail(comparison)]
     if is_explained(comparison):
         lines += [cause_line(cause) for cause in comparison.causes]
@@ -35,7 +35,7 @@ def reasons(comparison: Comparison) -> list[str]:
 
 
 def is_explained(comparison: Comparison) -> bool:
-    """Whether the pair is one of which the causes were looked for."""
+    """Whether causes were searched for: the pair differs, and it is not one of several seeds."""
     return bool(
         comparison.first_divergence is not None
         and comparison.outcome == "different"
@@ -44,41 +44,41 @@ def is_explained(comparison: Comparison) -> bool:
 
 
 def detail(comparison: Comparison) -> str:
-    """What exactly differs first; empty where that is not known."""
+    """The first difference in detail; empty if it is not known."""
     first = comparison.first_divergence
     if first is None or not is_explained(comparison) or not first.detail:
         return ""
-    return f"Exactly: {first.detail}."
+    return f"Detail: {first.detail}."
 
 
 def cause_label(cause: Cause) -> str:
-    """Whether it explains the first divergence, in a word."""
-    return "Cause" if cause.explains_first else "Also"
+    """Whether the cause explains the first divergence, or is another difference of the two."""
+    return "Cause" if cause.explains_first else "Another difference"
 
 
 def cause_line(cause: Cause) -> str:
     """A cause with its evidence and its remedy."""
     where = f", {cause.reference}" if cause.reference else ""
     return (
-        f"{cause_label(cause)}: {cause.title} ({cause.id}{where}): {cause.evidence}. "
+        f"{cause_label(cause)}: {cause.title} ({cause.id}{where}). Evidence: {cause.evidence}. "
         f"Remedy: {cause.remedy}."
     )
 
 
 def unexplained(comparison: Comparison) -> str:
-    """Where no cause in the table explains the first divergence: what to look at; else empty."""
+    """What to inspect if no known cause explains the first divergence; else empty."""
     first = comparison.first_divergence
     if first is None or not is_explained(comparison):
         return ""
     if any(cause.explains_first for cause in comparison.causes):
         return ""
     text = (
-        "Cause unknown: no row of the table of causes explains a first difference in "
-        f"{first.stage} at step {first.step} with these signs."
+        f"Cause unknown: no known cause matches this first difference in {first.stage} at step "
+        f"{first.step}."
     )
     if not any(stage.stage == "config" for stage in comparison.stages):
-        return f"{text} Settings were not recorded on both sides."
+        return f"{text} The settings of both runs were not recorded."
     if comparison.settings:
         names = ", ".join(setting.name for setting in comparison.settings)
-        return f"{text} The settings that differ are a place to look: {names}."
-    return f"{text} No setting that was recorded differs, so look at what the loop does there."
+        return f"{text} These settings differ and may be the cause: {names}."
+    return f"{text} No recorded setting differs: inspect what the loop does at this stage."

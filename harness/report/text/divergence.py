@@ -19,7 +19,7 @@ def place(first: Divergence) -> str:
     if first.tensor is not None:
         text += f", tensor {first.tensor}"
     if first.max_ulp is not None:
-        text += f", {number(first.max_ulp)} ulp apart"
+        text += f", difference {number(first.max_ulp)} ulp"
     return text
 
 

@@ -1,4 +1,4 @@
-"""What looking into the modules gave, in one sentence."""
+"""The first module in which two runs differ, in one sentence."""
 
 from __future__ import annotations
 
@@ -11,52 +11,62 @@ _COMPILED = "OptimizedModule"  # torch.compile's
 
 
 def sentence(localization: Localization) -> str:
-    """Where the two part, module by module, or why that cannot be said."""
+    """The first module call that differs, or why none is known."""
     place = localization.place
     if place is None:
         if localization.step is None:
             return localization.note
-        return f"module by module, step {localization.step}: {localization.note}"
+        return f"step {localization.step}: {localization.note}"
     where = f"step {localization.step}, micro-batch {place.micro_batch}"
     if place.rank is not None:
         where += f", rank {place.rank}"
-    words = _words(place)
-    if place.differing_after:
-        more = place.differing_after
-        words += (
-            f"; {more} call{'s' if more > 1 else ''} after it differ{'' if more > 1 else 's'} too"
-        )
-    return f"module by module, {where}: the {place.direction} pass {words}"
+    text = f"{where}, {place.direction} pass: {_difference(place)}"
+    if place.differing_after == 1:
+        text += "; 1 later call also differs"
+    elif place.differing_after:
+        text += f"; {place.differing_after} later calls also differ"
+    return text
 
 
-def _words(place: ModuleDifference) -> str:
-    forward = place.direction == "forward"
+def _difference(place: ModuleDifference) -> str:
     name = _name(place)
     if not place.inputs_equal and not place.module:
         what = ", ".join(place.other_inputs)
-        gradient = "" if forward else "the gradient of "
-        return f"begins with something else: {gradient}{what} of {name}{_norms(place)}"
+        kind = "input" if place.direction == "forward" else "gradient"
+        return f"{name} receives a different {kind}: {what}{_norms(place)}"
     if not place.inputs_equal:
-        what = "input" if forward else "gradient of its output"
-        return f"parts before {name}, outside of any module: other {what}{_norms(place)}"
-    told = ["same input" if forward else "same gradient in"]
-    if place.other_types:
-        told.append(f"but for {', '.join(place.other_types)}")
-    if not place.weights_equal:
-        told.append("other weights")
-    if not place.generators_equal:
-        told.append("the random generator stood elsewhere before it")
-    if place.training[0] != place.training[1]:
-        modes = ("training" if each else "evaluation" for each in place.training)
-        told.append(" mode against ".join(modes) + " mode")
-    if _COMPILED in place.module_class:
-        told.append("compiled as one, so that its inside is not seen")
-    told.append("other output" if forward else "other gradient out")
-    text = f"parts in {name}: {', '.join(told)}{_norms(place)}"
+        what = _received(place)
+        return (
+            f"the first difference is before {name}, outside every module: "
+            f"different {what}{_norms(place)}"
+        )
+    text = f"the first difference is in {name}: {', '.join(_circumstances(place))}{_norms(place)}"
     if place.first_seen is not None:
-        taken = "input" if forward else "gradient of its output"
-        text += f"; first seen in {place.first_seen}, whose {taken} is another already"
+        text += f"; first observed in {place.first_seen}, whose {_received(place)} already differs"
     return text
+
+
+def _received(place: ModuleDifference) -> str:
+    return "input" if place.direction == "forward" else "gradient of its output"
+
+
+def _circumstances(place: ModuleDifference) -> list[str]:
+    """What is the same for the two calls, and what differs."""
+    forward = place.direction == "forward"
+    found = [f"same {_received(place)}"]
+    if place.other_types:
+        found.append(f"except arguments of another type: {', '.join(place.other_types)}")
+    if not place.weights_equal:
+        found.append("different weights")
+    if not place.generators_equal:
+        found.append("different random generator state")
+    if place.training[0] != place.training[1]:
+        modes = ("training" if training else "evaluation" for training in place.training)
+        found.append(" mode against ".join(modes) + " mode")
+    if _COMPILED in place.module_class:
+        found.append("compiled as one module, so its submodules are not visible")
+    found.append("different output" if forward else "different gradient of its input")
+    return found
 
 
 def _name(place: ModuleDifference) -> str:
@@ -65,10 +75,10 @@ def _name(place: ModuleDifference) -> str:
 
 
 def _norms(place: ModuleDifference) -> str:
-    """Both norms with as many digits as tell them apart."""
+    """Both norms with as many digits as show a difference, and the relative difference."""
     pair = place.reference, place.candidate
     digits = next((n for n in range(4, 10) if number(pair[0], n) != number(pair[1], n)), 9)
     text = f", norm {number(pair[0], digits)} against {number(pair[1], digits)}"
     if place.distance is not None:
-        text += f", apart by {number(place.distance, 2)} of it"
+        text += f", relative difference {number(place.distance, 2)}"
     return text

@@ -1,4 +1,4 @@
-"""What is said of speeds: a sentence a pair, and the rows of the tables."""
+"""The speeds of a benchmark, in sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_ADVICE_S = 3600.0  # above it, other remedies are named
 
 
 def sentence(comparison: Comparison) -> str:
-    """Who is faster, by how much, how sure, and what could not have been seen."""
+    """Which loop is faster, by how much, with what certainty, and what would be detected."""
     found = comparison.findings[0]
     assert found.ratio is not None
     assert found.interval is not None
@@ -25,60 +25,62 @@ def sentence(comparison: Comparison) -> str:
     assert found.smallest_visible is not None
     pair = f"{comparison.candidate} against {comparison.reference}"
     low, high = (change(bound) for bound in found.interval)
-    sure = f"{number(100 * found.confidence, 4)}% interval"
-    each = "sample" if found.metric.endswith("sample_s") else "step"
-    said = f"{pair}: {comparison.outcome}, {change(found.ratio)} time a {each}"
-    said += f" ({sure} {low} to {high})"
-    said += f"; a slowdown of less than {change(found.smallest_visible)} could have gone unseen"
+    interval = f"{number(100 * found.confidence, 4)}% interval {low} to {high}"
+    unit = "sample" if found.metric.endswith("sample_s") else "step"
+    parts = [
+        f"{pair}: {comparison.outcome}, {change(found.ratio)} time per {unit} ({interval})",
+        f"smallest detectable slowdown {change(found.smallest_visible)}",
+    ]
     if found.outcome == "inconclusive":
-        said += _remedy(found)
-    return f"{said}; the values of the two are {equality(comparison)}"
+        parts.append(_remedy(found))
+    return "; ".join([*filter(None, parts), f"values: {equality(comparison)}"])
 
 
 def _remedy(found: Finding) -> str:
     """What would give a conclusion; empty if that is unknown."""
     if found.needed is None:
-        return "; the ratio is too close to the margin for any number of sessions"
+        return "the ratio is too close to the margin for any number of sessions"
     if found.needed_s is None:
         return ""
     if found.needed_s > _LONGEST_ADVICE_S:
         return (
-            "; more than an hour of sessions would be needed: use an idle machine, longer steps or "
+            "more than an hour of sessions would be needed: use an idle machine, longer steps or "
             "more rounds"
         )
-    return f"; about {quantity(found.needed_s, 's')} of sessions would be needed"
+    return f"about {quantity(found.needed_s, 's')} of sessions would be needed"
 
 
 def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:
-    """The last sentence of a bench."""
+    """The conclusion of a benchmark, in one line."""
     if result.control_why_not:
         return f"No verdict: {result.control_why_not}."
-    said = [sentence(comparison) for comparison in comparisons]
-    return f"{'. '.join([*said, *filter(None, [result.control_caution])])}."
+    sentences = [sentence(comparison) for comparison in comparisons]
+    return f"{'. '.join([*sentences, *filter(None, [result.control_caution])])}."
 
 
 def how(result: BenchResult) -> list[str]:
-    """How it was measured, a line each."""
+    """How the speeds were measured, one line each."""
     low, high = (change(bound) for bound in result.control_interval)
     lines = [
-        f"outcomes rest on {metric(result.statistic).title}: {result.reason}",
-        f"equivalent is what lies within {result.margin:.3g} of the reference, faster and slower "
-        "what lies wholly outside",
-        f"{result.sessions} sessions of up to {result.rounds} rounds, {result.steps_per_turn} "
-        "steps a turn of which the first is not counted; in "
-        f"{quantity(result.took_s, 's')}, ended by {result.stopped_by}",
-        f"the reference beside itself: {change(result.control_ratio)} (95% interval {low} to "
-        f"{high})",
+        f"outcomes are based on {metric(result.statistic).title}: {result.reason}",
+        f"equivalent: the interval lies within {result.margin:.3g} of the reference; faster and "
+        "slower: it lies wholly outside",
+        f"{result.sessions} sessions of up to {result.rounds} rounds with "
+        f"{result.steps_per_turn} steps per turn, of which the first is not counted; "
+        f"{quantity(result.took_s, 's')} in total, ended by {result.stopped_by}",
+        f"control, the reference compared with itself: {change(result.control_ratio)} "
+        f"(95% interval {low} to {high})",
     ]
     if result.control_why_not:
-        lines.append(f"so no verdict: {result.control_why_not}")
+        lines.append(f"therefore no verdict: {result.control_why_not}")
     if result.control_caution:
         lines.append(result.control_caution)
     if result.peak_flops_per_s is not None:
-        lines.append(f"matrix peak measured here: {number(result.peak_flops_per_s / 1e9)} GFLOP/s")
+        peak = number(result.peak_flops_per_s / 1e9)
+        lines.append(f"peak of a matrix product, measured on this machine: {peak} GFLOP/s")
     lines += [
-        f"{arm.name}: {arm.flops_per_six_n_tokens:.2f} times the 6 * parameters * tokens of the "
-        "rule of thumb, which counts embeddings as products and attention's own not at all"
+        f"{arm.name}: {arm.flops_per_six_n_tokens:.2f} times the rule of thumb 6 * parameters * "
+        "tokens, which counts embeddings as products and omits those of attention"
         for arm in result.arms
         if arm.flops_per_six_n_tokens is not None
     ][:1]
@@ -86,7 +88,7 @@ def how(result: BenchResult) -> list[str]:
 
 
 def equality(comparison: Comparison) -> str:
-    """Whether the two compute the same, and from where not."""
+    """Whether the two compute the same values, and else from which step they differ."""
     first = comparison.first_divergence
     if comparison.equality != "different" or first is None:
         return str(comparison.equality)
@@ -94,5 +96,5 @@ def equality(comparison: Comparison) -> str:
 
 
 def change(ratio: float) -> str:
-    """A ratio as a change; one that nothing is known of has no use for its digits."""
+    """A ratio as a relative change; of a very large one only a bound."""
     return f"{ratio - 1:+.1%}" if ratio < TOO_LARGE else f"over {TOO_LARGE - 1:+.0%}"

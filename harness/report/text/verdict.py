@@ -19,8 +19,8 @@ HEADLINES = {
 }
 """The headline of each verdict."""
 _LESS_THAN_IDENTICAL = {
-    "within_noise": "The loops are the same but for rounding",
-    "equivalent": "The loops end equally well",
+    "within_noise": "The loops are the same except for rounding",
+    "equivalent": "The loops reach equivalent final metrics",
 }
 _SPEEDS = {
     "equivalent": "The loops are equally fast",
@@ -39,7 +39,7 @@ def tone(word: str) -> Tone:
 
 
 def headline(report: Report) -> str:
-    """The verdict in a few words; agreement is that of the pair that agrees least."""
+    """The verdict in a few words; an agreement is as strong as that of its weakest pair."""
     if report.upgrade or report.bisect:
         return _of_versions(report)
     if report.gate is not None and report.verdict == "equivalent":
@@ -57,7 +57,7 @@ def headline(report: Report) -> str:
 def _of_versions(report: Report) -> str:
     if report.verdict == "equivalent":
         if any(comparison.test for comparison in report.comparisons):
-            return "These versions end equally well"
+            return "These versions reach equivalent final metrics"
         return "These versions train the same"
     if report.verdict != "different":
         return HEADLINES[report.verdict]

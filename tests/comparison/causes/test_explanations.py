@@ -10,6 +10,7 @@ import pytest
 
 from harness.report.text.causes import reasons
 from harness.report.text.summary import sentence
+from harness.report.text.values import setting_text
 from harness.results.comparison import Comparison
 from harness.results.record import Observation
 from tests.support.evidence import evident, scale_gradients
@@ -122,7 +123,8 @@ def test_a_typical_difference_is_explained_by_this_text(name: str, tmp_path: Pat
 
     lines = [sentence(found), *reasons(found)]
     lines += [
-        f"Setting {setting.name}: reference {setting.reference}, candidate {setting.candidate}"
+        f"Setting {setting.name}: reference {setting_text(setting.reference)}, "
+        f"candidate {setting_text(setting.candidate)}"
         for setting in found.settings
     ]
     text = "\n".join(lines) + "\n"

@@ -56,7 +56,7 @@ def test_a_clean_pair_becomes_within_noise(
     assert ("different", "within_noise") == (before.outcome, after.outcome)
     assert before.first_divergence == after.first_divergence
     assert "equivalent" == verdict(["completed"], [after])
-    assert "no field beyond the noise of 8 draws" in sentence(after)
+    assert "no field is outside the noise band of 8 draws" in sentence(after)
 
 
 def test_a_faulty_pair_stays_different(
@@ -70,7 +70,7 @@ def test_a_faulty_pair_stays_different(
     faulty = write_noisy(tmp_path, "faulty", 7, fault)
     after = apply_noise(bitwise(reference, faulty), reference, faulty, band)
     assert "different" == after.outcome
-    assert "beyond the noise of 8 draws in mean of loss" in sentence(after)
+    assert "outside the noise band of 8 draws in mean of loss" in sentence(after)
 
 
 @pytest.mark.parametrize(

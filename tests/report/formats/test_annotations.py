@@ -71,7 +71,8 @@ def test_a_regression_says_what_by_how_much_and_what_to_do() -> None:
         "10.4% slower (95% interval 8% to 13%)",
         "all moved alike",
         "Reproduce: harness check tiny --baseline 'base lines' --budget=60",
-        "If it is meant, accept it: harness accept gate --baseline 'base lines' --reason 'WHY'",
+        "If the change is intended, accept it: harness accept gate --baseline 'base lines' "
+        "--reason 'WHY'",
     ] == found.message.splitlines()
 
 
@@ -106,8 +107,7 @@ def test_where_there_is_no_baseline_of_this_machine_one_is_made(
     assert "warning" == found.level
     assert [
         f"Make a baseline {words}harness bench tiny --budget=60 --out first",
-        "and look at it, then accept it: "
-        "harness accept first --baseline 'base lines' --reason 'WHY'",
+        "Inspect it, then accept it: harness accept first --baseline 'base lines' --reason 'WHY'",
     ] == found.message.splitlines()[-2:]
 
 

@@ -235,7 +235,7 @@ def test_what_cannot_be_cut_by_rows_is_cut_by_lines() -> None:
     text = render(small_report(runs=(run("plain", warnings=warnings),)), "report.md")
 
     assert len(text.encode()) <= MARKDOWN_BYTES
-    assert text.rstrip().endswith("Cut here: the whole is in `report.html`.")
+    assert text.rstrip().endswith("Cut here: `report.html` has the rest.")
 
 
 @pytest.mark.parametrize(

@@ -250,10 +250,11 @@ def test_the_terminal_gathers_seeds() -> None:
     assert 2 == sum("0.825 ± 0.065" in line and "completed" in line for line in lines)
     assert 1 == sum("[-0.01, 0.06]" in line and "±0.05" in line and " 9 " in line for line in lines)
     assert any(
-        line.endswith("with seed 42 to 44: different in bits from step 3, gradients")
-        for line in lines
+        line == "seeds 42 to 44: different, values differ from step 3, gradients" for line in lines
     )
-    assert any("with seed 45: identical, bit for bit; left out of the metrics" in x for x in lines)
+    assert any(
+        "seed 45: identical, bit for bit; excluded from the metrics: plain" in x for x in lines
+    )
     assert "42 to 45" not in printed(small_report())
     assert len(lines) < 50
 
@@ -297,8 +298,8 @@ def test_the_terminal_takes_no_markup_from_others() -> None:
     ("outcome", "words"),
     [
         ("identical", "The loops are the same"),
-        ("within_noise", "The loops are the same but for rounding"),
-        ("equivalent", "The loops end equally well"),
+        ("within_noise", "The loops are the same except for rounding"),
+        ("equivalent", "The loops reach equivalent final metrics"),
     ],
 )
 def test_the_headline_says_how_far_the_agreement_goes(outcome: str, words: str) -> None:

@@ -17,7 +17,7 @@ def test_a_bench_has_its_plots(tmp_path: Path) -> None:
 
     alone = plot_bench(report, "tiny", tmp_path / "elsewhere", "bench-1")
     assert ["bench-1-ratios", "bench-1-memory"] == [plot.name for plot in alone.plots()]
-    assert "not at hand" in alone.note
+    assert "the sessions are missing" in alone.note
 
 
 def test_a_session_that_was_cut_is_told(tmp_path: Path) -> None:

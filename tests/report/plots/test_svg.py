@@ -47,8 +47,8 @@ def test_a_plot_names_both_sides_and_where_they_part(loss: Plot) -> None:
 def test_a_pair_without_difference_says_so(tmp_path: Path) -> None:
     """The same learning rates: a line at zero, and the words."""
     (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
-    assert "none at any step" in words(pair_plot(pair, pair.curves[1], "rate"))
-    assert "none at any step" not in words(pair_plot(pair, pair.curves[0], "loss"))
+    assert "no difference at any step" in words(pair_plot(pair, pair.curves[1], "rate"))
+    assert "no difference at any step" not in words(pair_plot(pair, pair.curves[0], "loss"))
 
 
 def test_the_same_numbers_are_the_same_file(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_forest_shows_intervals_the_margin_and_the_control() -> None:
     plot = forest_plot("f", "ratio", [*ratios, Ratio("b itself", 1, (0.99, 1.01), "control")], 0.02)
     assert {"a against b: slower", "b itself: control"} <= set(words(plot))
     assert "a against b 1.0500 (1.0300 to 1.0700), slower" in plot.description
-    assert "Between 0.980 and 1.020 a difference does not matter" in plot.description
+    assert "Between 0.980 and 1.020 a difference is negligible" in plot.description
 
 
 def test_rounds_tell_each_arm() -> None:

@@ -42,7 +42,7 @@ def test_a_value_that_is_not_finite_is_told_and_makes_no_difference(tmp_path: Pa
     (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     norm = pair.curves[2]
 
-    assert "not finite at 1 steps, first at step 5" == non_finite([norm.reference, norm.candidate])
+    assert "not finite at 1 step, first at step 5" == non_finite([norm.reference, norm.candidate])
     assert "" == non_finite([norm.reference])
     assert np.isnan(norm.difference.values[4])
 
@@ -111,7 +111,7 @@ def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
 def test_a_pair_whose_runs_are_not_listed_is_told() -> None:
     """A comparison of records that the report does not list has none to show."""
     report = small_report(comparisons=(IDENTICAL,), runs=())
-    assert "not among those of this report" in read_curves(report, Path()).notes[0]
+    assert "does not list their runs" in read_curves(report, Path()).notes[0]
 
 
 @pytest.mark.parametrize("names", [("one", "two"), ("plain", "trainer")])

@@ -32,16 +32,16 @@ def test_the_lists_of_a_gate_stand_worst_first() -> None:
         "Regressed: 1",
         "Improved: 1",
         "Unchanged: 1",
-        "Inconclusive: no verdict: 1",
-        "Not comparable: no verdict: 1",
-        "Missing: no verdict: 1",
+        "Inconclusive, no verdict: 1",
+        "Not comparable, no verdict: 1",
+        "Missing, no verdict: 1",
     ] == titles[:6]
     assert "1 regressed, 1 improved" in counts(gate)
     worst = next(block for block in found.blocks if isinstance(block, Subsection))
     (table,) = worst.blocks
     assert isinstance(table, Table)
     assert ("tiny", "trainer", "steps", "6", "7", "", "", "steps: regressed") in table.rows
-    assert "nothing was held" in counts(gate.model_copy(update={"items": ()}))
+    assert "nothing was compared" in counts(gate.model_copy(update={"items": ()}))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_lists_of_a_gate_stand_worst_first() -> None:
         ("2026-11-22T11:00:00+00:00", "2026-11-22, 1 day before"),
         ("2026-11-01T12:00:00+02:00", "2026-11-01, 22 days before"),
         ("2026-11-23T00:00:00", "2026-11-23, 0 days before"),
-        ("2027-01-01T00:00:00+00:00", "2027-01-01, which this machine's clock has yet to reach"),
-        ("yesterday", "yesterday, which is no date"),
-        (None, "not told"),
+        ("2027-01-01T00:00:00+00:00", "2027-01-01, later than this machine's clock"),
+        ("yesterday", "yesterday, which is not a date"),
+        (None, "not recorded"),
     ],
 )
 def test_the_age_of_a_baseline(accepted_at: str | None, expected: str) -> None:

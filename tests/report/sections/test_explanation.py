@@ -10,9 +10,7 @@ def test_a_row_has_a_cell_for_each_heading() -> None:
     found = explanation_table(EXPLAINED)
     table = found.rows
     assert {len(found.columns)} == {len(row) for row in table}
-    assert ("all of them", "trainer", "plain", "step 1, data_order", "0.042", "0.83") == table[0][
-        :6
-    ]
+    assert ("all fields", "trainer", "plain", "step 1, data_order", "0.042", "0.83") == table[0][:6]
     assert ("sampler", "seeded", "global", "step 1, data_order", "0.057", "0.91") == table[1][:6]
     assert ("step 1, weights", "0.00063", "0.074") == table[1][6:]
     assert ("identical", "0", "0") == table[2][6:]

@@ -46,7 +46,7 @@ def test_a_row_gives_each_figure_under_its_heading() -> None:
         "noise": "1.1e-07",
         "bound": "1.6e-06 (step 2)",
         "smallest visible": "2.3e-06",
-        "told in": "5 of 6 steps",
+        "judged in": "5 of 6 steps",
         "outcome": "within_noise",
     } == loss
     assert ("all weights", "") == (weights["field"], weights["ulp"])
@@ -73,8 +73,11 @@ def test_a_markdown_table_has_a_cell_for_each_heading() -> None:
 def test_words_say_what_stands_out() -> None:
     """Within the noise: how near, and what would have been seen. Beyond it: in which field."""
     within, beyond = noisy("within_noise"), noisy("different")
-    assert "0.00045 of their movement apart, 0.00032 would have been seen" in sentence(within)
-    assert "beyond the noise of 8 draws in all weights" in sentence(beyond)
+    assert (
+        "the weights differ by 0.00045 of their movement; the smallest visible difference is "
+        "0.00032" in sentence(within)
+    )
+    assert "outside the noise band of 8 draws in all weights" in sentence(beyond)
     assert [sentence(within)] == summary([within])
 
 
@@ -92,4 +95,4 @@ def test_the_terminal_prints_few_pairs_field_by_field() -> None:
     assert 6 == printed(8).count("all weights")
     assert "2 more of 8 pairs" in printed(8)
     assert "more of" not in printed(6)
-    assert 8 == printed(8).count("would have been seen")
+    assert 8 == printed(8).count("the smallest visible difference")

@@ -32,4 +32,4 @@ def test_a_session_states_what_others_took() -> None:
     assert "trainer 1, 5; control 1, 5" == row[5]
 
     (silent,) = sessions_table("tiny", [session([1.0] * 5, delay_s=None)], ARMS, "step_s").rows
-    assert "not told" == silent[3]
+    assert "not recorded" == silent[3]

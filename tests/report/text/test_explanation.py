@@ -25,39 +25,42 @@ SENTENCES = {
     "explained": (
         EXPLAINED,
         "plain against trainer: the whole difference comes from sampler and max_grad_norm; with "
-        "these as trainer has them the two are identical, bit for bit, at all 12 steps; one more "
-        "field differs and does nothing",
+        "trainer's values for them the two are identical, bit for bit, at all 12 steps; one more "
+        "field differs, without effect",
     ),
     "by one field": (
         changed(EXPLAINED, contributions=ONE, differing=("sampler",)),
-        "plain against trainer: the whole difference comes from sampler; with it as trainer has it "
-        "the two are identical, bit for bit, at all 12 steps",
+        "plain against trainer: the whole difference comes from sampler; with "
+        "trainer's value for it the two are identical, bit for bit, at all 12 steps",
     ),
     "identical": (
         changed(EXPLAINED, outcome="identical", contributions=()),
-        "plain against trainer: the two compute the same, so there is nothing to explain",
+        "plain against trainer: both compute the same values, so there is nothing to explain",
     ),
     "one recipe": (
         CODE,
-        "faulty against plain: no field of the recipe explains it, since both follow the same one; "
-        "they part at step 3 in gradients of classifier.bias, so look at the code there",
+        "faulty against plain: no recipe field explains the difference, because the recipes are "
+        "the "
+        "same; the two first differ at step 3 in gradients of classifier.bias: inspect the code "
+        "there",
     ),
     "code": (
         changed(CODE, differing=("seed", "sampler", "eps"), rest=REST),
-        "faulty against plain: no field of the recipe explains it; with all 3 fields in which they "
-        "differ as plain has them they still part at step 2 in gradients of classifier.bias, so "
-        "look at the code there",
+        "faulty against plain: no recipe field explains the difference; with plain's values of "
+        "all 3 "
+        "differing fields the two still differ, first at step 2 in gradients of classifier.bias: "
+        "inspect the code there",
     ),
     "fields, then code": (
         changed(CODE, differing=("seed", "sampler"), rest=REST, contributions=ONE, steps=1),
-        "faulty against plain: with both fields in which they differ as plain has them they still "
-        "part at step 2 in gradients of classifier.bias, so look at the code there; up to step 1 "
+        "faulty against plain: with plain's values of both differing fields the two still differ, "
+        "first at step 2 in gradients of classifier.bias: inspect the code there; up to step 1 "
         "the difference comes from sampler",
     ),
     "unfinished": (
         changed(EXPLAINED, outcome="unfinished", minimal=False, steps=10, whole=False),
-        "plain against trainer: not finished; sampler and max_grad_norm are enough up to step 10, "
-        "and perhaps fewer would be",
+        "plain against trainer: not finished; sampler and max_grad_norm explain the difference "
+        "up to step 10; fewer fields may suffice",
     ),
     "hardly begun": (
         changed(EXPLAINED, outcome="unfinished", contributions=(), steps=0),
@@ -76,10 +79,10 @@ def test_the_sentence(which: str) -> None:
 def test_what_it_cost_is_told_with_what_was_promised() -> None:
     """Replays and steps; and fields that the loop could not take."""
     assert [
-        "Cost: 9 replays, 108 steps, of at most 180; 2 replays of an earlier try were there"
+        "Cost: 9 replays, 108 of at most 180 steps; 2 replays reused from an earlier attempt"
     ] == lines(EXPLAINED)
     refused = changed(EXPLAINED, refused={"loss_average": "no"})
-    assert "loss_average was left as plain has it: no" == lines(refused)[0]
+    assert "loss_average keeps plain's value: no" == lines(refused)[0]
 
 
 def test_an_unfinished_explanation_is_no_verdict() -> None:

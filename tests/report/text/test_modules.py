@@ -31,8 +31,8 @@ def localization(**changes: Any) -> Localization:
     return Localization(step=3, calls=96, place=place)
 
 
-START = "module by module, step 3, micro-batch 2: the forward pass "
-BACK = "module by module, step 3, micro-batch 2: the backward pass "
+START = "step 3, micro-batch 2, forward pass: "
+BACK = "step 3, micro-batch 2, backward pass: "
 
 
 @pytest.mark.parametrize(
@@ -40,47 +40,59 @@ BACK = "module by module, step 3, micro-batch 2: the backward pass "
     [
         (
             {"distance": 0.00123},
-            START + "parts in encoder.layer.1 (Layer): same input, other output, "
-            "norm 12.31 against 12.3, apart by 0.0012 of it; 7 calls after it differ too",
+            START
+            + "the first difference is in encoder.layer.1 (Layer): same input, different output, "
+            "norm 12.31 against 12.3, relative difference 0.0012; 7 later calls also differ",
         ),
         (
             {"differing_after": 1, "candidate": 12.3100001, "module_class": ("Layer", "Other")},
-            START + "parts in encoder.layer.1 (Layer against Other): same input, other output, "
-            "norm 12.31 against 12.3100001; 1 call after it differs too",
+            START + "the first difference is in encoder.layer.1 (Layer against Other): same input, "
+            "different output, "
+            "norm 12.31 against 12.3100001; 1 later call also differs",
         ),
         (
             {"weights_equal": False, "generators_equal": False, "differing_after": 0},
-            START + "parts in encoder.layer.1 (Layer): same input, other weights, the random "
-            "generator stood elsewhere before it, other output, norm 12.31 against 12.3",
+            START
+            + "the first difference is in encoder.layer.1 (Layer): same input, different weights, "
+            "different "
+            "random generator state, different output, norm 12.31 against 12.3",
         ),
         (
             {"training": (True, False), "differing_after": 0},
-            START + "parts in encoder.layer.1 (Layer): same input, training mode against "
-            "evaluation mode, other output, norm 12.31 against 12.3",
+            START + "the first difference is in encoder.layer.1 (Layer): same input, training mode "
+            "against "
+            "evaluation mode, different output, norm 12.31 against 12.3",
         ),
         (
             {"first_seen": "encoder.layer.1.norm", "differing_after": 0},
-            START + "parts in encoder.layer.1 (Layer): same input, other output, norm 12.31 "
-            "against 12.3; first seen in encoder.layer.1.norm, whose input is another already",
+            START
+            + "the first difference is in encoder.layer.1 (Layer): same input, different output, "
+            "norm 12.31 "
+            "against 12.3; first observed in encoder.layer.1.norm, whose input already differs",
         ),
         (
             {"module": "", "module_class": ("OptimizedModule", "Model"), "differing_after": 0},
-            START + "parts in the model (OptimizedModule against Model): same input, compiled as "
-            "one, so that its inside is not seen, other output, norm 12.31 against 12.3",
+            START
+            + "the first difference is in the model (OptimizedModule against Model): same input, "
+            "compiled as "
+            "one module, so its submodules are not visible, different output, norm 12.31 against "
+            "12.3",
         ),
         (
             {"module": "", "inputs_equal": False, "other_inputs": ("ids",), "differing_after": 0},
-            START + "begins with something else: ids of the model (Layer), norm 12.31 against 12.3",
+            START + "the model (Layer) receives a different input: ids, norm 12.31 against 12.3",
         ),
         (
             {"direction": "backward", "differing_after": 0},
-            BACK + "parts in encoder.layer.1 (Layer): same gradient in, other gradient out, "
+            BACK
+            + "the first difference is in encoder.layer.1 (Layer): same gradient of its output, "
+            "different gradient of its input, "
             "norm 12.31 against 12.3",
         ),
         (
             {"direction": "backward", "inputs_equal": False, "differing_after": 0},
-            BACK + "parts before encoder.layer.1 (Layer), outside of any module: other gradient "
-            "of its output, norm 12.31 against 12.3",
+            BACK + "the first difference is before encoder.layer.1 (Layer), outside every module: "
+            "different gradient of its output, norm 12.31 against 12.3",
         ),
     ],
 )
@@ -91,13 +103,13 @@ def test_a_place_is_told_in_a_sentence(changes: dict[str, Any], expected: str) -
 
 def test_the_process_is_told() -> None:
     """Of several processes that train together."""
-    assert "step 3, micro-batch 2, rank 1: " in sentence(localization(rank=1))
+    assert "step 3, micro-batch 2, rank 1, " in sentence(localization(rank=1))
 
 
 def test_where_there_is_no_place_the_reason_is_told() -> None:
     """With the step, where one was looked into."""
     assert "not localized" == sentence(Localization(note="not localized"))
-    assert "module by module, step 3: none" == sentence(Localization(step=3, note="none"))
+    assert "step 3: none" == sentence(Localization(step=3, note="none"))
 
 
 @pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html", "terminal"])
@@ -114,7 +126,7 @@ def test_every_page_tells_it(page: str) -> None:
         else:
             told.append(render(report, page))
     assert [True, False] == [
-        "the forward pass parts in encoder.layer.1 (Layer)" in text for text in told
+        "forward pass: the first difference is in encoder.layer.1 (Layer)" in text for text in told
     ]
 
 
