@@ -1,4 +1,4 @@
-"""`harness annotate`: what a page of a build says of reports."""
+"""`harness annotate`: show reports on the page of a CI build."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.results.report import Report, Verdict
 __all__ = ["annotate_command"]
 
 _SUMMARY_BYTES = 1024 * 1024
-"""GitHub refuses a step's summary that is larger, as a whole."""
+"""GitHub refuses a larger summary of a step as a whole."""
 _WORST_FIRST: tuple[Verdict, ...] = (
     "failed",
     "regression",
@@ -33,14 +33,14 @@ def annotate_command(
         list[Path], typer.Argument(help="Output folders of harness commands.", show_default=False)
     ],
 ) -> int:
-    """Say on the page of a build what reports found, and exit by the worst of them.
+    """Show reports on the page of a CI build. The exit code is that of the worst report.
 
-    Prints at most ten annotations as GitHub's workflow commands, the worst first. Within GitHub
-    Actions it also adds each report to the step's summary, and sets the outputs `verdict` and
-    `exit-code`. Beside others a report of `harness bench` tells, and is red only where a run
-    failed.
+    Prints at most ten annotations as GitHub's workflow commands, the worst first. In GitHub Actions
+    it also adds each report to the step's summary, and sets the outputs `verdict` and `exit-code`.
+    Beside other reports, one of `harness bench` is only shown: it changes the exit code only if it
+    is alone.
 
-    Example: harness annotate out/compare out/gate
+    Example: harness annotate out/compare out/check
     """
     reports = [Report.read(folder).kept_in(folder.resolve()) for folder in run_dirs]
     verdict = overall(reports)
@@ -54,14 +54,14 @@ def annotate_command(
 
 
 def overall(reports: Sequence[Report]) -> Verdict:
-    """The worst of those that judge; where all only tell, the worst of these."""
-    judging = [report for report in reports if not informs(report)] or reports
-    verdicts = {report.verdict for report in judging}
+    """The worst verdict of the reports that decide; of all reports if none of them decides."""
+    deciding = [report for report in reports if not informs(report)] or reports
+    verdicts = {report.verdict for report in deciding}
     return next(verdict for verdict in _WORST_FIRST if verdict in verdicts)
 
 
 def _add_summary(path: Path, reports: Sequence[Report]) -> None:
-    """Each report in turn, as far as the step's summary takes it."""
+    """Append each report, as far as the size limit of the summary allows."""
     left = _SUMMARY_BYTES - (path.stat().st_size if path.exists() else 0)
     for report in reports:
         page = cut(f"{render(report, 'report.md')}\n", left)

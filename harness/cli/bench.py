@@ -129,7 +129,7 @@ def bench_command(
         rule = "--python and --with time each loop beside itself"
         raise SpecError(rule, f"--arm {arms[0]}", "omit it, or write --arm NAME=LOOP,python=PATH")
     tolerated = Margin.parse(margin).value
-    asked = BenchRequest(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
+    bench = BenchRequest(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
     library_sets = library_sets_of(request)
     planned: dict[str, list[Arm]] = {}
     for case in request.base_cases:
@@ -139,5 +139,5 @@ def bench_command(
         for loop in dict.fromkeys(request.loops):
             across = arms_with_libraries(case, loop, request.conventions, library_sets)
             planned[across[0].spec.case.name] = across
-    report, folder = bench_cases(planned, asked, out, command_line(), progress_console(), resume)
+    report, folder = bench_cases(planned, bench, out, command_line(), progress_console(), resume)
     return show(report, folder)

@@ -73,7 +73,7 @@ def bisect_command(
     """
     request = request_from([case], loops, settings, conventions=conventions, device=device)
     name = requirement(package).name
-    asked = BisectRequest(
+    bisection = BisectRequest(
         request.base_cases[0],
         list(request.loops),
         request.conventions,
@@ -86,6 +86,8 @@ def bisect_command(
     console = progress_console()
     if name in _LARGE:
         console.print(f"each release of {name} is a large download, and is kept", style="yellow")
-    with progress(console) as say:
-        report, folder = bisect(asked, released(name), out, command_line(), console, say)
+    with progress(console) as show_progress:
+        report, folder = bisect(
+            bisection, released(name), out, command_line(), console, show_progress
+        )
     return show(report, folder)

@@ -97,7 +97,7 @@ def check_command(
     if len(request.loops) < 2 and not exact_only:
         rule = "speeds are ratios of two loops"
         raise SpecError(rule, f"only {loops}", "add another to --loops, or --exact-only")
-    asked = CheckRequest(
+    check = CheckRequest(
         baseline=baseline,
         loops=list(request.loops),
         conventions=request.conventions,
@@ -106,5 +106,5 @@ def check_command(
         exact_only=exact_only,
         timeout_s=timeout,
     )
-    report, folder = check_cases(request.base_cases, asked, out, command_line(), progress_console())
+    report, folder = check_cases(request.base_cases, check, out, command_line(), progress_console())
     return show(report, folder)

@@ -1,4 +1,4 @@
-"""`harness history`: what was accepted of a case, one after the other."""
+"""`harness history`: the accepted baselines of a case, in order."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ from harness.units import quantity
 
 __all__ = ["history_command"]
 
-_HEADINGS = ("no.", "accepted", "commit", "time a step", "peak memory", "computes otherwise")
+_HEADINGS = ("no.", "accepted", "commit", "time per step", "peak memory", "values that changed")
 
 
 def history_command(
-    case: Annotated[str, typer.Argument(help="A case of which there is a baseline.")],
+    case: Annotated[str, typer.Argument(help="A case that has a baseline.")],
     baseline: Annotated[
-        Path, typer.Option(metavar="FILE_OR_DIR", help="What harness accept wrote.")
+        Path,
+        typer.Option(
+            metavar="FILE_OR_DIR", help="The folder that harness accept wrote, or one file of it."
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a plot of each machine class, as SVG; default: no plot."),
+        typer.Option(help="Folder for an SVG plot of each machine class. Default: no plot."),
     ] = None,
 ) -> int:
-    """A case over time: each baseline that was accepted, and from where on speeds are others.
+    """Show every accepted baseline of a case, and from which one on its speed changed.
 
     Example: harness history paraphrase --baseline baselines --out reports/history
     """
@@ -60,7 +63,9 @@ def history_command(
                 out.mkdir(parents=True, exist_ok=True)
                 plot(series, path)
             except OSError as error:
-                raise SpecError("--out takes a folder to write in", error, "name another") from None
+                raise SpecError(
+                    "--out takes a folder that can be written", error, "choose another"
+                ) from None
             console.print(Text(f"Plot: {path}"), soft_wrap=True)
     return 0
 
@@ -80,8 +85,8 @@ def _show(name: str, series: list[Entry], console: Console) -> None:
         return
     for arm in dict.fromkeys(arm for one in series for arm in one.baseline.ratios):
         if arm != CONTROL and (points := change_points(series, arm)):
-            told = ", ".join(map(str, points))
-            console.print(Text(f"{arm}: another speed from no. {told} on"), soft_wrap=True)
+            numbers = ", ".join(map(str, points))
+            console.print(Text(f"{arm}: the speed changed at no. {numbers}"), soft_wrap=True)
 
 
 def _row(entry: Entry, changed: str) -> tuple[str, ...]:

@@ -67,8 +67,8 @@ def library_sets_of(request: RunRequest) -> list[LibrarySet]:
     if not request.has_library_sets:
         return []
     console = progress_console()
-    with progress(console) as say:
-        found = find_library_sets(request, say)
+    with progress(console) as show_progress:
+        found = find_library_sets(request, show_progress)
     for one in found if request.requirements else ():
         changes = package_changes([found[0], one]) if one is not found[0] else ()
         versions = ", ".join(f"{each.name} {each.versions[1] or 'absent'}" for each in changes)

@@ -1,4 +1,4 @@
-"""What is run: a recipe on a workload and device (`Case`), by one loop (`RunSpec`)."""
+"""`Case`: a recipe on a workload and a device. `RunSpec`: one training of a case by one loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Case(Frozen):
     """A recipe applied to a workload on a device."""
 
     name: Name
-    """Names the case in tables and folders."""
+    """The name in tables and folders."""
     workload: str
     """A file of `harness/training/workloads/`."""
     options: dict[str, Option] = Field(default_factory=dict)
@@ -38,100 +38,99 @@ class Case(Frozen):
     recipe: Recipe = Recipe()
     """How the model is trained."""
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Recipe fields that single loops are to set otherwise, by the loop's name."""
+    """Recipe fields that are changed for single loops, by the name of the loop."""
     resume_at: int | None = Field(None, ge=1)
-    """Each loop also trains with its process killed amid the update after so many, goes on from its
-    last checkpoint in a new process, and is compared with its uninterrupted run."""
+    """Each loop also runs with its process killed during the update after this step. A new process
+    resumes from the last checkpoint, and is compared with the uninterrupted run."""
     seed_of: str | None = None
-    """The case of which this is one seed among several; None: it stands for itself."""
+    """The case of which this is one of several seeds; None: it is no variant."""
     arms: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    """The first loop also trains once by each of these, by name: recipe fields set otherwise."""
+    """By name: recipe fields that are changed. The first loop also trains once with each arm."""
     noise: int | None = Field(None, ge=1)
-    """So many draws of the first loop, perturbed by rounding, tell its noise, against which every
-    pair that is not identical is judged; None: bit for bit only."""
+    """Runs of the first loop that are perturbed by rounding. They measure the noise band with which
+    every pair that is not identical is compared; None: pairs are compared only bit for bit."""
     note: str = ""
-    """Why loops differ on this case, where they are known to, with what was measured."""
+    """Why loops are known to differ on this case, with what was measured; empty: they are not."""
     device: Device = "cpu"
-    """Where it is trained."""
+    """The device on which it is trained."""
     digests: Digests | None = None
-    """Where digests are taken, and so by which algorithm: copied to the host, or on the device;
-    None: where it is trained. Only records with the same ones can be compared."""
+    """Where tensors are digested, which decides the algorithm; None: where they are trained. Only
+    records with the same digests can be compared."""
     device_of: str | None = None
-    """The case of which this is one device among several; None: it stands for itself."""
+    """The case of which this is one of several devices; None: it is no variant."""
     libraries: str | None = None
-    """The versions of the libraries that it is trained with, where several are compared; None: of
-    those that are here."""
+    """The name of its set of libraries, if several are compared; None: the current libraries."""
     libraries_of: str | None = None
-    """The case of which this is one set of libraries among several; None: it stands for itself."""
+    """The case of which this is one of several sets of libraries; None: it is no variant."""
     world_size: int = Field(1, ge=1)
-    """Number of processes that train one model, each on its share of the rows."""
+    """Processes that train one model, each on its share of the rows."""
 
 
 class Perturbation(Frozen):
-    """How a run is made to differ from its like by rounding alone."""
+    """How a run is made to differ from another by rounding alone."""
 
     draw: int = Field(ge=1)
-    """Seed of what is drawn for it."""
+    """Seed of the perturbation."""
     rounding: Literal["weights", "bf16"] = "weights"
-    """`weights`: each initial weight is moved by one unit in the last place; `bf16`: forward and
-    backward passes are disturbed as autocast to bf16 rounds them."""
+    """`weights`: each initial weight is moved by one unit in the last place. `bf16`: forward and
+    backward passes are perturbed by as much as autocast to bf16 rounds them."""
 
 
 class RunSpec(Frozen):
     """One case trained once by one loop."""
 
     case: Case
-    """What is trained. Its recipe is the one that everyone was asked to follow."""
+    """What is trained. Its recipe is the one that all loops are given."""
     loop: str
     """A file of `harness/training/loops/`, or the path of a loop of the user's own."""
     recipe: Recipe
-    """What this loop follows: the case's recipe, with the loop's own habits where `native`."""
+    """The recipe of this loop: that of the case, with the habits of its framework if `native`."""
     conventions: Conventions = "matched"
-    """Whether the loop follows the recipe to the letter, or keeps its framework's habits."""
+    """Whether the loop follows the case's recipe, or keeps the habits of its framework."""
     launcher: Launcher = "torchrun"
-    """What starts the processes, where there are several: torchrun, `accelerate launch`, or
-    Accelerate's `notebook_launcher`."""
+    """What starts several processes: torchrun, `accelerate launch`, or Accelerate's
+    `notebook_launcher`."""
     launcher_config: str | None = None
-    """A configuration file for `accelerate launch`; None: as it finds one by itself."""
+    """A configuration file for `accelerate launch`; None: its own default."""
     nnodes: int = Field(1, ge=1)
     """Machines among which the processes are spread evenly."""
     observe: Literal["trace", "timing"] = "trace"
     """What the probe records. Values and times never come from the same run."""
     detail: Detail = "full"
-    """How much a trace holds: of each step the batches, generators, losses and learning rates;
-    with `weights` also the gradients and the weights; with `full` the optimizer's state too."""
+    """How much a trace records of each step: batches, random generators, losses and learning rates;
+    with `weights` also gradients and weights; with `full` also the optimizer state."""
     repeat: int = Field(1, ge=1)
     """Counts runs of the same loop on the same case."""
     resume_at: int | None = Field(None, ge=1)
-    """The process is killed amid the update after so many, and another one goes on from the last
+    """The process is killed during the update after this step, and a new one resumes from the last
     checkpoint; None: the run is not interrupted."""
     stop_after: int | None = Field(None, ge=1)
-    """The run ends after so many steps of its schedule, unevaluated: a replay of its beginning."""
+    """The run ends after this step, without an evaluation: a replay of its beginning."""
     start_from: str | None = None
-    """Folder of another run's checkpoints, from whose newest whole one this run goes on: a run of
-    the same loop, whose recipe may differ in what had not mattered until then. None: it starts at
-    its beginning."""
+    """Folder with the checkpoints of another run of the same loop. This run continues from the
+    newest complete one. The recipes may differ in what has no effect up to that step. None: the run
+    starts at its beginning."""
     localize_at: int | None = Field(
         None, ge=1, validation_alias=AliasChoices("localize_at", "dig_at")
     )
     """The step at which the record also holds the inputs and outputs of each module; None: no step.
     Records made before 0.2.0 call it `dig_at`."""
     arm: str | None = None
-    """Which of the case's arms it follows; None: the case's own recipe."""
+    """The arm of the case whose changes it follows; None: none."""
     sketch: bool = False
-    """Whether the record also holds a sketch of each parameter at each step, from which the size
-    of differences is told."""
+    """Whether the record also holds a sketch of each parameter at each step. Sketches give the size
+    of a difference."""
     perturbation: Perturbation | None = None
-    """What is done to the model before training; None: nothing."""
+    """The perturbation of the model before training; None: none."""
 
     @property
     def processes_per_node(self) -> int:
-        """How many of its processes one machine starts."""
+        """Processes that one machine starts."""
         return self.case.world_size // self.nnodes
 
 
 def label(spec: RunSpec) -> str:
-    """What a run is called within its case: the loop, and a number from the second repeat on.
+    """The name of a run within its case: its loop, and a number from the second repeat on.
 
     An arm has its own name. A draw is numbered. A localized run is named with its step.
     """

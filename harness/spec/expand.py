@@ -86,10 +86,10 @@ Rounding = Literal["weights", "bf16"]
 
 
 def draw_specs(specs: Sequence[RunSpec]) -> list[RunSpec]:
-    """Perturbed runs of the first spec, by which its pairs with the others can be judged.
+    """Perturbed runs of the first spec, which measure the noise band of its pairs with the others.
 
-    Empty where the case asks for none, or there is no pair. Raises `SpecError` where the reference
-    cannot be perturbed as that takes.
+    Empty if the case has no noise, or there is no pair. Raises `SpecError` if the reference cannot
+    be perturbed in the way that a pair needs.
     """
     reference, *others = specs
     if reference.case.noise is None:
@@ -97,9 +97,9 @@ def draw_specs(specs: Sequence[RunSpec]) -> list[RunSpec]:
     kinds = dict.fromkeys(_rounding(reference, other) for other in others)
     if "bf16" in kinds and reference.recipe.compile is not None:
         raise SpecError(
-            "bf16 is judged against a first loop that is not compiled",
+            "the noise band of bf16 needs a first loop that is not compiled",
             f"compile={reference.recipe.compile}",
-            "set compile=none, and compile in an arm",
+            "set compile=none, and compile an arm",
         )
     return [
         reference.model_copy(update={"perturbation": Perturbation(draw=draw, rounding=kind)})
@@ -110,11 +110,11 @@ def draw_specs(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 def _rounding(one: RunSpec, two: RunSpec) -> Rounding | None:
-    """By which perturbation the noise between two runs is drawn; None: by none that is here.
+    """The perturbation that measures the noise between two runs; None: there is none for them.
 
-    Under autocast other kernels round their passes otherwise in the low precision, which a change
-    of weights by one ulp of fp32 shows next to nothing of: in bf16, eager attention against SDPA
-    stood out of such draws by 63 times their bound.
+    Under autocast, other kernels round in the low precision. Moving weights by one unit in the last
+    place of fp32 shows almost nothing of that: measured in bf16, eager attention differed from SDPA
+    by 63 times the bound that such draws gave.
     """
     precisions = {one.recipe.precision, two.recipe.precision}
     kernels = [(spec.recipe.attention, spec.recipe.compile) for spec in (one, two)]

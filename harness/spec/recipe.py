@@ -1,8 +1,8 @@
-"""What is to be run: `Recipe`, `Case`, `RunSpec`. Frozen, validated when built, with a stable key.
+"""`Recipe`: how a model is trained. Frozen, validated when built, with a stable key.
 
-Every convention on which two training loops can differ is a field of `Recipe`, so that a difference
-between two runs is a difference between two recipes. What is not a convention of training (where
-files go, how progress is shown) is not here.
+Every convention on which two training loops can differ is a field of `Recipe`, so a difference
+between two runs is a difference between two recipes. What is no convention of training (where files
+go, how progress is shown) is not here.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ Model = TypeVar("Model", bound=BaseModel)
 class Frozen(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
-    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python counts True as 1; a user who writes true for a number means something else."""
+    def _bool_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python accepts True as 1, but a user who writes true for a number has made a mistake."""
         annotation = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and annotation is not bool:
-            raise ValueError("a number or a name is wanted, not true or false")
+            raise ValueError("takes a number or a name, not true or false")
         return value
 
     model_config = ConfigDict(
@@ -79,103 +79,107 @@ class Frozen(BaseModel):
 
 
 class Recipe(Frozen):
-    """How a model is trained. The defaults are the course's, as the stock `Trainer` reads them."""
+    """How a model is trained. The defaults are those of the Hugging Face course with `Trainer`."""
 
     seed: int = Field(42, ge=0, lt=2**32)
-    """Seed of every global generator, set before the model is built."""
+    """Seed of every global random generator, set before the model is built."""
     data_seed: int | None = Field(None, ge=0, lt=2**32)
-    """Seed of the order of the rows; None: the same as `seed`."""
+    """Seed of the row order; None: the same as `seed`."""
     reseed_after_build: bool = True
-    """Set `seed` again once the model exists, as the Trainer does in its constructor."""
+    """Set `seed` again after the model is built, as the Trainer does in its constructor."""
 
     num_epochs: int = Field(3, ge=1)
-    """Passes over the training rows; `max_steps`, where given, wins."""
+    """Passes over the training rows; ignored if `max_steps` is set."""
     max_steps: int | None = Field(None, ge=1)
-    """Stop after so many optimizer updates. It is also the length of the schedule."""
+    """Number of optimizer updates, also the length of the schedule; None: that of the epochs."""
     per_device_batch_size: int = Field(8, ge=1)
     """Rows in a micro-batch on each device."""
     eval_batch_size: int = Field(8, ge=1)
-    """Rows in a batch of the evaluation."""
+    """Rows in an evaluation batch."""
     gradient_accumulation_steps: int = Field(1, ge=1)
-    """Micro-batches that make one update; an epoch's last window may hold fewer."""
+    """Micro-batches in one update. An epoch's last window may hold fewer."""
     loss_average: Literal["window", "configured", "sum", "model"] = "window"
-    """What becomes of a window's losses: their mean over the micro-batches that there are; their
-    sum over `gradient_accumulation_steps`, also where fewer are left; their sum; or left to the
-    model, which is told the number of labels in the window."""
+    """How the losses of a window are averaged. `window`: over its micro-batches. `configured`: over
+    `gradient_accumulation_steps`, also if the window holds fewer. `sum`: not at all. `model`: by the
+    model, which receives the number of labels in the window."""
     drop_last: bool = False
-    """Leave out an epoch's last, incomplete batch."""
+    """Omit the last batch of an epoch if it is incomplete."""
     sampler: Literal["seeded", "global", "sequential", "length_grouped"] = "seeded"
-    """Order of the rows: a permutation drawn from a generator of its own seeded with `data_seed` +
-    epoch; a permutation drawn from torch's global generator; the order of the set; or rows of like
-    length together, drawn from the global generator."""
+    """Order of the rows. `seeded`: a permutation from a separate generator with the seed
+    `data_seed` + epoch. `global`: a permutation from torch's global generator. `sequential`: the
+    order of the data set. `length_grouped`: rows of similar length together, drawn from the global
+    generator."""
     parallel: Literal["ddp", "fsdp2"] = "ddp"
-    """How several processes hold the model: each one all of it (`DistributedDataParallel`), or each
-    its share of every tensor (`fully_shard`)."""
+    """How several processes hold the model. `ddp`: each holds all of it, as in
+    `DistributedDataParallel`. `fsdp2`: each holds a share of every tensor, as with `fully_shard`."""
     sharding: Literal["dealt", "strided"] = "dealt"
-    """Which rows a process trains on, of several: whole batches are dealt out in turn, and rows of
-    the epoch's beginning fill up the last round, as Accelerate does; or each takes every so many-th
-    row, as `DistributedSampler` does."""
+    """Which rows each of several processes trains on. `dealt`: whole batches in turn, and the first
+    rows of the epoch fill the last round, as in Accelerate. `strided`: with N processes every N-th
+    row, as in `DistributedSampler`."""
     padding: Literal["longest", "max_length"] = "longest"
     """Pad each batch to its longest row, or every batch to `max_length` (static shapes)."""
     max_length: int | None = Field(None, ge=2)
-    """Rows are cut to so many tokens; None: the model's own limit."""
+    """Rows are cut to this number of tokens; None: the limit of the model."""
     extra_padding: int = Field(0, ge=0)
-    """Up to so many tokens of padding more in each batch; the collator draws how many from the
-    global generator."""
+    """The most tokens of further padding in a batch. The collator draws the number for each batch
+    from the global generator."""
     num_workers: int = Field(0, ge=0)
-    """Processes that fetch batches; 0: the training process itself."""
+    """Worker processes that load batches; 0: the training process loads them."""
 
     frozen: str | None = None
-    """Parameters whose names begin so are not trained."""
+    """Parameters whose names begin with this are not trained; None: all are trained."""
     label_smoothing: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
-    """Share of the target that is spread over all classes alike."""
+    """Share of the target that is spread evenly over all classes."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    """The update rule. AdamW hides a pure scale error of the gradient, SGD does not."""
+    """The update rule. AdamW hides a wrong scale of the gradient; SGD does not."""
     momentum: float = Field(0.9, ge=0, lt=1, allow_inf_nan=False)
-    """Of SGD."""
+    """Momentum of SGD."""
     optimizer_flavour: Literal["fused", "foreach", "for_loop"] = "fused"
-    """Which of torch's implementations of that rule; they round differently."""
+    """The implementation in torch of the update rule. They round differently."""
     learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
-    """Peak of the schedule."""
+    """The peak of the schedule."""
     betas: tuple[_Beta, _Beta] = (0.9, 0.999)
-    """Decay of AdamW's two moving averages, each in [0, 1)."""
+    """Decay rates of AdamW's two moving averages, each in [0, 1)."""
     eps: float = Field(1e-8, gt=0, allow_inf_nan=False)
-    """Added to AdamW's denominator."""
+    """Added to the denominator of AdamW."""
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """Decoupled decay, per unit of learning rate."""
+    """Decoupled weight decay, per unit of learning rate."""
     decay_exclusions: Literal["bias_and_norm", "none"] = "bias_and_norm"
-    """Which parameters are never decayed."""
+    """Parameters without weight decay."""
     lr_schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Shape of the learning rate over the steps, after the warm-up."""
+    """Shape of the learning rate over the steps after the warm-up."""
     warmup_steps: int = Field(0, ge=0)
-    """Steps in which the learning rate rises in a line from 0 to its peak."""
+    """Steps in which the learning rate rises linearly from 0 to its peak."""
     warmup_ratio: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
-    """The same as a share of all steps, rounded up, where `warmup_steps` is 0."""
+    """The same as a share of all steps, rounded up; ignored unless `warmup_steps` is 0."""
     schedule_per_process: bool = False
-    """The schedule moves on once for each process at each step, as a scheduler does that Accelerate
+    """At each step the schedule advances once for each process, as a scheduler does that Accelerate
     prepared."""
     max_grad_norm: float | None = Field(1.0, gt=0, allow_inf_nan=False)
-    """Gradients are scaled down to this total 2-norm; None: off."""
+    """Gradients are scaled down to this total 2-norm; None: no clipping."""
 
     eval_every: Annotated[int, Field(ge=1)] | Literal["epoch"] | None = None
-    """Evaluate after so many steps, or at each epoch's end, besides once at the very end. An
-    evaluation draws from the global generator."""
+    """Evaluate each time after this number of steps, or at the end of each epoch. None: only at the
+    end of the training, where every run evaluates. An evaluation draws from the global
+    generator."""
 
     save_every: int | None = Field(None, ge=1)
-    """Write a checkpoint after so many steps, from which a stopped run can go on; None: never."""
+    """Write a checkpoint each time after this number of steps; None: never. A stopped run can
+    resume from it."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """bf16, fp16: forward passes under autocast, weights and optimizer in fp32; with fp16 the loss
-    is scaled up for the backward pass, and an update whose gradients overflow is left out. fp16
+    """bf16, fp16: forward passes under autocast, with weights and optimizer in fp32. With fp16 the
+    loss is scaled up for the backward pass, and an update whose gradients overflow is skipped. fp16
     needs a GPU."""
     gradient_checkpointing: bool = False
-    """Keep no activations but recompute them in the backward pass."""
+    """Recompute activations in the backward pass instead of storing them."""
     compile: Literal["inductor", "aot_eager", "eager"] | None = None
-    """The backend by which `torch.compile` translates the model; None: it is not compiled."""
+    """The backend of `torch.compile` for the model; None: it is not compiled."""
     attention: Literal["sdpa", "eager"] = "sdpa"
-    """Attention kernel of the model; the two round differently."""
+    """Attention kernel of the model. The two round differently."""
     num_threads: int = Field(1, ge=1)
-    """Threads of each training process on a CPU; sums are split among them, so they round by it."""
+    """Threads of each training process on a CPU. They split sums, so their number changes
+    rounding."""
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:
@@ -187,15 +191,13 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        # Names after the first tell which member of a union was tried, which helps nobody.
+        # Names after the first are members of a union that was tried; a user cannot use them.
         path = [
             part for number, part in enumerate(first["loc"]) if not number or part.__class__ is int
         ]
         place = ".".join(map(str, path)) or model.__name__.lower()
         rule = first["msg"][0].lower() + first["msg"][1:]
-        raise SpecError(
-            f"{place}: {rule}", repr(first["input"]), f"set {place} accordingly"
-        ) from None
+        raise SpecError(f"{place}: {rule}", repr(first["input"]), f"change {place}") from None
 
 
 def parse_value(text: str) -> Any:

@@ -1,7 +1,7 @@
-"""What there is to run: loops, workloads and their cases, found by looking into the folders.
+"""The loops, the workloads and their cases: one file each in the folders of `harness/training/`.
 
-A loop or workload is described by its own file: its docstring, and literal constants at its top.
-They are read from the source as literals and never executed, so that listing needs no torch.
+The file of a loop or workload describes it, by its docstring and by literal constants. They are
+read from the source and never executed, so that listing them needs no torch.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class LoopEntry:
     summary: str
     path: Path
     native: dict[str, Any]
-    """Recipe fields that this loop's framework, or the course's text, sets otherwise by itself."""
+    """Recipe fields, with the values that the framework of this loop, or the course, uses by
+    itself."""
     native_distributed: dict[str, Any]
-    """Further ones where several processes train together."""
+    """Further fields if several processes train together."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class WorkloadEntry:
     name: str
     summary: str
     options: dict[str, Option]
-    """What `--set` may choose besides the recipe, with the defaults."""
+    """Options that `--set` takes besides the recipe fields, with their defaults."""
     recipe: dict[str, Any]
-    """Recipe fields in which its own case departs from the course's."""
+    """Recipe fields whose values in its own case differ from the defaults."""
 
 
 def loops() -> dict[str, LoopEntry]:
@@ -68,7 +69,7 @@ def loops() -> dict[str, LoopEntry]:
 
 
 def loop(name: str) -> LoopEntry:
-    """The loop of that name, or the user's own in that file. Raises `SpecError`."""
+    """The loop of that name, or in that file of the user. Raises `SpecError`."""
     if name.endswith(".py"):
         path = Path(name)
         if not path.is_file():
@@ -101,7 +102,7 @@ def workload(name: str) -> WorkloadEntry:
 
 
 def cases() -> dict[str, Case]:
-    """The built-in cases: each workload has one of its own name with its default recipe."""
+    """The built-in cases: one for each workload, with its name and its default recipe."""
     return {
         entry.name: Case(
             name=entry.name,
@@ -114,7 +115,7 @@ def cases() -> dict[str, Case]:
 
 
 def case(name: str) -> Case:
-    """The built-in case of that name, or the user's own in a file that ends in .toml.
+    """The built-in case of that name, or the case in a file that ends in .toml.
 
     Raises `SpecError`.
     """
@@ -136,13 +137,13 @@ def case_from_file(path: Path) -> Case:
     except OSError:
         raise SpecError("a case file must exist", path, "check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError("a case file is TOML", f"{path}: {error}", "mend it") from None
+        raise SpecError("a case file is TOML", f"{path}: {error}", "correct it") from None
     for name in content:
         if name not in Case.model_fields:
             raise unknown_name(f"field in {path}", name, Case.model_fields)
     for name in ("options", "recipe"):
         if not isinstance(content.get(name, {}), dict):
-            raise SpecError(f"{name} in a case file is a table", repr(content[name]), "mend it")
+            raise SpecError(f"{name} in a case file is a table", repr(content[name]), "correct it")
     entry = workload(str(content.get("workload", "paraphrase")))
     settings = {**content.pop("options", {}), **content.pop("recipe", {})}
     values = {"name": path.stem, **content, "workload": entry.name, "options": entry.options}
@@ -153,7 +154,7 @@ def case_from_file(path: Path) -> Case:
 def with_settings(case: Case, settings: dict[str, Any]) -> Case:
     """`case` with fields of its recipe and options of its workload changed. Raises `SpecError`.
 
-    Values may be text as it stands after `--set KEY=`.
+    A value may be text, as it is typed after `--set KEY=`.
     """
     options = workload(case.workload).options
     recipe: dict[str, Any] = {}
@@ -176,7 +177,7 @@ def with_settings(case: Case, settings: dict[str, Any]) -> Case:
 def run_spec(
     case: Case, loop_name: str, conventions: Conventions = "matched", **more: Any
 ) -> RunSpec:
-    """What `loop_name` is to do on `case`. Raises `SpecError`."""
+    """The run of `case` by `loop_name`. Raises `SpecError`."""
     entry = loop(loop_name)
     name = str(entry.path) if loop_name.endswith(".py") else entry.name
     habits = entry.native if conventions == "native" else {}
@@ -202,14 +203,14 @@ def run_spec(
 
 
 def _field(name: str, text: str) -> Any:
-    """The value of a recipe field; 'none' is a word where the field cannot be None."""
+    """The value of a recipe field. 'none' stays text if the field cannot be None."""
     value = parse_value(text)
     optional = type(None) in get_args(Recipe.model_fields[name].annotation)
     return text if value is None and not optional else value
 
 
 def _option(name: str, value: Any, default: Option) -> Option:
-    """The value of an option, of the kind that its default has; text stays as it was written."""
+    """The value of an option, of the type of its default. Text stays as it was typed."""
     if default is None or isinstance(default, str):
         return None if value is None or str(value).lower() == "none" else str(value)
     value = parse_value(value) if isinstance(value, str) else value
@@ -236,14 +237,14 @@ def _describe(path: Path) -> tuple[str, dict[str, Any]]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise SpecError(
-            "a loop or workload is a Python file", f"{path}: {error}", "mend it"
+            "a loop or workload is a Python file", f"{path}: {error}", "correct it"
         ) from None
     constants = {}
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
-            with suppress(ValueError):  # a table that is computed says nothing to us
+            with suppress(ValueError):  # a computed table is no literal, and is not read
                 constants[target.id] = ast.literal_eval(value)
     doc = ast.get_docstring(tree) or ""
     return " ".join(doc.split("\n\n")[0].split()), constants

@@ -68,7 +68,7 @@ def test_the_command_shows_a_table_and_writes_a_plot(
     """Each run with its reason; the change point in words; the plot is whole XML."""
     assert 0 == run(monkeypatch, "tiny", "--baseline", str(baselines), "--out", str(tmp_path))
     output = " ".join(capsys.readouterr().out.split())
-    assert "trainer: another speed from no. 5 on" in output
+    assert "trainer: the speed changed at no. 5" in output
     (path,) = tmp_path.glob("tiny@*.svg")
     assert ElementTree.parse(path).getroot().tag.endswith("svg")  # noqa: S314  # our own file
 

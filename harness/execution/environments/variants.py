@@ -23,17 +23,19 @@ class LibrarySet:
     libraries: Libraries
 
 
-def find_library_sets(request: RunRequest, say: Callable[[str], None]) -> list[LibrarySet]:
+def find_library_sets(
+    request: RunRequest, show_progress: Callable[[str], None]
+) -> list[LibrarySet]:
     """The sets of libraries that a request names; with a single one, this environment comes first.
 
     Makes the environments that are missing, after all requirements were parsed, and reports to
-    `say`. Raises `SpecError`.
+    `show_progress`. Raises `SpecError`.
     """
     paths = request.interpreters
     sets = [parse(text, request.direct_references) for text in request.requirements]
     here = [ask(None)] if len(paths) + len(sets) == 1 else []
     found = [*here, *(ask(path) for path in paths)]
-    found += [environment_with(wanted, request.environments, say) for wanted in sets]
+    found += [environment_with(wanted, request.environments, show_progress) for wanted in sets]
     return [LibrarySet(*pair) for pair in zip(names_of(found), found, strict=True)]
 
 
