@@ -100,8 +100,8 @@ class Recipe(Frozen):
     """Micro-batches in one update. An epoch's last window may hold fewer."""
     loss_average: Literal["window", "configured", "sum", "model"] = "window"
     """How the losses of a window are averaged. `window`: over its micro-batches. `configured`: over
-    `gradient_accumulation_steps`, also if the window holds fewer. `sum`: not at all. `model`: by the
-    model, which receives the number of labels in the window."""
+    `gradient_accumulation_steps`, also if the window holds fewer. `sum`: not at all. `model`: by
+    the model, which receives the number of labels in the window."""
     drop_last: bool = False
     """Omit the last batch of an epoch if it is incomplete."""
     sampler: Literal["seeded", "global", "sequential", "length_grouped"] = "seeded"
@@ -111,7 +111,8 @@ class Recipe(Frozen):
     generator."""
     parallel: Literal["ddp", "fsdp2"] = "ddp"
     """How several processes hold the model. `ddp`: each holds all of it, as in
-    `DistributedDataParallel`. `fsdp2`: each holds a share of every tensor, as with `fully_shard`."""
+    `DistributedDataParallel`. `fsdp2`: each holds a share of every tensor, as with
+    `fully_shard`."""
     sharding: Literal["dealt", "strided"] = "dealt"
     """Which rows each of several processes trains on. `dealt`: whole batches in turn, and the first
     rows of the epoch fill the last round, as in Accelerate. `strided`: with N processes every N-th

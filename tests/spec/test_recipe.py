@@ -153,7 +153,7 @@ def test_a_bad_value_is_refused_in_one_line(field: str, value: Any) -> None:
     with pytest.raises(SpecError) as caught:
         build(Recipe, {field: value})
 
-    assert re.fullmatch(rf"{field}[.\d]*: .+ \(met .+\): set {field}\b.*", str(caught.value))
+    assert re.fullmatch(rf"{field}[.\d]*: .+ \(met .+\): change {field}\b.*", str(caught.value))
 
 
 @pytest.mark.parametrize("field", ["seed", "learning_rate", "warmup_steps", "max_grad_norm"])
