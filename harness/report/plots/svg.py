@@ -70,6 +70,7 @@ _SETTINGS: Any = {
 }
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _NUMBER = re.compile(r"-?\d+\.\d+")
+_STRAIGHT = re.compile(r"[ML\d. -]+")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
@@ -173,6 +174,8 @@ def _tidy(element: ElementTree.Element) -> None:
             value = "; ".join(part for part in parts if not part.startswith("font-family"))
         elif key in ("x", "y", "d", "transform", "width", "height") and element.tag != "svg":
             value = " ".join(_NUMBER.sub(_short, value).split())
+            if _STRAIGHT.fullmatch(value):
+                value = value.replace(" L ", " ")  # points after a point are lines anyway
         element.set(key, value)
     if element.text and not element.text.strip():
         element.text = None
