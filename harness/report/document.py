@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from harness.report.plots.figures import Plot
+from harness.report.plots.plot import Plot
 from harness.report.text.verdict import Tone
 
 __all__ = [

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from harness.report.document import Document
 from harness.report.escape import printable
-from harness.report.plots.figures import Plot
+from harness.report.plots.plot import Plot
 from harness.report.plots.svg import for_page
 from harness.report.text.summary import NOTHING_COMPARED
 from harness.report.text.verdict import tone

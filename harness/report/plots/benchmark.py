@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import RecordError
-from harness.report.plots.figures import Bar, Plot, Ratio, forest_plot, memory_plot, rounds_plot
+from harness.report.plots.benchmark_figures import Bar, Ratio, forest_plot, memory_plot, rounds_plot
+from harness.report.plots.plot import Plot
 from harness.report.plots.time_series import Array
 from harness.results.metrics import metric
 from harness.results.report import Report

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.report.plots.benchmark import BenchPlots, plot_bench
-from harness.report.plots.figures import Plot, pair_plot
+from harness.report.plots.curve_figures import pair_plot
+from harness.report.plots.plot import Plot
 from harness.report.plots.time_series import Curves, PairCurves, read_curves
 from harness.results.record import write_atomically
 from harness.results.report import Report

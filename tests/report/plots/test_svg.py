@@ -8,15 +8,15 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from harness.report.plots.figures import (
+from harness.report.plots.benchmark_figures import (
     Bar,
-    Plot,
     Ratio,
     forest_plot,
     memory_plot,
-    pair_plot,
     rounds_plot,
 )
+from harness.report.plots.curve_figures import pair_plot
+from harness.report.plots.plot import Plot
 from harness.report.plots.svg import COLOURS, WIDTH_PX, figure, for_page, label
 from harness.report.plots.time_series import read_curves
 from tests.support.run_folders import HOSTILE, pair_report
