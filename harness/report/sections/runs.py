@@ -64,7 +64,7 @@ def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
         )
         for run in runs
     )
-    caption = "Columns with * are from one traced run on a shared machine; they are no benchmark."
+    caption = "Columns with * are from one traced run on a shared machine; not a benchmark."
     return Table("Runs and their final metrics", columns, rows, caption, heading_column=1)
 
 
