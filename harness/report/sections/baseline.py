@@ -42,7 +42,10 @@ _COLUMNS = (
     Column("interval", note="of the ratio, 95%", detail=True),
     Column("finding", "prose"),
 )
-_CAPTION = "Each quantity compared with the baseline: the accepted value and the current one."
+_INTRODUCTION = (
+    "Each quantity is compared with the accepted baseline. The tables show the accepted value and "
+    "the current one."
+)
 
 
 def section(source: Source) -> Section | None:
@@ -55,7 +58,7 @@ def section(source: Source) -> Section | None:
         blocks.append(Sentence(result.moved_together))
     blocks += [block for listed in LISTS for block in _list(result, listed)]
     blocks += [_baseline(used, source.now) for used in result.baselines]
-    return Section("baseline", "Baseline", tuple(blocks))
+    return Section("baseline", "Baseline", tuple(blocks), _INTRODUCTION)
 
 
 def _measurements(result: CheckResult) -> str:
@@ -72,8 +75,8 @@ def _list(result: CheckResult, listed: Listed) -> list[Block]:
     items = items_in(result, listed)
     if not items:
         return []
-    table = Table(_TITLES[listed], _COLUMNS, tuple(map(_row, items)), _CAPTION)
     title = f"{_TITLES[listed]}: {len(items)}"
+    table = Table(title, _COLUMNS, tuple(map(_row, items)))
     if listed == "unchanged":
         return [Folded(title, (table,))]
     return [Subsection(title, (table,))]
