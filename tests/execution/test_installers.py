@@ -66,7 +66,7 @@ def noted(path: Path) -> dict[str, Any]:
 
 
 def test_uv_installs_from_the_index_of_pip_and_sees_what_is_here(releases: Path, uv: Path) -> None:
-    """It is told pip's index, and that the packages of this environment are installed."""
+    """uv gets pip's index, and sees the packages of this environment as installed."""
     messages: list[str] = []
     found = environment_with(parse(f"{NAME}==1.0"), None, messages.append)
     assert "1.0" == found.versions[NAME]

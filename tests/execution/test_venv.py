@@ -24,8 +24,8 @@ __all__ = ["releases"]  # the fixture
 BASE = Libraries(None, {"python": "3.11.9", "torch": "2.13.0"})
 
 
-def made(version: str, said: list[str] | None = None) -> Libraries:
-    return environment_with(parse(f"{NAME}=={version}"), None, (said or []).append)
+def made(version: str, messages: list[str] | None = None) -> Libraries:
+    return environment_with(parse(f"{NAME}=={version}"), None, (messages or []).append)
 
 
 def folders(cache: Path) -> list[str]:
@@ -33,8 +33,8 @@ def folders(cache: Path) -> list[str]:
     return [p.name for p in (cache / "environments").iterdir() if p.suffix != ".lock"]
 
 
-def test_a_name_depends_on_all_that_the_content_depends_on() -> None:
-    """On what is asked, in any order, and on what it is asked over."""
+def test_a_name_depends_on_requirements_and_base() -> None:
+    """On the requirements, in any order, and on the packages of the base environment."""
     one = name_of(parse("a==1, b==2"), BASE)
     assert one == name_of(parse("b==2, a==1"), BASE)
     assert one.startswith("a-b-")
@@ -50,16 +50,16 @@ def test_a_name_depends_on_all_that_the_content_depends_on() -> None:
 
 
 @pytest.mark.slow
-def test_an_environment_has_what_was_asked_and_all_else_of_this_one(
+def test_an_environment_has_the_requirements_and_all_else_of_this_one(
     releases: Path,
 ) -> None:
-    """Only what differs is installed there; it is made once and found again; 1.10 is another."""
-    said: list[str] = []
-    found = environment_with(parse(f"{NAME}==1.1"), None, said.append)
+    """Only what differs is installed. It is made once and reused; 1.10 makes another one."""
+    messages: list[str] = []
+    found = environment_with(parse(f"{NAME}==1.1"), None, messages.append)
     assert ("1.1", (NAME,)) == (found.versions[NAME], found.asked)
     here = ask(None).versions
     assert {NAME: "1.1"} == {n: v for n, v in found.versions.items() if here.get(n) != v}
-    assert [f"{NAME}==1.1: venv"] == said[:1]
+    assert [f"{NAME}==1.1: venv"] == messages[:1]
     before = folders(releases)
     again: list[str] = []
     assert found == environment_with(parse(f"{NAME}==1.1"), None, again.append)
@@ -78,7 +78,7 @@ def test_an_environment_has_what_was_asked_and_all_else_of_this_one(
     assert ["1.1", torch.__file__] == answer
 
 
-def test_what_pip_cannot_install_is_told_in_its_words_and_leaves_nothing(
+def test_a_requirement_that_pip_cannot_install_is_refused_and_leaves_nothing(
     releases: Path, tmp_path: Path
 ) -> None:
     """One line, with the versions that pip knows."""
@@ -88,10 +88,10 @@ def test_what_pip_cannot_install_is_told_in_its_words_and_leaves_nothing(
     assert [] == folders(releases)
 
 
-def test_whoever_is_stopped_leaves_nothing_half_made(
+def test_an_interrupted_installation_leaves_nothing(
     releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Ctrl-C does amid pip; pip is ended with it, and the next try makes it whole."""
+    """Ctrl-C ends pip too, and leaves no environment."""
     noted = tmp_path / "pid"
     program = (
         f"import os, time; open({str(noted)!r}, 'w').write(str(os.getpid())); "
@@ -111,10 +111,10 @@ def test_whoever_is_stopped_leaves_nothing_half_made(
     assert not psutil.pid_exists(int(noted.read_text()))
 
 
-def test_what_a_killed_process_left_is_not_used(
+def test_a_folder_of_a_killed_process_is_not_used(
     releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A half-made folder is cleared away, not taken for an environment."""
+    """A partial folder is removed, and not used as an environment."""
     wanted = parse(f"{NAME}==1.0")
     partial = releases / "environments" / f"{name_of(wanted, ask(None))}.partial"
     (partial / "bin").mkdir(parents=True)
@@ -132,13 +132,13 @@ def test_what_a_killed_process_left_is_not_used(
     assert [] == folders(releases)
 
 
-def test_two_at_once_make_one(
+def test_two_processes_make_one_environment(
     releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second waits, says so, and takes what the first has made."""
+    """The second process waits, reports it, and uses the environment that the first has made."""
     wanted = parse(f"{NAME}==1.0")
     count: list[str] = []
-    said: list[str] = []
+    messages: list[str] = []
 
     def slowly(_: str, python: Path, *__: object) -> None:
         count.append("made")
@@ -152,7 +152,7 @@ def test_two_at_once_make_one(
     found: list[Libraries] = []
 
     def one() -> None:
-        found.append(environment_with(wanted, None, said.append))
+        found.append(environment_with(wanted, None, messages.append))
 
     threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
@@ -161,20 +161,20 @@ def test_two_at_once_make_one(
         thread.join()
     assert ["made"] == count
     assert found[0] == found[1]
-    assert any("another process" in word for word in said)
+    assert any("another process" in word for word in messages)
     assert 1 == len(folders(releases))
 
 
-def test_versions_that_are_not_as_asked_are_refused(
+def test_other_versions_than_required_are_refused(
     releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever pip said: the interpreter is asked."""
+    """The interpreter is asked, whatever the installer reported."""
     monkeypatch.setattr(environments, "install", lambda *_: None)
     with pytest.raises(SpecError, match=rf"an environment made with {NAME}==1.0 has it"):
         made("1.0")
 
 
 def test_a_release_for_another_python_is_not_installed(releases: Path) -> None:
-    """Nor is what the index does not have."""
+    """A release that does not support this Python is refused."""
     with pytest.raises(SpecError, match=f"pip can install {NAME}==1.3"):
         made("1.3")

@@ -1,4 +1,4 @@
-"""A tiny package in several releases, in an index that pip is told to take for its only one."""
+"""A tiny package in several releases, in an index that is the only one that pip uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "harnessfakelib"
 
 @dataclass(frozen=True)
 class Release:
-    """A module of two constants, which say the version and a learning rate."""
+    """A module of two constants: its version and a learning rate."""
 
     version: str
     rate: float
@@ -66,7 +66,7 @@ def _wheel(folder: Path, release: Release) -> Path:
 
 
 def only_from(url: str, cache: Path) -> dict[str, str]:
-    """Variables by which pip knows this index alone, and environments are kept in `cache`."""
+    """Variables that limit pip to this index and keep environments in `cache`."""
     return {
         "PIP_INDEX_URL": url,
         "PIP_EXTRA_INDEX_URL": "",
