@@ -14,6 +14,7 @@ import pytest
 
 from harness.results.sessions import FOLDER, read_sessions
 from tests.faults.mutations import path_of
+from tests.support.command import harness
 from tests.support.small_runs import write_pairs
 
 pytestmark = pytest.mark.slow
@@ -151,10 +152,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, message: str, tmp_path: P
 )
 def test_wrong_use_is_one_line(more: tuple[str, ...], message: str, tmp_path: Path) -> None:
     """Exit code 2, and nothing is left behind."""
-    arguments = [sys.executable, "-m", "harness", "bench", *more]
-    done = subprocess.run(
-        arguments, cwd=tmp_path, env=environment(""), capture_output=True, text=True, timeout=60
-    )
+    done = harness("bench", *more, cwd=tmp_path)
 
     assert 2 == done.returncode
     assert 1 == len(done.stderr.splitlines())
