@@ -60,8 +60,8 @@ def test_an_agreeing_report_has_none() -> None:
     assert [] != annotations_of([small_report(comparisons=(DIFFERENT,))])
 
 
-def test_a_regression_says_what_by_how_much_and_what_to_do() -> None:
-    """The two commands stand in it, less the folder of the build, and quoted for a shell."""
+def test_a_regression_has_its_size_and_its_remedy() -> None:
+    """It has both commands, without the folder of the build, and quoted for a shell."""
     worse = item("regressed", ratio=1.104, words="10.4% slower (95% interval 8% to 13%)")
     (found,) = annotations_of([gated(worse, moved_together="all moved alike")])
 
@@ -76,7 +76,7 @@ def test_a_regression_says_what_by_how_much_and_what_to_do() -> None:
     ] == found.message.splitlines()
 
 
-def test_numbers_stand_in_the_title_where_there_is_no_ratio() -> None:
+def test_the_title_has_numbers_if_there_is_no_ratio() -> None:
     """As for steps; texts do not."""
     steps = item("regressed", tier="exact", metric="steps", before=100, now=101)
     words = item("regressed", tier="exact", metric="loss_trace", before="ab", now="cd")
@@ -150,7 +150,7 @@ def test_there_are_at_most_ten(count: int) -> None:
         assert f"{count - 9} of them errors" in found[-1].message
 
 
-def test_whatever_is_not_green_is_told() -> None:
+def test_every_report_that_is_not_green_has_an_annotation() -> None:
     """Every list of the gate but `unchanged`, and every verdict without anything to point at."""
     for listed in get_args(Listed):
         level = "notice" if listed == "improved" else "warning"
@@ -214,7 +214,7 @@ def test_a_page_is_cut_after_a_line_with_a_note() -> None:
         assert not body or body.endswith("\n") or page[len(body)] == "\n"
 
 
-def test_a_command_is_told_without_its_folder() -> None:
+def test_a_command_is_shown_without_its_folder() -> None:
     """Written either way, and where it comes last without a value."""
     assert ("a", "b") == without_out(("a", "--out", "x", "b"))
     assert ("a", "b") == without_out(("a", "--out=x", "b"))

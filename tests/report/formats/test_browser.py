@@ -36,8 +36,8 @@ class Seen:
     """A page as it was opened."""
 
     page: Any
-    said: list[str]
-    """What stands in the console, and every error."""
+    messages: list[str]
+    """The messages of the console, and every error."""
     asked: list[str]
     """Addresses that it asked for."""
 
@@ -77,13 +77,13 @@ def open_page(browser: Any, path: Path, size: tuple[int, int], scheme: str = "li
     )
 
     def refuse(dialog: Any) -> None:
-        seen.said.append(dialog.message)
+        seen.messages.append(dialog.message)
         dialog.dismiss()
 
     context.set_default_timeout(_PATIENCE_MS)
     seen = Seen(context.new_page(), [], [])
-    seen.page.on("console", lambda message: seen.said.append(message.text))
-    seen.page.on("pageerror", lambda error: seen.said.append(str(error)))
+    seen.page.on("console", lambda message: seen.messages.append(message.text))
+    seen.page.on("pageerror", lambda error: seen.messages.append(str(error)))
     seen.page.on("dialog", refuse)
     seen.page.on("request", lambda request: seen.asked.append(request.url))
     seen.page.goto(path.as_uri())
@@ -110,12 +110,12 @@ def test_a_page_is_whole_and_fits(
     browser: Any, folders: dict[str, Path], name: str, size: tuple[int, int], scheme: str
 ) -> None:
     """No word in the console, nothing asked for, no wider than the window, each plot legible, and
-    nothing that axe-core has to say."""
+    no violation by axe-core."""
     path = folders[name] / "report.html"
     seen = open_page(browser, path, size, scheme)
     page = seen.page
 
-    assert [] == seen.said
+    assert [] == seen.messages
     assert [path.as_uri()] == seen.asked
     assert too_wide(page) <= 0
     boxes = [svg.bounding_box() for svg in page.locator("svg[role=img]").all()]
@@ -173,15 +173,15 @@ def test_markup_from_a_record_is_seen_as_text(browser: Any, folders: dict[str, P
     assert '<script>alert("x")</script>' in shown
     assert "<img src=x onerror=alert(1)>" in shown
     assert "\\x00\\x07\\u202e" in shown
-    assert [] == seen.said
+    assert [] == seen.messages
 
 
 @pytest.mark.parametrize(
     ("planted", "noticed"),
     [
         ("<div style='width: 3000px'>wide</div>", "wide"),
-        ("<script>console.log('a script ran')</script>", "said"),
-        ("<img alt='' src='http://example.org/x.png'>", "said"),
+        ("<script>console.log('a script ran')</script>", "messages"),
+        ("<img alt='' src='http://example.org/x.png'>", "messages"),
         ("<p style='color: #ccc; background: #fff'>pale</p>", "axe"),
         ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "axe"),
     ],
@@ -195,8 +195,8 @@ def test_a_planted_fault_is_noticed(
     path.write_text(text.replace("</main>", f"{planted}</main>"), encoding="utf-8")
     seen = open_page(browser, path, PHONE)
 
-    found = {"wide": too_wide(seen.page) > 0, "said": bool(seen.said)}
+    found = {"wide": too_wide(seen.page) > 0, "messages": bool(seen.messages)}
     if noticed == "axe":
         found["axe"] = bool(violations(seen.page))
     assert found[noticed]
-    assert noticed == "said" or not found["said"]
+    assert noticed == "messages" or not found["messages"]

@@ -90,7 +90,7 @@ def test_the_verdict_is_always_a_test_case(verdict: str, expected: list[type]) -
 
 
 def test_a_run_that_failed_is_an_error_and_one_that_was_not_run_is_skipped() -> None:
-    """With what it said; runs that ended as they should are not counted as passed tests."""
+    """With its message; runs that ended normally are not counted as passed tests."""
     failed = run("trainer", status="failed", error="out of memory")
     found = cases(small_report(runs=(run("plain"), failed, run("gpu", status="not run"))))
 
@@ -111,8 +111,8 @@ def test_equally_fast_and_not_the_same_is_a_failure() -> None:
     assert [Failure] == [type(result) for result in cases(other)[name]]
 
 
-def test_a_failure_says_why() -> None:
-    """The sentence is the message; cause and remedy stand in the text."""
+def test_a_failure_gives_its_reason() -> None:
+    """The sentence is the message; the text has cause and remedy."""
     (failure,) = cases(small_report(comparisons=(DIFFERENT,)))["tiny", "trainer against plain"]
     assert failure.message.startswith("trainer against plain: different, first at step 3")
     assert "Remedy: divide each loss by the number of micro-batches" in failure.text

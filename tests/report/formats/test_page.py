@@ -131,7 +131,7 @@ def test_a_fault_of_a_page_is_seen(before: str, after: str) -> None:
     assert [] != list(Page(text.replace(before, after, 1)).faults())
 
 
-def test_sections_stand_in_order(pages: dict[str, str]) -> None:
+def test_sections_are_in_order(pages: dict[str, str]) -> None:
     """Verdict, pairs, curves, metrics, speed, baseline, causes, set-up, command."""
     found = {}
     for name, text in pages.items():
@@ -193,7 +193,7 @@ def test_a_record_full_of_markup_is_shown_as_text(tmp_path: Path) -> None:
 
 
 def test_a_hundred_thousand_steps_stay_small(tmp_path: Path) -> None:
-    """Page and plots, of a run of which each step is told apart."""
+    """Page and plots of a run whose steps all differ."""
     write(long_report(tmp_path, 100_000, spike=54_321), tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     drawn = re.findall(r'\bd="([^"]*)"', text)
@@ -218,19 +218,19 @@ def test_plots_of_an_earlier_report_are_gone(tmp_path: Path) -> None:
 def test_markdown_stays_within_a_summary() -> None:
     """Of hundreds of pairs it cuts the tables and counts what is left out."""
     pairs = [IDENTICAL.model_copy(update={"case": f"case-{number}"}) for number in range(300)]
-    apart = [DIFFERENT.model_copy(update={"case": f"apart-{number}"}) for number in range(120)]
+    others = [DIFFERENT.model_copy(update={"case": f"others-{number}"}) for number in range(120)]
     runs = tuple(run("plain", case=f"case-{number}") for number in range(300))
-    text = render(small_report(comparisons=(*pairs, *apart), runs=runs), "report.md")
+    text = render(small_report(comparisons=(*pairs, *others), runs=runs), "report.md")
 
     assert len(text.encode()) <= MARKDOWN_BYTES
     assert re.search(r"more of 420 rows are in `report.html`", text)
     assert re.search(r"more of 120 pairs that are not identical", text)
-    assert "apart-0" in text
+    assert "others-0" in text
     assert "more of" not in render(small_report(), "report.md")
 
 
 def test_what_cannot_be_cut_by_rows_is_cut_by_lines() -> None:
-    """Thousands of warnings: whole lines up to the limit, and a last one that says so."""
+    """Thousands of warnings: whole lines up to the limit, and a last one that states the cut."""
     warnings = tuple(f"warning {number}: {'on' * 40}" for number in range(2000))
     text = render(small_report(runs=(run("plain", warnings=warnings),)), "report.md")
 

@@ -1,4 +1,4 @@
-"""The pages. Whole outputs stand in `golden/`; HARNESS_UPDATE_GOLDEN=1 writes them anew.
+"""The files of a report. Whole outputs are in `golden/`; HARNESS_UPDATE_GOLDEN=1 rewrites them.
 
 Read the change with `git diff tests/report/formats/golden` before it is committed.
 """
@@ -127,7 +127,7 @@ def awkward_report() -> Report:
 
 @pytest.mark.parametrize(("template", "count"), [("report.html", 12), ("cell.html", 8)])
 def test_html_escapes_what_others_wrote(template: str, count: int) -> None:
-    """No text from outside becomes markup, wherever in the page it stands."""
+    """No text from outside becomes markup, at any place of the page."""
     page = render(awkward_report(), template)
     found = Elements(page)
 
@@ -275,7 +275,7 @@ def test_the_terminal_gathers_seeds() -> None:
         ),
     ],
 )
-def test_a_sentence_tells_of_several_seeds(outcome: str, expected: str) -> None:
+def test_a_sentence_describes_several_seeds(outcome: str, expected: str) -> None:
     """The outcome, the intervals that it rests on, and the test."""
     found = SEEDS.model_copy(update={"outcome": outcome})
     assert f"trainer against plain: {expected}" == sentence(found)
@@ -302,7 +302,7 @@ def test_the_terminal_takes_no_markup_from_others() -> None:
         ("equivalent", "The loops reach equivalent final metrics"),
     ],
 )
-def test_the_headline_says_how_far_the_agreement_goes(outcome: str, words: str) -> None:
+def test_the_headline_gives_the_strength_of_the_agreement(outcome: str, words: str) -> None:
     """It is that of the pair that agrees least; a difference is never called an agreement."""
     pairs = (IDENTICAL, IDENTICAL.model_copy(update={"outcome": outcome}))
     agreeing = small_report().model_copy(update={"comparisons": pairs, "verdict": "equivalent"})

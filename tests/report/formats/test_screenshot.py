@@ -10,12 +10,12 @@ def words(svg: str) -> str:
 
 
 def test_a_picture_shows_all_sections_without_a_choice() -> None:
-    """The command stands first; the pairs and the set-up are both there."""
+    """The command comes first; all sections follow."""
     text = words(picture(small_report(), "harness run"))
 
     assert "harness run" in text
     assert "Pairs and their outcomes" in text
-    assert "To reproduce" in text
+    assert "Reproduce" in text
 
 
 def test_a_picture_shows_only_the_chosen_sections() -> None:
@@ -23,5 +23,5 @@ def test_a_picture_shows_only_the_chosen_sections() -> None:
     text = words(picture(small_report(), "harness run", sections=["Pairs"]))
 
     assert "Pairs and their outcomes" in text
-    assert "To reproduce" not in text
+    assert "Reproduce" not in text
     assert "The loops differ" in text

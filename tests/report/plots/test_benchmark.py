@@ -20,8 +20,8 @@ def test_a_bench_has_its_plots(tmp_path: Path) -> None:
     assert "the sessions are missing" in alone.note
 
 
-def test_a_session_that_was_cut_is_told(tmp_path: Path) -> None:
-    """The page stands without the rounds."""
+def test_a_damaged_session_is_reported(tmp_path: Path) -> None:
+    """The report has no plot of the rounds."""
     report = timed_report(tmp_path)
     (tmp_path / "sessions/002.parquet").write_bytes(b"cut")
     assert "cannot be read" in plot_bench(report, "tiny", tmp_path, "bench").note

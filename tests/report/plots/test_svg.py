@@ -32,19 +32,19 @@ def words(plot: Plot) -> list[str]:
 
 @pytest.fixture
 def loss(tmp_path: Path) -> Plot:
-    """The loss of a pair that parts at step 3."""
+    """The loss of a pair that diverges at step 3."""
     (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     return pair_plot(pair, pair.curves[0], "loss")
 
 
-def test_a_plot_names_both_sides_and_where_they_part(loss: Plot) -> None:
+def test_a_plot_names_both_runs_and_their_first_divergence(loss: Plot) -> None:
     """The legend has the two loops and the step; a second panel the difference."""
     found = words(loss)
     assert {"plain", "trainer", "first divergence, step 3", "difference", "step"} <= set(found)
     assert "They differ at 4 of 6 steps, first at step 3" in loss.description
 
 
-def test_a_pair_without_difference_says_so(tmp_path: Path) -> None:
+def test_a_pair_without_difference_is_labelled(tmp_path: Path) -> None:
     """The same learning rates: a line at zero, and the words."""
     (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     assert "no difference at any step" in words(pair_plot(pair, pair.curves[1], "rate"))
@@ -61,7 +61,7 @@ def test_the_same_numbers_are_the_same_file(tmp_path: Path) -> None:
     assert not re.search(r"metadata|\b20\d\d-|DejaVu", one.svg)
 
 
-def test_a_file_stands_by_itself_and_a_part_of_a_page_takes_its_colours(loss: Plot) -> None:
+def test_a_file_has_its_own_colours_and_a_page_its_own(loss: Plot) -> None:
     """The file has colours of its own; on the page each is the page's, and names are its own."""
     inline = for_page(loss.svg, "loss-1")
 
@@ -111,7 +111,7 @@ def test_settings_of_others_are_put_back() -> None:
 
 
 def test_a_forest_shows_intervals_the_margin_and_the_control() -> None:
-    """Each line says what it is; the description has the figures."""
+    """Each line is labelled; the description has the figures."""
     ratios = [Ratio("a against b", 1.05, (1.03, 1.07), "slower")]
     plot = forest_plot("f", "ratio", [*ratios, Ratio("b itself", 1, (0.99, 1.01), "control")], 0.02)
     assert {"a against b: slower", "b itself: control"} <= set(words(plot))
@@ -119,7 +119,7 @@ def test_a_forest_shows_intervals_the_margin_and_the_control() -> None:
     assert "Between 0.980 and 1.020 a difference is negligible" in plot.description
 
 
-def test_rounds_tell_each_arm() -> None:
+def test_rounds_describe_each_arm() -> None:
     """Median and range of an arm in the description, in its unit, by hand."""
 
     values = np.array([0.1, 0.2, np.nan, 0.3])

@@ -37,7 +37,7 @@ def test_curves_are_those_of_the_records(tmp_path: Path) -> None:
     assert (3, 6) == (pair.first_step, pair.steps)
 
 
-def test_a_value_that_is_not_finite_is_told_and_makes_no_difference(tmp_path: Path) -> None:
+def test_a_value_that_is_not_finite_is_reported_and_makes_no_difference(tmp_path: Path) -> None:
     """NaN is no number to be far from: it is named, with its step."""
     (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
     norm = pair.curves[2]
@@ -95,8 +95,8 @@ def test_a_hundred_thousand_steps_become_few_points(tmp_path: Path) -> None:
     assert "first at step 54321" in drawn.plots[0].description
 
 
-def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
-    """Without them, or where one was changed, the report stands without their curves."""
+def test_missing_records_are_reported(tmp_path: Path) -> None:
+    """Without records, or with a changed record, the report has no curves of them."""
     report = pair_report(tmp_path)
     nowhere = read_curves(report, tmp_path / "elsewhere")
     assert () == nowhere.pairs
@@ -108,7 +108,7 @@ def test_records_that_are_gone_are_told(tmp_path: Path) -> None:
     assert "a trace must be unchanged" in damaged.notes[0]
 
 
-def test_a_pair_whose_runs_are_not_listed_is_told() -> None:
+def test_a_pair_whose_runs_are_not_listed_is_reported() -> None:
     """A comparison of records that the report does not list has none to show."""
     report = small_report(comparisons=(IDENTICAL,), runs=())
     assert "does not list their runs" in read_curves(report, Path()).notes[0]
@@ -116,7 +116,7 @@ def test_a_pair_whose_runs_are_not_listed_is_told() -> None:
 
 @pytest.mark.parametrize("names", [("one", "two"), ("plain", "trainer")])
 def test_the_runs_of_a_compared_pair_are_found(tmp_path: Path, names: tuple[str, str]) -> None:
-    """`harness compare` calls the sides of a pair by folder or loop, and its runs by both."""
+    """`harness compare` names the runs of a pair by folder or loop, and lists them by both."""
     report = pair_report(tmp_path)
     runs = [
         run.model_copy(update={"loop": f"{folder}: {run.loop}"})

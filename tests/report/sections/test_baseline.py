@@ -15,7 +15,7 @@ from tests.support.judged_reports import gated_report
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def test_the_lists_of_a_gate_stand_worst_first() -> None:
+def test_the_lists_of_a_check_begin_with_the_worst() -> None:
     """Each with its items; the sentence counts them."""
     gate = gated_report().gate
     assert gate is not None
@@ -56,12 +56,12 @@ def test_the_lists_of_a_gate_stand_worst_first() -> None:
     ],
 )
 def test_the_age_of_a_baseline(accepted_at: str | None, expected: str) -> None:
-    """In days; a clock that was set back is told."""
+    """In days; a clock that was set back is reported."""
     used = UsedBaseline(case="tiny", file="f", machine_class="m", accepted_at=accepted_at)
     assert baseline_age(used, NOW).startswith(expected)
 
 
-def test_fields_of_the_key_are_told_by_name() -> None:
+def test_key_fields_that_differ_are_named() -> None:
     """In order, with both values."""
     differing = {"torch": ("2.12", "2.13"), "threads": (1, 2)}
     used = UsedBaseline(case="c", file="f", machine_class="m", key_differences=differing)
@@ -81,6 +81,6 @@ def test_fields_of_the_key_are_told_by_name() -> None:
         ("abc", "", "abc"),
     ],
 )
-def test_values_of_a_gate_keep_what_is_exact(found: Any, unit: str, expected: str) -> None:
+def test_values_of_a_check_keep_exact_numbers(found: Any, unit: str, expected: str) -> None:
     """Counts are whole; sizes and times are scaled."""
     assert expected == item_value(found, unit)

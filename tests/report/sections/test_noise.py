@@ -1,4 +1,4 @@
-"""A pair against its noise, as tables and in words."""
+"""A pair compared with its noise, as a table and in a sentence."""
 
 import io
 
@@ -70,7 +70,7 @@ def test_a_markdown_table_has_a_cell_for_each_heading() -> None:
     assert "" == lines[head + 4]
 
 
-def test_words_say_what_stands_out() -> None:
+def test_the_sentence_names_fields_outside_the_band() -> None:
     """Within the noise: how near, and what would have been seen. Beyond it: in which field."""
     within, beyond = noisy("within_noise"), noisy("different")
     assert (

@@ -1,4 +1,4 @@
-"""An explanation in words: one sentence first, numbers after."""
+"""An explanation in sentences: the result, and its cost."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_sentence(which: str) -> None:
     assert expected == sentence(found)
 
 
-def test_what_it_cost_is_told_with_what_was_promised() -> None:
+def test_the_cost_is_given_with_its_limit() -> None:
     """Replays and steps; and fields that the loop could not take."""
     assert [
         "Cost: 9 replays, 108 of at most 180 steps; 2 replays reused from an earlier attempt"

@@ -1,4 +1,4 @@
-"""What looking into the modules gave is one sentence, on every page."""
+"""The localization of a difference is one sentence, in every printer."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.support.small_report import DIFFERENT, small_report
 
 
 def localization(**changes: Any) -> Localization:
-    """A module that takes the same and gives something else, at step 3."""
+    """A module with the same input and a different output, at step 3."""
     place = ModuleDifference(
         **{
             "micro_batch": 2,
@@ -96,37 +96,37 @@ BACK = "step 3, micro-batch 2, backward pass: "
         ),
     ],
 )
-def test_a_place_is_told_in_a_sentence(changes: dict[str, Any], expected: str) -> None:
-    """Which module, what it took and gave, and what else was other there."""
+def test_a_place_is_described_in_a_sentence(changes: dict[str, Any], expected: str) -> None:
+    """The module, what is the same and what differs."""
     assert expected == sentence(localization(**changes))
 
 
-def test_the_process_is_told() -> None:
+def test_the_rank_is_named() -> None:
     """Of several processes that train together."""
     assert "step 3, micro-batch 2, rank 1, " in sentence(localization(rank=1))
 
 
-def test_where_there_is_no_place_the_reason_is_told() -> None:
-    """With the step, where one was looked into."""
+def test_without_a_place_the_reason_is_given() -> None:
+    """With the step, if one was examined."""
     assert "not localized" == sentence(Localization(note="not localized"))
     assert "step 3: none" == sentence(Localization(step=3, note="none"))
 
 
 @pytest.mark.parametrize("page", ["report.md", "report.html", "cell.html", "terminal"])
-def test_every_page_tells_it(page: str) -> None:
-    """And says nothing of it where nobody asked."""
-    told = []
+def test_every_printer_shows_it(page: str) -> None:
+    """Without a localization it shows none."""
+    shown = []
     for found in (localization(), None):
         report = small_report(comparisons=(DIFFERENT.model_copy(update={"localization": found}),))
         if page == "terminal":
             console = Console(width=400)
             with console.capture() as captured:
                 print_report(report, console)
-            told.append(captured.get())
+            shown.append(captured.get())
         else:
-            told.append(render(report, page))
+            shown.append(render(report, page))
     assert [True, False] == [
-        "forward pass: the first difference is in encoder.layer.1 (Layer)" in text for text in told
+        "forward pass: the first difference is in encoder.layer.1 (Layer)" in text for text in shown
     ]
 
 
