@@ -155,7 +155,7 @@ def main(
     groups = plan_clean(specs, draws, seed)
     planned = plan_faults(specs, draws, seed, out / "loops")
     runs = [Run(spec, out / "records" / name) for name, spec in specs.items()]
-    with bars(runs, Console(stderr=True)) as on_event:
+    with bars(runs, Console(stderr=True), experiments=True) as on_event:
         made = run_all(runs, jobs, on_event)
     records = dict(zip(specs, made, strict=True))
     clean, faults = clean_rows(groups, records), fault_rows(planned, records)
