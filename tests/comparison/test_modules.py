@@ -67,14 +67,14 @@ def found(
     folder: Path, reference: list[Row], candidate: list[Row], world_size: int = 1
 ) -> Localization:
     """The comparison of two such steps."""
-    sides = []
+    records = []
     for name, its in (("reference", reference), ("candidate", candidate)):
         made = draft()
         made.rows["modules"] = its
         case = made.header["spec"].case.model_copy(update={"world_size": world_size})
         made.header["spec"] = made.header["spec"].model_copy(update={"case": case})
-        sides.append(made.write(folder / name))
-    return compare_modules(sides[0], sides[1], 3)
+        records.append(made.write(folder / name))
+    return compare_modules(records[0], records[1], 3)
 
 
 def place_of(folder: Path, candidate: list[Row], **more: Any) -> ModuleDifference:
@@ -198,13 +198,13 @@ def test_other_differences_of_the_module_are_reported(
 
 def test_an_input_of_another_type_is_reported_and_not_compared(tmp_path: Path) -> None:
     """A boolean mask may be equal in effect to a mask of numbers."""
-    sides = rows(), rows()
-    for side, kind in zip(sides, ("bool", "float32"), strict=True):
-        row = call(side, "layer.0.dense")
+    both = rows(), rows()
+    for calls, kind in zip(both, ("bool", "float32"), strict=True):
+        row = call(calls, "layer.0.dense")
         row["taken_names"] = ["input float32", f"mask {kind}"]
         row["taken"], row["taken_norms"] = [7, fake_digest(kind)], [2.0, 0.0]
-    give(call(sides[1], "layer.0.dense"))
-    place = found(tmp_path, *sides).place
+    give(call(both[1], "layer.0.dense"))
+    place = found(tmp_path, *both).place
     assert place is not None
     assert ("layer.0.dense", True, ("mask (bool in the reference, float32 in the candidate)",)) == (
         place.module,

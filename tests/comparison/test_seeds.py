@@ -120,7 +120,7 @@ def test_identical_seeds_have_an_interval_of_zero_width(tmp_path: Path) -> None:
         if seed == 44:
             diverging(seed, made)
 
-    found = compared(tmp_path / "apart", SCORES, one_diverging)
+    found = compared(tmp_path / "diverging", SCORES, one_diverging)
     assert "inconclusive" == found.outcome
     assert all(finding.interval is None for finding in found.findings)
     assert any("no spread" in doubt for doubt in found.doubts)
@@ -196,7 +196,7 @@ def test_collapsed_runs_alone_have_no_outcome(tmp_path: Path, spoil: Spoil) -> N
 
 
 def test_a_metric_that_is_not_a_number_is_no_agreement(tmp_path: Path) -> None:
-    """NaN on both sides of one seed, in runs that are otherwise the same bit for bit."""
+    """NaN in both runs of one seed, in runs that are equal in every other bit."""
     spoiled = {**SCORES, 43: math.nan}
     left, right = records_of(tmp_path, "plain", spoiled), records_of(tmp_path, "trainer", spoiled)
     found = compare_seeds("tiny", ("plain", "trainer"), left, right, {})
@@ -206,7 +206,7 @@ def test_a_metric_that_is_not_a_number_is_no_agreement(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_a_run_lacks_is_no_agreement(tmp_path: Path) -> None:
-    """One seed of one side has no F1."""
+    """One run of one seed has no F1."""
 
     def lose_f1(seed: int, made: Draft) -> None:
         diverging(seed, made)
@@ -223,7 +223,7 @@ def test_a_metric_that_a_run_lacks_is_no_agreement(tmp_path: Path) -> None:
 
 
 def test_a_metric_without_a_margin_is_not_judged(tmp_path: Path) -> None:
-    """One that a workload brought along itself has none, and that is said."""
+    """A metric of a workload has no margin; a doubt states it."""
 
     def add(seed: int, made: Draft) -> None:
         diverging(seed, made)

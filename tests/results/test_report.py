@@ -154,7 +154,7 @@ def test_a_report_lists_the_fields_that_a_loop_overrides(tmp_path: Path) -> None
             DIFFERENT,
             "trainer against plain: different, first at step 3, micro-batch 2"
             " in gradients of classifier.bias and 2 more, by 2 ulp"
-            "; cause: the losses of a window are added up, not averaged",
+            "; cause: the losses of a window are summed, not averaged",
         ),
         (
             DIFFERENT.model_copy(update={"causes": DIFFERENT.causes[1:]}),

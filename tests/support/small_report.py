@@ -101,14 +101,14 @@ DIFFERENT = Comparison(
     causes=(
         Cause(
             id="loss-not-divided",
-            title="the losses of a window are added up, not averaged",
+            title="the losses of a window are summed, not averaged",
             evidence=f"gradients of {AWKWARD} differ by the factor 3",
             remedy="divide each loss by the number of micro-batches in its window",
             reference="t#1",
         ),
         Cause(
             id="weight-decay-default",
-            title="torch's AdamW decays all weights by 0.01 unless told otherwise",
+            title="torch's AdamW decays all weights by its default, 0.01",
             evidence="trainer decays two",
             remedy="pass weight_decay explicitly",
             explains_first=False,

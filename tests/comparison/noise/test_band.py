@@ -160,7 +160,7 @@ def test_the_evaluation_loss_by_hand(
     found = field(band.compare(reference, write_noisy(tmp_path, "clean", 7)), "evaluation_loss")
     drawn = [draw.header.final_metrics["loss"] - 0.5 for draw in draws]
     scale = float(np.sqrt(np.mean(np.square(drawn))))
-    level = FALSE_ALARMS / 9  # as many fields and tests, each of two sides
+    level = FALSE_ALARMS / 9  # as many fields and tests, each two-sided
     assert values(7).evaluation_loss - 0.5 == pytest.approx(found.largest)
     assert scale == pytest.approx(found.envelope)
     assert ALLOWANCE * stats.t.isf(level / 2, df=8) * scale == pytest.approx(found.threshold)
