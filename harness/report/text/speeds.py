@@ -38,6 +38,8 @@ def sentence(comparison: Comparison) -> str:
 
 def _remedy(found: Finding) -> str:
     """What would give a conclusion; empty if that is unknown."""
+    if _is_clear(found):
+        return ""
     if found.needed is None:
         return "the ratio is too close to the margin for any number of sessions"
     if found.needed_s is None:
@@ -48,6 +50,15 @@ def _remedy(found: Finding) -> str:
             "more rounds"
         )
     return f"about {quantity(found.needed_s, 's')} of sessions would be needed"
+
+
+def _is_clear(found: Finding) -> bool:
+    """Whether the interval alone would decide: then it is the control that leaves no verdict."""
+    if found.interval is None or found.margin is None:
+        return False
+    low, high = found.interval
+    least, most = 1 / (1 + found.margin), 1 + found.margin
+    return high < least or low > most or (least < low and high < most)
 
 
 def conclusion(comparisons: Sequence[Comparison], result: BenchResult) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from harness.report.text.speeds import sentence
 from harness.results.comparison import Comparison, Finding
+from tests.support.judged_reports import speed
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,23 @@ def test_an_inconclusive_speed_names_what_would_help(
     assert advice in sentence(pair)
     sure = finding.model_copy(update={"outcome": "slower"})
     assert advice not in sentence(pair.model_copy(update={"findings": (sure,)}))
+
+
+@pytest.mark.parametrize(
+    ("interval", "advised"),
+    [
+        ((1.60, 1.82), False),
+        ((0.69, 0.75), False),
+        ((0.99, 1.01), False),
+        ((1.01, 1.04), True),
+        ((0.97, 1.01), True),
+    ],
+)
+def test_a_clear_interval_is_not_called_close_to_the_margin(
+    interval: tuple[float, float], advised: bool
+) -> None:
+    """A speed that only a poor control leaves without a verdict needs no sessions."""
+    pair = speed("trainer", "inconclusive", 1.0, interval)
+    finding = pair.findings[0].model_copy(update={"needed": None, "needed_s": None})
+    found = sentence(pair.model_copy(update={"findings": (finding,)}))
+    assert advised == ("too close to the margin" in found)
