@@ -1,9 +1,10 @@
-"""Digests of tensors and generators: equal for equal bits, sensitive to each bit and its place.
+"""Digests of tensors and generators: equal for equal bits, sensitive to each bit and its position.
 
-Two algorithms, neither against a forger. On the host, XXH3 reads a tensor's memory at the machine's
-bandwidth and sees order, which sums and norms do not. On another device, where a copy of every
-tensor would cost more than the step, its `word_sums` are taken there and only they are copied. The
-two give other numbers, so runs that are to be compared use the same; a process uses one.
+There are two algorithms; neither protects against deliberate forgery. On the host, XXH3 reads a
+tensor at the memory's bandwidth and, unlike sums and norms, is sensitive to order. On an
+accelerator, where a copy of every tensor would cost more than the step, `word_sums` runs on the
+device and only its results are copied. The two give different numbers, so runs can be compared only
+if they used the same algorithm. A process uses one of them.
 """
 
 from __future__ import annotations
@@ -35,34 +36,33 @@ __all__ = [
 ]
 
 HOST, ON_DEVICE = "xxh3_64", "splitmix64_sums"
-_LARGE = 100_000  # elements from which another thread is worth its start
-
+_MIN_ELEMENTS = 100_000  # the least work that is worth handing to another thread
 
 _chosen = HOST
 
 
 def use(name: str) -> None:
-    """Take all digests of this process by that algorithm from now on."""
+    """Select the algorithm for this process: `HOST` or `ON_DEVICE`. Raises `ValueError`."""
     global _chosen
     if name not in (HOST, ON_DEVICE):
-        raise ValueError(f"no such digest: {name}")
+        raise ValueError(f"unknown digest algorithm {name!r}: use {HOST} or {ON_DEVICE}")
     _chosen = name
 
 
 def algorithm() -> str:
-    """The one in use."""
+    """The selected algorithm."""
     return _chosen
 
 
 def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
-    """64-bit digest of a tensor's elements in row-major order; shape and dtype do not enter.
+    """64-bit digest of a tensor's elements in row-major order; shape and dtype have no effect.
 
-    `seed`: the digest of what came before, where one digest is to cover several tensors.
+    `seed`: the digest of the tensors before, if one digest covers several tensors.
     """
     if _chosen == ON_DEVICE:
         return _of_sum(word_sums([tensor])[0], seed)
     if tensor.dtype is torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous():
-        return xxhash.xxh3_64_intdigest(tensor.detach().numpy().data, seed)  # in fewer calls
+        return xxhash.xxh3_64_intdigest(tensor.detach().numpy().data, seed)  # fewer calls
     flat = tensor.detach().cpu().contiguous().view(-1)
     return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy().data, seed)
 
@@ -81,9 +81,9 @@ def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
 
 
 def of_state(state: Mapping[str, object], sums: Mapping[torch.Tensor, int] | None = None) -> int:
-    """Digest of one parameter's optimizer state; 0 where there is none yet.
+    """Digest of one parameter's optimizer state; 0 if it is empty.
 
-    `sums`: word sums of its tensors, where they were taken before.
+    `sums`: the word sums of its tensors, if they are already computed.
     """
     digest = 0
     for name in sorted(state):
@@ -98,10 +98,10 @@ def of_state(state: Mapping[str, object], sums: Mapping[torch.Tensor, int] | Non
 def of_parameters(
     parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]],
 ) -> list[tuple[int, int]]:
-    """For each parameter and its optimizer state the digests of both.
+    """The digests of each parameter and of its optimizer state.
 
-    Large ones are read side by side: hashing leaves the interpreter's lock, and one core alone
-    does not fill the memory's bandwidth. On a device all are read at once.
+    Large tensors are read in parallel: hashing releases the interpreter's lock, and one core alone
+    does not use the memory's whole bandwidth. On an accelerator all are read at once.
     """
     if _chosen == ON_DEVICE:
         return _of_parameters_on_device(parameters)
@@ -110,12 +110,12 @@ def of_parameters(
         return of_tensor(pair[0]), of_state(pair[1])
 
     large = sorted(
-        (number for number, pair in enumerate(parameters) if pair[0].numel() >= _LARGE),
+        (number for number, pair in enumerate(parameters) if pair[0].numel() >= _MIN_ELEMENTS),
         key=lambda number: -parameters[number][0].numel(),
     )
-    under_way = {number: _pool().submit(both, parameters[number]) for number in large}
+    submitted = {number: _pool().submit(both, parameters[number]) for number in large}
     return [
-        under_way[number].result() if number in under_way else both(pair)
+        submitted[number].result() if number in submitted else both(pair)
         for number, pair in enumerate(parameters)
     ]
 
@@ -123,7 +123,7 @@ def of_parameters(
 def _of_parameters_on_device(
     parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]],
 ) -> list[tuple[int, int]]:
-    """As `of_parameters`. Tensors of a state may live elsewhere: AdamW counts steps on the CPU."""
+    """As `of_parameters`. A state may be on another device: AdamW counts steps on the CPU."""
     by_device: dict[torch.device, list[torch.Tensor]] = {}
     for weight, state in parameters:
         for value in (weight, *state.values()):
@@ -137,7 +137,7 @@ def _of_parameters_on_device(
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    """Made when first needed, hence in the process that uses it."""
+    """Created at its first use, so in the process that uses it."""
     return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
 
 
@@ -154,6 +154,6 @@ def of_generators(device: torch.device) -> int:
 
 
 def combined(digests: Iterable[int]) -> int:
-    """One digest of several, in their order."""
+    """One digest of several digests, in their order."""
     numbers = list(digests)
     return xxhash.xxh3_64_intdigest(struct.pack(f"{len(numbers)}Q", *numbers))

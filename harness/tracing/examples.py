@@ -1,4 +1,4 @@
-"""Tells which training rows a batch holds."""
+"""Identifies the training rows in a batch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Examples"]
 
 
 class Examples:
-    """Tells which training rows a batch holds, from what the batch holds.
+    """Identifies the training rows in a batch from its contents.
 
-    A row is known by its tokens without padding, or by its pixels, so that any loop can be watched,
-    whatever columns it dropped. Equal rows share the id of the first of them.
+    A row is identified by its tokens without padding, or by its pixels, so any loop can be
+    recorded, whatever columns it drops. Equal rows share the number of the first of them.
     """
 
     UNKNOWN = -1
@@ -37,10 +37,10 @@ class Examples:
             if labels[0].ndim
             else torch.stack(labels)
         )
-        """Labels of the training set: [rows], or [rows, longest] filled up with `IGNORED`."""
+        """Labels of the training set: [rows], or [rows, longest] padded with `IGNORED`."""
 
     def identify(self, batch: Mapping[str, Tensor]) -> list[int]:
-        """Row numbers of a batch [batch, ...]; `UNKNOWN` for what is no training row."""
+        """Row numbers of a batch [batch, ...]; `UNKNOWN` for a row outside the training set."""
         keys = tuple(name for name in self._keys if name in batch)  # a loop may leave some out
         if keys not in self._ids:
             known = self._ids[keys] = {}
@@ -54,10 +54,10 @@ class Examples:
         return [self._ids[keys].get(_row_key(row), self.UNKNOWN) for row in rows]
 
     def labels_of(self, ids: list[int], batch: Mapping[str, Tensor]) -> Tensor:
-        """The labels of the rows `ids` that `batch` holds, in the shape that its collator gives.
+        """The labels of the rows `ids` in `batch`, in the shape of the collator, on the CPU.
 
-        For a loop that keeps them to itself, to compute its loss outside the model. On the CPU.
-        Labels of tokens stand where the tokens do, and those of an unknown row are `IGNORED`.
+        For a loop that computes its loss outside the model and so does not pass the labels to it.
+        A token's label is at the token's position; labels of an unknown row are `IGNORED`.
         """
         if self.labels.ndim == 1:
             return self.labels[ids]

@@ -1,10 +1,12 @@
-"""Records what each module takes and gives in forward and backward passes, and changes no bit.
+"""Records the inputs and outputs of each module in forward and backward passes; changes no bit.
 
-Only what PyTorch offers for looking is used: hooks on modules that return nothing, and hooks on
-nodes of the autograd graph that is there anyway. Full backward hooks of modules are not used: they
-put nodes of their own into the graph, which forbids what a model may do in place. A backward pass
-is read at the nodes instead: what enters the node that made a module's output, and what leaves the
-nodes of the module for its input. What is recomputed in a backward pass is not recorded again.
+It uses hooks on modules that return nothing, and hooks on nodes of the existing autograd graph.
+It does not use PyTorch's full backward hooks on modules: they add nodes to the graph, after which
+a model may no longer change those tensors in place. Instead it reads the gradient that enters the
+node of a module's output, and the gradient that the module's nodes pass on to its input. Forward
+passes that are recomputed in a backward pass are not recorded again.
+
+The words `taken` and `given` are column names of the trace `modules`: inputs and outputs.
 """
 
 from __future__ import annotations
@@ -19,19 +21,19 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from harness.tracing import digest as fingerprint
+from harness.tracing import digest
 from harness.tracing.module_values import Values, by_name, leaves
 from harness.tracing.sketch import Sketches
 
-__all__ = ["ModuleWatch", "visible_modules"]
+__all__ = ["ModuleRecorder", "visible_modules"]
 
-Edge = tuple[Any, int]  # a node of the autograd graph, and which of its outputs
+Edge = tuple[Any, int]  # a node of the autograd graph, and the number of its output
 Row = dict[str, Any]
 
 
 @dataclass
 class _Call:
-    """One call of a module, and what its backward pass took and gave."""
+    """One call of a module: its inputs, its outputs, and the gradients of both."""
 
     module: str
     kind: str
@@ -40,33 +42,33 @@ class _Call:
     rng: int
     taken: Values
     edges: dict[Edge, str]
-    """Where its inputs come from in the graph; let go when the call is over."""
+    """The origin of each input in the graph; emptied when the call ends."""
     parameters: int = 0
     given: Values = field(default_factory=Values)
     gradients_taken: Values = field(default_factory=Values)
     gradients_given: Values = field(default_factory=Values)
     sums: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
-    """Of an input that is used several times: the gradient so far, and how many are to come."""
+    """For an input that is used several times: the gradient so far, and how many are missing."""
     left_at: int = -1
-    """Counts the ends of calls."""
+    """The call's place among all ends of calls."""
     backward_at: int = -1
-    """Counts what is seen of the backward pass; -1: nothing of this call."""
+    """The call's last place in the backward pass; -1 if the backward pass does not reach it."""
 
 
 @dataclass
 class _Pass:
-    """A forward pass of the whole model and the backward pass that follows."""
+    """A forward pass of the whole model and its backward pass."""
 
     calls: list[_Call] = field(default_factory=list)
     times: dict[str, int] = field(default_factory=dict)
     clock: Iterator[int] = field(default_factory=itertools.count)
 
 
-class ModuleWatch:
-    """Watches the modules of one model from the first `begin` on."""
+class ModuleRecorder:
+    """Records the modules of one model, from the first `begin` on."""
 
     def __init__(self, names: Mapping[nn.Module, str], root: nn.Module, device: Any) -> None:
-        """`names`: the modules to be watched, `root` among them."""
+        """`names`: the modules to record with their names, including `root`."""
         self._names, self._root, self._device = dict(names), root, device
         self._sketches = Sketches()
         self._passes: dict[int, _Pass] = {}
@@ -75,10 +77,10 @@ class ModuleWatch:
         self._handles: list[Any] = []
 
     def begin(self, number: int, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """The root is called for the micro-batch `number`; one of that number is forgotten.
+        """The root is called for the micro-batch `number`; an earlier pass of it is discarded.
 
-        To be called within a forward pre-hook of the root. The hooks are put on anew each time, so
-        that they come after those of the loop and see what those leave.
+        Must be called within a forward pre-hook of the root. The hooks are registered anew each
+        time, so they run after the loop's own hooks and see their effect.
         """
         self.remove()
         for module in self._names:
@@ -92,17 +94,17 @@ class ModuleWatch:
         self._enter(self._root, args, kwargs)
 
     def remove(self) -> None:
-        """Take the hooks off the modules, as a hook's own handle does."""
+        """Remove the hooks from the modules; named as the method of a hook's handle."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
     def rows(self) -> Iterator[Row]:
-        """Rows of the `modules` trace but for the step, of all micro-batches so far."""
+        """Rows of the trace `modules` for all micro-batches so far, without the column `step`."""
         for number, one in sorted(self._passes.items()):
             for call in one.calls:
                 with torch.no_grad():
-                    for name, (total, _) in call.sums.items():  # some came to nothing
+                    for name, (total, _) in call.sums.items():  # a use without gradient
                         call.gradients_given.add(name, total, self._sketches)
                 call.sums = {}
             forward = sorted(one.calls, key=lambda call: call.left_at)
@@ -126,7 +128,7 @@ class ModuleWatch:
     @torch.no_grad()
     def _enter(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
         if self._pass is None:
-            return  # recomputed in a backward pass, or not the training's
+            return  # recomputed in a backward pass, or outside the training
         name = self._names[module]
         number = self._pass.times[name] = self._pass.times.get(name, 0) + 1
         taken = Values()
@@ -140,7 +142,7 @@ class ModuleWatch:
             kind=type(module).__name__,
             call=number,
             training=module.training,
-            rng=fingerprint.of_generators(self._device),
+            rng=digest.of_generators(self._device),
             taken=taken,
             edges=edges,
         )
@@ -152,13 +154,13 @@ class ModuleWatch:
             return
         opened, call = self._open.pop()
         if opened is not module:
-            raise RuntimeError(f"{call.module} was entered and {self._names[module]} left")
+            raise RuntimeError(f"{call.module} was entered but {self._names[module]} was left")
         call.left_at = next(self._pass.clock)
         self._pass.calls.append(call)
-        parameters = module.parameters(recurse=self._whole(module))
-        call.parameters = fingerprint.of_batch(
-            # Copies, since NumPy ties the memory that it looks at, which FSDP2 is to let go.
-            {str(number): _own(each).clone() for number, each in enumerate(parameters)}
+        parameters = module.parameters(recurse=self._hides_submodules(module))
+        call.parameters = digest.of_batch(
+            # Copies: a NumPy view would keep memory alive that FSDP2 must free.
+            {str(number): _local(each).clone() for number, each in enumerate(parameters)}
         )
         for place, value in leaves(output):
             call.given.add(place, value, self._sketches)
@@ -167,16 +169,16 @@ class ModuleWatch:
         if module is self._root:
             self._pass = None
 
-    def _whole(self, module: nn.Module) -> bool:
-        """Whether a module is watched without what is inside it."""
+    def _hides_submodules(self, module: nn.Module) -> bool:
+        """Whether the module is recorded but the modules inside it are not."""
         return module is self._root and len(self._names) == 1
 
     def _watch_backward(self, one: _Pass, call: _Call, outputs: Mapping[str, object]) -> None:
-        """Hooks on the nodes of the graph that begin and end what this call computed."""
+        """Hook the graph's nodes at the outputs and at the inputs of this call."""
         ends = {}
         for place, value in outputs.items():
             if isinstance(value, Tensor) and value.grad_fn is not None:
-                # An output that is an input handed through is no work of this call.
+                # This output is an unchanged input, which the call did not compute.
                 if (value.grad_fn, value.output_nr) in call.edges:
                     continue
                 ends[place] = value.grad_fn
@@ -223,7 +225,7 @@ class ModuleWatch:
 
 
 def visible_modules(model: nn.Module) -> dict[nn.Module, str]:
-    """Modules by which one can look into `model`; what `torch.compile` translated has none."""
+    """The modules of `model` with names, without those inside a compiled module."""
     hidden: list[str] = []
     found = {}
     for name, module in model.named_modules():
@@ -237,8 +239,8 @@ def visible_modules(model: nn.Module) -> dict[nn.Module, str]:
     return found
 
 
-def _own(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor."""
+def _local(tensor: Tensor) -> Tensor:
+    """The shard of a tensor on this process."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
@@ -263,9 +265,10 @@ def _row(direction: str, call: _Call, taken: Values, given: Values) -> Row:
 
 
 def _uses(ends: Iterable[Any], inputs: Mapping[Edge, str]) -> Iterator[tuple[Any, int, str]]:
-    """Nodes between `ends` and `inputs` that hand a gradient on to an input: which, where, whose.
+    """Nodes between `ends` and `inputs` that pass a gradient to an input.
 
-    The walk ends at the inputs, so that it stays within what one call computed.
+    Yields the node, the position among its gradients, and the input's name. The walk ends at the
+    inputs, so it stays within one call.
     """
     sources = {node for node, _ in inputs}
     waiting = [node for node in dict.fromkeys(ends) if node not in sources]

@@ -1,4 +1,4 @@
-"""The trace probe that at one step also looks into the model, module by module."""
+"""The trace probe that also records, at one step, each module of the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from harness.results.record import Counts, RecordWriter
 from harness.spec.case import RunSpec
 from harness.tracing.hooks import Listener
-from harness.tracing.module_hooks import ModuleWatch, visible_modules
+from harness.tracing.module_hooks import ModuleRecorder, visible_modules
 from harness.tracing.probe import TraceProbe
 from harness.training.workload import Workload
 
@@ -19,7 +19,7 @@ __all__ = ["ModuleProbe"]
 
 
 class ModuleProbe(TraceProbe):
-    """The trace probe, which at one step also records the trace `modules`."""
+    """The trace probe, which also records the trace `modules` at one step."""
 
     def __init__(
         self,
@@ -33,29 +33,29 @@ class ModuleProbe(TraceProbe):
         """As for `TraceProbe`; the step is `spec.localize_at`."""
         super().__init__(writer, listener, workload, spec, steps_expected, counts)
         self._localize_at = spec.localize_at
-        self._watch: ModuleWatch | None = None
+        self._recorder: ModuleRecorder | None = None
 
     def _attach(
         self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
         super()._attach(model, called, optimizer)
         names = visible_modules(model) if called is model else {called: ""}
-        self._watch = ModuleWatch(names, called, self._workload.device)
-        self._handles.append(self._watch)
+        self._recorder = ModuleRecorder(names, called, self._workload.device)
+        self._handles.append(self._recorder)
 
     def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
         super()._before_forward(module, args, kwargs)
         if torch.is_grad_enabled() and self.counts.steps + 1 == self._localize_at:
-            assert self._watch is not None  # since this is a hook
-            # A forward pass that no backward pass followed has left no micro-batch.
-            self._watch.begin(len(self._micro_batches) + 1, args, kwargs)
+            assert self._recorder is not None  # since this is a hook
+            # A forward pass without a backward pass does not count as a micro-batch.
+            self._recorder.begin(len(self._micro_batches) + 1, args, kwargs)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         step = self.counts.steps + 1
         if step == self._localize_at:
-            assert self._watch is not None  # as above
-            for row in self._watch.rows():
+            assert self._recorder is not None  # as above
+            for row in self._recorder.rows():
                 if row["micro_batch"] <= len(self._micro_batches):
                     self._writer.add("modules", step=step, **row)
-            self._watch.remove()
+            self._recorder.remove()
         super()._after_step(optimizer, args, kwargs)

@@ -1,4 +1,4 @@
-"""What goes into a module or comes out of it, however it is nested: names, digests and sizes."""
+"""Inputs or outputs of a module, also in nested containers: names, digests and norms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xxhash
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from harness.tracing import digest as fingerprint
+from harness.tracing import digest
 from harness.tracing.sketch import Sketches
 
 __all__ = ["Values", "by_name", "leaves"]
@@ -20,34 +20,34 @@ __all__ = ["Values", "by_name", "leaves"]
 
 @dataclass
 class Values:
-    """What went in or out at one place, by name and type, in order."""
+    """The values at one place, by name and type, in order."""
 
     digests: dict[str, int] = field(default_factory=dict)
     norms: list[float] = field(default_factory=list)
-    """2-norm of each tensor of floats; 0 for what is none."""
+    """2-norm of each tensor of floats; 0 for any other value."""
     sketches: list[list[float]] = field(default_factory=list)
-    """Of each tensor of floats; empty for what is none."""
+    """Sketch of each tensor of floats; empty for any other value."""
 
     def add(self, name: str, value: object, sketches: Sketches) -> None:
-        """One tensor, or one plain value."""
+        """Append one tensor or one plain value."""
         local = value.to_local() if isinstance(value, DTensor) else value
         norm, sketch = 0.0, []
         if isinstance(local, Tensor):
             kind = str(local.dtype).removeprefix("torch.")
-            digest = fingerprint.of_batch({"": local})
+            value_digest = digest.of_batch({"": local})
             if local.is_floating_point():
                 norm = float(torch.linalg.vector_norm(local.detach().float()))
                 sketch = sketches.of(f"{name} {local.numel()}", local)
         else:
             kind = type(local).__name__
-            digest = xxhash.xxh3_64_intdigest(repr(local).encode())
-        self.digests[f"{name} {kind}"] = digest
+            value_digest = xxhash.xxh3_64_intdigest(repr(local).encode())
+        self.digests[f"{name} {kind}"] = value_digest
         self.norms.append(norm)
         self.sketches.append(sketch)
 
 
 def by_name(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a module is called with, by the names of its parameters."""
+    """The arguments of a call of `module`, by the parameter names of its `forward`."""
     named = {
         name
         for name, each in inspect.signature(module.forward).parameters.items()
@@ -59,7 +59,7 @@ def by_name(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> dict[str
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, object]]:
-    """Tensors and plain values within nested containers, with the way to each."""
+    """Tensors and plain values in nested containers, each with its dotted path."""
     inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, (Tensor, bool, int, float, str)):
         yield name, value

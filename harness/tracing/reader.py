@@ -1,9 +1,8 @@
-"""Reads memory on another core while the training goes on.
+"""Reads memory on another core while the training continues.
 
-Digests and norms leave the interpreter's lock, so a second thread takes them for the price of the
-memory's bandwidth where a core is idle. What is read must not change until it was: whoever submits
-work waits for it before the training may write there. Which thread does a piece of work, and when,
-has no part in its result.
+Digests and norms release the interpreter's lock, so a second thread on an idle core costs little
+more than memory bandwidth. The memory must not change until it is read: the caller waits for its
+work before the training may write there. The result does not depend on the thread or on the time.
 """
 
 from __future__ import annotations
@@ -16,68 +15,68 @@ from queue import Empty, SimpleQueue
 __all__ = ["Reader"]
 
 
-class _Work:
-    """Something to be done once, by whoever takes it first."""
+class _Task:
+    """A call that is made once, by the first thread that takes it."""
 
-    __slots__ = ("_do", "_over", "error")
+    __slots__ = ("_done", "_run", "error")
 
-    def __init__(self, do: Callable[[], None]) -> None:
-        self._do: Callable[[], None] | None = do
-        self._over = _thread.allocate_lock()
-        self._over.acquire()
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run: Callable[[], None] | None = run
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
         self.error: BaseException | None = None
 
-    def do(self) -> None:
-        assert self._do is not None  # whoever does it took it from the queue
+    def run(self) -> None:
+        assert self._run is not None  # a task is taken from the queue once
         try:
-            self._do()
-        except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
+            self._run()
+        except BaseException as error:  # noqa: BLE001  # raised again in `Reader.wait`
             self.error = error
         finally:
-            self._do = None  # nor is the memory kept that it was to read
-            self._over.release()
+            self._run = None  # releases the memory that it refers to
+            self._done.release()
 
     def wait(self) -> BaseException | None:
-        with self._over:
+        with self._done:
             return self.error
 
 
 class Reader:
-    """Does what it is given in a thread of its own; the thread that waits lends a hand."""
+    """Runs submitted calls in a second thread; the thread that waits for them helps."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
-        self._submitted: list[_Work] = []
+        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self._submitted: list[_Task] = []
         self._thread: threading.Thread | None = None
 
-    def submit(self, do: Callable[[], None]) -> None:
-        """Have `do` called at some time before the next `wait` returns, perhaps at once."""
+    def submit(self, run: Callable[[], None]) -> None:
+        """Have `run` called before the next `wait` returns, perhaps at once."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
             self._thread.start()
-        work = _Work(do)
-        self._submitted.append(work)
-        self._queue.put(work)
+        task = _Task(run)
+        self._submitted.append(task)
+        self._queue.put(task)
 
     def wait(self) -> None:
-        """Until all that was submitted is done. Raises what a piece of work raised."""
+        """Wait until all submitted calls are complete. Raises the first error of a call."""
         try:
-            while (work := self._queue.get_nowait()) is not None:
-                work.do()
+            while (task := self._queue.get_nowait()) is not None:
+                task.run()
         except Empty:
             pass
         submitted, self._submitted = self._submitted, []
-        errors = [work.wait() for work in submitted]
+        errors = [task.wait() for task in submitted]
         for error in filter(None, errors):
             raise error
 
     def close(self) -> None:
-        """End the thread, once it has done what was submitted."""
+        """End the thread after all submitted calls."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work.do()
+        while (task := self._queue.get()) is not None:
+            task.run()

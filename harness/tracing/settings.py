@@ -1,9 +1,9 @@
-"""How a training is set up, read from its living objects before the first step.
+"""The settings of a training run, read from its live objects before the first step.
 
-Whatever a script meant to set, these are the settings that its model, its optimizer, its loader and
-its schedule really have. Objects that a loop does not hand over are looked up among all those that
-Python keeps; what is not found there is left out rather than guessed. Nothing is changed, and no
-random number is drawn that is not put back.
+These are the settings that the model, the optimizer, the loader and the schedule really have, not
+those that a script intended. Objects that a loop does not pass to the probe are searched among all
+objects of Python's garbage collector; a setting that is not found is left out, not guessed. Nothing
+is changed, and the random generators are restored.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from harness.training.workload import Workload
 
 __all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
 
-_KNOTS = 16  # places of a schedule that are told one by one
-_DRAWS = 64  # so many numbers are counted; a generator that gave more is not freshly seeded
-_OF_LIBRARIES = (
+_SCHEDULE_POINTS = 16  # steps at which a schedule's rate is recorded
+_MAX_DRAWS = 64  # draws are counted up to here; beyond, a generator is not freshly seeded
+_LIBRARY_CLASSES = (
     ("transformers.trainer", "Trainer"),
     ("accelerate.scheduler", "AcceleratedScheduler"),
 )
-_NOT_OF_THE_RULE = {"params", "lr", "initial_lr", "fused", "foreach", "weight_decay"}
+_RECORDED_ELSEWHERE = {"params", "lr", "initial_lr", "fused", "foreach", "weight_decay"}
 
 
 def live_settings(
@@ -49,15 +49,15 @@ def live_settings(
 ) -> dict[str, Any]:
     """Settings by dotted name, as JSON values.
 
-    `model`, `optimizer`: without wrappers. `steps`: how many there are to be. `rates`: the learning
-    rate of each, where the loop told them; None: as its scheduler has them, if there is one.
+    `model`, `optimizer`: without wrappers. `steps`: the planned number of updates. `rates`: the
+    learning rate of each update, if the loop passes them; else they come from its scheduler.
     """
-    living = _living()
+    live_objects = _live_objects()
     settings: dict[str, Any] = {
         **_model(model),
         **_optimizer(model, optimizer),
-        **_loader(living, workload),
-        **_frameworks(living),
+        **_loader(live_objects, workload),
+        **_frameworks(live_objects),
         "collator.draws": _collator_draws(workload),
         "rng.seed": torch.initial_seed(),
         "rng.draws_since_seed": draws_since_seed(),
@@ -67,10 +67,10 @@ def live_settings(
         "processes": workload.world_size,
     }
     if rates is None:
-        rates = _rates(living, optimizer, workload, steps)
+        rates = _rates(live_objects, optimizer, workload, steps)
     if rates:
         settings["schedule"] = schedule_summary(rates)
-    for name, value in _overruling(recipe):
+    for name, value in _overrides(recipe):
         settings[f"environment.{name}"] = value
     return settings
 
@@ -107,11 +107,11 @@ def _model(model: nn.Module) -> dict[str, Any]:
 def _optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     names = {parameter: name for name, parameter in model.named_parameters()}
     groups = optimizer.param_groups
-    held = {parameter for group in groups for parameter in group["params"]}
+    optimized = {parameter for group in groups for parameter in group["params"]}
 
     def each(value_in: Callable[[dict[str, Any]], Any]) -> Any:
-        """One value where all groups have it; else by value the names of its parameters."""
-        found: dict[str, list[str]] = {}
+        """The value if all groups share it, else the parameter names by value."""
+        names_of: dict[str, list[str]] = {}
         values = {}
         for group in groups:
             value = value_in(group)
@@ -119,23 +119,25 @@ def _optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
             values[str(value)] = value
             known = [names[p] for p in group["params"] if p in names]
             if group["params"]:
-                found.setdefault(str(value), []).extend(known)
-        if len(found) <= 1:
-            return values[next(iter(found or values))]
-        return {value: sorted(parameters) for value, parameters in sorted(found.items())}
+                names_of.setdefault(str(value), []).extend(known)
+        if len(names_of) <= 1:
+            return values[next(iter(names_of or values))]
+        return {value: sorted(parameters) for value, parameters in sorted(names_of.items())}
 
     settings = {
         "optimizer.rule": type(optimizer).__name__,
         "optimizer.flavour": each(_flavour),
         "optimizer.learning_rate": each(lambda group: group.get("initial_lr", float(group["lr"]))),
         "optimizer.weight_decay": each(lambda group: group.get("weight_decay", 0.0)),
-        "optimizer.without": [n for p, n in names.items() if p.requires_grad and p not in held],
-        "optimizer.foreign": sum(parameter not in names for parameter in held),
+        "optimizer.without": [
+            n for p, n in names.items() if p.requires_grad and p not in optimized
+        ],
+        "optimizer.foreign": sum(parameter not in names for parameter in optimized),
     }
     options = dict.fromkeys(key for group in groups for key in group)
     for key in options:
-        values = [group.get(key, ...) for group in groups]  # ... is none of the plain ones
-        if key not in _NOT_OF_THE_RULE and all(isinstance(value, _PLAIN) for value in values):
+        values = [group.get(key, ...) for group in groups]  # ... is not plain
+        if key not in _RECORDED_ELSEWHERE and all(isinstance(value, _PLAIN) for value in values):
             settings[f"optimizer.{key}"] = each(operator.itemgetter(key))
     return settings
 
@@ -144,7 +146,7 @@ _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
 def _flavour(group: dict[str, Any]) -> str:
-    """Which implementation a group's options choose; torch's own choice on CPUs is a for-loop."""
+    """The implementation that a group's options select; on a CPU torch selects the for-loop."""
     if group.get("fused"):
         return "fused"
     foreach = group.get("foreach")
@@ -153,20 +155,20 @@ def _flavour(group: dict[str, Any]) -> str:
     return "foreach" if foreach else "for_loop"
 
 
-def _living() -> list[Any]:
-    """The loaders, schedules and trainers among all objects that Python's collector knows."""
+def _live_objects() -> list[Any]:
+    """The loaders, schedulers and trainers among the objects of Python's garbage collector."""
     kinds: list[type] = [_BaseDataLoaderIter, LRScheduler]
-    for module, name in _OF_LIBRARIES:  # not imported, they have made none
+    for module, name in _LIBRARY_CLASSES:  # a module that is not imported has no objects
         library = sys.modules.get(module)
         if library is not None:
             kinds.append(getattr(library, name))
-    return [found for found in gc.get_objects() if issubclass(type(found), tuple(kinds))]
+    return [value for value in gc.get_objects() if issubclass(type(value), tuple(kinds))]
 
 
-def _loader(living: list[Any], workload: Workload) -> dict[str, Any]:
-    """Of the loader that is iterated over now: the one that the training batches come from."""
+def _loader(live_objects: list[Any], workload: Workload) -> dict[str, Any]:
+    """Settings of the loader of the training batches, which is being iterated over now."""
     rows = len(workload.train_set)
-    for iterator in living:
+    for iterator in live_objects:
         if not issubclass(type(iterator), _BaseDataLoaderIter):
             continue
         batches = iterator._index_sampler
@@ -186,8 +188,8 @@ def _loader(living: list[Any], workload: Workload) -> dict[str, Any]:
 
 
 def _sampler(batches: Any) -> str | None:
-    """Where the order of the rows comes from; None for what does not tell."""
-    while hasattr(batches, "batch_sampler"):  # Accelerate's shards wrap the batches of others
+    """The source of the order of the rows; None if it cannot be determined."""
+    while hasattr(batches, "batch_sampler"):  # Accelerate's shards wrap a batch sampler
         batches = batches.batch_sampler
     sampler = getattr(batches, "sampler", None)
     if isinstance(sampler, SequentialSampler):
@@ -202,9 +204,9 @@ def _sampler(batches: Any) -> str | None:
     return None
 
 
-def _frameworks(living: list[Any]) -> dict[str, Any]:
-    """What a living Trainer has decided about the loss of its model."""
-    for trainer in living:
+def _frameworks(live_objects: list[Any]) -> dict[str, Any]:
+    """Whether a live Trainer leaves the average of the loss to its model."""
+    for trainer in live_objects:
         leaves = getattr(trainer, "model_accepts_loss_kwargs", None)
         if leaves is not None:
             return {"trainer.leaves_average_to_model": bool(leaves)}
@@ -212,40 +214,41 @@ def _frameworks(living: list[Any]) -> dict[str, Any]:
 
 
 def _rates(
-    living: list[Any], optimizer: torch.optim.Optimizer, workload: Workload, steps: int
+    live_objects: list[Any], optimizer: torch.optim.Optimizer, workload: Workload, steps: int
 ) -> list[float] | None:
-    """Of the scheduler that drives the optimizer, where its rates can be told beforehand."""
-    for scheduler in living:
+    """The rates that the optimizer's scheduler will set; None if they cannot be computed ahead."""
+    for scheduler in live_objects:
         if not issubclass(type(scheduler), LambdaLR):
             continue
         if unwrapped_optimizer(scheduler.optimizer) is optimizer:
             rate, base = scheduler.lr_lambdas[0], float(scheduler.base_lrs[0])
-            stride = _stride(living, scheduler, workload)
+            stride = _stride(live_objects, scheduler, workload)
             return [base * rate(step * stride) for step in range(steps)]
     return None
 
 
-def _stride(living: list[Any], scheduler: LRScheduler, workload: Workload) -> int:
-    """How often it is moved on at each step: one that Accelerate prepared, once a process."""
-    for wrapper in living:
+def _stride(live_objects: list[Any], scheduler: LRScheduler, workload: Workload) -> int:
+    """Scheduler steps per update: one, or one per process if Accelerate prepared it."""
+    for wrapper in live_objects:
         if getattr(wrapper, "scheduler", None) is scheduler and not wrapper.split_batches:
             return workload.world_size
     return 1
 
 
 def schedule_summary(rates: Sequence[float]) -> dict[str, Any]:
-    """A schedule in few numbers: its length, its sum, and its rates at places evenly spaced."""
+    """A schedule in few numbers: its length, its sum, and its rates at evenly spaced steps."""
     count = len(rates)
-    knots = sorted({round(place * (count - 1) / (_KNOTS - 1)) for place in range(_KNOTS)})
+    last = _SCHEDULE_POINTS - 1
+    points = sorted({round(place * (count - 1) / last) for place in range(_SCHEDULE_POINTS)})
     return {
         "steps": count,
         "sum": sum(rates),
-        "at": {str(place + 1): rates[place] for place in knots if count},
+        "at": {str(place + 1): rates[place] for place in points if count},
     }
 
 
 def _collator_draws(workload: Workload) -> int | None:
-    """How many numbers making a batch draws from torch's global generator; None: many."""
+    """How many numbers the collator draws from torch's global generator; None: many."""
     with generators_restored():
         before = torch.get_rng_state()
         workload.collate([workload.train_set[0]])
@@ -253,28 +256,28 @@ def _collator_draws(workload: Workload) -> int | None:
 
 
 def draws_since_seed() -> int | None:
-    """How many numbers the CPU's generator has given since it was seeded; None: many."""
+    """How many numbers were drawn from the CPU's generator since its seeding; None: many."""
     return _draws_since(torch.Generator().manual_seed(torch.initial_seed()).get_state())
 
 
 def _draws_since(state: Tensor) -> int | None:
-    """How many 32-bit numbers lie between `state` and where the CPU's generator stands now."""
+    """How many 32-bit draws lead from `state` to the current state of the CPU's generator."""
     now = torch.get_rng_state()
-    again = torch.Generator()
-    again.set_state(state)
-    for count in range(_DRAWS):
-        if torch.equal(again.get_state(), now):
+    copy = torch.Generator()
+    copy.set_state(state)
+    for count in range(_MAX_DRAWS):
+        if torch.equal(copy.get_state(), now):
             return count
-        torch.empty((), dtype=torch.int32).random_(generator=again)
+        torch.empty((), dtype=torch.int32).random_(generator=copy)
     return None
 
 
-def _overruling(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Variables by which Accelerate overrules the code, and which say otherwise than the recipe."""
-    asked = {
+def _overrides(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Environment variables that override the code in Accelerate and contradict the recipe."""
+    expected = {
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(recipe.gradient_accumulation_steps),
         "ACCELERATE_MIXED_PRECISION": "no" if recipe.precision == "fp32" else recipe.precision,
     }
-    for name, value in asked.items():
+    for name, value in expected.items():
         if os.environ.get(name, value) != value:
             yield name, os.environ[name]

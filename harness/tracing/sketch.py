@@ -1,12 +1,14 @@
-"""Linear sketches of weights: few enough numbers a step to keep, from which distances follow.
+"""Linear sketches of weights: a few numbers per step, from which distances are estimated.
 
-Each element of a tensor gets a random sign, and is added to the bucket of its place modulo
+Each element of a tensor gets a random sign and is added to the bucket of its index modulo
 `BUCKETS`. The sketch is linear, so the difference of two runs' sketches is the sketch of the
-difference of their weights, and its squared 2-norm estimates that of the difference without bias,
-with a relative standard deviation of at most sqrt(2 / BUCKETS) where the difference is spread over
-many elements, and exactly where it lies in one. Source: the tug-of-war sketch of Alon, Matias and
-Szegedy, "The space complexity of approximating the frequency moments" (1999), with the buckets of
-Charikar, Chen and Farach-Colton, "Finding frequent items in data streams" (2002).
+difference of their weights. The squared 2-norm of the sketch is an unbiased estimate of the squared
+2-norm of the difference. Its relative standard deviation is at most sqrt(2 / BUCKETS) if the
+difference is spread over many elements; the estimate is exact if one element differs.
+
+Source: the tug-of-war sketch of Alon, Matias and Szegedy, "The space complexity of approximating
+the frequency moments" (1999), with the buckets of Charikar, Chen and Farach-Colton, "Finding
+frequent items in data streams" (2002).
 """
 
 from __future__ import annotations
@@ -24,15 +26,15 @@ _SEED = 20_250_101
 
 
 class Sketches:
-    """Sketches of the parameters of one model; the signs depend on a parameter's name alone."""
+    """Sketches of one model's parameters; the signs depend only on a parameter's name."""
 
     def __init__(self) -> None:
         self._signs: dict[str, Tensor] = {}
 
     def of(self, name: str, tensor: Tensor) -> list[float]:
-        """`BUCKETS` numbers for `tensor` [...], summed in float64. Draws from no global generator.
+        """`BUCKETS` sums for `tensor` [...], in float64. Draws from no global generator.
 
-        The order of the sums is the same at each call, so equal tensors have equal sketches.
+        The order of summation is the same in each call, so equal tensors have equal sketches.
         """
         flat = tensor.detach().reshape(-1)
         rows = -(-len(flat) // BUCKETS)

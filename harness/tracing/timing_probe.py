@@ -1,4 +1,4 @@
-"""Seconds of each optimizer step."""
+"""The timing probe: the seconds of each optimizer step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["TimingProbe"]
 
 
 class TimingProbe(HookedProbe):
-    """Seconds from the end of one optimizer step to the end of the next."""
+    """Records the seconds from the end of one optimizer step to the end of the next."""
 
     def _attach(
         self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer

@@ -16,7 +16,7 @@ from torch import nn
 
 from harness.benchmark.child.meters import Flops, Profile, peak_flops_per_s
 from harness.benchmark.child.turn_gate import CombinedProbe, Meter, TurnGate
-from harness.tracing.hooks import Enough
+from harness.tracing.hooks import StopTraining
 from harness.training.probe import Probe
 from studies.slow_loops.extra_work import Slowed
 
@@ -83,7 +83,7 @@ def started(
         probe: Probe = CombinedProbe([*before, TurnGate(theirs, CPU, meter)])
         if slowed:
             probe = Slowed(probe, slowed)
-        with pytest.raises(Enough):
+        with pytest.raises(StopTraining):
             timed_loop(probe, work)
 
     thread = threading.Thread(target=train, daemon=True)
@@ -136,7 +136,7 @@ def test_operations_are_those_of_the_matrix_products() -> None:
         ours, theirs = Pipe()
 
         def train() -> None:
-            with pytest.raises(Enough), flops.counting():
+            with pytest.raises(StopTraining), flops.counting():
                 timed_loop(TurnGate(theirs, CPU, flops), lambda: None)
 
         thread = threading.Thread(target=train, daemon=True)

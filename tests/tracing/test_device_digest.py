@@ -97,7 +97,7 @@ def test_neighbours_and_slices_change_nothing(
     ]
     tensors.append(torch.tensor(2.0))
     alone = [word_sums([tensor])[0] for tensor in tensors]
-    monkeypatch.setattr(module, "_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "_MAX_WORDS", at_once)
     assert alone == word_sums(tensors)
     tensors[0], tensors[-1] = tensors[-1], tensors[0]
     assert alone != word_sums(tensors)

@@ -388,7 +388,7 @@ def test_what_is_read_beside_the_training_is_what_is_read_at_once(
 ) -> None:
     """A second thread gives the same record as none, tensor by tensor or all of them together."""
     at_once = trained(Watched(tmp_path / "at once", world_size=2, momentum=momentum))
-    monkeypatch.setattr(tensor_trace, "_ENOUGH", enough)
+    monkeypatch.setattr(tensor_trace, "_MIN_ELEMENTS", enough)
     beside = trained(Watched(tmp_path / "beside", momentum=momentum))
     for name in ("steps", "tensors", "norms", "micro_batches"):
         assert at_once.trace(name).equals(beside.trace(name)), name

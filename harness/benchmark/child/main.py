@@ -24,7 +24,7 @@ from harness.errors import SpecError
 from harness.execution.child.main import build_workload, import_loop, torch_device
 from harness.execution.child.metadata import describe
 from harness.results.record import RecordWriter
-from harness.tracing.hooks import Enough, Listener
+from harness.tracing.hooks import Listener, StopTraining
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
 from harness.training.apply_recipe import adapt
@@ -44,7 +44,7 @@ def main(arm_json: str, task: str, connection: Connection) -> int:
     arm = Arm.model_validate_json(arm_json)
     try:
         _train(arm, task, connection)
-    except Enough:
+    except StopTraining:
         return 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 3  # the parent has ended

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.tracing.hooks import Enough, unwrapped_optimizer
+from harness.tracing.hooks import StopTraining, unwrapped_optimizer
 from harness.training.evaluation import Scores
 from harness.training.probe import Probe
 
@@ -99,12 +99,12 @@ class TurnGate:
         """See `Probe.saved`. Ignored."""
 
     def _wait(self) -> None:
-        """Wait for the next turn. Raises `Enough` if there is none."""
+        """Wait for the next turn. Raises `StopTraining` if there is none."""
         steps = json.loads(self._connection.recv_bytes())["steps"]
         if not steps:
             for handle in self._handles:
                 handle.remove()
-            raise Enough
+            raise StopTraining
         self._granted, self._made = steps, 0
         if self._yardstick:
             self._yardstick_s = self._yardstick()

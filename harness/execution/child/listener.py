@@ -20,7 +20,7 @@ from harness.execution.checkpoints import Checkpoints, Seal
 from harness.execution.child.process_group import Place
 from harness.results.record import Counts, RecordWriter
 from harness.spec.case import RunSpec
-from harness.tracing.hooks import Enough, Listener
+from harness.tracing.hooks import Listener, StopTraining
 
 __all__ = ["Interruption", "Parent", "Saving", "StepListener"]
 
@@ -158,7 +158,7 @@ class StepListener(Listener):
         self._parent.progress(step, self._total)
         self._interruption.take()
         if step == self._stop_after:
-            raise Enough
+            raise StopTraining
 
     def settled(self, settings: dict[str, Any]) -> None:
         """Tell the parent, which may have another run to hold this one against."""

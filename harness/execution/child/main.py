@@ -41,7 +41,7 @@ from harness.results.record import (
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
 from harness.tracing import digest as fingerprint
-from harness.tracing.hooks import Enough
+from harness.tracing.hooks import StopTraining
 from harness.tracing.module_probe import ModuleProbe
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
@@ -164,7 +164,7 @@ def _train_here(
             probe.counts.evaluations.append(
                 Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
             )
-        except Enough:
+        except StopTraining:
             facts["status"] = "stopped"
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
