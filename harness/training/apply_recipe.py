@@ -1,4 +1,4 @@
-"""Parts of a recipe that concern model and data, not the loop; applied once for all loops."""
+"""Applies the recipe fields that concern the model and the data, equally for all loops."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.errors import SpecError
 from harness.spec.recipe import Recipe
 from harness.training.workload import IGNORED, Workload
 
-__all__ = ["DrawingCollator", "adapt"]
+__all__ = ["DrawingCollator", "apply_recipe"]
 
 Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class DrawingCollator:
-    """Pads each batch by up to `most` tokens more, drawn from torch's global generator.
+    """Pads each batch by a further 0 to `most` tokens, drawn from torch's global generator.
 
-    It stands for every collator that draws: what it draws does not matter, when it draws does.
+    It represents every collator that draws random numbers: loops differ in when it draws.
     """
 
     collate: Callable[[list[Batch]], Batch]
@@ -29,35 +29,35 @@ class DrawingCollator:
     pad_token_id: int
 
     def __call__(self, rows: list[Batch]) -> Batch:
-        """One batch."""
+        """Collate `rows` to one batch and pad it."""
         batch = self.collate(rows)
         fillings = {"input_ids": self.pad_token_id, "labels": IGNORED}
         extra = (0, int(torch.randint(self.most + 1, ())))
         for name, tensor in batch.items():
-            if tensor.ndim > 1:  # one value a token
+            if tensor.ndim > 1:  # one value per token
                 value = fillings.get(name, 0)
                 batch[name] = torch.nn.functional.pad(tensor, extra, value=value)
         return batch
 
 
-def adapt(workload: Workload, recipe: Recipe) -> Workload:
-    """Freeze what is not to be trained, and make the collator draw, where the recipe says so.
+def apply_recipe(workload: Workload, recipe: Recipe) -> Workload:
+    """Freeze parameters and replace the collator, if the recipe asks for it.
 
-    Raises `SpecError` where the workload has nothing to freeze, no lengths, or no padding.
+    Raises `SpecError` if the workload does not support a field of the recipe.
     """
     if recipe.sampler == "length_grouped" and "input_ids" not in workload.train_set.column_names:
         raise SpecError(
-            "sampler=length_grouped needs rows of tokens", workload.name, "take another"
+            "sampler=length_grouped needs rows of tokens", workload.name, "set another sampler"
         )
     if workload.world_size > 1 and recipe.sampler == "length_grouped":
         raise SpecError(
-            "sampler=length_grouped draws from each process's own generator, and these part",
+            "sampler=length_grouped would draw a different order in each process",
             f"{workload.world_size} processes",
-            "take seeded",
+            "set sampler to seeded",
         )
     if recipe.parallel == "fsdp2" and recipe.save_every is not None:
         raise SpecError(
-            "a model that is shared out is not saved yet",
+            "a sharded model cannot be saved yet",
             "parallel=fsdp2",
             "set save_every to none",
         )
@@ -66,16 +66,16 @@ def adapt(workload: Workload, recipe: Recipe) -> Workload:
         frozen = [name for name in names if name.startswith(recipe.frozen)]
         if not frozen or len(frozen) == len(names):
             raise SpecError(
-                "frozen= takes the beginning of the names of some parameters, not of all",
+                "frozen must be the beginning of the names of some parameters, but not of all",
                 repr(recipe.frozen),
-                f"the first parameter is called {names[0]}",
+                f"set it to another prefix; the first parameter is {names[0]}",
             )
         for name in frozen:
             workload.model.get_parameter(name).requires_grad_(False)
     if recipe.extra_padding:
         pad = getattr(workload.model.config, "pad_token_id", None)
         if "attention_mask" not in workload.train_set.column_names or pad is None:
-            raise SpecError("extra_padding= needs rows with padding", workload.name, "set it to 0")
+            raise SpecError("extra_padding needs rows with padding", workload.name, "set it to 0")
         drawing = DrawingCollator(workload.collate, recipe.extra_padding, pad)
         return replace(workload, collate=drawing)
     return workload

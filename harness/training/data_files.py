@@ -1,4 +1,4 @@
-"""A folder of the user's -> two sets of rows. What the rows hold is the workload's business."""
+"""Reads a user's data folder: training rows and validation rows. Workloads check the columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.errors import SpecError
 
 __all__ = ["Splits", "first_rows", "read_folder"]
 
-_READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take partials for readers
+_READERS: dict[str, Any] = {  # path -> DataFrame; pandas' stubs do not accept these partials
     ".jsonl": partial(pd.read_json, lines=True, dtype=False),
     ".json": partial(pd.read_json, dtype=False),
     ".csv": partial(pd.read_csv, keep_default_na=False),
@@ -25,35 +25,39 @@ _READERS: dict[str, Any] = {  # path -> DataFrame; the stubs of pandas take part
 
 @dataclass(frozen=True)
 class Splits:
-    """Rows to train on, and rows to evaluate on."""
+    """Rows for training and rows for evaluation."""
 
     train: Dataset
     validation: Dataset
 
 
 def first_rows(rows: Dataset, option: str, count: object) -> Dataset:
-    """The first `count` rows; all where there are fewer, or where it is 0.
+    """The first `count` rows; all rows if there are fewer or if `count` is 0.
 
-    Raises `SpecError` for less, naming the `option`.
+    Raises `SpecError` with the name of the `option` for a negative `count`.
     """
     number = int(str(count))
     if number < 0:
-        raise SpecError(f"{option} is a number of rows, or 0 for all", number, "change it")
+        raise SpecError(f"{option} is a number of rows, or 0 for all rows", number, "raise it")
     return rows.select(range(min(number, len(rows)))) if number else rows
 
 
 def read_folder(folder: Path) -> Splits:
     """Rows from a `save_to_disk` folder, or from files `train.*` and `validation.*`.
 
-    Known suffixes: jsonl, json, csv, tsv, parquet. The files are read anew each time, without a
-    cache that could be stale. Raises `SpecError`.
+    Suffixes: jsonl, json, csv, tsv, parquet. The files are read anew each time, since a cache could
+    be stale. Raises `SpecError`.
     """
     if not folder.is_dir():
-        raise SpecError("data= takes a folder that exists", folder, "check the path")
+        raise SpecError("data must be an existing folder", folder, "check the path")
     if (folder / "dataset_dict.json").is_file():
         saved = load_from_disk(str(folder))
         if not isinstance(saved, DatasetDict) or not {"train", "validation"} <= saved.keys():
-            raise SpecError("a saved dataset needs the splits train and validation", folder, "add")
+            raise SpecError(
+                "a saved dataset needs the splits train and validation",
+                folder,
+                "add the missing split",
+            )
         return Splits(saved["train"], saved["validation"])
     return Splits(_read_split(folder, "train"), _read_split(folder, "validation"))
 
@@ -66,12 +70,12 @@ def _read_split(folder: Path, split: str) -> Dataset:
                 frame = reader(path)
             except ValueError as error:  # pandas and pyarrow raise subclasses of it
                 raise SpecError(
-                    f"{split}{suffix} must be readable", error, "mend the file"
+                    f"{split}{suffix} must be readable", error, "correct the file"
                 ) from None
             return Dataset.from_pandas(frame, preserve_index=False)
     kinds = ", ".join(suffix[1:] for suffix in _READERS)
     raise SpecError(
-        f"data= takes a folder with a file {split}.* ({kinds})",
+        f"data must be a folder with a file {split}.* ({kinds})",
         ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "an empty folder",
         "name the files train.* and validation.*, or pass another folder",
     )

@@ -1,7 +1,4 @@
-"""Devices other than the CPU: whether one is here, and where its random generators stand.
-
-Nothing here is tried on a device that is not here: it answers why not.
-"""
+"""Accelerators: whether one is available, and the states of its random generators."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ _ACCELERATORS = ("cuda", "mps", "xpu")
 
 
 def absence(name: str) -> str:
-    """Why nothing can run on that device here; empty where it can."""
+    """The reason why the device `name` cannot be used here; empty if it can."""
     if name == "cpu" or _is_available(name):
         return ""
     return f"no {name.upper()} device"
@@ -30,16 +27,16 @@ def _is_available(name: str) -> bool:
 
 
 def generator_states() -> dict[str, list[Tensor]]:
-    """Where the generators of each device stand, by the kind of device; none for the CPU."""
-    found = {}
+    """The states of the generators of each device, by the kind of device; none for the CPU."""
+    states = {}
     for name in filter(_is_available, _ACCELERATORS):
         module: Any = torch.get_device_module(name)
-        found[name] = [module.get_rng_state()] if name == "mps" else module.get_rng_state_all()
-    return found
+        states[name] = [module.get_rng_state()] if name == "mps" else module.get_rng_state_all()
+    return states
 
 
 def set_generator_states(states: dict[str, list[Tensor]]) -> None:
-    """Put them back to where they stood."""
+    """Restore the generators of each device to `states`."""
     for name, tensors in states.items():
         module: Any = torch.get_device_module(name)
         if name == "mps":

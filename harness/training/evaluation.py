@@ -1,4 +1,4 @@
-"""Evaluation, the same for every loop, and one forward pass as a check before training."""
+"""The evaluation, equal for all loops, and a check of one batch before training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["Scores", "check_one_batch", "evaluate_model"]
 
 
 class Scores(NamedTuple):
-    """What an evaluation found."""
+    """The result of an evaluation."""
 
     rows: int
     metrics: dict[str, float]
     predicted: frozenset[int]
-    """Classes that were predicted at least once."""
+    """The classes that were predicted at least once."""
 
 
 def evaluate_model(workload: Workload, recipe: Recipe, model: torch.nn.Module) -> Scores:
-    """Score the model on the evaluation set: the course's loop, for every model alike.
+    """Score the model on the evaluation set, as the course's evaluation loop does.
 
-    `loss` is the mean over targets (one a row, or one a labelled token), not over batches; places
-    that are `IGNORED` are neither predicted nor scored. Draws from torch's global generator once,
-    as every pass over a `DataLoader` does.
+    `loss` is the mean over targets (one per row, or one per labelled token), not over batches.
+    Positions that are `IGNORED` are not scored. Draws from torch's global generator once, as every
+    pass over a `DataLoader` does. Leaves the model in evaluation mode.
     """
     loader = DataLoader(
         workload.eval_set,
@@ -36,7 +36,7 @@ def evaluate_model(workload: Workload, recipe: Recipe, model: torch.nn.Module) -
         collate_fn=workload.collate,
     )
     metric = workload.metric()
-    rows, answers, loss_sum = 0, 0, 0.0
+    rows, num_targets, loss_sum = 0, 0, 0.0
     predicted: set[int] = set()
     model.eval()
     for batch in loader:
@@ -44,25 +44,25 @@ def evaluate_model(workload: Workload, recipe: Recipe, model: torch.nn.Module) -
         with torch.no_grad(), autocast(workload, recipe):
             logits = model(**batch).logits.float()
         targets = workload.targets(batch["labels"])
-        asked = targets != IGNORED
-        predictions = logits.argmax(dim=-1)[asked].cpu()
+        scored = targets != IGNORED
+        predictions = logits.argmax(dim=-1)[scored].cpu()
         rows += len(targets)
-        if not len(predictions):  # a batch that asks nothing has no mean
+        if not len(predictions):  # a batch without targets has no mean loss
             continue
-        answers += len(predictions)
+        num_targets += len(predictions)
         predicted.update(predictions.tolist())
-        metric.add_batch(predictions=predictions, references=targets[asked].cpu())
+        metric.add_batch(predictions=predictions, references=targets[scored].cpu())
         loss_sum += float(workload.loss(logits, batch["labels"])) * len(predictions)
-    loss = loss_sum / answers
+    loss = loss_sum / num_targets
     derived = {name: of_loss(loss) for name, of_loss in workload.loss_metrics.items()}
     metrics = {**(metric.compute() or {}), "loss": loss, **derived}
     return Scores(rows, metrics, frozenset(predicted))
 
 
 def check_one_batch(workload: Workload, recipe: Recipe) -> str:
-    """One forward pass before training, as in the course; says what it saw.
+    """Run one forward pass before training, as in the course; return a summary of one line.
 
-    Raises `SpecError` where the data, the model and the task do not fit together.
+    Raises `SpecError` if the data, the model and the task do not fit together.
     """
     count = min(recipe.per_device_batch_size, 8, len(workload.train_set))
     rows = [workload.train_set[i] for i in range(count)]
@@ -71,9 +71,9 @@ def check_one_batch(workload: Workload, recipe: Recipe) -> str:
         vocabulary = workload.model.config.get_text_config().vocab_size
         if (top := int(batch["input_ids"].max())) >= vocabulary:
             raise SpecError(
-                f"token ids lie below the model's vocabulary of {vocabulary}",
+                f"token ids must be below the model's vocabulary size of {vocabulary}",
                 top,
-                "use the tokenizer that belongs to the model",
+                "use the tokenizer of the model",
             )
     workload.model.eval()
     with torch.no_grad():
@@ -81,7 +81,7 @@ def check_one_batch(workload: Workload, recipe: Recipe) -> str:
     expected = (*workload.targets(batch["labels"]).shape, workload.num_classes)
     if tuple(output.logits.shape) != expected:
         raise SpecError(
-            f"the model must answer with logits of shape {expected}",
+            f"the model must return logits of shape {expected}",
             tuple(output.logits.shape),
             f"pass a model that fits the task {workload.name}",
         )

@@ -1,6 +1,6 @@
-"""Whether something of the Hugging Face hub is at hand: cached here, or within reach just now.
+"""Checks whether a repository of the Hugging Face hub is cached or reachable.
 
-The libraries retry for minutes before they give up; a user without a network is told at once.
+The libraries retry for minutes before they fail; this check reports a missing network at once.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _TIMEOUT_S = 3.0
 
 
 def require(kind: str, repo: str, cached_file: str | None, remedy: str) -> None:
-    """Raise `SpecError` unless `repo` can be had.
+    """Raise `SpecError` if `repo` is neither cached nor reachable.
 
-    `kind`: 'model' or 'dataset'. `cached_file`: a file whose presence in the cache tells that the
-    rest is there; None where the library keeps its own cache, which is then left to it.
+    `kind`: 'model' or 'dataset'. `cached_file`: a file whose presence in the cache implies the
+    other files; None if the library has a cache of another kind, which is not checked.
     """
     try:
         if cached_file and isinstance(
@@ -30,14 +30,14 @@ def require(kind: str, repo: str, cached_file: str | None, remedy: str) -> None:
         ):
             return
     except HFValidationError:
-        raise SpecError(f"{kind}= takes a folder or a hub id", repr(repo), remedy) from None
+        raise SpecError(f"{kind} must be a folder or a hub id", repr(repo), remedy) from None
     if constants.HF_HUB_OFFLINE:
-        raise SpecError(f"{kind} {repo} is not cached here", "HF_HUB_OFFLINE is set", remedy)
+        raise SpecError(f"{kind} {repo} is not cached", "HF_HUB_OFFLINE is set", remedy)
     address = urlparse(constants.ENDPOINT)
     port = address.port or (443 if address.scheme == "https" else 80)
     try:
         socket.create_connection((address.hostname or "", port), timeout=_TIMEOUT_S).close()
     except OSError as error:
         raise SpecError(
-            f"{kind} {repo} is not here and the hub is out of reach", error, remedy
+            f"{kind} {repo} is not cached and the hub cannot be reached", error, remedy
         ) from None

@@ -1,16 +1,16 @@
-"""Makes a run differ from its like by rounding alone: what the reference's own noise is drawn by.
+"""Perturbs a run by rounding alone. Repeated draws of the reference measure its noise band.
 
-Two ways. `weights`: every initial weight is moved by one unit in the last place, up or down by a
-random sign. Not one weight: measured on the embedded case over 24 steps, one weight ends anywhere
-from 2e-9 to 7e-5 of the movement of the weights, by which weight it happens to be, while all of
-them end at 7e-5 to 1e-4, and another attention kernel, number of threads or optimizer flavour at
-5e-5 to 9e-5.
+There are two kinds. `weights` moves every initial weight by one unit in the last place, up or down
+by a random sign. Perturbing one weight is not enough. Measured on the embedded case over 24 steps,
+relative to the movement of the weights: after one perturbed weight the runs differ by 2e-9 to 7e-5,
+depending on the weight. After a perturbation of all weights they differ by 7e-5 to 1e-4. Another
+attention kernel, number of threads or optimizer flavour gives 5e-5 to 9e-5.
 
-`bf16`: the forward and backward passes are disturbed as bf16 autocast rounds them. By the standard
-model of floating point (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 2.2) a
-rounded value is x (1 + d) with |d| at most the unit roundoff; d is drawn here, as Monte Carlo
-arithmetic does (Parker, "Monte Carlo Arithmetic", 1997). Weights, which autocast rounds alike step
-after step, get an error that stays; values and gradients a new one each time.
+`bf16` disturbs the forward and backward passes by the rounding errors of bf16 autocast. In the
+standard model of floating point (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed.,
+2.2) a rounded value is x (1 + d) with |d| at most the unit roundoff. Here d is drawn at random, as
+in Monte Carlo arithmetic (Parker, "Monte Carlo Arithmetic", 1997). A weight keeps its error, since
+autocast rounds it equally at each step; values and gradients get a new error each time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _round_passes(model: nn.Module, generator: torch.Generator) -> None:
         return (1 + (2 * drawn - 1) * _BF16).to(value.device)
 
     def disturbed(value: Tensor) -> Tensor:
-        # Multiplied in fp32 also where the value is bf16, in which 1 + d would round to 1 or less.
+        # The product is in fp32 also for a bf16 value: in bf16, 1 + d would round to 1 or less.
         return (value * factors_for(value)).to(value.dtype)
 
     for module in model.modules():
@@ -63,7 +63,7 @@ def _round_passes(model: nn.Module, generator: torch.Generator) -> None:
         kept = dict(module.named_parameters(recurse=False))
         factors = {name: factors_for(p) for name, p in kept.items()}
 
-        # Closures get what belongs to this module as defaults, since the loop goes on.
+        # Defaults bind the values of this module; a closure would see those of the last one.
         def before(m: nn.Module, args: Any, kept: Any = kept, factors: Any = factors) -> None:
             for name, parameter in kept.items():
                 m._parameters[name] = parameter * factors[name].to(parameter.device)

@@ -1,4 +1,4 @@
-"""A checkpoint's folder or hub id -> model and tokenizer, or a line that says why not."""
+"""Loads model and tokenizer from a checkpoint's folder or hub id; one line if that fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["length_limit", "load_pretrained", "load_tokenizer"]
 
 
 def length_limit(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> int:
-    """How many tokens a row may have: what the recipe says, or what the model can take."""
+    """The most tokens in a row: the recipe's `max_length`, or the limit of model and tokenizer."""
     positions = getattr(model.config, "max_position_embeddings", 512)
     return recipe.max_length or min(tokenizer.model_max_length, positions)
 
@@ -27,8 +27,8 @@ def load_pretrained(
 ) -> Any:
     """The model at `checkpoint`, a folder or a hub id, in single precision.
 
-    `auto` is the class of transformers that loads it for `task`, and `options` are its own, such
-    as `num_labels`. Raises `SpecError` for one that does not fit.
+    `auto` is the class of transformers that loads it for `task`; `options`, such as `num_labels`,
+    are passed to it. Raises `SpecError` for a checkpoint that does not fit.
     """
     _quiet()
     _check_checkpoint(checkpoint)
@@ -36,12 +36,12 @@ def load_pretrained(
         return auto.from_pretrained(
             checkpoint, dtype=torch.float32, attn_implementation=recipe.attention, **options
         )
-    except Exception as error:  # noqa: BLE001  # what a checkpoint that does not fit raises is past listing
+    except Exception as error:  # noqa: BLE001  # an unfit checkpoint raises errors of many classes
         raise _misfit(checkpoint, task, error) from None
 
 
 def load_tokenizer(checkpoint: str, task: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that belongs to the model at `checkpoint`. Raises `SpecError`."""
+    """The tokenizer of the model at `checkpoint`. Raises `SpecError`."""
     _quiet()
     _check_checkpoint(checkpoint)
     try:
@@ -51,7 +51,7 @@ def load_tokenizer(checkpoint: str, task: str) -> PreTrainedTokenizerBase:
 
 
 def _quiet() -> None:
-    # Loading warns that the head is new (which is the point) and draws bars of its own.
+    # Loading would warn of the new head, which is intended, and show progress bars.
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
@@ -59,12 +59,12 @@ def _quiet() -> None:
 def _misfit(checkpoint: str, task: str, error: Exception) -> SpecError:
     reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
     return SpecError(
-        f"model= takes a checkpoint for {task}", f"{checkpoint}: {reason}", "pass another"
+        f"model must be a checkpoint for {task}", f"{checkpoint}: {reason}", "pass another"
     )
 
 
 def _check_checkpoint(checkpoint: str) -> None:
-    """Answer at once for a local folder that is no checkpoint, or a hub out of reach."""
+    """Raise `SpecError` early for a local folder that is no checkpoint."""
     folder = Path(checkpoint)
     if folder.is_dir():
         config = folder / "config.json"
@@ -72,5 +72,5 @@ def _check_checkpoint(checkpoint: str) -> None:
             json.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise SpecError(
-                "a model folder holds a config.json", folder, "pass the folder of a checkpoint"
+                "a model folder must hold a config.json", folder, "pass the folder of a checkpoint"
             ) from None

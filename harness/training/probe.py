@@ -1,4 +1,4 @@
-"""What a loop knows of its observer."""
+"""`Probe`: the interface through which a loop reports to its observer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Probe"]
 
 
 class Probe(Protocol):
-    """What a loop knows of its observer."""
+    """The calls that a loop makes. They change nothing in the training."""
 
     def watch(
         self,
@@ -23,19 +23,19 @@ class Probe(Protocol):
         optimizer: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
-        """To be called once, after the optimizer is made and before the first step.
+        """Call once, after the optimizer is built and before the first step.
 
-        `rates`: the learning rate of each step, where no scheduler of torch's sets it.
+        `rates`: the learning rate of each step, if no scheduler of torch sets it.
         """
 
     def logged(self, loss: float | Tensor) -> None:
-        """To be called after each update with the loss that the loop shows its user."""
+        """Call after each update with the loss that the loop reports to its user."""
 
     def evaluated(self, scores: Scores) -> None:
-        """To be called after each evaluation amid the training."""
+        """Call after each evaluation during the training."""
 
     def remedied(self, what: str) -> None:
-        """To be called where a loop works around a fault of its framework; the report says so."""
+        """Call if the loop works around a fault of its framework; `what` appears in the report."""
 
     def saved(self, checkpoint: Path) -> None:
-        """To be called after each checkpoint, a file or folder in the workload's `output_dir`."""
+        """Call after each checkpoint, a file or folder in the workload's `output_dir`."""

@@ -1,4 +1,4 @@
-"""Sets and restores the random generators, and the switches that make a device repeat itself."""
+"""Seeds and restores the random generators, and makes a device's results repeatable."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = [
 ]
 
 GeneratorStates = dict[str, Any]
-"""Of tensors, tuples and numbers alone, so that `torch.load(weights_only=True)` reads it back."""
+"""Only tensors, tuples and numbers, so `torch.load(weights_only=True)` can read it."""
 
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch on every device, as `transformers.set_seed` does."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)  # every device's generator included
+    torch.manual_seed(seed)  # also seeds the generator of every device
 
 
 def generator_states() -> GeneratorStates:
-    """Where the global generators of Python, NumPy and torch stand, on every device."""
+    """The states of the global generators of Python, NumPy and torch, on every device."""
     numpy = np.random.get_state(legacy=False)
     keys = torch.from_numpy(numpy["state"]["key"].astype(np.int64))
     return {
@@ -49,7 +49,7 @@ def generator_states() -> GeneratorStates:
 
 
 def set_generator_states(states: GeneratorStates) -> None:
-    """Put the generators back to where they stood."""
+    """Restore the generators to `states`."""
     random.setstate(states["python"])
     numpy = states["numpy"]
     keys = numpy["state"]["key"].numpy().astype(np.uint32)
@@ -60,7 +60,7 @@ def set_generator_states(states: GeneratorStates) -> None:
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Whatever is drawn inside is undone on leaving."""
+    """Restore the generators on exit from the block."""
     states = generator_states()
     try:
         yield
@@ -69,40 +69,41 @@ def generators_restored() -> Iterator[None]:
 
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-_WORKSPACES = (":4096:8", ":16:8")
+_DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")  # by the documentation of cuBLAS
 _ATTENTION = ("flash", "mem_efficient", "cudnn", "math")
 
 
 def make_deterministic(device: torch.device, num_threads: int) -> None:
-    """Fix what else sums depend on: the number of threads, and on CUDA the choice of kernels.
+    """Fix the number of threads and, on CUDA, the kernels, since rounding depends on both.
 
-    To be called before the process first touches CUDA, since cuBLAS reads its workspace's size only
-    then. From here on an operation that cannot repeat itself raises; `refused_operation` names it.
+    Must be called before the process initializes CUDA, when cuBLAS reads the size of its workspace.
+    After this call torch raises for a nondeterministic operation; `refused_operation` names it.
 
-    Raises `RuntimeError` where it comes too late.
+    Raises `RuntimeError` if CUDA is already initialized with another workspace.
     """
     torch.set_num_threads(num_threads)
     torch.use_deterministic_algorithms(True)
-    # A help for finding reads of memory that nobody wrote; it costs a pass over all that is made.
+    # Filling helps to find reads of uninitialized memory, but it writes every new tensor once.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     if device.type != "cuda":
         return
-    if os.environ.get(_WORKSPACE) not in _WORKSPACES:
+    if os.environ.get(_WORKSPACE) not in _DETERMINISTIC_WORKSPACES:
         if torch.cuda.is_initialized():
+            allowed = ", ".join(_DETERMINISTIC_WORKSPACES)
             raise RuntimeError(
-                f"CUDA was touched before {_WORKSPACE} was one of {', '.join(_WORKSPACES)}"
+                f"CUDA was initialized before {_WORKSPACE} was set to one of {allowed}"
             )
-        os.environ[_WORKSPACE] = _WORKSPACES[0]
+        os.environ[_WORKSPACE] = _DETERMINISTIC_WORKSPACES[0]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    for name in _ATTENTION:  # the one made of matrix products alone; others add up as they come
+    for name in _ATTENTION:  # only `math` is deterministic; the others vary the order of sums
         getattr(torch.backends.cuda, f"enable_{name}_sdp")(name == "math")
 
 
 def deterministic_flags() -> dict[str, Any]:
-    """What `make_deterministic` sets on CUDA, as it stands, as JSON values."""
+    """The current values of the flags that `make_deterministic` sets on CUDA, as JSON values."""
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
     return {
         _WORKSPACE: os.environ.get(_WORKSPACE),
@@ -115,7 +116,7 @@ def deterministic_flags() -> dict[str, Any]:
 
 
 def refused_operation(error: BaseException) -> str | None:
-    """The operation that deterministic mode refused; None where the error is another."""
+    """The operation that deterministic mode refused; None for any other error."""
     found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
     if found:
         return found.group(1)

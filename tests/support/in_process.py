@@ -11,7 +11,7 @@ from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunReco
 from harness.spec.case import RunSpec
 from harness.tracing.hooks import Listener
 from harness.tracing.probe import TraceProbe
-from harness.training.apply_recipe import adapt
+from harness.training.apply_recipe import apply_recipe
 from harness.training.seeding import generators_restored, seed_everything
 
 __all__ = ["train_in_process"]
@@ -29,7 +29,7 @@ def train_in_process(spec: RunSpec, folder: Path, steps_expected: int) -> RunRec
         with generators_restored():
             seed_everything(spec.recipe.seed)
             workload = build_workload(spec.case, spec.recipe, torch.device("cpu"), folder)
-            workload = adapt(workload, spec.recipe)
+            workload = apply_recipe(workload, spec.recipe)
             writer = RecordWriter(folder)
             probe = TraceProbe(writer, Listener(), workload, spec, steps_expected)
             if spec.recipe.reseed_after_build:

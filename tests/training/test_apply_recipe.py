@@ -10,7 +10,7 @@ import torch
 from harness.errors import SpecError
 from harness.execution.child.main import build_workload
 from harness.spec.registry import cases, with_settings
-from harness.training.apply_recipe import DrawingCollator, adapt
+from harness.training.apply_recipe import DrawingCollator, apply_recipe
 from harness.training.workload import IGNORED, Workload
 
 
@@ -18,7 +18,7 @@ def workload(folder: Path, **settings: object) -> Workload:
     """A small built-in workload, adapted to its recipe."""
     few = {"train_rows": 8, "eval_rows": 8}
     case = with_settings(cases()["paraphrase"], {**few, **settings})
-    return adapt(build_workload(case, case.recipe, torch.device("cpu"), folder), case.recipe)
+    return apply_recipe(build_workload(case, case.recipe, torch.device("cpu"), folder), case.recipe)
 
 
 def test_frozen_parameters_are_not_trained(tmp_path: Path) -> None:

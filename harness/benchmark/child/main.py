@@ -27,7 +27,7 @@ from harness.results.record import RecordWriter
 from harness.tracing.hooks import Listener, StopTraining
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
-from harness.training.apply_recipe import adapt
+from harness.training.apply_recipe import apply_recipe
 from harness.training.devices import absence
 from harness.training.probe import Probe
 from harness.training.seeding import make_deterministic, seed_everything
@@ -79,7 +79,7 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
             meter = allocated = Allocated(device)
             stack.enter_context(allocated.counting())
         seed_everything(recipe.seed)
-        workload = adapt(build_workload(spec.case, recipe, device, Path(scratch)), recipe)
+        workload = apply_recipe(build_workload(spec.case, recipe, device, Path(scratch)), recipe)
         if task == "memory":
             meter = Memory(device)
         elif task == "profile":

@@ -45,7 +45,7 @@ from harness.tracing.hooks import StopTraining
 from harness.tracing.module_probe import ModuleProbe
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
-from harness.training.apply_recipe import adapt
+from harness.training.apply_recipe import apply_recipe
 from harness.training.devices import absence
 from harness.training.evaluation import Scores, check_one_batch, evaluate_model
 from harness.training.perturbation import perturb
@@ -120,7 +120,7 @@ def _train_here(
             rank=place.rank,
             world_size=place.world_size,
         )
-        workload = adapt(workload, spec.recipe)
+        workload = apply_recipe(workload, spec.recipe)
         with generators_restored():
             print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
         expected, facts["steps_per_epoch"] = _steps_expected(workload, spec.recipe)

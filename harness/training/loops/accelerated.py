@@ -1,4 +1,4 @@
-"""The Accelerate loop, in the manner of its documentation and of the course."""
+"""The Accelerate loop, written as its documentation and the course teach."""
 
 import math
 from typing import Any
@@ -17,9 +17,9 @@ from harness.training.probe import Probe
 from harness.training.seeding import generator_states, set_generator_states
 from harness.training.workload import Workload
 
-# What the course's Accelerate loop does where nobody says otherwise: as the plain loop, with the
-# smaller learning rate that the course's text gives it. Accelerate by itself divides every loss by
-# the configured number of micro-batches, also where an epoch's last window holds fewer.
+# The conventions of the course's Accelerate loop: those of its plain loop, with the smaller learning
+# rate of its text. Accelerate divides every loss by the configured number of micro-batches, also if
+# an epoch's last window holds fewer.
 NATIVE = {
     "learning_rate": 3e-5,
     "loss_average": "configured",
@@ -30,7 +30,7 @@ NATIVE = {
     "sampler": "global",
     "reseed_after_build": False,
 }
-# As its documentation prepares the scheduler, which then steps once for each process.
+# Accelerate's documentation prepares the scheduler, which then steps once for each process.
 NATIVE_DISTRIBUTED = {"schedule_per_process": True}
 
 
@@ -44,13 +44,13 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         )
     if workload.world_size > 1 and recipe.sharding != "dealt":
         raise SpecError(
-            "Accelerate deals whole batches out to the processes",
+            "Accelerate deals whole batches to the processes",
             f"sharding={recipe.sharding}",
             "set sharding to dealt",
         )
     if recipe.parallel != "ddp":
         raise SpecError(
-            "Accelerate shards a model on GPUs alone, and this loop does not ask it to",
+            "the Accelerate loop does not shard the model",
             f"parallel={recipe.parallel}",
             "set parallel to ddp",
         )
@@ -89,11 +89,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     probe.watch(model, optimizer)
     if recipe.loss_average == "window" and len(train_loader) % accumulation:
         probe.remedied(
-            "accelerator.gradient_accumulation_steps set to the true length of an epoch's last, "
+            "accelerator.gradient_accumulation_steps is set to the true length of an epoch's last, "
             "shorter window while backward divides by it"
         )
 
-    rest = f"rest-{workload.rank}.pt"  # what each process keeps besides
+    rest = f"rest-{workload.rank}.pt"  # further state of each process
     step, resumed = 0, None
     if workload.resume_from is not None:
         accelerator.load_state(str(workload.resume_from))  # weights, optimizer, generators
@@ -101,20 +101,20 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         lr_scheduler.load_state_dict(resumed["lr_scheduler"])
         step = resumed["step"]
     model.train()
-    shown: Any = 0.0
+    window_loss: Any = 0.0
     for epoch in range(step // steps_per_epoch, num_epochs):
         batches, done = train_loader, 0
         epoch_start = generator_states()
         if resumed and step % steps_per_epoch:
-            # In mid-epoch: the loader draws its order from where the generators stood at the
-            # epoch's start. Dropout goes on from where they were saved, but fetching draws once
-            # more, so they are put back after the first fetch below. At an epoch's end they are
-            # right as they are, before the new epoch's iterator.
+            # Within an epoch, the loader must draw its order from the generator states at the
+            # epoch's start. Dropout continues from the saved states. Fetching draws once more, so
+            # those are restored after the first fetch below. At an epoch's end `load_state` has
+            # restored the right states already.
             done = step % steps_per_epoch * accumulation
             batches = skip_first_batches(train_loader, done)
             generators, epoch_start = epoch_start, resumed["epoch_start"]
             set_generator_states(epoch_start)
-        batches.set_epoch(epoch)  # on what is iterated: the skipping loader has a count of its own
+        batches.set_epoch(epoch)  # on the iterated loader: the skipping one counts separately
         for number, batch in enumerate(batches, start=done):
             if resumed and done:
                 set_generator_states(generators)
@@ -126,11 +126,11 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 else:
                     loss = model(**batch).loss
                 if recipe.loss_average == "window":
-                    # The remedy for an epoch's short last window: `backward` divides by this.
-                    left = len(train_loader) - number + number % accumulation
-                    accelerator.gradient_accumulation_steps = min(accumulation, left)
+                    # `backward` divides by this number; an epoch's last window may be shorter.
+                    remaining = len(train_loader) - number + number % accumulation
+                    accelerator.gradient_accumulation_steps = min(accumulation, remaining)
                 accelerator.backward(loss)
-                shown += loss.detach() / accelerator.gradient_accumulation_steps
+                window_loss += loss.detach() / accelerator.gradient_accumulation_steps
                 accelerator.gradient_accumulation_steps = accumulation
                 if accelerator.sync_gradients and recipe.max_grad_norm is not None:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
@@ -141,8 +141,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             if not accelerator.sync_gradients:
                 continue
 
-            probe.logged(shown)
-            step, shown = step + 1, 0.0
+            probe.logged(window_loss)
+            step, window_loss = step + 1, 0.0
             if recipe.eval_every == "epoch":
                 due = step % steps_per_epoch == 0 or step == num_steps
             else:
@@ -153,8 +153,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             if recipe.save_every and step % recipe.save_every == 0:
                 folder = workload.output_dir / f"checkpoint-{step}"
                 accelerator.save_state(str(folder))
-                # What else the loop needs. `register_for_checkpointing` would keep it too, but
-                # reads it back with weights_only=False, which executes what stands in the file.
+                # Further state of the loop. `register_for_checkpointing` would save it, too, but
+                # loads it with weights_only=False, which can execute code from the file.
                 state = {
                     "step": step,
                     "lr_scheduler": lr_scheduler.state_dict(),
@@ -168,7 +168,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
 
 
 def build_loader(workload: Workload, recipe: Recipe) -> DataLoader[dict[str, torch.Tensor]]:
-    """The training batches, before Accelerate prepares them."""
+    """The loader of the training batches, before Accelerate prepares it."""
     sampler = None
     if recipe.sampler == "length_grouped":
         sampler = LengthGroupedSampler(
@@ -187,14 +187,14 @@ def build_loader(workload: Workload, recipe: Recipe) -> DataLoader[dict[str, tor
 
 
 def build_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The update rule; undecayed parameters are told by their names, as scripts do."""
+    """AdamW or SGD; parameters without decay are selected by their names, as scripts do."""
     undecayed: tuple[str, ...] = ("bias", "norm.weight", "ln_", "norm_")
     if recipe.decay_exclusions == "none":
         undecayed = ()
     groups: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[not any(part in name.lower() for part in undecayed)].append(parameter)
+            groups[not any(piece in name.lower() for piece in undecayed)].append(parameter)
     parameters = [
         {"params": groups[True], "weight_decay": recipe.weight_decay},
         {"params": groups[False], "weight_decay": 0.0},

@@ -1,4 +1,4 @@
-"""The stock Hugging Face `Trainer`: public arguments and a callback, nothing subclassed."""
+"""The stock Hugging Face `Trainer`, used through public arguments and a callback."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from harness.errors import SpecError
 from harness.spec.recipe import Recipe
 from harness.training.evaluation import Scores
 from harness.training.probe import Probe
-from harness.training.workload import Workload
+from harness.training.workload import IGNORED, Workload
 
-# What the Trainer does by itself is what the recipe's defaults say, but for one thing: where the
-# model takes extra arguments for its loss, the Trainer leaves the average over a window to it.
+# The recipe's defaults are the Trainer's conventions, with one exception: if the model accepts
+# extra arguments for its loss, the Trainer leaves the average over a window to the model.
 NATIVE: dict[str, object] = {"loss_average": "model"}
 
 _EVALUATIONS: dict[object, str] = {None: "no", "epoch": "epoch"}
@@ -24,21 +24,21 @@ _STRATEGIES = {"sequential": "sequential", "length_grouped": "group_by_length"}
 def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train the workload's model by the recipe and return it."""
     if recipe.loss_average == "window":
-        # The documented remedy for heads that take `num_items_in_batch` and ignore it.
+        # The documented remedy for heads that accept `num_items_in_batch` but ignore it.
         workload.model.accepts_loss_kwargs = False  # type: ignore[assignment]  # read by Trainer
         probe.remedied(
-            "model.accepts_loss_kwargs = False, so that the Trainer divides the loss of each "
+            "model.accepts_loss_kwargs = False: the Trainer then divides the loss of each "
             "micro-batch by the length of its window instead of leaving that to the model"
         )
     if workload.world_size > 1 and recipe.sharding != "dealt":
         raise SpecError(
-            "the Trainer deals whole batches out to the processes",
+            "the Trainer deals whole batches to the processes",
             f"sharding={recipe.sharding}",
             "set sharding to dealt",
         )
     if recipe.parallel != "ddp":
         raise SpecError(
-            "Accelerate shards a model on GPUs alone, and this loop does not ask it to",
+            "the Trainer loop does not shard the model",
             f"parallel={recipe.parallel}",
             "set parallel to ddp",
         )
@@ -83,18 +83,18 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     )
 
     def compute_metrics(seen: EvalPrediction) -> dict[str, float]:
-        """What the Trainer's own evaluation found, in the task's metrics."""
+        """The task's metrics of the Trainer's evaluation; also reports them to the probe."""
         predictions = torch.as_tensor(seen.predictions).argmax(dim=-1)
         targets = workload.targets(torch.as_tensor(seen.label_ids))
-        asked = targets != -100
+        scored = targets != IGNORED
         metric = workload.metric()
-        metric.add_batch(predictions=predictions[asked], references=targets[asked])
+        metric.add_batch(predictions=predictions[scored], references=targets[scored])
         metrics = metric.compute() or {}
-        probe.evaluated(Scores(len(targets), metrics, frozenset(predictions[asked].tolist())))
+        probe.evaluated(Scores(len(targets), metrics, frozenset(predictions[scored].tolist())))
         return metrics
 
     def scaled_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
-        """The Trainer divides no loss that comes from a function of the user's."""
+        """The loss of a micro-batch; the Trainer does not divide a loss from a user's function."""
         if recipe.label_smoothing:
             loss: torch.Tensor = LabelSmoother(epsilon=recipe.label_smoothing)(
                 outputs, labels, shift_labels=workload.shifts_labels
@@ -116,31 +116,31 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         compute_loss_func=scaled_loss if recipe.loss_average in ("sum", "configured") else None,
         optimizer_cls_and_kwargs=optimizer_choice(workload.model, recipe),
     )
-    trainer.add_callback(Watch(trainer, probe))
+    trainer.add_callback(ProbeCallback(trainer, probe))
     if recipe.drop_last:
         probe.remedied(
-            "args.dataloader_drop_last = False once the training loader is made, since the Trainer "
-            "would also drop the last rows of each evaluation"
+            "args.dataloader_drop_last = False after the training loader is built: otherwise the "
+            "Trainer would also drop the last rows of each evaluation"
         )
-    # It restores weights, optimizer, schedule and generators: in mid-epoch after the first fetch,
-    # at an epoch's end before the new iterator. It does not keep where the generators stood at the
-    # epoch's start, so an order that was drawn from them is drawn otherwise in mid-epoch.
+    # On a resume the Trainer restores weights, optimizer, schedule and generators: within an epoch
+    # after the first fetch, at an epoch's end before the new iterator. It does not save the states
+    # of the generators at the epoch's start, so within an epoch it cannot draw that order again.
     resume_from = workload.resume_from
     trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     return workload.model
 
 
 def renamed_since_4(recipe: Recipe) -> dict[str, Any]:
-    """The order of the rows and the warm-up, in the words of the transformers that is here."""
+    """Arguments for row order and warm-up, by their names in the installed transformers."""
     if "train_sampling_strategy" in TrainingArguments.__dataclass_fields__:
-        warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 it is taken for a share
+        warmup = recipe.warmup_steps or recipe.warmup_ratio  # below 1 it is a share
         strategy = _STRATEGIES.get(recipe.sampler, "random")
         return {"train_sampling_strategy": strategy, "warmup_steps": warmup}
     if recipe.sampler == "sequential":
         raise SpecError(
-            "the Trainer has had an order of its own choice since transformers 5",
-            "sampler=sequential",
-            "take seeded, or a later transformers",
+            "the Trainer supports sampler=sequential from transformers 5 on",
+            "an earlier transformers",
+            "set sampler to seeded, or install a later transformers",
         )
     return {
         "group_by_length": recipe.sampler == "length_grouped",
@@ -152,7 +152,7 @@ def renamed_since_4(recipe: Recipe) -> dict[str, Any]:
 def optimizer_choice(
     model: torch.nn.Module, recipe: Recipe
 ) -> tuple[type[torch.optim.Optimizer], dict[str, object]]:
-    """The update rule; the Trainer makes the groups, unless all parameters are decayed alike."""
+    """Optimizer class and options; the Trainer builds the groups, except if all are decayed."""
     options: dict[str, object] = {
         "lr": recipe.learning_rate,
         "fused": recipe.optimizer_flavour == "fused",
@@ -166,19 +166,18 @@ def optimizer_choice(
     return torch.optim.AdamW, {**options, "betas": recipe.betas, "eps": recipe.eps}
 
 
-class Watch(TrainerCallback):
-    """Hands the probe what it watches, once the Trainer has made it, and tells of checkpoints."""
+class ProbeCallback(TrainerCallback):
+    """Passes the Trainer's model and optimizer to the probe, and reports checkpoints to it."""
 
     def __init__(self, trainer: Trainer, probe: Probe) -> None:
         self.trainer = trainer
         self.probe = probe
 
     def on_train_begin(self, args, state, control, optimizer=None, **kwargs):  # type: ignore[no-untyped-def]  # the signature is the library's
-        # A checkpoint brings back the rhythm of evaluating that it was written with, whatever the
-        # arguments say now.
+        # A checkpoint restores its own evaluation interval; this sets the current one.
         state.compute_steps(args, state.max_steps)
         self.probe.watch(self.trainer.model_wrapped, optimizer)
-        args.dataloader_drop_last = False  # it is asked again for each evaluation's loader
+        args.dataloader_drop_last = False  # read again for each evaluation's loader
 
     def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]  # as above
         self.probe.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}")

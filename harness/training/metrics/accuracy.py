@@ -1,6 +1,6 @@
-"""Accuracy: the share of predictions that are right.
+"""Accuracy: the share of correct predictions.
 
-A module for the `evaluate` library, shipped because the hub's own cannot be fetched everywhere.
+A module for the `evaluate` library. It ships with the harness for use without the hub.
 The harness imports it; elsewhere `evaluate.load(".../accuracy.py")` loads it by its path.
 """
 

@@ -2,7 +2,7 @@
 
 With more than two classes F1 is the mean over the classes.
 
-A module for the `evaluate` library, shipped because the hub's own cannot be fetched everywhere.
+A module for the `evaluate` library. It ships with the harness for use without the hub.
 The harness imports it; elsewhere `evaluate.load(".../accuracy_and_f1.py")` loads it by its path.
 """
 

@@ -1,6 +1,6 @@
-"""Accuracy, and F1 of every class by itself, averaged over the classes (macro F1).
+"""Accuracy, and the mean of the F1 of each class (macro F1).
 
-A module for the `evaluate` library, shipped because the hub's own cannot be fetched everywhere.
+A module for the `evaluate` library. It ships with the harness for use without the hub.
 The harness imports it; elsewhere `evaluate.load(".../accuracy_and_macro_f1.py")` loads it by its
 path.
 """
@@ -9,7 +9,7 @@ import datasets
 import evaluate
 from sklearn.metrics import accuracy_score, f1_score
 
-_DESCRIPTION = "Accuracy, and the mean over the classes met of the F1 of each."
+_DESCRIPTION = "Accuracy, and the mean F1 over the classes that occur."
 
 
 class AccuracyAndMacroF1(evaluate.Metric):  # type: ignore[misc]  # the library is untyped

@@ -1,1 +1,1 @@
-"""The default data set and its pretrained model, both made here, so that nothing is downloaded."""
+"""Generated data sets and the pretrained model of the default case, for use without a network."""

@@ -1,12 +1,12 @@
-"""One pair of sentences at a time: an event, told twice, truly or with a fact changed.
+"""Draws pairs of sentences that describe one event, with equal facts or with changed facts.
 
-For `sentence_pairs.py`, which makes data sets of the pairs, and for `pretrain.py`, which also
-learns from the facts behind the words. It writes no rows and knows nothing of tokenizers.
+`sentence_pairs.py` makes data sets of the pairs; `pretrain.py` also uses the facts behind the
+words. This module writes no rows and uses no tokenizer.
 
-A paraphrase (label 1) tells the same event in other words: synonyms, another order of clauses,
-passive for active, a detail left out. A non-paraphrase (label 0) does so too, and changes one
-fact or two. Paraphrases are reworded more, so that both kinds share about as many words and the
-count of shared words does not give the label away.
+A paraphrase (label 1) describes the same event in other words: synonyms, another order of clauses,
+passive for active, a detail left out. A non-paraphrase (label 0) is also reworded, and one or two
+facts are changed. Paraphrases are reworded more, so both kinds share about as many words, and the
+number of shared words does not reveal the label.
 """
 
 import re
@@ -32,8 +32,8 @@ _CORE_SLOTS: Final = ("actor", "verb", "object")
 
 _DETAIL_SLOTS: Final = ("day", "place", "source", "reason", "amount", "jobs", "month")
 
-# How many details an event has, each count as often as it stands here: sentences of about twenty
-# words, with about the spread of MRPC's.
+# The numbers of details of an event; a repeated number is drawn more often. Sentences then have
+# about twenty words and about the spread of lengths in MRPC.
 _DETAIL_COUNTS: Final = (1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4)
 _OPENING_SHARE: Final = 0.5
 _MANNER_SHARE: Final = 0.3
@@ -41,14 +41,14 @@ _ASIDE_SHARE: Final = 0.18
 _OMISSION_SHARE: Final = 0.3
 _SECOND_CHANGE_SHARE: Final = 0.4
 
-# The chance that a wording or a name of the first sentence is drawn anew in the second, by label.
-# Not equal, since a changed fact alone costs a non-paraphrase one or two shared words.
+# The probability by label that a wording or a name of the first sentence is drawn anew in the
+# second. They differ because a changed fact already costs a non-paraphrase one or two shared words.
 _REWORDING_SHARES: Final = {0: 0.5, 1: 0.65}
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as written, without its comma, and the slot whose fact it states (None: no fact)."""
+    """A word without its comma, and the slot of the fact that it states (None: no fact)."""
 
     text: str
     slot: str | None
@@ -57,7 +57,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The words of one sentence in order; the full stop is understood."""
+    """The words of one sentence in order, without the full stop."""
 
     words: tuple[Word, ...]
 
@@ -79,8 +79,8 @@ class Pair:
 
 
 @dataclass(slots=True)
-class _Telling:
-    """All choices that turn an event into words."""
+class _Phrasing:
+    """All choices that determine the words for an event."""
 
     facts: dict[str, int]
     names: dict[str, int]
@@ -92,25 +92,25 @@ class _Telling:
 
 
 def draw_pair(random: Random, label: int, *, max_details: int = max(_DETAIL_COUNTS)) -> Pair:
-    """Draw one pair of the given label (0 or 1), from `random` alone.
+    """Draw one pair with `label` 0 or 1; all random numbers come from `random`.
 
-    The default gives the sentences of the data set; a smaller `max_details` gives shorter ones,
-    to begin learning with.
+    The default `max_details` gives the sentences of the data set; a smaller one gives shorter
+    sentences, with which pretraining begins.
     """
     details = min(random.choice(_DETAIL_COUNTS), max_details)
     slots = (*_CORE_SLOTS, *random.sample(_DETAIL_SLOTS, details))
     facts = {slot: _draw_fact(random, slot) for slot in slots}
-    first = _draw_telling(random, facts)
-    second = _retell(random, first, _REWORDING_SHARES[label])
+    first = _draw_phrasing(random, facts)
+    second = _rephrase(random, first, _REWORDING_SHARES[label])
     changed: list[str] = []
     if label == 0:
         changes = 1 + (random.random() < _SECOND_CHANGE_SHARE)
         changed = random.sample(list(second.facts), changes)
         for slot in changed:
             second.facts[slot] = _draw_other_fact(random, slot, facts[slot])
-    tellings = [first, second]
-    random.shuffle(tellings)
-    return Pair(_render(tellings[0]), _render(tellings[1]), label, frozenset(changed))
+    phrasings = [first, second]
+    random.shuffle(phrasings)
+    return Pair(_render(phrasings[0]), _render(phrasings[1]), label, frozenset(changed))
 
 
 def _draw_fact(random: Random, slot: str) -> int:
@@ -125,18 +125,18 @@ def _draw_other_fact(random: Random, slot: str, fact: int) -> int:
     return other
 
 
-def _draw_telling(random: Random, facts: dict[str, int]) -> _Telling:
+def _draw_phrasing(random: Random, facts: dict[str, int]) -> _Phrasing:
     openings = [slot for slot in facts if slot in OPENINGS]
     opening = None
     if openings and random.random() < _OPENING_SHARE:
         opening = random.choice(openings)
     order = [slot for slot in facts if slot in TRAILERS and slot not in (opening, "source")]
     random.shuffle(order)
-    # Short details stand next to the core, those that begin with a comma after them.
+    # Short details follow the core; details that begin with a comma come after them.
     order.sort(key=lambda slot: TRAILERS[slot][0].startswith(","))
     if "source" in facts and opening != "source":
         order.append("source")
-    return _Telling(
+    return _Phrasing(
         facts=dict(facts),
         names={slot: random.randrange(2) for slot in facts},
         wordings={slot: random.randrange(2) for slot in ("core", *facts)},
@@ -147,42 +147,42 @@ def _draw_telling(random: Random, facts: dict[str, int]) -> _Telling:
     )
 
 
-def _retell(random: Random, told: _Telling, rewording: float) -> _Telling:
-    """Tell the facts of `told` again; each choice is drawn anew with chance `rewording`."""
-    facts = dict(told.facts)
+def _rephrase(random: Random, original: _Phrasing, rewording: float) -> _Phrasing:
+    """Phrase the facts of `original` again; each choice is redrawn with probability `rewording`."""
+    facts = dict(original.facts)
     details = [slot for slot in facts if slot not in _CORE_SLOTS]
     if details and random.random() < _OMISSION_SHARE:
         del facts[random.choice(details)]
-    fresh = _draw_telling(random, facts)
+    fresh = _draw_phrasing(random, facts)
     for slot in facts:
         if random.random() >= rewording:
-            fresh.names[slot] = told.names[slot]
+            fresh.names[slot] = original.names[slot]
     for slot in fresh.wordings:
         if random.random() >= rewording:
-            fresh.wordings[slot] = told.wordings[slot]
+            fresh.wordings[slot] = original.wordings[slot]
     if random.random() >= rewording:
-        fresh.manner, fresh.aside = told.manner, told.aside
+        fresh.manner, fresh.aside = original.manner, original.aside
     return fresh
 
 
-def _render(telling: _Telling) -> Sentence:
-    wordings = telling.wordings
+def _render(phrasing: _Phrasing) -> Sentence:
+    wordings = phrasing.wordings
     templates = [CORE_WORDINGS[wordings["core"]]]
-    if telling.opening is not None:
-        choices = OPENINGS[telling.opening]
-        templates.insert(0, choices[wordings[telling.opening] % len(choices)])
+    if phrasing.opening is not None:
+        choices = OPENINGS[phrasing.opening]
+        templates.insert(0, choices[wordings[phrasing.opening] % len(choices)])
     trailers = [
         TRAILERS[slot][wordings[slot] % len(TRAILERS[slot])]
-        for slot in telling.order
-        if slot in telling.facts
+        for slot in phrasing.order
+        if slot in phrasing.facts
     ]
     short = [trailer for trailer in trailers if not trailer.startswith(",")]
     long = [trailer for trailer in trailers if trailer.startswith(",")]
-    templates += [*short, *filter(None, [telling.aside]), *long]
-    return Sentence(tuple(_fill(" ".join(templates).split(), telling)))
+    templates += [*short, *filter(None, [phrasing.aside]), *long]
+    return Sentence(tuple(_fill(" ".join(templates).split(), phrasing)))
 
 
-def _fill(template: Iterable[str], telling: _Telling) -> list[Word]:
+def _fill(template: Iterable[str], phrasing: _Phrasing) -> list[Word]:
     words: list[Word] = []
     for item in template:
         if item == ",":
@@ -195,12 +195,12 @@ def _fill(template: Iterable[str], telling: _Telling) -> list[Word]:
             continue
         slot, comma = placeholder[1], bool(placeholder[2])
         if slot == "manner":
-            words += [Word(telling.manner, None)] if telling.manner else []
+            words += [Word(phrasing.manner, None)] if phrasing.manner else []
             continue
-        fact = telling.facts[slot]
+        fact = phrasing.facts[slot]
         if slot in NUMBER_SLOTS:
             words.append(Word(str(fact), slot, comma))
             continue
         names = CONCEPTS[slot][fact]
-        words.append(Word(names[telling.names[slot] % len(names)], slot, comma))
+        words.append(Word(names[phrasing.names[slot] % len(names)], slot, comma))
     return words

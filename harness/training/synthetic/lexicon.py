@@ -1,8 +1,7 @@
 """The words of the synthetic sentences and the wordings of their clauses.
 
-For `grammar.py`, which joins them into sentences. Every list is our own invention; none is drawn
-from a corpus. The module holds data only: it neither draws at random nor decides what a
-paraphrase is.
+`grammar.py` joins them into sentences. Every list was written for this package; none comes from a
+corpus. The module holds only data: it draws nothing and does not define what a paraphrase is.
 
 A *slot* is a place for one fact. A *concept* is one value that the slot can take, written as the
 tuple of its interchangeable names.
@@ -21,8 +20,8 @@ __all__ = [
     "TRAILERS",
 ]
 
-# Towns are written in two pieces by the tokenizer. The first piece is unlike in every town, the
-# second is shared, so that a reader of the second piece alone is misled, as with real names.
+# The tokenizer splits towns into two pieces. The first piece is unique; two towns share each second
+# piece, so the second piece alone does not identify a town, as with real names.
 TOWN_PIECES: Final[tuple[tuple[str, str], ...]] = (
     ("nor", "vale"),
     ("tam", "vale"),
@@ -104,7 +103,7 @@ CONCEPTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ),
 }
 
-# Slots filled by a number of two digits in place of a concept.
+# Slots that hold a number of two digits instead of a concept.
 NUMBER_SLOTS: Final[tuple[str, ...]] = ("amount", "jobs")
 
 # The clause that every sentence has; {manner} is empty or one of MANNERS.
@@ -113,7 +112,7 @@ CORE_WORDINGS: Final[tuple[str, ...]] = (
     "the {object} was {manner} {verb} by the {actor}",
 )
 
-# Clauses that may open a sentence, with the punctuation that parts them from what follows.
+# Clauses that may open a sentence, with the punctuation after them.
 OPENINGS: Final[dict[str, tuple[str, ...]]] = {
     "day": ("on {day},",),
     "place": ("in {place},",),

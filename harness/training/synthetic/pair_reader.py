@@ -1,7 +1,6 @@
-"""Pairs of the grammar as tensors, with a mark on every word that states a fact.
+"""Encodes pairs of the grammar as tensors, with a mark on every word that states a fact.
 
-For `pretrain.py` alone. A data set of texts is tokenized by whoever trains on it; here each word is
-tokenized by itself, so that its mark follows it into its pieces.
+Only `pretrain.py` uses it. Each word is tokenized separately, so each of its pieces gets its mark.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from harness.training.synthetic.sentence_pairs import vocabulary
 
 __all__ = ["MAX_TOKENS", "NO_FACT", "Batch", "PairReader", "write_tokenizer"]
 
-# The longest pair that the grammar can write takes fewer than a hundred.
+# The longest pair of the grammar has fewer than a hundred.
 MAX_TOKENS: Final = 128
 
 # The mark of a token that states no fact; cross entropy ignores it.
@@ -45,14 +44,14 @@ class _Encoding:
 
 
 class PairReader:
-    """Encodes pairs as `tokenizer` encodes their texts."""
+    """Encodes pairs to the same ids as `tokenizer` encodes their texts."""
 
     def __init__(self, tokenizer: BertTokenizer) -> None:
         self._tokenizer = tokenizer
         self._ids_of: dict[str, list[int]] = {}
 
     def read(self, pairs: Sequence[Pair]) -> Batch:
-        """Encode `pairs`, of which there must be one or more."""
+        """Encode `pairs`, at least one."""
         encodings = [self._encode(pair) for pair in pairs]
         return Batch(
             input_ids=_pad([encoding.ids for encoding in encodings], 0),
@@ -90,7 +89,7 @@ class PairReader:
 
 
 def write_tokenizer(folder: Path) -> BertTokenizer:
-    """Write `vocab.txt` and the files that AutoTokenizer reads to `folder`, made if missing."""
+    """Write `vocab.txt` and the files for AutoTokenizer to `folder`, created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = vocabulary()
     (folder / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")

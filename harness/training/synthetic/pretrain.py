@@ -1,16 +1,16 @@
-"""Pretrain the tiny BERT that the default case fine-tunes, and write it as a checkpoint folder.
+"""Pretrains the tiny BERT that the default case fine-tunes, and writes it as a checkpoint folder.
 
-A BERT of this size drawn at random learns nothing in 1377 steps but to answer with the majority
-class, so loops compared on it would be compared on a constant. This script gives it what
-pretraining gives a large one: the habit of comparing two sentences. It learns on pairs drawn
-fresh at every step, and asks two questions of each: are these paraphrases (through the pooler),
-and which words state a changed fact (through each token). The second gives every word its share
-of the error. Both heads are thrown away: who fine-tunes begins with a fresh classifier.
+A BERT of this size with random weights learns in 1377 steps only to predict the majority class, so
+loops would be compared on a constant. Pretraining teaches it to compare two sentences. Each step
+uses newly drawn pairs and two tasks: whether the pair is a paraphrase (through the pooler), and
+which words state a changed fact (through each token). The second task gives every word a loss. Both
+heads are discarded; fine-tuning starts with a new classifier.
 
 Pretraining stops early on purpose. After 3000 steps, one epoch of fine-tuning is right on 0.99 of
-the validation rows and the other two epochs change nothing; after 700 steps there is room left.
+the validation rows and the other two epochs change nothing. After 700 steps fine-tuning can still
+improve.
 
-It is no part of a comparison and follows no recipe. It runs on the CPU, in one thread.
+It is not part of a comparison and follows no recipe. It runs on the CPU, in one thread.
 """
 
 import json
@@ -51,7 +51,7 @@ _MAX_GRAD_NORM: Final = 1.0
 _CURRICULUM_SHARE: Final = 0.5
 _MAX_DETAILS: Final = 4
 
-# BERT's own spread of 0.02 is meant for 768 columns; at 128 it leaves attention all but uniform.
+# BERT's default of 0.02 is meant for 768 columns; at 128 it leaves attention almost uniform.
 _LINEAR_STD: Final = 0.088
 _WORD_STD: Final = 0.1
 _SEGMENT_STD: Final = 0.05
@@ -96,19 +96,19 @@ def model_config() -> BertConfig:
 def pretrain(
     folder: Path, *, steps: int, seed: int, progress: Callable[[int, float], None]
 ) -> float:
-    """Pretrain for `steps` updates and write the checkpoint to `folder`, made if missing.
+    """Pretrain for `steps` updates and write the checkpoint to `folder`, created if missing.
 
-    After each update, `progress` is told its number and the running accuracy on its pairs.
-    Returns the accuracy of the matching head on fresh pairs, half of them paraphrases. Beside the
-    weights and the tokenizer stands `pretraining.json`: where they come from. Raises ValueError
-    if `steps` is less than 1.
+    After each update, `progress` is called with its number and the running accuracy on its pairs.
+    Returns the accuracy of the matching head on new pairs, half of them paraphrases. The folder
+    also holds `pretraining.json`, which records how the checkpoint was made. Raises ValueError if
+    `steps` is less than 1.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, but is {steps}; ask for 1 step or more")
     start_s = time.perf_counter()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    # Random hashes a text seed, so these streams are not those of the integer seeds of the splits.
+    # A text seed gives another stream than the integer seeds of the data sets.
     random = Random(f"pretraining {seed}")
     reader = PairReader(write_tokenizer(folder))
     config = model_config()
@@ -154,11 +154,11 @@ def pretrain(
 
 
 def _initialize(bert: BertModel) -> None:
-    """Draw the weights so that, from the first step, a word looks at its like.
+    """Draw the weights so that a word attends to equal words from the first step.
 
-    Queries and keys begin equal, and words stand out from positions. From the draw of BertModel
-    itself, matching did not begin within 500 steps of 64 pairs; from this one it begins after
-    100 steps of 32.
+    Queries and keys start equal, and word embeddings are larger than position embeddings. With the
+    default weights of BertModel, matching accuracy did not rise within 500 steps of 64 pairs. With
+    these weights it rises after 100 steps of 32 pairs.
     """
     with torch.no_grad():
         for module in bert.modules():
@@ -192,22 +192,22 @@ def _check(model: _Matcher, reader: PairReader) -> float:
 
 
 def _main(
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint; made if missing.")],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint; created if missing.")],
     steps: Annotated[
         int,
         typer.Option(
-            min=1, help="Updates, each of 32 fresh pairs; more of them leave less to fine-tune."
+            min=1, help="Updates of 32 new pairs each; after more, fine-tuning improves less."
         ),
     ] = 700,
-    seed: Annotated[int, typer.Option(help="Seed of the first weights, dropout and pairs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights, dropout and pairs.")] = 0,
 ) -> None:
     """Pretrain the tiny BERT of the default case on sentence matching.
 
-    The folder then holds a bare BertModel with its pooler, its tokenizer, and pretraining.json,
-    which says how it was made; from_pretrained of transformers reads it. The same seed on the same
-    machine gives the same weights. The shipped checkpoint was made by:
+    The folder then holds a BertModel with its pooler, its tokenizer, and pretraining.json, which
+    records how it was made. transformers reads it by from_pretrained. The same seed on the same
+    machine gives the same weights. The checkpoint of the package is made by:
 
-    python -m harness.training.synthetic.pretrain --out harness/synthetic/checkpoint
+    python -m harness.training.synthetic.pretrain --out harness/training/synthetic/checkpoint
     """
     with Progress() as bar:
         task = bar.add_task("matching", total=steps)
@@ -216,7 +216,7 @@ def _main(
             bar.update(task, completed=step, description=f"matching {running_accuracy:.1%}")
 
         accuracy = pretrain(out, steps=steps, seed=seed, progress=progress)
-    typer.echo(f"{out}: matches {accuracy:.1%} of {_CHECK_PAIRS} fresh pairs (half by chance)")
+    typer.echo(f"{out}: matches {accuracy:.1%} of {_CHECK_PAIRS} new pairs (chance: 50%)")
 
 
 if __name__ == "__main__":

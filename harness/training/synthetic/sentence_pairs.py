@@ -1,9 +1,8 @@
-"""A data set of sentence pairs with the schema and the sizes of MRPC, made here from a seed.
+"""A generated data set of sentence pairs with the schema and the sizes of MRPC.
 
-It lets the default case run where nothing can be downloaded. The sentences are those of our own
-grammar (`grammar.py`), not of any corpus, and an accuracy on them says nothing of an accuracy on
-MRPC: they ask the same question (is the second sentence a paraphrase of the first?) of the same
-number of rows, at about the same lengths.
+With it the default case runs without a network. The sentences come from `grammar.py`, not from a
+corpus, so an accuracy on them is not comparable with an accuracy on MRPC. The task (is the second
+sentence a paraphrase of the first?), the number of rows and the approximate lengths are the same.
 """
 
 from random import Random

@@ -1,7 +1,7 @@
 """Small colour images of four classes, drawn from a seed, for image classification.
 
-A figure in one colour on a ground of another, with noise on every pixel. Colours, places and
-sizes say nothing of the class; only the figure does.
+Each image shows a figure in one colour on a ground of another, with noise on every pixel. Colour,
+position and size are independent of the class; only the figure determines it.
 """
 
 from typing import Final, NamedTuple
@@ -41,10 +41,10 @@ class ImageSplits(NamedTuple):
 
 
 def images(count: int, seed: int, size: int = 32) -> Images:
-    """Return `count` images of `size` by `size` pixels, of each class as many, in random order.
+    """Return `count` images of `size` by `size` pixels, equally many per class, in random order.
 
-    The same arguments give the same images. Raises ValueError for a negative `count`, or a `size`
-    in which no figure can be told from another.
+    The same arguments give the same images. Raises ValueError for a negative `count`, or for a
+    `size` too small to distinguish the figures.
     """
     if count < 0:
         raise ValueError(f"count must be at least 0, but is {count}; ask for 0 images or more")

@@ -1,7 +1,7 @@
 """Sentences of the grammar as words, each tagged with the kind of fact that it states.
 
-For token classification. Most words give their tag away; a number may be an amount or a count of
-jobs, which only its neighbours tell.
+For token classification. Most words determine their tag. A number may be an amount or a count of
+jobs, which depends on its neighbours.
 """
 
 from random import Random

@@ -1,7 +1,7 @@
-"""Running text of our own making, for language models: passages of sentences from the grammar.
+"""Generated text for language models: passages of sentences from `grammar.py`.
 
-The sentences are those of `grammar.py`; a perplexity on them says nothing of one on real text.
-Passages differ in length, so that padded rows hold unequal counts of tokens.
+A perplexity on this text is not comparable with one on real text. Passages differ in length, so
+padded rows hold different numbers of tokens.
 """
 
 from random import Random
@@ -12,7 +12,7 @@ from harness.training.synthetic.grammar import draw_pair
 __all__ = ["TextSplits", "passages", "text_splits"]
 
 _SENTENCES: Final = (1, 1, 2, 2, 3)
-"""How many sentences a passage has, each count as often as it stands here."""
+"""The numbers of sentences in a passage; a repeated number is drawn more often."""
 
 # Seeds are arbitrary; no other data set of this package uses them.
 _TRAIN_ROWS: Final = 1200

@@ -1,8 +1,8 @@
-"""Sentence pairs -> a `Workload`, in the course's own steps.
+"""Builds a `Workload` from sentence pairs, in the steps of the course.
 
-Tokenise pairs with truncation, drop the text columns, rename `label` to `labels`, torch format,
-padding by a collator, a pretrained model with a fresh head, accuracy and F1. Where the pairs and
-the checkpoint come from is the workload's business.
+It tokenizes pairs with truncation, drops the text columns and renames `label` to `labels`. A
+collator pads the batches; a pretrained model gets a new head; the metrics are accuracy and F1. The
+workloads choose the pairs and the checkpoint.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def build_workload(
     device: torch.device,
     output_dir: Path,
 ) -> Workload:
-    """The workload for `data` with the pretrained model at `checkpoint` and a head drawn now.
+    """The workload for `data` with the pretrained model at `checkpoint` and a newly drawn head.
 
-    Raises `SpecError` where columns, labels, tokenizer or model do not fit.
+    Raises `SpecError` if columns, labels, tokenizer or model do not fit.
     """
     num_labels = _check(data)
     tokenizer = load_tokenizer(checkpoint, _TASK)
@@ -81,7 +81,7 @@ def build_workload(
 
 
 def _check(data: Splits) -> int:
-    """The number of classes."""
+    """The number of classes. Raises `SpecError` for missing columns, rows or classes."""
     labels: set[int] = set()
     for split, rows in (("train", data.train), ("validation", data.validation)):
         absent = [column for column in _COLUMNS if column not in rows.column_names]
@@ -92,20 +92,26 @@ def _check(data: Splits) -> int:
                 f"add or rename {', '.join(absent)}",
             )
         if not len(rows):
-            raise SpecError(f"the {split} set needs rows", 0, "pass data that has some")
+            raise SpecError(f"the {split} set needs rows", 0, "pass data with rows")
         for column in ("sentence1", "sentence2"):
             wrong = next((v for v in rows[column] if not isinstance(v, str)), None)
             if wrong is not None:
-                raise SpecError(f"column {column} of {split} holds text", repr(wrong), "mend it")
+                raise SpecError(
+                    f"column {column} of {split} must hold text", repr(wrong), "correct it"
+                )
         for label in set(rows["label"]):
             if isinstance(label, bool) or not isinstance(label, int) or label < 0:
                 raise SpecError(
-                    f"labels of {split} are whole numbers from 0 on", repr(label), "map them so"
+                    f"labels of {split} must be whole numbers from 0 on",
+                    repr(label),
+                    "renumber the labels",
                 )
             labels.add(label)
     count = max(labels) + 1
     if len(labels) < 2 or labels != set(range(count)):
         raise SpecError(
-            "labels use every class number from 0 on, and at least two", sorted(labels), "renumber"
+            "labels must use every class number from 0 on, and at least two classes",
+            sorted(labels),
+            "renumber the labels",
         )
     return count

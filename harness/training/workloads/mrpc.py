@@ -1,4 +1,4 @@
-"""GLUE MRPC with a pretrained BERT: the course's own job, from the hub or from local files."""
+"""GLUE MRPC with a pretrained BERT: the course's task, from the hub or from local files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.training.workloads._sentence_pairs import build_workload
 
 __all__ = ["build"]
 
-# Read as literals by the catalogue; None: the data set of the hub.
+# Read as literals by the registry; None: the data set of the hub.
 OPTIONS = {"data": None, "model": "bert-base-uncased"}
 RECIPE: dict[str, object] = {}
 
@@ -25,7 +25,7 @@ _LOCAL = "pass --set data=FOLDER with train.* and validation.*, and --set model=
 def build(
     options: dict[str, Option], recipe: Recipe, device: torch.device, output_dir: Path
 ) -> Workload:
-    """The workload. Raises `SpecError` for data or a model that is not at hand or does not fit."""
+    """The workload. Raises `SpecError` for data or a model that is missing or does not fit."""
     data, model = options["data"], str(options["model"])
     if data is None:
         hub.require("dataset", "nyu-mll/glue", None, _LOCAL)

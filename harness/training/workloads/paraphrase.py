@@ -15,7 +15,7 @@ from harness.training.workloads._sentence_pairs import build_workload
 
 __all__ = ["build"]
 
-# Read as literals by the catalogue; None: what the package brings along.
+# Read as literals by the registry; None: the data and the model of the package.
 OPTIONS = {"data": None, "model": None, "train_rows": 0, "eval_rows": 0}
 RECIPE: dict[str, object] = {}
 

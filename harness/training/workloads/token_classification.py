@@ -1,7 +1,7 @@
 """Words of generated sentences, each tagged with the fact it states, by a small pretrained BERT.
 
-Only the first piece of a word has a label; special tokens, further pieces and padding have -100
-and count for nothing. F1 is the mean over the tags (macro).
+Only the first piece of a word has a label. Special tokens, further pieces and padding have -100
+and are not scored. F1 is the mean over the tags (macro).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from harness.training.workload import IGNORED, Workload, mean_cross_entropy
 
 __all__ = ["build"]
 
-# Read as literals by the catalogue; None: what the package brings along.
+# Read as literals by the registry; None: the model of the package.
 OPTIONS = {"model": None, "train_rows": 0, "eval_rows": 0}
 RECIPE = {"learning_rate": 3e-4}
 
@@ -41,14 +41,14 @@ _CHECKPOINT = Path(__file__).parent.parent / "synthetic" / "checkpoint"
 def build(
     options: dict[str, Option], recipe: Recipe, device: torch.device, output_dir: Path
 ) -> Workload:
-    """The workload. Raises `SpecError` for a model that is not at hand or does not fit."""
+    """The workload. Raises `SpecError` for a model that is missing or does not fit."""
     checkpoint = str(options["model"] or _CHECKPOINT)
     if not Path(checkpoint).is_dir():
         hub.require("model", checkpoint, "config.json", "pass --set model=FOLDER")
     tokenizer = load_tokenizer(checkpoint, _TASK)
     if not tokenizer.is_fast:
         raise SpecError(
-            "the tokenizer must tell which word a token is from",
+            "the tokenizer must report the word of each token",
             type(tokenizer).__name__,
             "pass a model with a fast tokenizer",
         )
@@ -100,7 +100,7 @@ def _encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, limit: int) -> Da
 
 
 def _labels(words: list[int | None], tags: list[int]) -> list[int]:
-    """One label a token: the tag at the first piece of a word, `IGNORED` elsewhere."""
+    """One label per token: the tag at the first piece of a word, `IGNORED` elsewhere."""
     before = [None, *words]
     return [
         IGNORED if word is None or word == last else tags[word]

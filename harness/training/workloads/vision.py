@@ -1,7 +1,7 @@
-"""Generated images of stripes, discs and crosses, told apart by a small vision transformer.
+"""Generated images of stripes, discs and crosses, classified by a small vision transformer.
 
-The transformer is drawn from the seed. A pretrained one, from a folder or the hub, gets a fresh
-head and images of the size that it asks for.
+The transformer is drawn from the seed. A pretrained one, from a folder or the hub, gets a new head
+and images of its own size.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from harness.training.workload import Workload, mean_cross_entropy
 
 __all__ = ["build"]
 
-# Read as literals by the catalogue; None: a small ViT drawn from the seed.
+# Read as literals by the registry; None: a small ViT drawn from the seed.
 OPTIONS = {"model": None, "train_rows": 0, "eval_rows": 0}
 RECIPE = {"learning_rate": 1e-3}
 
@@ -39,7 +39,7 @@ _SIZE = 32
 def build(
     options: dict[str, Option], recipe: Recipe, device: torch.device, output_dir: Path
 ) -> Workload:
-    """The workload. Raises `SpecError` for a model that is not at hand or does not fit."""
+    """The workload. Raises `SpecError` for a model that is missing or does not fit."""
     model = _model(options["model"], recipe)
     size = getattr(model.config, "image_size", _SIZE)
     train, validation = image_splits(size if isinstance(size, int) else _SIZE)
@@ -63,15 +63,15 @@ def _model(name: Option, recipe: Recipe) -> PreTrainedModel:
         checkpoint = str(name)
         if not Path(checkpoint).is_dir():
             hub.require("model", checkpoint, "config.json", "pass --set model=FOLDER")
-        return load_pretrained(  # type: ignore[no-any-return]  # what the auto class gives
+        return load_pretrained(  # type: ignore[no-any-return]  # the auto class is untyped
             AutoModelForImageClassification,
             checkpoint,
             "image classification",
             recipe,
             num_labels=len(CLASSES),
-            ignore_mismatched_sizes=True,  # the head of a model that told other classes apart
+            ignore_mismatched_sizes=True,  # the head of a model for other classes
         )
-    # Quiet, as loading a checkpoint is.
+    # As when a checkpoint is loaded: no warnings.
     transformers.logging.set_verbosity_error()
     shape = ViTConfig(
         image_size=_SIZE,
@@ -82,7 +82,7 @@ def _model(name: Option, recipe: Recipe) -> PreTrainedModel:
         intermediate_size=128,
         hidden_dropout_prob=0.1,
         attention_probs_dropout_prob=0.1,
-        # ViT's own spread of 0.02 is meant for 768 columns; from it, nothing is learned here.
+        # ViT's default of 0.02 is meant for 768 columns; with it this model learns nothing.
         initializer_range=0.1,
         id2label=dict(enumerate(CLASSES)),
     )
