@@ -88,15 +88,17 @@ def test_cuda_is_made_deterministic_before_it_is_touched(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("workspace", "accepted"), [(":4096:8", True), (":16:8", True), (":8:8", False), ("", False)]
 )
-def test_too_late_is_said(monkeypatch: pytest.MonkeyPatch, workspace: str, accepted: bool) -> None:
-    """Once CUDA was touched the workspace cannot be mended; a right one is left as it is."""
+def test_a_late_call_is_refused(
+    monkeypatch: pytest.MonkeyPatch, workspace: str, accepted: bool
+) -> None:
+    """After CUDA is initialized the workspace cannot change; a valid one is kept."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", workspace)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     if accepted:
         make_deterministic(torch.device("cuda"), 1)
         assert workspace == deterministic_flags()["CUBLAS_WORKSPACE_CONFIG"]
     else:
-        with pytest.raises(RuntimeError, match="CUDA was touched before"):
+        with pytest.raises(RuntimeError, match="CUDA was initialized before"):
             make_deterministic(torch.device("cuda"), 1)
 
 
