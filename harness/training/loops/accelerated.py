@@ -18,8 +18,8 @@ from harness.training.seeding import generator_states, set_generator_states
 from harness.training.workload import Workload
 
 # The conventions of the course's Accelerate loop: those of its plain loop, with the smaller
-# learning rate of its text. Accelerate divides every loss by the configured number of micro-batches,
-# also if an epoch's last window holds fewer.
+# learning rate of its text. Accelerate divides every loss by the configured number of
+# micro-batches, also if an epoch's last window holds fewer.
 NATIVE = {
     "learning_rate": 3e-5,
     "loss_average": "configured",
