@@ -59,7 +59,7 @@ class Runner:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
         elif block.language == "python":
-            exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})  # noqa: S102
+            exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})  # noqa: S102  # our page
         elif block.language == "bash":
             for command in block.commands():
                 self._run(command, block.place)
