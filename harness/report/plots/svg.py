@@ -70,7 +70,7 @@ _SETTINGS: Any = {
 }
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _NUMBER = re.compile(r"-?\d+\.\d+")
-_STRAIGHT = re.compile(r"[ML\d. -]+")
+_STRAIGHT = re.compile(r"(M -?[\d.]+ -?[\d.]+ ?(L -?[\d.]+ -?[\d.]+ ?)*)+")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
@@ -174,13 +174,36 @@ def _tidy(element: ElementTree.Element) -> None:
             value = "; ".join(part for part in parts if not part.startswith("font-family"))
         elif key in ("x", "y", "d", "transform", "width", "height") and element.tag != "svg":
             value = " ".join(_NUMBER.sub(_short, value).split())
-            if _STRAIGHT.fullmatch(value):
-                value = value.replace(" L ", " ")  # points after a point are lines anyway
+            if key == "d" and _STRAIGHT.fullmatch(value):
+                value = _relative(value)
         element.set(key, value)
     if element.text and not element.text.strip():
         element.text = None
     if element.tail and not element.tail.strip():
         element.tail = None
+
+
+def _relative(path: str) -> str:
+    """A path of straight lines, each point relative to the last one: exact, and a third shorter.
+
+    Coordinates are whole tenths of a pixel, so their differences are exact.
+    """
+    words: list[str] = []
+    x = y = 0
+    last = ""
+    for command, *point in (part.split() for part in re.findall(r"[ML][^ML]*", path)):
+        to_x, to_y = (round(10 * float(number)) for number in point)
+        if command == "M":
+            words.append(f"M{_tenths(to_x)} {_tenths(to_y)}")
+        else:
+            letter = "l" if last == "M" else ""
+            words.append(f"{letter}{_tenths(to_x - x)} {_tenths(to_y - y)}")
+        x, y, last = to_x, to_y, command
+    return re.sub(r" (?=[-Ml])", "", " ".join(words))
+
+
+def _tenths(number: int) -> str:
+    return re.sub(r"^(-?)0\.", r"\1.", f"{number / 10:g}")
 
 
 def _short(found: re.Match[str]) -> str:
