@@ -68,6 +68,8 @@ _SETTINGS: Any = {
     "lines.solid_capstyle": "round",
     "path.simplify": False,
 }
+_NO_EFFECT = ("font-family", "stroke-dashoffset: 0")
+"""Styles that are left out: fonts of this machine, and a default."""
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _STRAIGHT = re.compile(r"(M -?[\d.]+ -?[\d.]+ ?(L -?[\d.]+ -?[\d.]+ ?)*)+")
@@ -128,6 +130,7 @@ def svg(drawn: Figure, title: str, description: str) -> str:
         element.text = printable(text)
         root.insert(0, element)
     _keep_used_names(root)
+    _drop_bare_groups(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
@@ -171,12 +174,15 @@ def _tidy(element: ElementTree.Element) -> None:
             key = "xlink:href"
         if key == "style":
             parts = (part.strip() for part in value.split(";"))
-            value = "; ".join(part for part in parts if not part.startswith("font-family"))
+            value = "; ".join(part for part in parts if not part.startswith(_NO_EFFECT))
         elif key in ("x", "y", "d", "transform", "width", "height") and element.tag != "svg":
             value = " ".join(_NUMBER.sub(_short, value).split())
             if key == "d" and _STRAIGHT.fullmatch(value):
                 value = _relative(value)
-        element.set(key, value)
+        if key == "transform" and value.startswith("rotate(-0 "):
+            del element.attrib[key]
+        else:
+            element.set(key, value)
     if element.text and not element.text.strip():
         element.text = None
     if element.tail and not element.tail.strip():
@@ -217,3 +223,13 @@ def _keep_used_names(root: ElementTree.Element) -> None:
     for element in root.iter():
         if element.attrib.get("id") not in used:
             element.attrib.pop("id", None)
+
+
+def _drop_bare_groups(parent: ElementTree.Element) -> None:
+    """Replace each group without attributes by what it holds; the order of drawing stays."""
+    children: list[ElementTree.Element] = []
+    for child in parent:
+        _drop_bare_groups(child)
+        bare_group = child.tag == "g" and not child.attrib
+        children += list(child) if bare_group else [child]
+    parent[:] = children
