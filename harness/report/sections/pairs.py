@@ -113,7 +113,8 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
     if pair.note:
         blocks.append(Sentence(f"Known reason: {pair.note}"))
     if pair.localization:
-        blocks.append(Sentence(f"Localization: {localized(pair.localization)}."))
+        found = "Localized: " if pair.localization.place else ""
+        blocks.append(Sentence(f"{found}{localized(pair.localization)}."))
     if pair.restriction:
         blocks.append(Sentence(f"Compared {pair.restriction}."))
     blocks += [Sentence(line) for line in seed_lines(pair)]
