@@ -29,11 +29,11 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## train the embedded default with all three loops and compare them
 	$(BIN)/python -m harness run
 
-test: $(READY) ## run all tests
-	$(BIN)/python -m pytest
+test: $(READY) ## run all tests, on up to four cores
+	$(BIN)/python -m pytest $(PARALLEL)
 
 fast: $(READY) ## run the tests that start no training process
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(READY) ## check style, format, imports, and the workflow files
 	$(BIN)/ruff check .

@@ -76,16 +76,26 @@ def path_of(loop: str) -> str:
     return str(path)
 
 
+@cache
 def mutate(mutation: Mutation) -> str:
-    """The text of the changed loop. Raises `ValueError` where a place is not there exactly once."""
+    """The text of the changed loop, which is valid Python.
+
+    Raises `ValueError` if a place does not occur exactly once, or if nothing changes.
+    """
     lines = source_of(mutation.loop).splitlines()
     for place in mutation.places:
         lines = _replaced(lines, place, mutation.name)
     body = "\n".join(lines)
-    if ast.dump(ast.parse(body)) == ast.dump(ast.parse(source_of(mutation.loop))):
+    if ast.dump(ast.parse(body)) == _meaning_of(mutation.loop):
         raise ValueError(f"{mutation.name} changes nothing in {mutation.loop}")
     heading = f'"""The loop {mutation.loop} with one change: {mutation.summary}."""'
     return f"{heading}\n\n{_IMPORTS}\n{body}\n"
+
+
+@cache
+def _meaning_of(loop: str) -> str:
+    """The loop without its comments and layout."""
+    return ast.dump(ast.parse(source_of(loop)))
 
 
 @cache

