@@ -58,7 +58,7 @@ def _tensors_complete(record: RunRecord) -> bool:
 
 
 def validity_doubts(record: RunRecord) -> Iterator[str]:
-    """Values whose agreement proves nothing: missing, not finite, or constant without reason."""
+    """Values whose agreement proves nothing: missing, not finite, or constant in training."""
     header, steps, micro = record.header, record.steps, record.micro_batches
     if len(steps) < 2:
         recorded = "1 step" if len(steps) == 1 else f"{len(steps)} steps"

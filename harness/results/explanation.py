@@ -22,8 +22,8 @@ class Gap(Result):
     loss: float | None = None
     """The largest difference of the loss of a step."""
     weights: float | None = None
-    """Distance of the weights at the end of the window, relative to the movement of the weights of
-    the reference run until then."""
+    """Distance of the weights at the end of the window, relative to the movement until then of the
+    weights of the run from which the distance is measured."""
 
 
 class Contribution(Result):

@@ -49,7 +49,7 @@ def records_in(path: Path) -> RunRecords:
 
 @contextmanager
 def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
-    """Create a new folder, and remove it if the body raises `SpecError` or `RecordError`.
+    """Create a new folder, and remove it again if the body raises `SpecError` or `RecordError`.
 
     With `again` it may be the folder of a stopped run, which is never removed.
     """
