@@ -148,7 +148,7 @@ class Checks:
                 Console(stderr=True),
             )
             assert report.gate is not None
-            assert "failed" != report.verdict, report.gate.items[-1].words
+            assert "failed" != report.verdict, report.gate.items[-1].sentence
             self._found[name] = report.gate
         return self._found[name]
 

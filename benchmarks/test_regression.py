@@ -26,11 +26,11 @@ def test_a_loop_is_as_it_was_accepted(case: str, loop: str, tier: Tier, checks: 
     """No item of this loop regressed, and none is unknown."""
     items = [item for item in checks.of(case).items if item.tier == tier and item.loop == loop]
     assert items, f"no item of {loop} was compared with the baseline: see the item of the case"
-    assert [] == [f"{item.listed}: {item.words}" for item in items if item.listed not in _GREEN]
+    assert [] == [f"{item.listed}: {item.sentence}" for item in items if item.listed not in _GREEN]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_is_comparable_with_its_baseline(case: str, checks: Checks) -> None:
     """The baseline has this machine class and task, and no loop is missing."""
     items = [item for item in checks.of(case).items if item.tier == "baseline" or not item.loop]
-    assert [] == [f"{item.listed}: {item.words}" for item in items if item.listed not in _GREEN]
+    assert [] == [f"{item.listed}: {item.sentence}" for item in items if item.listed not in _GREEN]

@@ -60,11 +60,13 @@ def result_of(number: int, report: Report, took_s: float | None) -> dict[str, An
         "run": number,
         "verdict": report.verdict,
         "took_s": took_s,
-        "looks": report.gate.looks,
+        "looks": report.gate.measurements,
         "listed": dict(listed),
         "speeds": speeds,
         "why": [
-            item.words for item in report.gate.items if item.listed not in ("unchanged", "improved")
+            item.sentence
+            for item in report.gate.items
+            if item.listed not in ("unchanged", "improved")
         ],
         "moved_together": report.gate.moved_together,
     }

@@ -98,7 +98,7 @@ def _result_of(what: str, number: int, folder: Path) -> dict[str, Any]:
         "planted": what,
         "run": number,
         "exit_code": int((folder / "exit_code.txt").read_text(encoding="utf-8")),
-        "looks": check.looks,
+        "looks": check.measurements,
         "moved_together": check.moved_together,
         "speeds": {
             f"{item.loop} {item.metric}": [item.listed, item.ratio, item.interval]
@@ -106,7 +106,7 @@ def _result_of(what: str, number: int, folder: Path) -> dict[str, Any]:
             if item.tier == "speed"
         },
         "other": [
-            item.words
+            item.sentence
             for item in check.items
             if item.tier != "speed" and item.listed not in ("unchanged", "improved")
         ],

@@ -57,7 +57,7 @@ def _show(one: Accepted, console: Console) -> None:
             table.add_column(heading, overflow="fold")
         for item in changed:
             table.add_row(
-                *map(escape, (item.loop, item.metric, item.listed.replace("_", " "), item.words))
+                *map(escape, (item.loop, item.metric, item.listed.replace("_", " "), item.sentence))
             )
         console.print(table)
     summary = f"{one.case}: accepted as {one.path}"

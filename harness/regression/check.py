@@ -129,7 +129,7 @@ def _report(found: Sequence[_CaseCheck], folder: Path, command: Sequence[str]) -
     result = CheckResult(
         items=items,
         baselines=tuple(one.baseline for one in found),
-        looks=max(one.measurements for one in found),
+        measurements=max(one.measurements for one in found),
         moved_together=" ".join(
             f"{one.baseline.case}: {one.common_change}." for one in found if one.common_change
         ),
@@ -275,5 +275,5 @@ def _used(used: StoredBaseline, where: Path, reference: RunRecord) -> UsedBaseli
 
 def _of_case(case: str, words: str, loop: str = "") -> CheckItem:
     return CheckItem(
-        case=case, loop=loop, metric="case", tier="baseline", listed="missing", words=words
+        case=case, loop=loop, metric="case", tier="baseline", listed="missing", sentence=words
     )

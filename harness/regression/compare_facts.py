@@ -78,7 +78,7 @@ def key_item(baseline: Baseline, current: CurrentFacts) -> CheckItem | None:
         metric="key",
         tier="baseline",
         listed="not_comparable",
-        words=words,
+        sentence=words,
         before={name: before for name, (before, _) in different.items()},
         now={name: now for name, (_, now) in different.items()},
     )
@@ -93,7 +93,7 @@ def _facts_for_information(baseline: Baseline, current: CurrentFacts) -> str:
         facts = baseline.loops[name], current.loops[name]
         first = next(_differences(name, *facts, "", ""), None)
         if first is not None:
-            return f"for information only: {name}: {first.words}"
+            return f"for information only: {name}: {first.sentence}"
     return "for information only: the exact facts are equal"
 
 
@@ -257,7 +257,7 @@ def _item(
         metric=metric,
         tier=tier,
         listed=listed,
-        words=words,
+        sentence=words,
         before=before,
         now=now,
     )

@@ -109,12 +109,12 @@ def combine(first: SpeedComparison, second: SpeedComparison) -> SpeedComparison:
     for item in first.items:
         again = later.get((item.loop, item.metric))
         if again is not None and item.listed == again.listed == "regressed":
-            words = f"{again.words}; two measurements in separate sessions agree"
+            words = f"{again.sentence}; two measurements in separate sessions agree"
             items.append(again.model_copy(update={"words": words}))
         elif item.listed == "regressed" or (again is not None and again.listed == "regressed"):
-            other = "no result" if again is None else again.words
+            other = "no result" if again is None else again.sentence
             words = (
-                f"the two measurements disagree; first measurement: {item.words}; "
+                f"the two measurements disagree; first measurement: {item.sentence}; "
                 f"second measurement: {other}"
             )
             items.append(item.model_copy(update={"listed": "inconclusive", "words": words}))
@@ -237,7 +237,7 @@ def _item(
         metric=metric,
         tier="speed",
         listed=listed,
-        words=words,
+        sentence=words,
         ratio=change.ratio if change else None,
         interval=change.interval if change else None,
     )

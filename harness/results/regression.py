@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from harness.results.base import Result
 
@@ -30,8 +30,9 @@ class CheckItem(Result):
     """How the item is checked."""
     listed: Listed
     """The verdict of the item."""
-    words: str
-    """One sentence: the old value, the new value, and what that means."""
+    sentence: str = Field(validation_alias=AliasChoices("sentence", "words"))
+    """The old value, the new value, and what that means. Reports written before 0.2.0 call it
+    `words`."""
     unit: str = ""
     """Base unit of the values; empty for numbers without a unit."""
     before: Any = None
@@ -70,7 +71,8 @@ class CheckResult(Result):
     """One item per value that was compared."""
     baselines: tuple[UsedBaseline, ...]
     """The baseline of each case."""
-    looks: int = 1
-    """Number of speed measurements; a second one confirms a slowdown."""
+    measurements: int = Field(1, validation_alias=AliasChoices("measurements", "looks"))
+    """Number of speed measurements; a second one confirms a slowdown. Reports written before 0.2.0
+    call it `looks`."""
     moved_together: str = ""
     """One sentence if all loops changed by the same ratio: the machine or a library changed."""

@@ -3,7 +3,7 @@
     python -m harness.results.report_schema docs/report.schema.json
 
 writes it. Without a path it is printed. It accepts a report of this version and of earlier versions
-with the same schema version: a field that was added later is not required.
+with the same schema version: a field that was added or renamed later is not required.
 """
 
 from __future__ import annotations

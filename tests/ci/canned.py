@@ -21,7 +21,9 @@ HOSTILE = (
 
 def gate(listed: Any, words: str, file: str | None = "baselines/tiny.json") -> CheckResult:
     """What a check found of one thing."""
-    item = CheckItem(case="tiny", loop="", metric="steps", tier="exact", listed=listed, words=words)
+    item = CheckItem(
+        case="tiny", loop="", metric="steps", tier="exact", listed=listed, sentence=words
+    )
     used = UsedBaseline(case="tiny", file=file, machine_class="cpu-2")
     return CheckResult(items=(item,), baselines=(used,))
 

@@ -22,7 +22,7 @@ def test_unchanged_code_passes(world: World) -> None:
     assert 0 == world.check()
     assert "equivalent" == world.report["verdict"]
     assert {"unchanged"} == {item["listed"] for item in world.report["gate"]["items"]}
-    assert 1 == world.report["gate"]["looks"]
+    assert 1 == world.report["gate"]["measurements"]
     assert "Nothing got worse" in world.output
     page = (world.folder / "out" / "report.md").read_text()
     assert "## Baseline" in page
@@ -92,7 +92,7 @@ def test_a_planted_change_of_what_is_computed(
     assert "regression" == world.report["verdict"]
     assert {("trainer", metric) for metric in metrics} <= world.listed("regressed")
     assert {"trainer"} == {loop for loop, _ in world.listed("regressed")}
-    assert any(message in item["words"] for item in world.report["gate"]["items"])
+    assert any(message in item["sentence"] for item in world.report["gate"]["items"])
     assert "Something got worse" in world.output
 
 

@@ -135,7 +135,7 @@ def test_planted_changes_of_what_is_computed(
             assert 1 == harness("check", *TASK, *exact, "--out", out, loop=planted)
             items = gate(folder, out)
             assert metrics <= {i["metric"] for i in items if i["listed"] == "regressed"}
-            assert any(message in item["words"] for item in items)
+            assert any(message in item["sentence"] for item in items)
 
 
 def on_a_quiet_machine(bench: Path) -> None:
@@ -159,4 +159,4 @@ def test_two_percent_more_memory_of_a_bench(folder: Path, harness: Command) -> N
     assert 1 == harness("check", *against, "--exact-only", "--out", "more", loop=MORE_MEMORY)
     (item,) = (i for i in gate(folder, "more") if i["listed"] == "regressed")
     assert ("loop", "peak_allocated_bytes") == (item["loop"], item["metric"])
-    assert "peak allocated memory +2." in item["words"]
+    assert "peak allocated memory +2." in item["sentence"]

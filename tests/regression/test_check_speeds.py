@@ -18,7 +18,7 @@ def test_ten_percent_slower_in_one_loop(world: World) -> None:
     world.measurements = [timed(loop=1.1, seed=1), timed(loop=1.1, seed=2)]
     assert 1 == world.check()
     assert {("trainer", "step_time_ratio")} == world.listed("regressed")
-    assert 2 == world.report["gate"]["looks"]
+    assert 2 == world.report["gate"]["measurements"]
     assert "trainer itself changed" in world.words("step_time_ratio")
     assert "" == world.report["gate"]["moved_together"]
 

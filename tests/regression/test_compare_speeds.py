@@ -134,7 +134,7 @@ def test_a_regression_needs_two_measurements() -> None:
         compare_speeds("case", before, times(seed=1, loop=r), TOLERANCE) for r in (1.1, 1.0)
     )
     assert "regressed" == lists(combine(slow, slow))["trainer"]
-    assert "two measurements" in combine(slow, slow).items[1].words
+    assert "two measurements" in combine(slow, slow).items[1].sentence
     assert "inconclusive" == lists(combine(slow, fine))["trainer"]
     assert "inconclusive" == lists(combine(fine, slow))["trainer"]
     assert "unchanged" == lists(combine(fine, fine))["trainer"]

@@ -10,6 +10,7 @@ import pytest
 from harness.errors import RecordError
 from harness.report.text.summary import remarks, sentence
 from harness.results.comparison import Cause, Comparison
+from harness.results.regression import CheckResult
 from harness.results.report import Report, verdict
 from tests.support.records import draft, spec, write_run_folder
 from tests.support.small_report import DIFFERENT, IDENTICAL, run, small_report
@@ -180,3 +181,13 @@ def test_resumes_and_repeated_rows_are_reported(tmp_path: Path) -> None:
     assert "checkpoint at step 2, 4" in first
     assert f"3 of its {made.header['samples']} samples" in second
     assert [] == remarks(report.runs[1])
+
+
+def test_names_of_earlier_reports_are_read() -> None:
+    """Reports before 0.2.0 call the sentence of an item `words`, and the measurements `looks`."""
+    item = {"case": "a", "loop": "b", "metric": "steps", "tier": "exact", "listed": "regressed"}
+    old = {"items": [{**item, "words": "6, now 5"}], "baselines": [], "looks": 2}
+    new = {"items": [{**item, "sentence": "6, now 5"}], "baselines": [], "measurements": 2}
+    read = CheckResult.model_validate(old)
+    assert (("6, now 5",), 2) == (tuple(item.sentence for item in read.items), read.measurements)
+    assert CheckResult.model_validate(new) == read

@@ -84,7 +84,7 @@ class World:
     def words(self, metric: str) -> str:
         """The words of the first item of a metric that is not unchanged."""
         items = [item for item in self.report["gate"]["items"] if item["metric"] == metric]
-        return str(next(item["words"] for item in items if item["listed"] != "unchanged"))
+        return str(next(item["sentence"] for item in items if item["listed"] != "unchanged"))
 
 
 def last_digits(made: Draft) -> None:

@@ -133,7 +133,7 @@ def gated_report(**changes: Any) -> Report:
                 unit="B",
                 before=2**30,
                 now=2**30 + 2**24,
-                words=AWKWARD,
+                sentence=AWKWARD,
             ),
             item("not_comparable", loop="", metric="key", tier="baseline", before=None, now=None),
             item("missing", loop="accelerated", metric="arm", before=None, now=None),
@@ -150,7 +150,7 @@ def gated_report(**changes: Any) -> Report:
             ),
             UsedBaseline(case="other", file=None, machine_class="cpu-2-cores"),
         ),
-        looks=2,
+        measurements=2,
         moved_together="All loops moved alike: the machine or a library.",
     )
     return small_report(**{"verdict": "regression", "gate": gate, **changes})

@@ -126,7 +126,7 @@ def _gate(report: Report) -> Iterable[_Ranked]:
             continue
         level, rank = _LISTED[item.listed]
         change = abs(item.ratio - 1) if item.ratio is not None else 0.0
-        lines = [item.words]
+        lines = [item.sentence]
         if item.tier == "speed" and report.gate.moved_together:
             lines.append(report.gate.moved_together)
         lines += [_reproduce(report), *_remedy(item, used.get(item.case), report)]

@@ -198,5 +198,5 @@ def _gate(gate: CheckResult) -> Iterator[_Row]:
             "ratio": item.ratio,
             "interval_low": low,
             "interval_high": high,
-            "words": item.words,
+            "words": item.sentence,
         }

@@ -139,7 +139,7 @@ def _item(item: CheckItem) -> _Test:
     kind = _kind(item.listed)
     if not kind:
         return _Test(item.case, name)
-    return _Test(item.case, name, kind, item.listed, f"{item.listed}: {item.words}")
+    return _Test(item.case, name, kind, item.listed, f"{item.listed}: {item.sentence}")
 
 
 def _runs(report: Report) -> Iterator[_Test]:

@@ -65,9 +65,9 @@ def _measurements(result: CheckResult) -> str:
     """How often speeds were measured; empty if none was compared."""
     if not any(item.tier == "speed" for item in result.items):
         return ""
-    if result.looks == 1:
+    if result.measurements == 1:
         return " Speeds were measured once."
-    return f" Speeds were measured {result.looks} times."
+    return f" Speeds were measured {result.measurements} times."
 
 
 def _list(result: CheckResult, listed: Listed) -> list[Block]:
@@ -91,7 +91,7 @@ def _row(item: CheckItem) -> tuple[str, ...]:
         item_value(item.now, item.unit),
         "" if item.ratio is None else number(item.ratio),
         "" if item.interval is None else " to ".join(map(number, item.interval)),
-        item.words,
+        item.sentence,
     )
 
 

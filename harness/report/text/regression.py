@@ -17,8 +17,10 @@ def first_lines(check: CheckResult) -> list[str]:
     lines = [f"compared with the baseline: {counts(check)}"]
     if check.moved_together:
         lines.append(check.moved_together)
-    if check.looks > 1:
-        lines.append(f"speeds were measured {check.looks} times before a slowdown was reported")
+    if check.measurements > 1:
+        lines.append(
+            f"speeds were measured {check.measurements} times before a slowdown was reported"
+        )
     if {item.listed for item in check.items} in ({"improved"}, {"improved", "unchanged"}):
         lines.append("an improvement is kept by later checks once it is accepted: harness accept")
     return lines

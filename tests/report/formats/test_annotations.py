@@ -62,7 +62,7 @@ def test_an_agreeing_report_has_none() -> None:
 
 def test_a_regression_has_its_size_and_its_remedy() -> None:
     """It has both commands, without the folder of the build, and quoted for a shell."""
-    worse = item("regressed", ratio=1.104, words="10.4% slower (95% interval 8% to 13%)")
+    worse = item("regressed", ratio=1.104, sentence="10.4% slower (95% interval 8% to 13%)")
     (found,) = annotations_of([gated(worse, moved_together="all moved alike")])
 
     assert "error" == found.level
