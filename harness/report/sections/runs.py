@@ -11,8 +11,8 @@ from harness.report.sections.seeds import equivalence_table, seeds_table
 from harness.report.sections.source import Source
 from harness.report.text.seeds import run_name
 from harness.report.text.summary import remarks
-from harness.report.text.values import shown
-from harness.results.comparison import Comparison
+from harness.report.text.values import distinct, shown
+from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import Metric, metric
 from harness.results.report import RunSummary
 from harness.units import number, quantity
@@ -73,13 +73,7 @@ def _differing(pair: Comparison) -> Table | None:
     if pair.outcome != "different" or pair.test or pair.equality is not None:
         return None
     rows = tuple(
-        (
-            metric(found.metric).title,
-            shown(found.reference),
-            shown(found.candidate),
-            shown(found.ratio),
-            DIRECTIONS[metric(found.metric).better],
-        )
+        (metric(found.metric).title, *_values(found), DIRECTIONS[metric(found.metric).better])
         for found in pair.findings
         if found.outcome == "different"
     )
@@ -96,6 +90,14 @@ def _differing(pair: Comparison) -> Table | None:
     )
     name = f"Metrics that differ, {pair_name(pair)}"
     return Table(name, columns, rows, caption) if rows else None
+
+
+def _values(found: Finding) -> tuple[str, str, str]:
+    """Reference, candidate and ratio, with as many digits as show that they differ."""
+    if found.reference is None or found.candidate is None:
+        return shown(found.reference), shown(found.candidate), shown(found.ratio)
+    ratio = "-" if found.ratio is None else distinct(found.ratio, 1.0)[0]
+    return *distinct(found.reference, found.candidate), ratio
 
 
 def _sentences(run: RunSummary) -> list[Sentence]:

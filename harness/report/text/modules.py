@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.report.text.values import distinct
 from harness.results.localization import Localization, ModuleDifference
 from harness.units import number
 
@@ -76,9 +77,8 @@ def _name(place: ModuleDifference) -> str:
 
 def _norms(place: ModuleDifference) -> str:
     """Both norms with as many digits as show a difference, and the relative difference."""
-    pair = place.reference, place.candidate
-    digits = next((n for n in range(4, 10) if number(pair[0], n) != number(pair[1], n)), 9)
-    text = f", norm {number(pair[0], digits)} against {number(pair[1], digits)}"
+    reference, candidate = distinct(place.reference, place.candidate)
+    text = f", norm {reference} against {candidate}"
     if place.distance is not None:
         text += f", relative difference {number(place.distance, 2)}"
     return text

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.units import number
 
-__all__ = ["capitalized", "setting_text", "shown"]
+__all__ = ["capitalized", "distinct", "setting_text", "shown"]
 
 
 def shown(value: Any) -> str:
@@ -19,6 +19,13 @@ def shown(value: Any) -> str:
         parts = [shown(part) for part in value[:12]]
         return "[" + ", ".join(parts + (["..."] if len(value) > 12 else [])) + "]"
     return "none" if value is None else str(value)
+
+
+def distinct(one: float, two: float) -> tuple[str, str]:
+    """Two numbers with four digits, or with as many more, up to nine, as show a difference."""
+    enough = (n for n in range(4, 9) if one == two or number(one, n) != number(two, n))
+    digits = next(enough, 9)
+    return number(one, digits), number(two, digits)
 
 
 def setting_text(value: Any) -> str:
