@@ -110,14 +110,14 @@ def combine(first: SpeedComparison, second: SpeedComparison) -> SpeedComparison:
         again = later.get((item.loop, item.metric))
         if again is not None and item.listed == again.listed == "regressed":
             words = f"{again.sentence}; two measurements in separate sessions agree"
-            items.append(again.model_copy(update={"words": words}))
+            items.append(again.model_copy(update={"sentence": words}))
         elif item.listed == "regressed" or (again is not None and again.listed == "regressed"):
             other = "no result" if again is None else again.sentence
             words = (
                 f"the two measurements disagree; first measurement: {item.sentence}; "
                 f"second measurement: {other}"
             )
-            items.append(item.model_copy(update={"listed": "inconclusive", "words": words}))
+            items.append(item.model_copy(update={"listed": "inconclusive", "sentence": words}))
         else:
             items.append(item)
     both = first.common_change and second.common_change
