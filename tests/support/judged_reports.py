@@ -103,7 +103,7 @@ def item(listed: Any, **changes: Any) -> CheckItem:
             "metric": "steps",
             "tier": "exact",
             "listed": listed,
-            "words": f"steps: {listed}",
+            "sentence": f"steps: {listed}",
             "before": 6,
             "now": 7,
             **changes,

@@ -35,7 +35,7 @@ def item(listed: Listed, **changes: Any) -> CheckItem:
         "metric": "step_time_ratio",
         "tier": "speed",
         "listed": listed,
-        "words": f"it is {listed}",
+        "sentence": f"it is {listed}",
         **changes,
     }
     return CheckItem(**given)

@@ -149,7 +149,7 @@ def hostile_report(folder: Path) -> Report:
     gate = gated_report().gate
     assert gate is not None
     items = tuple(
-        one.model_copy(update={"words": HOSTILE, "case": HOSTILE, "before": HOSTILE})
+        one.model_copy(update={"sentence": HOSTILE, "case": HOSTILE, "before": HOSTILE})
         for one in gate.items
     )
     first = pair.comparisons[0].first_divergence
