@@ -1,8 +1,8 @@
 """Installs requirements into an environment: with uv if it is on the PATH, with pip otherwise.
 
-Both see the packages of the environment that this process runs in as installed, so that only what
-differs is installed. pip finds them on its path. uv looks in the new environment alone: so copies
-of their metadata stand there while it runs.
+For both, the packages of this process count as installed, so only what differs is installed. pip
+finds those packages on its path. uv looks only in the new environment, so copies of their metadata
+are placed there while it runs.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _uv_settings(of_pip: Mapping[str, str]) -> dict[str, str]:
-    """Variables that make uv look where pip looks; variables of uv that are set have priority."""
+    """Variables by which uv uses the same index and constraints as pip."""
     found = {variable: of_pip.get(name, "") for name, variable in _UV_VARIABLES.items()}
     found["UV_FIND_LINKS"] = ",".join(found["UV_FIND_LINKS"].split())
     # pip takes the best version of all indexes; by default uv takes the first index that has any.
