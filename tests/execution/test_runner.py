@@ -58,9 +58,9 @@ def test_a_crash_leaves_a_record_and_the_others_finish(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sentence1": 5}, "column sentence1 of train holds text"),
-        ({"label": "yes"}, "labels of train are whole numbers"),
-        ({"label": -1}, "labels of train are whole numbers"),
+        ({"sentence1": 5}, "column sentence1 of train must hold text"),
+        ({"label": "yes"}, "labels of train must be whole numbers"),
+        ({"label": -1}, "labels of train must be whole numbers"),
         ({"label": 3}, "every class number"),
     ],
     ids=["text", "word", "negative", "gap"],

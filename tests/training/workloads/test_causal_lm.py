@@ -113,7 +113,7 @@ def test_a_folder_of_texts_is_read(tmp_path: Path) -> None:
     ("column", "text", "settings", "rule"),
     [
         ("sentence", "The bank.", {}, "need the column text"),
-        ("text", 5, {}, "holds text"),
+        ("text", 5, {}, "must hold text"),
         ("text", "The bank.", {}, "need at least 128 tokens"),
         ("text", "The bank.", {"max_length": 129}, "at most the model's 128"),
         ("text", "The bank.", {"model": "no/such"}, "no/such"),
