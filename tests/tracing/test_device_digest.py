@@ -1,4 +1,4 @@
-"""Sums of mixed words: the formula by hand, every bit and place, batches and slices alike."""
+"""Sums of mixed words: the formula by hand, every bit and position, batches and slices."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_the_mixer_is_splitmix64() -> None:
     assert [0xE220A8397B1DCDAF] == word_sums([torch.zeros(1)])
 
 
-def test_sums_by_hand() -> None:
-    """Words with and without their highest bit, alone and in a row."""
+def test_sums_equal_the_formula() -> None:
+    """Words with and without their highest bit, alone and in sequence."""
     for words in ([0], [1], [0x80000000], [3, 0xFFFFFFFF, 0, 7, 0x7FFFFFFF]):
         signed = [word - 2**32 if word >= 2**31 else word for word in words]
         assert [by_hand(words)] == word_sums([torch.tensor(signed, dtype=torch.int32)])
@@ -44,7 +44,7 @@ def test_sums_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_single_bit_matters(dtype: torch.dtype) -> None:
-    """Flipping any one bit of a tensor changes its sum, each to another number."""
+    """Flipping any one bit of a tensor changes its sum; every bit gives a different sum."""
     tensor = torch.ones(9).to(dtype)
     raw = tensor.view(torch.uint8)
     seen = set(word_sums([tensor]))
@@ -57,7 +57,7 @@ def test_every_single_bit_matters(dtype: torch.dtype) -> None:
 
 
 def test_order_matters() -> None:
-    """Every pair of swapped elements is seen, and the same bit flipped in any two of them."""
+    """Swapping any two elements, or flipping one bit in any two of them, changes the sum."""
     tensor = torch.arange(24, dtype=torch.float32)
     seen = set(word_sums([tensor]))
     for one in range(24):
@@ -70,13 +70,12 @@ def test_order_matters() -> None:
 
 
 def test_zeros_at_the_end_count() -> None:
-    """A tensor and the same with a zero more are two."""
+    """Appending a zero changes the sum."""
     assert 5 == len(set(word_sums([torch.zeros(count) for count in range(5)])))
 
 
 def test_views_are_read_in_their_own_order() -> None:
-    """A copy gives the same, and a transposed view what its contiguous copy gives; not the
-    original's."""
+    """A copy has the same sum. A transposed view has the sum of its contiguous copy."""
     tensor = torch.randn(5, 7, generator=torch.Generator().manual_seed(1))
     strided = torch.randn(5, 14)
     strided[:, ::2] = tensor
@@ -90,7 +89,7 @@ def test_views_are_read_in_their_own_order() -> None:
 def test_neighbours_and_slices_change_nothing(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    """Tensors of all kinds together, cut at any place, give what each gives alone."""
+    """Tensors of all dtypes in one call, split anywhere, have the same sums as alone."""
     draw = random.Random(at_once)
     tensors = [
         torch.randn(draw.choice([0, 1, 3, 20, 65])).to(draw.choice(DTYPES)) for _ in range(40)
@@ -104,7 +103,7 @@ def test_neighbours_and_slices_change_nothing(
 
 
 def test_a_tensor_that_needs_gradients_is_only_read() -> None:
-    """Nothing enters the graph, and the words stay as they were."""
+    """No node is added to the graph, and the values do not change."""
     tensor = torch.randn(6, requires_grad=True)
     before = tensor.detach().clone()
     word_sums([tensor])
@@ -113,7 +112,7 @@ def test_a_tensor_that_needs_gradients_is_only_read() -> None:
 
 
 def test_launches_do_not_grow_with_the_tensors() -> None:
-    """A hundred tensors take as many kernels as ten, but for the views, which launch nothing."""
+    """A hundred tensors need as many kernels as ten; views launch none."""
 
     def launches(count: int) -> int:
         tensors = [torch.ones(8) for _ in range(count)]

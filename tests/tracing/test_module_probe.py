@@ -1,4 +1,4 @@
-"""What modules take and give is recorded at one step, and nothing that is computed changes."""
+"""The inputs and outputs of modules are recorded at one step, and no computed value changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from tests.tracing.test_probe import batch, workload
 
 
 class Awkward(nn.Module):
-    """A classifier with what hooks may stumble over: an activation in place, a module called twice,
-    an output that is used twice, and a part that may be recomputed in the backward pass."""
+    """A classifier with difficult cases for hooks.
+
+    It has an in-place activation, a module called twice, an output that is used twice, and a part
+    that the backward pass may recompute.
+    """
 
     def __init__(self, recompute: bool | None = None) -> None:
-        """`recompute`: by a reentrant checkpoint or by the other kind; None: not at all."""
+        """`recompute`: whether the activation checkpoint is reentrant; None: no checkpoint."""
         super().__init__()
         self.recompute = recompute
         self.embedding = nn.Embedding(10, 4)
@@ -35,7 +38,7 @@ class Awkward(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Logits [batch, 2], and the loss where labels are given."""
+        """Logits [batch, 2], and the loss if labels are passed."""
         tokens = self.embedding(input_ids)
         if self.recompute is None or not torch.is_grad_enabled():
             mixed = self.block(tokens)
@@ -48,7 +51,7 @@ class Awkward(nn.Module):
 
 
 def trained(folder: Path, localize_at: int | None, model: nn.Module) -> RunRecord:
-    """Three steps of two micro-batches each; with an evaluation and a lost forward pass amid."""
+    """Three steps of two micro-batches, with an evaluation and an unused forward pass between."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(folder)
     case = Case(name="probe", workload="paraphrase")
@@ -81,7 +84,7 @@ def awkward(recompute: bool | None = None) -> Awkward:
 
 @pytest.mark.parametrize("recompute", [None, False, True])
 def test_localizing_changes_nothing(recompute: bool | None, tmp_path: Path) -> None:
-    """Every other trace of a localized run is that of the run that is not, bit for bit."""
+    """Every other trace equals that of a run without localization, bit for bit."""
     plain = trained(tmp_path / "plain", None, awkward(recompute))
     localized = trained(tmp_path / "localized", 2, awkward(recompute))
     for trace in ("steps", "micro_batches", "tensors"):
@@ -100,7 +103,7 @@ def rows_of(record: RunRecord, direction: str, micro_batch: int = 1) -> list[dic
 
 
 def test_calls_are_recorded_as_they_end(tmp_path: Path) -> None:
-    """What is inside a module comes before it, forward and backward, and each call counts."""
+    """Submodules come before their module, forward and backward; each call has a row."""
     record = trained(tmp_path, 2, awkward())
     forward = [(row["module"], row["call"]) for row in rows_of(record, "forward")]
     assert [
@@ -130,7 +133,7 @@ def test_calls_are_recorded_as_they_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_what_is_recomputed_is_recorded_once(recompute: bool, tmp_path: Path) -> None:
-    """With activation checkpoints the forward rows are those without."""
+    """The forward rows are the same with and without activation checkpoints."""
     plain = trained(tmp_path / "plain", 2, awkward())
     again = trained(tmp_path / "again", 2, awkward(recompute))
     assert rows_of(plain, "forward") == rows_of(again, "forward")
@@ -139,7 +142,7 @@ def test_what_is_recomputed_is_recorded_once(recompute: bool, tmp_path: Path) ->
 
 
 def test_the_norms_are_those_of_the_tensors(tmp_path: Path) -> None:
-    """Of the first micro-batch of the first step, by hand from autograd's own gradients."""
+    """Checked for the first micro-batch, with the gradients of autograd."""
     record = trained(tmp_path, 1, awkward())
     model = awkward()
     torch.manual_seed(5)
@@ -157,8 +160,8 @@ def test_the_norms_are_those_of_the_tensors(tmp_path: Path) -> None:
     assert handed == pytest.approx(backward["given_norms"][0], rel=1e-6)
 
 
-def test_what_a_hook_of_the_loop_leaves_is_what_is_recorded(tmp_path: Path) -> None:
-    """The watch comes after the loop's own hooks."""
+def test_values_are_recorded_after_the_hooks_of_the_loop(tmp_path: Path) -> None:
+    """The recorder's hooks run after the loop's own hooks."""
     other = awkward()
     other.head.register_forward_hook(lambda module, args, output: output * 2)
     norms = [
@@ -173,7 +176,7 @@ def test_what_a_hook_of_the_loop_leaves_is_what_is_recorded(tmp_path: Path) -> N
 
 
 def test_a_compiled_model_is_seen_from_outside(tmp_path: Path) -> None:
-    """One call, the model's own, and nothing is compiled anew for it."""
+    """Only the call of the model is recorded, and nothing is recompiled."""
     compiled: Any = torch.compile(awkward(), backend="eager")
     record = trained(tmp_path, 2, compiled)
     assert [("", "OptimizedModule")] == [

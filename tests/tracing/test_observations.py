@@ -16,12 +16,12 @@ from harness.results.record import Observation
 from harness.training.evaluation import Scores
 from tests.tracing.test_probe import Watched, batch
 
-# What is told of the loss and of the generator is no fault by itself.
+# These observations are not faults by themselves.
 NO_FAULT = {"loss_scaled", "generator_kept_over_evaluation"}
 
 
 def observed(watched: Watched) -> dict[str, int]:
-    """Where each kind but those was seen first."""
+    """The first step of each other kind of observation."""
     found = watched.record().header.observed.items()
     return {name: seen[0].step for name, seen in found if name not in NO_FAULT}
 
@@ -80,7 +80,7 @@ def changed_and_zeroed_in_place(watched: Watched) -> None:
 
 
 def zeroed_in_place(watched: Watched) -> None:
-    """As `zero_grad` did by default in older versions of torch: no fault."""
+    """As `zero_grad` does by default in older versions of torch; this is no fault."""
     for _ in range(2):
         watched.backward(0, 1)
         watched.optimizer.step()
@@ -123,10 +123,10 @@ def evaluated_with_dropout(watched: Watched) -> None:
         (evaluated_with_dropout, "evaluated_in_training_mode", 1),
     ],
 )
-def test_what_no_loop_should_do_is_observed_at_its_step(
+def test_a_fault_of_the_loop_is_observed_at_its_step(
     loop: Callable[[Watched], None], what: str, step: int, tmp_path: Path
 ) -> None:
-    """Once for each kind, and nothing else beside it."""
+    """Each kind is observed once, and no other kind."""
     watched = Watched(tmp_path)
     loop(watched)
     assert {what: step} == observed(watched)
@@ -136,27 +136,27 @@ def test_what_no_loop_should_do_is_observed_at_its_step(
 def test_a_sound_loop_leaves_no_observation(
     loop: Callable[[Watched], None], tmp_path: Path
 ) -> None:
-    """The control: accumulation, clipping, evaluation and zeroing are as they should be."""
+    """Control: correct accumulation, clipping, evaluation and zeroing."""
     watched = Watched(tmp_path)
     loop(watched)
     assert {} == observed(watched)
 
 
-@pytest.mark.parametrize(("factor", "told"), [(0.5, []), (1.0, [2.0]), (1.5, [3.0])])
-def test_what_becomes_of_the_losses_of_a_window_is_told(
-    factor: float, told: list[float], tmp_path: Path
+@pytest.mark.parametrize(("factor", "expected"), [(0.5, []), (1.0, [2.0]), (1.5, [3.0])])
+def test_the_factor_of_the_losses_of_a_window_is_recorded(
+    factor: float, expected: list[float], tmp_path: Path
 ) -> None:
-    """By hand: half of each of two losses is their mean, of which nothing is told."""
+    """By hand: half of each of two losses is their mean, so nothing is recorded."""
     watched = Watched(tmp_path)
     for rows in ((0, 1), (2, 3)):
         (factor * watched.model(**batch(*rows))["loss"]).backward()
     watched.step()
     seen = watched.record().header.observed.get("loss_scaled", ())
-    assert told == pytest.approx([each.value for each in seen], rel=1e-5)
+    assert expected == pytest.approx([each.value for each in seen], rel=1e-5)
 
 
 def test_a_loss_that_is_no_multiple_of_the_tasks_has_no_factor(tmp_path: Path) -> None:
-    """The control: a square beside it turns its gradient another way."""
+    """Control: an added square changes the direction of the gradient."""
     watched = Watched(tmp_path)
     answer = watched.model(**batch(0, 1))
     (3 * answer["loss"] + answer["logits"].square().sum()).backward()
@@ -165,10 +165,10 @@ def test_a_loss_that_is_no_multiple_of_the_tasks_has_no_factor(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("draws", "steps"), [(0, [2]), (1, [])])
-def test_a_generator_that_an_evaluation_leaves_alone_is_told(
+def test_an_evaluation_without_draws_is_observed(
     draws: int, steps: list[int], tmp_path: Path
 ) -> None:
-    """And one that gave a number meanwhile is not."""
+    """An evaluation that draws a number is not."""
     watched = Watched(tmp_path)
     watched.backward(0, 1)
     watched.step()
@@ -183,8 +183,10 @@ def test_a_generator_that_an_evaluation_leaves_alone_is_told(
 
 
 @pytest.mark.parametrize("over_batches", [True, False])
-def test_a_mean_over_batches_is_told_from_one_over_rows(over_batches: bool, tmp_path: Path) -> None:
-    """Of three rows and one."""
+def test_a_mean_over_batches_is_distinguished_from_one_over_rows(
+    over_batches: bool, tmp_path: Path
+) -> None:
+    """Two batches, of three rows and of one row; a mean over the rows is not observed."""
     watched = Watched(tmp_path)
     watched.backward(0, 1)
     watched.step()
@@ -197,7 +199,7 @@ def test_a_mean_over_batches_is_told_from_one_over_rows(over_batches: bool, tmp_
 
 
 def test_the_norm_after_a_change_is_kept(tmp_path: Path) -> None:
-    """By hand: clipped to a thousandth, that is their norm."""
+    """By hand: after clipping to 0.001 the norm is 0.001."""
     watched = Watched(tmp_path)
     changed_between(watched)
     (seen,) = watched.record().header.observed["gradients_changed_between_backwards"]
@@ -206,7 +208,7 @@ def test_the_norm_after_a_change_is_kept(tmp_path: Path) -> None:
 
 
 def test_norms_are_those_of_the_raw_gradient_and_of_the_one_applied(tmp_path: Path) -> None:
-    """By hand: after clipping to c the norms of all tensors make c."""
+    """By hand: after clipping to c the norm over all tensors is c."""
     watched = Watched(tmp_path)
     watched.backward(0, 1)
     raw = [float(torch.linalg.vector_norm(gradient)) for gradient in gradients(watched)]
@@ -217,8 +219,8 @@ def test_norms_are_those_of_the_raw_gradient_and_of_the_one_applied(tmp_path: Pa
     assert math.hypot(*(row["applied"] for row in rows)) == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_the_circumstances_of_each_micro_batch_are_told(tmp_path: Path) -> None:
-    """Its shape and labels, in which mode and type it ran, and the passes before it."""
+def test_the_circumstances_of_each_micro_batch_are_recorded(tmp_path: Path) -> None:
+    """Shape and labels, mode and dtype, and the number of forward passes before it."""
     watched = Watched(tmp_path)
     sound(watched)
     rows = watched.record().circumstances.to_pylist()

@@ -1,4 +1,4 @@
-"""The probe sees what a loop computes, before the loop can change it, and changes nothing."""
+"""The probe records what a loop computes before the loop can change it, and changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.results.levels import NOT_RECORDED
 from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import DETAILS, Detail, Recipe
-from harness.tracing import tensors as tensor_trace
+from harness.tracing import tensors
 from harness.tracing.digest import of_tensor
 from harness.tracing.hooks import Listener
 from harness.tracing.probe import TraceProbe
@@ -31,7 +31,7 @@ ROWS = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [2, 4, 6]]
 
 
 class Classifier(nn.Module):
-    """Embeds tokens, drops some, and answers with two logits; takes a batch as our models do."""
+    """Embeds tokens, applies dropout and returns two logits; is called as the workloads' models."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Logits [batch, 2], and the loss where labels are given."""
+        """Logits [batch, 2], and the loss if labels are passed."""
         logits = self.head(self.dropout(self.embedding(input_ids)).mean(dim=1))
         loss = logits.sum() if labels is None else nn.functional.cross_entropy(logits, labels)
         return {"loss": loss, "logits": logits}
@@ -73,8 +73,8 @@ def batch(*rows: int) -> dict[str, Tensor]:
     return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": labels}
 
 
-class Told(Listener):
-    """Keeps what it hears."""
+class Notifications(Listener):
+    """Keeps its notifications."""
 
     def __init__(self) -> None:
         self.before: list[int] = []
@@ -113,11 +113,11 @@ class Watched:
             self.model = torch.compile(self.model, backend=compiled_by)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.5, momentum=momentum)
         self.writer = RecordWriter(folder)
-        self.told = Told()
+        self.listener = Notifications()
         case = Case(name="probe", workload="paraphrase")
         self.spec = RunSpec(case=case, loop="plain", recipe=Recipe(), sketch=sketch, detail=detail)
         given = workload(self.model, world_size)
-        self.probe = TraceProbe(self.writer, self.told, given, self.spec, steps_expected=8)
+        self.probe = TraceProbe(self.writer, self.listener, given, self.spec, steps_expected=8)
         self.probe.watch(self.model, self.optimizer)
 
     def backward(self, *rows: int, **changed: Any) -> None:
@@ -146,7 +146,7 @@ class Watched:
 
 
 def test_rows_losses_and_counts_are_recorded(tmp_path: Path) -> None:
-    """Each micro-batch is recorded under its step with its rows and the task's own loss."""
+    """Each micro-batch is recorded at its step with its rows and the task's loss."""
     watched = Watched(tmp_path)
     watched.backward(2, 0)
     watched.backward(3)
@@ -157,12 +157,12 @@ def test_rows_losses_and_counts_are_recorded(tmp_path: Path) -> None:
 
     assert [(1, 1), (1, 2), (2, 1)] == [(row["step"], row["micro_batch"]) for row in micro]
     assert [[2, 0], [3], [1, 2]] == [row["sample_ids"] for row in micro]
-    assert [1, 2] == watched.told.before == watched.told.after
+    assert [1, 2] == watched.listener.before == watched.listener.after
     counts = watched.probe.counts
     assert (2, 3, 5, 50) == (counts.steps, counts.micro_batches, counts.samples, counts.parameters)
 
 
-def test_the_loss_is_the_tasks_whatever_the_loop_scales(tmp_path: Path) -> None:
+def test_the_recorded_loss_is_that_of_the_task(tmp_path: Path) -> None:
     """A loop that multiplies its loss is recorded with the same loss and other gradients."""
     losses, norms = [], []
     for scale in (1.0, 8.0):
@@ -176,7 +176,7 @@ def test_the_loss_is_the_tasks_whatever_the_loop_scales(tmp_path: Path) -> None:
     assert norms[1] == pytest.approx(8 * norms[0], rel=1e-6)
 
 
-def test_labels_that_the_loop_keeps_to_itself_are_looked_up(tmp_path: Path) -> None:
+def test_labels_that_the_model_does_not_get_are_looked_up(tmp_path: Path) -> None:
     """A loop that computes its loss outside the model is recorded with the same loss."""
     inside, outside = Watched(tmp_path / "inside"), Watched(tmp_path / "outside")
     torch.manual_seed(5)
@@ -217,7 +217,7 @@ def test_accumulated_gradients_are_those_of_the_whole_window(tmp_path: Path) -> 
     assert both != first
 
 
-def test_evaluation_is_not_taken_for_training(tmp_path: Path) -> None:
+def test_an_evaluation_is_not_recorded_as_training(tmp_path: Path) -> None:
     """Forward passes without gradients leave no micro-batch."""
     watched = Watched(tmp_path)
     with torch.no_grad():
@@ -229,8 +229,8 @@ def test_evaluation_is_not_taken_for_training(tmp_path: Path) -> None:
     assert [[0]] == watched.record().micro_batches["sample_ids"].to_pylist()
 
 
-def test_rows_of_no_training_set_are_unknown(tmp_path: Path) -> None:
-    """A row that the training set does not hold has the id -1."""
+def test_rows_outside_the_training_set_are_unknown(tmp_path: Path) -> None:
+    """Such a row has the id -1 in the record."""
     watched = Watched(tmp_path)
     strange = batch(0, 1)
     strange["input_ids"][1, 0] = 9
@@ -239,8 +239,8 @@ def test_rows_of_no_training_set_are_unknown(tmp_path: Path) -> None:
     assert [[0, -1]] == watched.record().micro_batches["sample_ids"].to_pylist()
 
 
-def test_watching_changes_neither_results_nor_generators(tmp_path: Path) -> None:
-    """With and without the probe, weights and generators end in the same bits, dropout on."""
+def test_the_probe_changes_neither_results_nor_generators(tmp_path: Path) -> None:
+    """With dropout on, weights and generators have the same bits with and without the probe."""
     ends = []
     for watch in (True, False):
         watched = Watched(tmp_path / str(watch))
@@ -253,8 +253,8 @@ def test_watching_changes_neither_results_nor_generators(tmp_path: Path) -> None
     assert ends[0] == ends[1]
 
 
-def test_one_bit_of_one_weight_is_seen_at_its_step(tmp_path: Path) -> None:
-    """A weight moved by one ulp before an update shows in that step's weights, in its tensor."""
+def test_one_bit_of_one_weight_differs_at_its_step(tmp_path: Path) -> None:
+    """A weight changed by one ulp before an update differs in its tensor at that step."""
     records = []
     for fault in (False, True):
         watched = Watched(tmp_path / str(fault))
@@ -272,15 +272,15 @@ def test_one_bit_of_one_weight_is_seen_at_its_step(tmp_path: Path) -> None:
     assert [(2, "embedding.weight"), (3, "embedding.weight")] == differing
 
 
-def test_a_probe_watches_one_training(tmp_path: Path) -> None:
-    """A second `watch` is an error of the loop, said at once."""
+def test_a_second_watch_is_refused(tmp_path: Path) -> None:
+    """It is an error of the loop, raised immediately."""
     watched = Watched(tmp_path)
     with pytest.raises(RuntimeError, match="one training"):
         watched.probe.watch(watched.model, watched.optimizer)
 
 
 def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
-    """A timing record has a positive time for each step and no trace of values."""
+    """A timing record has a positive time for each step and no values."""
     torch.manual_seed(1)
     model = Classifier()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -303,8 +303,8 @@ def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
     assert all(row["step_s"] > 0 for row in record.trace("timings").to_pylist())
 
 
-def test_a_compiled_model_is_watched_from_outside(tmp_path: Path) -> None:
-    """It is recorded as the bare one is, under the same names, and is not compiled anew for it."""
+def test_a_compiled_model_is_recorded_from_outside(tmp_path: Path) -> None:
+    """It is recorded under the names of the bare model, and is not recompiled."""
     bare = Watched(tmp_path / "bare")
     seen: list[int] = []
 
@@ -326,7 +326,7 @@ def test_a_compiled_model_is_watched_from_outside(tmp_path: Path) -> None:
 
 
 def test_sketches_are_those_of_the_weights_at_each_step(tmp_path: Path) -> None:
-    """Where asked for: the initial weights at step 0, then those after each update."""
+    """If requested: the initial weights at step 0, then those after each update."""
     watched = Watched(tmp_path / "asked", sketch=True)
     weights = [watched.model.head.bias.detach().clone()]
     for one, two in ((0, 1), (2, 3)):
@@ -345,8 +345,8 @@ def test_sketches_are_those_of_the_weights_at_each_step(tmp_path: Path) -> None:
     assert rows[0]["sketch"] != rows[2]["sketch"]
 
 
-def test_without_being_asked_there_are_no_sketches(tmp_path: Path) -> None:
-    """Control: a record is as it was."""
+def test_sketches_are_absent_by_default(tmp_path: Path) -> None:
+    """Control of the test above."""
     watched = Watched(tmp_path)
     watched.backward(0, 1)
     watched.step()
@@ -354,7 +354,7 @@ def test_without_being_asked_there_are_no_sketches(tmp_path: Path) -> None:
 
 
 def test_gradients_read_after_the_backward_pass_are_those_of_each_tensor(tmp_path: Path) -> None:
-    """One of several processes reads all at once, when they are reduced: alone it is the same."""
+    """Several processes read all of them after the reduction; one process reads the same."""
     each, together = Watched(tmp_path / "each"), Watched(tmp_path / "together", world_size=2)
     for watched in (each, together):
         torch.manual_seed(2)
@@ -371,7 +371,7 @@ def test_gradients_read_after_the_backward_pass_are_those_of_each_tensor(tmp_pat
 
 
 def trained(watched: Watched) -> RunRecord:
-    """The record of three steps, the first of them of two micro-batches."""
+    """The record of three steps; the first has two micro-batches."""
     torch.manual_seed(2)
     watched.backward(2, 0)
     for rows in ((3, 1), (1, 1), (0, 2)):
@@ -383,20 +383,20 @@ def trained(watched: Watched) -> RunRecord:
 
 @pytest.mark.parametrize("enough", [1, 1_000_000])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_what_is_read_beside_the_training_is_what_is_read_at_once(
+def test_reading_beside_the_training_gives_the_same_record(
     momentum: float, enough: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second thread gives the same record as none, tensor by tensor or all of them together."""
+    """With and without a second thread, per tensor or for all tensors at once."""
     at_once = trained(Watched(tmp_path / "at once", world_size=2, momentum=momentum))
-    monkeypatch.setattr(tensor_trace, "_MIN_ELEMENTS", enough)
+    monkeypatch.setattr(tensors, "_MIN_ELEMENTS", enough)
     beside = trained(Watched(tmp_path / "beside", momentum=momentum))
     for name in ("steps", "tensors", "norms", "micro_batches"):
         assert at_once.trace(name).equals(beside.trace(name)), name
     assert 3 == len(set(beside.steps["optimizer_state"].to_pylist())) or not momentum
 
 
-def test_weights_that_change_amid_the_reading_are_read_again(tmp_path: Path) -> None:
-    """After a forward pass that no backward pass follows, as one to log, they may change."""
+def test_weights_that_change_while_read_are_read_again(tmp_path: Path) -> None:
+    """After a forward pass without a backward pass, as for a log, they may change."""
     records = []
     for late in (False, True):
         watched = Watched(tmp_path / str(late))
@@ -419,8 +419,8 @@ def test_weights_that_change_amid_the_reading_are_read_again(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("detail", DETAILS)
-def test_a_level_records_its_stages_alike_and_no_other(detail: Detail, tmp_path: Path) -> None:
-    """What a lower level holds is what full holds; the rest is null, or a trace that is absent."""
+def test_a_detail_level_records_only_its_own_stages(detail: Detail, tmp_path: Path) -> None:
+    """A lower level holds the same values as `full`; the rest is null, or its trace is absent."""
     full = trained(Watched(tmp_path / "full", momentum=0.9))
     lower = trained(Watched(tmp_path / "lower", momentum=0.9, detail=detail))
     assert full.micro_batches.equals(lower.micro_batches)
@@ -436,8 +436,8 @@ def test_a_level_records_its_stages_alike_and_no_other(detail: Detail, tmp_path:
         assert len(lower.tensors) == lower.tensors["optimizer_state"].null_count
 
 
-def test_a_gradient_that_another_hook_changes_is_read_before(tmp_path: Path) -> None:
-    """Of two hooks on a gradient the probe's was first, and saw what autograd left."""
+def test_a_gradient_is_read_before_another_hook_changes_it(tmp_path: Path) -> None:
+    """The probe's hook runs first and reads the gradient as autograd leaves it."""
 
     def zero(parameter: Tensor) -> None:
         cast(Tensor, parameter.grad).zero_()
@@ -455,7 +455,7 @@ def test_a_gradient_that_another_hook_changes_is_read_before(tmp_path: Path) -> 
 
 
 def test_an_update_that_changes_its_gradients_leaves_no_false_norm(tmp_path: Path) -> None:
-    """A norm that was taken while the gradient changed is none; from then on it is taken before."""
+    """A norm computed while the gradient changed is dropped; later norms are computed before."""
     watched = Watched(tmp_path)
 
     def zero(*_: Any) -> None:

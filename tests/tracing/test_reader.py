@@ -1,4 +1,4 @@
-"""Work that is handed over is done once, before it is waited for, whoever does it."""
+"""Submitted calls run once, before `wait` returns, in either thread."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from harness.tracing.reader import Reader
 
 
-def test_all_that_was_submitted_is_done_when_it_was_waited_for() -> None:
-    """Each piece once, some of them by the thread that waits."""
+def test_all_submitted_calls_are_complete_after_wait() -> None:
+    """Each call runs once, some of them in the waiting thread."""
     reader, done = Reader(), []
 
     def work(number: int) -> None:
@@ -28,8 +28,8 @@ def test_all_that_was_submitted_is_done_when_it_was_waited_for() -> None:
     reader.close()
 
 
-def test_what_fails_is_raised_where_it_is_waited_for() -> None:
-    """Nothing is lost in a thread, and what came after the failure is done all the same."""
+def test_the_error_of_a_call_is_raised_by_wait() -> None:
+    """No error is lost in the thread, and calls after the failure still run."""
     reader, done = Reader(), []
 
     def fail() -> None:
@@ -40,12 +40,12 @@ def test_what_fails_is_raised_where_it_is_waited_for() -> None:
     with pytest.raises(ZeroDivisionError, match="planted"):
         reader.wait()
     assert [1] == done
-    reader.wait()  # it is told once
+    reader.wait()  # an error is raised once
     reader.close()
 
 
 def test_a_closed_reader_has_no_thread() -> None:
-    """Its thread ends, also where nothing was ever submitted."""
+    """The thread ends; without a submitted call there is none."""
     before = threading.active_count()
     reader = Reader()
     reader.close()

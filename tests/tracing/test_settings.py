@@ -1,4 +1,4 @@
-"""Settings are read from what lives, whatever a script meant to set."""
+"""Settings are read from live objects, not from what a script intended."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class Net(nn.Module):
 def read(
     model: nn.Module, optimizer: Any, rates: list[float] | None = None, collate: Any = collate
 ) -> dict[str, Any]:
-    """The settings of a training of four steps."""
+    """The settings of a training run of four steps."""
     workload = SimpleNamespace(train_set=ROWS, collate=collate, world_size=1)
     return live_settings(model, optimizer, cast(Workload, workload), Recipe(), 4, rates)
 
 
 @pytest.fixture
 def model() -> Net:
-    """Built from a seed of its own."""
+    """Built after seeding."""
     torch.manual_seed(3)
     return Net()
 
 
-def test_groups_are_told_by_value_and_name(model: Net) -> None:
-    """One value where all parameters have it, else the names by value; defaults are resolved."""
+def test_groups_are_recorded_by_value_and_name(model: Net) -> None:
+    """One value if all parameters share it, else the names by value; defaults are resolved."""
     groups = [
         {"params": [model.body[0].weight, model.head.weight], "weight_decay": 0.1},
         {"params": [model.body[0].bias, model.head.bias], "weight_decay": 0.0},
@@ -75,8 +75,8 @@ def test_groups_are_told_by_value_and_name(model: Net) -> None:
     assert ["head.weight", "head.bias"] == list(found["model.head"])
 
 
-def test_parameters_that_no_optimizer_holds_are_told(model: Net) -> None:
-    """And tensors that it holds though the model has them no more."""
+def test_parameters_without_an_optimizer_are_recorded(model: Net) -> None:
+    """Tensors of the optimizer that are not in the model are counted, too."""
     optimizer = torch.optim.SGD([next(model.parameters()), nn.Parameter(torch.zeros(1))], lr=0.1)
     model.head.bias.requires_grad_(False)
     found = read(model, optimizer)
@@ -95,7 +95,7 @@ def test_parameters_that_no_optimizer_holds_are_told(model: Net) -> None:
     ],
 )
 def test_the_loader_in_use_is_found(model: Net, sampler: Any, expected: str | None) -> None:
-    """The one that is iterated over now, and not another one of other rows."""
+    """It is the loader that is being iterated over, not another one with other rows."""
     loader: Any = DataLoader(ROWS, batch_size=2, sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]  # any sequence does
     other: Any = DataLoader(ROWS[:3], batch_size=3)  # type: ignore[arg-type]  # as above
     iterators: list[Iterator[Any]] = [iter(other), iter(loader)]
@@ -107,33 +107,33 @@ def test_the_loader_in_use_is_found(model: Net, sampler: Any, expected: str | No
     del iterators
 
 
-def test_no_loader_in_use_is_not_guessed_at(model: Net) -> None:
-    """A loader that nobody iterates over tells nothing."""
+def test_a_loader_that_is_not_in_use_is_ignored(model: Net) -> None:
+    """Without iteration the loader's settings are absent."""
     waiting: Any = DataLoader(ROWS, batch_size=2)  # type: ignore[arg-type]  # any sequence does
     assert "loader.batch_size" not in read(model, torch.optim.SGD(model.parameters(), lr=0.1))
     del waiting
 
 
 def test_a_schedule_is_known_before_its_first_step(model: Net) -> None:
-    """From a scheduler of torch's as from the rates that a loop tells."""
+    """A scheduler of torch and the rates that a loop passes give the same summary."""
     optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
     assert "schedule" not in read(model, optimizer)
-    told = read(model, optimizer, [2.0, 1.5, 1.0, 0.5])["schedule"]
+    expected = read(model, optimizer, [2.0, 1.5, 1.0, 0.5])["schedule"]
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / 4)
-    assert told == read(model, optimizer)["schedule"]
-    assert {"steps": 4, "sum": 5.0, "at": {"1": 2.0, "2": 1.5, "3": 1.0, "4": 0.5}} == told
+    assert expected == read(model, optimizer)["schedule"]
+    assert {"steps": 4, "sum": 5.0, "at": {"1": 2.0, "2": 1.5, "3": 1.0, "4": 0.5}} == expected
     scheduler.base_lrs[0] = 3.0
-    assert told != read(model, optimizer)["schedule"]
+    assert expected != read(model, optimizer)["schedule"]
 
 
-def test_a_long_schedule_is_told_in_few_places() -> None:
-    """Sixteen of them, first and last among them."""
+def test_a_long_schedule_is_recorded_at_sixteen_steps() -> None:
+    """They include the first and the last step."""
     places = list(schedule_summary([1.0] * 1000)["at"])
     assert ("1", "1000", 16) == (places[0], places[-1], len(places))
 
 
 def test_draws_since_the_seed_are_counted() -> None:
-    """After a fresh seed few; after a model was built from it too many to count."""
+    """Few draws are counted; after a model is built there are too many to count."""
     torch.manual_seed(3)
     model = Net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -146,20 +146,20 @@ def test_draws_since_the_seed_are_counted() -> None:
     assert read(model, optimizer)["rng.draws_since_seed"] is None
 
 
-def test_a_collator_that_draws_is_told_and_its_draws_are_undone(model: Net) -> None:
-    """By hand: three numbers a batch."""
+def test_draws_of_a_collator_are_counted_and_undone(model: Net) -> None:
+    """By hand: three numbers per batch."""
     before = torch.get_rng_state()
     found = read(model, torch.optim.SGD(model.parameters(), lr=0.1), collate=drawing_collate)
     assert 3 == found["collator.draws"]
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_only_variables_that_contradict_the_recipe_are_told(
+def test_only_variables_that_contradict_the_recipe_are_recorded(
     model: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What says the same as the recipe overrules nothing."""
+    """A variable with the recipe's value overrides nothing."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
     found = read(model, torch.optim.SGD(model.parameters(), lr=0.1))
-    told = {name: value for name, value in found.items() if name.startswith("environment.")}
-    assert {"environment.ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"} == told
+    environment = {name: value for name, value in found.items() if name.startswith("environment.")}
+    assert {"environment.ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"} == environment

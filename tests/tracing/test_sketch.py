@@ -1,4 +1,4 @@
-"""Sketches: linear, without bias, the same at every call, and no draw from a global generator."""
+"""Sketches are linear, unbiased and repeatable, and draw from no global generator."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from harness.tracing.sketch import BUCKETS, Sketches
 
 
 def sketch(sketches: Sketches, tensor: torch.Tensor, name: str = "weight") -> torch.Tensor:
-    """As a tensor."""
+    """The sketch as a tensor."""
     return torch.tensor(sketches.of(name, tensor), dtype=torch.float64)
 
 
 def test_the_sketch_of_a_difference_is_the_difference_of_sketches() -> None:
-    """Of two runs' records, then, the difference of their weights can be sketched afterwards."""
+    """So the difference of weights can be estimated from two records."""
     one, two = torch.randn(40, 50), torch.randn(40, 50)
-    apart = sketch(Sketches(), one.double() - two.double())
-    assert torch.allclose(apart, sketch(Sketches(), one) - sketch(Sketches(), two), atol=1e-12)
+    difference = sketch(Sketches(), one.double() - two.double())
+    assert torch.allclose(difference, sketch(Sketches(), one) - sketch(Sketches(), two), atol=1e-12)
 
 
 def test_its_squared_norm_is_without_bias() -> None:
-    """Over many names, each with signs of its own, the mean is the true one; one by one it varies
-    by no more than the stated sqrt(2 / buckets)."""
+    """Over many names with different signs the mean is the true value; the standard deviation is at
+    most sqrt(2 / buckets)."""
     sketches, tensor = Sketches(), torch.rand(64, 32)  # all positive, so that signs matter
     true = float(tensor.double().square().sum())
     found = torch.tensor(
@@ -33,7 +33,7 @@ def test_its_squared_norm_is_without_bias() -> None:
 
 
 def test_without_signs_it_would_have_bias() -> None:
-    """Control: sums of positive elements by themselves are far from the norm."""
+    """Control: sums without signs are far from the norm."""
     tensor = torch.rand(64, 32, dtype=torch.float64)
     padded = torch.nn.functional.pad(tensor.flatten(), (0, -tensor.numel() % BUCKETS))
     plain = padded.view(-1, BUCKETS).sum(dim=0).square().sum()
@@ -41,8 +41,8 @@ def test_without_signs_it_would_have_bias() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (BUCKETS,), (BUCKETS + 1,), (3, 5, 7)])
-def test_one_element_counts_for_what_it_is(shape: tuple[int, ...]) -> None:
-    """A difference in a single element is told exactly, in a tensor of any shape."""
+def test_a_difference_in_one_element_is_exact(shape: tuple[int, ...]) -> None:
+    """In a tensor of any shape."""
     tensor = torch.zeros(shape)
     tensor.view(-1)[-1] = -0.25
     sums = sketch(Sketches(), tensor)
@@ -51,7 +51,7 @@ def test_one_element_counts_for_what_it_is(shape: tuple[int, ...]) -> None:
 
 
 def test_signs_depend_on_the_name_alone() -> None:
-    """Two processes make the same sketch; another tensor has other signs; nothing is drawn."""
+    """Two processes give the same sketch; another name has other signs; nothing is drawn."""
     tensor = torch.randn(300)
     state = torch.get_rng_state()
     one, two = Sketches().of("a", tensor), Sketches().of("a", tensor)

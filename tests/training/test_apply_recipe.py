@@ -1,4 +1,4 @@
-"""Freezing and drawing collators do what the recipe says, and refuse what they cannot do."""
+"""Frozen parameters and the drawing collator follow the recipe; bad values are refused."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.training.workload import IGNORED, Workload
 
 
 def workload(folder: Path, **settings: object) -> Workload:
-    """A small built-in workload, adapted to its recipe."""
+    """A small built-in workload with its recipe applied."""
     few = {"train_rows": 8, "eval_rows": 8}
     case = with_settings(cases()["paraphrase"], {**few, **settings})
     return apply_recipe(build_workload(case, case.recipe, torch.device("cpu"), folder), case.recipe)
 
 
 def test_frozen_parameters_are_not_trained(tmp_path: Path) -> None:
-    """All whose names begin as given are frozen, and only they."""
+    """All parameters with the name prefix are frozen, and only they."""
     model = workload(tmp_path, frozen="bert.embeddings").model
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {n for n, _ in model.named_parameters() if n.startswith("bert.embeddings")}
@@ -33,13 +33,13 @@ def test_frozen_parameters_are_not_trained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["encoder", ""])
 def test_freezing_nothing_or_all_is_refused(prefix: str, tmp_path: Path) -> None:
-    """A prefix that no parameter has, or that all have, is a mistake."""
+    """A prefix of no parameter, or of all parameters, is refused."""
     with pytest.raises(SpecError, match="frozen must be the beginning"):
         workload(tmp_path, frozen=prefix)
 
 
 def test_a_drawing_collator_draws_from_the_global_generator() -> None:
-    """It pads every column a token wide, labels with what asks nothing, by a drawn amount."""
+    """It pads every column of tokens by a drawn number; labels are padded with `IGNORED`."""
 
     def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

@@ -1,4 +1,4 @@
-"""Devices: what is not here is said and never looks like a pass; generators are put back."""
+"""Devices: an absent device is reported and never passes; generators are restored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.support.small_runs import comparison, small_case, train, write_pairs
 __all__ = ["ask"]  # a fixture
 
 ABSENT = next(name for name in DEVICES if devices.absence(name))
-"""A device that is not here: no machine has all of them."""
+"""A device that is absent here: no machine has all of them."""
 
 
-def test_what_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CPU is always here; another is where torch says so."""
+def test_an_absent_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU is always available; another device if torch reports it."""
     assert "" == devices.absence("cpu")
     assert f"no {ABSENT.upper()} device" == devices.absence(ABSENT)
     monkeypatch.setattr(devices, "_is_available", lambda name: name == "cuda")
@@ -31,8 +31,8 @@ def test_what_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no XPU device" == devices.absence("xpu")
 
 
-def test_generators_of_every_device_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA and XPU have one for each device, MPS has one; each gets its own states again."""
+def test_generators_of_every_device_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA and XPU have one generator per device, MPS has one."""
     held: dict[str, Any] = {"cuda": [torch.ones(1), torch.ones(2)], "mps": torch.ones(3)}
 
     def module(name: str) -> Any:
@@ -54,8 +54,8 @@ def test_generators_of_every_device_are_put_back(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-def test_a_device_that_is_not_here_is_no_verdict(ask: Ask) -> None:
-    """Exit code 4, and every run and pair says why; nothing was trained in its place."""
+def test_an_absent_device_gives_no_verdict(ask: Ask) -> None:
+    """Exit code 4; every run and pair states the reason, and no other device is used."""
     found = ask("run", "--device", ABSENT, "--loops", "plain,trainer", "--out", "out")
     why = f"not run: no {ABSENT.upper()} device"
     report = json.loads(Path("out/report.json").read_text("utf-8"))
@@ -73,7 +73,7 @@ def test_a_device_that_is_not_here_is_no_verdict(ask: Ask) -> None:
 
 @pytest.mark.slow
 def test_a_loop_across_devices_with_and_without_seeds(ask: Ask) -> None:
-    """The CPU's side is trained; the pair is no verdict, and no wall of reasons."""
+    """The CPU's run is trained; the pair has no verdict and states the reason."""
     short = ["--loops", "plain", "--set", "max_steps=2", "--set", "train_rows=16"]
     short += ["--set", "eval_rows=8", "--devices", f"cpu,{ABSENT}"]
     found = ask("run", *short, "--out", "one")
@@ -94,9 +94,11 @@ def test_a_loop_across_devices_with_and_without_seeds(ask: Ask) -> None:
 
 
 @pytest.mark.slow
-def test_digests_of_the_device_see_what_those_of_the_host_see(tmp_path: Path) -> None:
-    """Two loops are identical by either, a planted fault is found at the same place by either, and
-    a run by one is not comparable with a run by the other."""
+def test_digests_of_the_device_give_the_verdicts_of_the_host(tmp_path: Path) -> None:
+    """With either algorithm two loops are identical and a planted fault is found at one place.
+
+    Runs with different algorithms are not comparable.
+    """
     case = small_case(write_pairs(tmp_path / "data"), num_epochs=2)
     fault = path_of("one_ulp_in_one_weight")
     found = {}
@@ -122,8 +124,8 @@ def test_digests_of_the_device_see_what_those_of_the_host_see(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_an_operation_that_cannot_repeat_itself_is_named(tmp_path: Path) -> None:
-    """The run fails, and says which operation deterministic mode refused."""
+def test_a_nondeterministic_operation_is_named(tmp_path: Path) -> None:
+    """The run fails, and its error names the operation that deterministic mode refused."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=2)
     records = train(case, [path_of("refused_operation")], tmp_path / "out")
     header = records["refused_operation"].header

@@ -1,4 +1,4 @@
-"""A perturbed model differs by rounding alone, by its draw alone, and costs no global draw."""
+"""A perturbed model differs only by rounding, depends on its draw, and uses no global draw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.training.perturbation import perturb
 
 
 class Small(nn.Module):
-    """An embedding, which autocast leaves alone, and two linear layers, which it rounds."""
+    """An embedding, which autocast does not round, and two linear layers, which it rounds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ TOKENS = torch.arange(5)
 
 
 def small(**perturbation: object) -> Small:
-    """The same model each time, perturbed where asked for."""
+    """The same model each time, perturbed if requested."""
     torch.manual_seed(0)
     model = Small()
     state = torch.get_rng_state()
@@ -46,7 +46,7 @@ def bits(tensor: Tensor) -> np.ndarray:
 
 
 def test_each_weight_moves_by_one_ulp() -> None:
-    """Every one, some up and some down, and by the same draw always alike."""
+    """Every weight moves, some up and some down; the same draw gives the same result."""
     for (name, one), (_, two), (_, three) in zip(
         small().named_parameters(),
         small(draw=1).named_parameters(),
@@ -59,19 +59,19 @@ def test_each_weight_moves_by_one_ulp() -> None:
         assert torch.equal(two, three)
 
 
-def test_another_draw_moves_otherwise() -> None:
-    """Control: the number of the draw decides."""
+def test_another_draw_gives_another_perturbation() -> None:
+    """Control of the test above."""
     assert not torch.equal(small(draw=1).first.weight, small(draw=2).first.weight)
 
 
-def test_bf16_disturbs_passes_and_leaves_weights() -> None:
-    """Values and gradients are off by about as much as bf16 rounds; the weights are not."""
+def test_bf16_disturbs_passes_but_not_weights() -> None:
+    """Values and gradients change by about the rounding of bf16; the weights do not change."""
     clean, noisy = small(), small(draw=1, rounding="bf16")
     outputs = [model(TOKENS) for model in (clean, noisy)]
     for output in outputs:
         output.sum().backward()
-    apart = float((outputs[1] - outputs[0]).detach().norm() / outputs[0].detach().norm())
-    assert 2**-11 < apart < 2**-6
+    change = float((outputs[1] - outputs[0]).detach().norm() / outputs[0].detach().norm())
+    assert 2**-11 < change < 2**-6
     for (name, one), (_, two) in zip(
         clean.named_parameters(), noisy.named_parameters(), strict=True
     ):
@@ -83,7 +83,7 @@ def test_bf16_disturbs_passes_and_leaves_weights() -> None:
 
 
 def test_bf16_errors_of_weights_stay_and_those_of_values_do_not() -> None:
-    """The mean of many passes keeps an error, since the weights are rounded alike in each."""
+    """The mean of many passes keeps an error, since each pass rounds the weights equally."""
     clean, noisy = small()(TOKENS).detach(), small(draw=1, rounding="bf16")
     passes = torch.stack([noisy(TOKENS) for _ in range(200)]).detach()
     assert not torch.equal(passes[0], passes[1])
@@ -93,7 +93,7 @@ def test_bf16_errors_of_weights_stay_and_those_of_values_do_not() -> None:
 
 
 def test_an_embedding_is_not_disturbed() -> None:
-    """It is looked up, not multiplied, and autocast leaves it in single precision."""
+    """It is looked up, not multiplied; autocast keeps it in single precision."""
     clean, noisy = small(), small(draw=1, rounding="bf16")
     assert torch.equal(clean.embedding(TOKENS), noisy.embedding(TOKENS))
     assert not torch.equal(clean.first.weight @ torch.ones(8), noisy.first(torch.ones(8)))
@@ -101,7 +101,7 @@ def test_an_embedding_is_not_disturbed() -> None:
 
 @pytest.mark.parametrize("rounding", ["weights", "bf16"])
 def test_names_and_gradients_are_those_of_the_model(rounding: str) -> None:
-    """A probe that knows parameters by name and identity sees the same as before."""
+    """Names and identities of parameters do not change, so a probe records the same ones."""
     clean, noisy = small(), small(draw=1, rounding=rounding)
     before = dict(noisy.named_parameters())
     noisy(TOKENS).sum().backward()
@@ -111,7 +111,7 @@ def test_names_and_gradients_are_those_of_the_model(rounding: str) -> None:
 
 
 def test_values_in_bf16_are_disturbed_without_bias() -> None:
-    """A reference that is itself autocast: its values move up as often as down."""
+    """In a reference with autocast, values move up as often as down."""
     with torch.autocast("cpu", torch.bfloat16):
         clean = small().first(torch.ones(8)).detach()
         noisy = small(draw=1, rounding="bf16").first

@@ -1,4 +1,4 @@
-"""Seeding repeats every generator, and what is drawn inside a guard leaves no trace."""
+"""Seeding repeats every generator, and draws inside a guard are undone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CPU = torch.device("cpu")
 
 
 def test_the_same_seed_gives_the_same_generators() -> None:
-    """After seeding, all generators stand where they stood; another seed puts them elsewhere."""
+    """The same seed gives all generators the same state; another seed gives another state."""
     seed_everything(3)
     first = of_generators(_CPU)
     torch.rand(2)
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_generators() -> None:
 
 
 def test_draws_inside_the_guard_are_undone() -> None:
-    """Numbers drawn inside the guard, even before an error, are as if never drawn."""
+    """The states are restored also after an error inside the guard."""
     seed_everything(3)
     before = of_generators(_CPU)
     with generators_restored():
@@ -47,7 +47,7 @@ def test_draws_inside_the_guard_are_undone() -> None:
 
 @pytest.fixture
 def switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Puts back what deterministic mode sets."""
+    """Restores what deterministic mode sets."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     before = deterministic_flags()
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
@@ -63,8 +63,10 @@ def switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("switches")
-def test_cuda_is_made_deterministic_before_it_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workspace, cuDNN, TF32 and attention stand as they must; for the CPU they stay."""
+def test_cuda_is_made_deterministic_before_its_initialization(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workspace, cuDNN, TF32 and attention are set for CUDA and stay unchanged for the CPU."""
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = True
@@ -103,8 +105,8 @@ def test_a_late_call_is_refused(
 
 
 @pytest.mark.usefixtures("switches")
-def test_the_operation_that_was_refused_is_named() -> None:
-    """From torch's own error; another error names none."""
+def test_a_refused_operation_is_named() -> None:
+    """The name comes from torch's error; another error gives None."""
     make_deterministic(_CPU, 1)
     with pytest.raises(RuntimeError) as caught:
         torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
@@ -115,7 +117,7 @@ def test_the_operation_that_was_refused_is_named() -> None:
 
 
 @pytest.mark.slow
-# Inductor's own imports use what torch has deprecated.
+# Inductor's imports use deprecated parts of torch.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_inductor_adds_embedding_gradients_up_in_one_order(deterministic: bool) -> None:

@@ -1,4 +1,4 @@
-"""Rows are known again in any batch, and scores count what is asked and nothing else."""
+"""Rows are identified in any batch, and scores count only positions with a target."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MASKS = {
 
 
 def text() -> Examples:
-    """Three rows of unequal length with a label a token."""
+    """Three rows of unequal length with one label per token."""
     return Examples(
         Dataset.from_dict({"input_ids": TOKENS, "labels": TAGS}).with_format("torch"),
     )
 
 
 def placed(rows: list[list[int]], side: str, filling: int) -> Tensor:
-    """The rows in the places that the masks of `side` leave them."""
+    """The rows, padded on one side."""
     batch = torch.full((3, 5), filling)
     for number, row in enumerate(rows):
         batch[number, torch.tensor(MASKS[side][number]).bool()] = torch.tensor(row)
@@ -43,8 +43,8 @@ def placed(rows: list[list[int]], side: str, filling: int) -> Tensor:
 
 
 @pytest.mark.parametrize("side", MASKS)
-def test_padded_rows_and_their_labels_are_found_whatever_side_is_padded(side: str) -> None:
-    """Rows are known by their tokens; their labels come back where the tokens stand."""
+def test_padded_rows_and_their_labels_are_found_on_either_side(side: str) -> None:
+    """Rows are identified by their tokens; their labels are at the tokens' positions."""
     batch = {
         "input_ids": placed(TOKENS, side, 0),
         "attention_mask": torch.tensor(MASKS[side]),
@@ -55,8 +55,8 @@ def test_padded_rows_and_their_labels_are_found_whatever_side_is_padded(side: st
     assert torch.equal(placed(TAGS, side, IGNORED), examples.labels_of(ids, batch))
 
 
-def test_a_row_that_is_none_is_unknown_and_has_no_labels() -> None:
-    """The control: one token changed makes a row unknown, and its labels are all ignored."""
+def test_a_row_outside_the_set_is_unknown_and_has_no_labels() -> None:
+    """Control: one changed token makes a row unknown, and all its labels are ignored."""
     batch = {
         "input_ids": placed(TOKENS, "right", 0),
         "attention_mask": torch.tensor(MASKS["right"]),
@@ -68,16 +68,16 @@ def test_a_row_that_is_none_is_unknown_and_has_no_labels() -> None:
     assert [IGNORED] * 5 == examples.labels_of(ids, batch)[1].tolist()
 
 
-def test_packed_rows_are_known_without_a_mask() -> None:
-    """Where nothing is padded all tokens count, and equal rows share the id of the first."""
+def test_packed_rows_are_identified_without_a_mask() -> None:
+    """Without padding all tokens count, and equal rows share the number of the first."""
     rows = [[1, 2, 3], [4, 5, 6], [1, 2, 3]]
     examples = Examples(Dataset.from_dict({"input_ids": rows, "labels": rows}))
     batch = {"input_ids": torch.tensor([rows[2], rows[1], [4, 5, 7]])}
     assert [0, 1, Examples.UNKNOWN] == examples.identify(batch)
 
 
-def test_images_are_known_by_their_pixels() -> None:
-    """An image is found again, and no longer with one pixel moved by one ulp."""
+def test_images_are_identified_by_their_pixels() -> None:
+    """An image is identified; after a change of one pixel by one ulp it is unknown."""
     pixels = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     features = Features({"pixel_values": Array3D((3, 4, 4), "float32"), "labels": Value("int64")})
     columns = {"pixel_values": pixels.numpy(), "labels": [1, 0, 1]}
@@ -91,7 +91,7 @@ def test_images_are_known_by_their_pixels() -> None:
 
 
 class Echo(torch.nn.Module):
-    """Answers each token with a fixed distribution whose peak is the token itself."""
+    """Predicts for each token a fixed distribution with its peak at the token itself."""
 
     config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=10))
 
@@ -102,7 +102,7 @@ class Echo(torch.nn.Module):
 
 
 def echo_task(folder: Path, labels: list[list[int]], **changed: Any) -> Workload:
-    """Rows of four tokens with a label each, in batches as they are."""
+    """Rows of four tokens with one label per token, without padding."""
     rows = Dataset.from_dict({"input_ids": [[0, 1, 2, 0]] * len(labels), "labels": labels})
     parts = {
         "name": "echo",
@@ -121,8 +121,8 @@ def echo_task(folder: Path, labels: list[list[int]], **changed: Any) -> Workload
     return Workload(**cast(Any, {**parts, **changed}))
 
 
-def test_the_evaluation_averages_over_what_is_asked(tmp_path: Path) -> None:
-    """Each label that is not ignored weighs the same, whichever row and batch it is in."""
+def test_the_evaluation_averages_over_targets(tmp_path: Path) -> None:
+    """Each label that is not ignored has the same weight, in any row and batch."""
     labels = [[0, 1, 2, 1], [IGNORED] * 4, [1, IGNORED, IGNORED, IGNORED]]
     task = echo_task(tmp_path, labels)
     scores = evaluate_model(task, Recipe(eval_batch_size=1), task.model)
@@ -139,8 +139,8 @@ def test_the_evaluation_averages_over_what_is_asked(tmp_path: Path) -> None:
     assert scores.metrics["loss"] != pytest.approx(mean_of_batch_means)
 
 
-def test_classes_predicted_at_ignored_places_do_not_hide_a_collapse(tmp_path: Path) -> None:
-    """Where only one class is given to what is asked, that class alone is told."""
+def test_classes_predicted_at_ignored_positions_do_not_hide_a_collapse(tmp_path: Path) -> None:
+    """If all targets get one predicted class, only that class is reported."""
     task = echo_task(tmp_path, [[0, IGNORED, IGNORED, 0]] * 2)
     assert frozenset({0}) == evaluate_model(task, Recipe(), task.model).predicted
 
@@ -148,14 +148,14 @@ def test_classes_predicted_at_ignored_places_do_not_hide_a_collapse(tmp_path: Pa
 def test_one_batch_is_checked_against_the_task(tmp_path: Path) -> None:
     """A model that fits is described; one with another number of classes is refused."""
     labels = [[0, 1, 2, 0]] * 2
-    told = check_one_batch(echo_task(tmp_path, labels), Recipe())
-    assert "logits [2, 4, 3]" in told
+    summary = check_one_batch(echo_task(tmp_path, labels), Recipe())
+    assert "logits [2, 4, 3]" in summary
     with pytest.raises(SpecError, match="task echo"):
         check_one_batch(echo_task(tmp_path, labels, num_classes=4), Recipe())
 
 
-def test_a_batch_without_a_column_is_known_by_the_others() -> None:
-    """A loop may leave token types out; the tokens alone tell its rows, and a changed one none."""
+def test_a_batch_without_a_column_is_identified_by_the_others() -> None:
+    """Without token types, the tokens identify the rows; a changed token makes a row unknown."""
     rows = Dataset.from_dict(
         {
             "input_ids": TOKENS,

@@ -1,4 +1,4 @@
-"""The plain loop's written-out rules are those of the libraries, and its order is what it says."""
+"""The rules that the plain loop writes out are those of the libraries."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_the_schedule_is_that_of_the_library_bit_for_bit(
 
 
 def test_another_warm_up_is_another_schedule() -> None:
-    """Control of the test above: one step of warm-up more changes the rate."""
+    """Control of the test above: one more step of warm-up changes the rate."""
     one, two = Recipe(warmup_steps=5), Recipe(warmup_steps=6)
     assert schedule(one, 3, 22) != schedule(two, 3, 22)
 
 
 @pytest.mark.parametrize("rows", [3, 26, 100, 1000])
 def test_length_groups_are_those_of_the_library(rows: int) -> None:
-    """From the same generator the same order comes, and from another one another."""
+    """The same seed gives the same order, and another seed another order."""
     torch.manual_seed(0)
     texts = [torch.zeros(int(length)) for length in torch.randint(1, 60, (rows,))]
     recipe = Recipe(per_device_batch_size=4, gradient_accumulation_steps=2)
@@ -62,8 +62,8 @@ def test_length_groups_are_those_of_the_library(rows: int) -> None:
     assert rows == 3 or orders[0] != orders[1]  # three rows have few orders
 
 
-def test_windows_hold_what_one_update_takes() -> None:
-    """Seven micro-batches at three an update: 3, 3 and the one that is left."""
+def test_a_window_holds_the_micro_batches_of_one_update() -> None:
+    """Seven micro-batches, three per update: windows of 3, 3 and 1."""
     batches = [{"labels": torch.tensor([number])} for number in range(7)]
     sizes = [len(window) for window in windows(batches, Recipe(gradient_accumulation_steps=3))]
     assert [3, 3, 1] == sizes
@@ -78,7 +78,7 @@ def trained(folder: Path, **settings: object) -> RunRecord:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("flavour", "waits"), [("for_loop", True), ("fused", False)])
-def test_an_overflow_in_fp16_leaves_the_update_out(
+def test_an_overflow_in_fp16_skips_the_update(
     flavour: str, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gradients scaled beyond fp16 move no weight; the schedule waits where that is noticed.
@@ -98,8 +98,8 @@ def test_an_overflow_in_fp16_leaves_the_update_out(
 
 
 @pytest.mark.slow
-def test_fp16_trains_where_nothing_overflows(tmp_path: Path) -> None:
-    """Control: at the usual scale weights move, and the gradients are those of the scaled loss."""
+def test_fp16_trains_without_an_overflow(tmp_path: Path) -> None:
+    """Control: at the usual scale weights change, and gradients are those of the scaled loss."""
     half = trained(tmp_path / "half", precision="fp16")
     full = trained(tmp_path / "full")
     assert 4 == len(set(half.steps["weights"].to_pylist()))

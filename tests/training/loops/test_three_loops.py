@@ -1,4 +1,4 @@
-"""The three loops compute the same, bit for bit, and whoever departs is found where he departs."""
+"""The three loops are identical bit for bit; a fault is found at its step and stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 LOOPS = ["plain", "accelerated", "trainer"]
 
-# Each recipe leaves the course's in several fields at once, so that few runs cover many fields.
+# Each recipe differs from the default in several fields, so few runs cover many fields.
 RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
     "course": (12, {}),
     "accumulated": (
@@ -88,17 +88,17 @@ RECIPES: dict[str, tuple[int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("steps", "recipe"), RECIPES.values(), ids=RECIPES)
 def test_matched_loops_are_identical(steps: int, recipe: dict[str, Any], tmp_path: Path) -> None:
-    """By one recipe, with dropout on, every recorded value of every loop is the same."""
+    """With one recipe and dropout on, every recorded value is the same in all loops."""
     case = small_case(write_pairs(tmp_path / "data"), **recipe)
     records = train(case, LOOPS, tmp_path / "records")
     for candidate in LOOPS[1:]:
         found = comparison(records, "plain", candidate)
         assert ("identical", steps, ()) == (found.outcome, found.steps, found.doubts), found
-        assert () == found.settings  # nor does preflight see what does not differ
+        assert () == found.settings  # the settings do not differ either
 
 
-def test_a_collator_that_draws_parts_who_fetches_ahead(tmp_path: Path) -> None:
-    """Without workers Accelerate's loader draws one batch early, and the Trainer uses it too."""
+def test_loops_diverge_if_the_collator_draws_and_one_prefetches(tmp_path: Path) -> None:
+    """Without workers Accelerate's loader, which the Trainer uses, draws one batch early."""
     case = small_case(write_pairs(tmp_path / "data"), extra_padding=5)
     records = train(case, LOOPS, tmp_path / "records")
     first = comparison(records, "plain", "trainer").first_divergence
@@ -107,8 +107,8 @@ def test_a_collator_that_draws_parts_who_fetches_ahead(tmp_path: Path) -> None:
     assert "identical" == comparison(records, "accelerated", "trainer").outcome
 
 
-def test_native_loops_part_where_their_conventions_do(tmp_path: Path) -> None:
-    """Left to themselves, plain and Trainer part in the order of the rows, at the first step."""
+def test_native_loops_diverge_at_their_first_different_convention(tmp_path: Path) -> None:
+    """With native conventions, plain and Trainer diverge in the data order of the first step."""
     case = small_case(write_pairs(tmp_path / "data"))
     records = train(case, LOOPS, tmp_path / "records", conventions="native")
     for candidate, stage in (("trainer", "data_order"), ("accelerated", "learning_rate")):
@@ -140,14 +140,14 @@ def faulty_records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunRec
 def test_a_planted_fault_is_found_at_its_step_and_stage(
     fault: str, faulty_records: dict[str, RunRecord]
 ) -> None:
-    """The control of the tests above: a loop with one fault is different, first where it starts."""
+    """Control: a loop with one fault diverges where the fault starts."""
     found = comparison(faulty_records, "plain", fault)
     first = found.first_divergence
     assert first is not None
     assert ("different", *FAULTS[fault]) == (found.outcome, first.step, first.stage)
     outside = fault == "one_ulp_in_one_weight"
-    told = "code outside the update changed weights of the candidate"
-    assert outside == (first.detail == told)
+    detail = "code outside the update changed weights of the candidate"
+    assert outside == (first.detail == detail)
 
 
 def test_the_plain_loop_repeats_itself(tmp_path: Path) -> None:

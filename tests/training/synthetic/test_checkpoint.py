@@ -1,4 +1,4 @@
-"""What the shipped checkpoint promises to whoever fine-tunes it: read as files, without torch."""
+"""The properties of the shipped checkpoint, read from its files without torch."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def tensor_table(safetensors: bytes) -> dict[str, Any]:
 
 
 def test_vocabulary_is_that_of_the_grammar() -> None:
-    """The ids that the model learned are those of the words that the grammar writes today."""
+    """The model's token ids are those of the grammar's words."""
     entries = (CHECKPOINT / "vocab.txt").read_text(encoding="utf-8").splitlines()
     tokenizer = json.loads((CHECKPOINT / "tokenizer.json").read_text(encoding="utf-8"))
     config = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def test_vocabulary_is_that_of_the_grammar() -> None:
 
 
 def test_weights_are_a_bare_bert_with_pooler_and_no_classifier() -> None:
-    """A fine-tuned model begins with the pretrained pooler and a fresh classification head."""
+    """Fine-tuning starts with the pretrained pooler and a new classification head."""
     names = set(tensor_table((CHECKPOINT / "model.safetensors").read_bytes()))
 
     assert {"pooler.dense.weight", "pooler.dense.bias"} <= names
@@ -45,8 +45,8 @@ def test_tensor_table_shows_a_head_where_there_is_one() -> None:
     assert {"classifier.weight": {}} == tensor_table(len(header).to_bytes(8, "little") + header)
 
 
-def test_folder_is_small_and_says_where_it_comes_from() -> None:
-    """The folder takes at most 4 MB, and names the steps, seed and versions that made it."""
+def test_folder_is_small_and_records_its_origin() -> None:
+    """The folder takes at most 4 MB and records steps, seed and versions."""
     size_bytes = sum(file.stat().st_size for file in CHECKPOINT.iterdir())
     provenance = json.loads((CHECKPOINT / "pretraining.json").read_text(encoding="utf-8"))
 

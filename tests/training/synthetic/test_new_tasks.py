@@ -1,4 +1,4 @@
-"""The generated text, tags and images: the same everywhere, and what they claim to be."""
+"""The generated text, tags and images are repeatable and have the stated properties."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.training.synthetic.text import passages, text_splits
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_does_not() -> None:
-    """Each generator is a function of its seed alone."""
+    """Each generator depends only on its seed."""
     for make in (passages, tagged_sentences):
         assert make(20, 1) == make(20, 1)
         assert make(20, 1) != make(20, 2)
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_does_not() -> None:
 
 
 def test_no_row_of_one_split_is_in_the_other() -> None:
-    """The validation rows are new to whoever trained on the others."""
+    """No validation row is a training row."""
     for splits in (text_splits(), tagged_splits()):
         known = {json.dumps(row) for row in splits.train}
         assert not known & {json.dumps(row) for row in splits.validation}
@@ -36,7 +36,7 @@ def test_no_row_of_one_split_is_in_the_other() -> None:
 
 
 def test_texts_differ_in_length() -> None:
-    """Passages of one to three sentences give rows of unequal counts of tokens."""
+    """Passages of one to three sentences give rows of different lengths."""
     rows = passages(200, 3)
     assert {1, 2, 3} == {row["text"].count(".") for row in rows}
     assert len({len(row["text"].split()) for row in rows}) > 20
@@ -60,7 +60,7 @@ def test_every_word_has_its_tag() -> None:
 
 
 def test_classes_of_images_are_equally_common_and_look_different() -> None:
-    """Stripes are constant along one axis but for noise; discs and crosses along neither."""
+    """Except for noise, stripes are constant along one axis; discs and crosses along neither."""
     made = images(40, 5)
     assert (40, 3, 32, 32) == made.pixels.shape
     assert np.float32 == made.pixels.dtype
@@ -71,7 +71,7 @@ def test_classes_of_images_are_equally_common_and_look_different() -> None:
         assert expected == (along_rows < 0.1, along_columns < 0.1), CLASSES[label]
 
 
-def test_what_cannot_be_drawn_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     """Negative counts and images too small for a figure raise."""
     for make in (passages, tagged_sentences, images):
         with pytest.raises(ValueError, match="at least 0"):

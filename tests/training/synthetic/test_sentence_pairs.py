@@ -1,4 +1,4 @@
-"""What the default data set promises: MRPC's shape, the same rows everywhere, no easy way out.
+"""The default data set has the shape of MRPC, is the same everywhere, and has no shortcut.
 
 No torch: the rows must be made where it is not installed.
 """
@@ -20,7 +20,7 @@ from harness.training.synthetic.sentence_pairs import (
 )
 
 # Digests of the rows as accepted with the shipped checkpoint, which was pretrained on this grammar.
-# Whoever changes the grammar pretrains again, then writes the new digests here.
+# After a change of the grammar, pretrain again and enter the new digests here.
 TRAIN_DIGEST = "9c7ccbbd4e0d7d990c1b489c438390e99b5eca687f2f5a9a812690866476da0c"
 VALIDATION_DIGEST = "8077d6b2f1f8b0c2764b290e3f1a1adff4e9c6c973a99ca08e900ef69539e1ad"
 
@@ -62,7 +62,7 @@ def pieces_of(word: str, entries: set[str]) -> list[str]:
 
 
 def overlap(row: Row) -> float:
-    """Shared words by all words of both sentences (Jaccard)."""
+    """Shared words divided by all words of both sentences (Jaccard)."""
     first, second = set(words_of(row["sentence1"])), set(words_of(row["sentence2"]))
     return len(first & second) / len(first | second)
 
@@ -91,7 +91,7 @@ def test_splits_have_the_sizes_and_label_counts_of_mrpc(data: Splits) -> None:
 
 
 def test_rows_have_the_schema_of_mrpc(data: Splits) -> None:
-    """A row is two sentences, a label of 0 or 1, and its place in the split."""
+    """A row has two sentences, a label of 0 or 1, and its index in the split."""
     for rows in data:
         assert list(range(len(rows))) == [row["idx"] for row in rows]
         for row in rows:
@@ -114,13 +114,13 @@ def test_two_thirds_of_any_count_are_paraphrases(count: int, positives: int) -> 
 
 
 def test_negative_count_is_refused() -> None:
-    """A count below 0 is refused, and the message gives the value met."""
+    """The message states the value met."""
     with pytest.raises(ValueError, match="is -1"):
         sentence_pairs(-1, seed=5)
 
 
 def test_labels_are_shuffled(data: Splits) -> None:
-    """Neighbouring rows carry unlike labels about as often as independent draws would."""
+    """Neighbouring rows have different labels about as often as in independent draws."""
     labels = [row["label"] for row in data.train]
     share = labels.count(1) / len(labels)
     expected = 2 * share * (1 - share)
@@ -134,13 +134,13 @@ def test_labels_are_shuffled(data: Splits) -> None:
 
 
 def test_rows_are_those_accepted_with_the_checkpoint(data: Splits) -> None:
-    """The splits are, byte for byte, those that the shipped checkpoint was measured on."""
+    """The splits equal, byte for byte, those on which the shipped checkpoint was measured."""
     assert TRAIN_DIGEST == digest(data.train)
     assert VALIDATION_DIGEST == digest(data.validation)
 
 
 def test_digest_notices_one_changed_word(data: Splits) -> None:
-    """Control: one more word in one row gives another digest."""
+    """Control: one additional word in one row changes the digest."""
     altered = [dict(row) for row in data.validation]
     altered[200]["sentence2"] = f"Also, {altered[200]['sentence2']}"
 
@@ -148,7 +148,7 @@ def test_digest_notices_one_changed_word(data: Splits) -> None:
 
 
 def test_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
-    """Rows depend on the seed, and on nothing else."""
+    """Rows depend only on the seed."""
     assert sentence_pairs(50, seed=1) == sentence_pairs(50, seed=1)
     assert sentence_pairs(50, seed=1) != sentence_pairs(50, seed=2)
 
@@ -169,7 +169,7 @@ def test_uniqueness_check_notices_a_repeated_row(data: Splits) -> None:
 
 
 def test_lengths_are_spread_like_those_of_mrpc(data: Splits) -> None:
-    """MRPC's sentences have 18.9 words, give or take 5.1; ours come within one word of both."""
+    """MRPC has 18.9 words per sentence, standard deviation 5.1; both agree within one word."""
     lengths = sentence_lengths(data.train)
 
     assert statistics.mean(lengths) == pytest.approx(18.9, abs=1.0)
@@ -179,7 +179,7 @@ def test_lengths_are_spread_like_those_of_mrpc(data: Splits) -> None:
 
 
 def test_vocabulary_begins_with_the_special_tokens_and_has_no_entry_twice() -> None:
-    """BERT finds its special tokens at ids 0 to 4, and each entry has one id."""
+    """The special tokens of BERT have the ids 0 to 4, and each entry has one id."""
     entries = vocabulary()
 
     assert ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] == entries[:5]
@@ -207,7 +207,7 @@ def test_spelling_notices_a_missing_entry() -> None:
     assert ["[UNK]"] == pieces_of("norvale", set(vocabulary()) - {"##vale"})
 
 
-def test_shared_words_do_not_give_the_label_away(data: Splits) -> None:
+def test_shared_words_do_not_reveal_the_label(data: Splits) -> None:
     """No threshold on word overlap, nor on length, beats the constant answer by 0.02."""
     rows = data.train
     constant = 2474 / 3668
@@ -219,15 +219,15 @@ def test_shared_words_do_not_give_the_label_away(data: Splits) -> None:
     assert best_threshold_accuracy(rows, lengths) < constant + 0.02
 
 
-def test_overlap_check_notices_a_telling_overlap(data: Splits) -> None:
-    """Control: were non-paraphrases to share fewer words, the same check would see it."""
+def test_overlap_check_notices_a_revealing_overlap(data: Splits) -> None:
+    """Control: the same check fails if non-paraphrases share fewer words."""
     planted = [overlap(row) - 0.4 * (row["label"] == 0) for row in data.train]
 
     assert best_threshold_accuracy(data.train, planted) > 0.80
 
 
 def test_accuracy_of_the_best_threshold_is_right_by_hand() -> None:
-    """Of labels 0 1 0 1 1 by rising score, a threshold after the first is right four times in 5."""
+    """Labels 0 1 0 1 1 by rising score: a threshold after the first is right in 4 of 5 rows."""
     rows: list[Row] = [{"label": label} for label in (0, 1, 0, 1, 1)]
 
     assert 4 / 5 == best_threshold_accuracy(rows, [0.1, 0.2, 0.3, 0.4, 0.5])
@@ -235,7 +235,7 @@ def test_accuracy_of_the_best_threshold_is_right_by_hand() -> None:
 
 
 def test_both_labels_reword(data: Splits) -> None:
-    """Paraphrases and others share words to a like degree, with much spread in both."""
+    """Paraphrases and others share about as many words, with a wide spread in both."""
     scores = {
         label: [overlap(row) for row in data.train if row["label"] == label] for label in (0, 1)
     }

@@ -1,4 +1,4 @@
-"""The language-modelling task: packed or padded rows, and a loss over the tokens that follow."""
+"""The language-modelling task: packed or padded rows, and a loss over the next tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.errors import SpecError
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch
 from harness.training.seeding import generators_restored, seed_everything
@@ -25,15 +25,15 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 def workload(folder: Path, **settings: Any) -> Workload:
-    """The case's workload with so many settings changed."""
-    case = catalogue.with_settings(catalogue.cases()["causal_lm"], settings)
+    """The workload of the built-in case with some settings changed."""
+    case = registry.with_settings(registry.cases()["causal_lm"], settings)
     with generators_restored():
         seed_everything(case.recipe.seed)
         return causal_lm.build(case.options, case.recipe, torch.device("cpu"), folder)
 
 
 def batch_of(task: Workload, *rows: int) -> dict[str, torch.Tensor]:
-    """One batch of those training rows."""
+    """One batch of the first training rows."""
     return dict(task.collate([task.train_set[row] for row in rows]))
 
 
@@ -48,17 +48,17 @@ def test_the_loss_is_the_models_own(settings: dict[str, Any], tmp_path: Path) ->
     assert torch.equal(output.loss, task.loss(output.logits, batch["labels"]))
     assert not torch.equal(output.loss, mean_cross_entropy(output.logits, batch["labels"]))
     assert [0, 3, 7] == Examples(task.train_set).identify(batch)
-    assert "loss 5.3" in check_one_batch(task, catalogue.cases()["causal_lm"].recipe)
+    assert "loss 5.3" in check_one_batch(task, registry.cases()["causal_lm"].recipe)
 
 
-def test_each_token_is_asked_for_the_next() -> None:
-    """Labels move one place to the left, and the last place asks nothing."""
+def test_the_target_of_each_token_is_the_next_token() -> None:
+    """Labels move one position to the left, and the last position has no target."""
     labels = torch.tensor([[4, 5, 6], [7, 8, IGNORED]])
     assert [[5, 6, IGNORED], [8, IGNORED, IGNORED]] == next_tokens(labels).tolist()
 
 
 def test_packed_rows_are_full_blocks_of_one_stream(tmp_path: Path) -> None:
-    """Blocks are equally long and joined they give the padded rows joined, but for the rest."""
+    """Blocks are equally long; concatenated they equal the texts, without the dropped end."""
     packed = workload(tmp_path, max_length=32)
     padded = workload(tmp_path, packing=False)
     stream = [int(token) for row in padded.train_set["input_ids"] for token in row]
@@ -69,7 +69,7 @@ def test_packed_rows_are_full_blocks_of_one_stream(tmp_path: Path) -> None:
 
 
 def test_padding_is_no_target(tmp_path: Path) -> None:
-    """The labels of padding are ignored, those of tokens are the tokens, at either padding."""
+    """Labels of padding are ignored, labels of tokens are the tokens, for both paddings."""
     for settings, length in (({}, None), ({"padding": "max_length", "max_length": 90}, 90)):
         task = workload(tmp_path, packing=False, **settings)
         batch = batch_of(task, 0, 1, 2, 3)
@@ -89,7 +89,7 @@ def test_gpt2_ties_its_weights_and_llama_does_not(tmp_path: Path) -> None:
 
 
 def test_perplexity_is_the_exponential_of_the_loss(tmp_path: Path) -> None:
-    """It is e to the loss, and infinite where that is past counting."""
+    """It is e to the loss, and infinite on overflow."""
     perplexity = workload(tmp_path).loss_metrics["perplexity"]
     assert math.e**2 == pytest.approx(perplexity(2.0))
     assert math.inf == perplexity(1e4)
@@ -97,14 +97,14 @@ def test_perplexity_is_the_exponential_of_the_loss(tmp_path: Path) -> None:
 
 
 def write_texts(folder: Path, column: str, text: object) -> str:
-    """A data folder with one row a split."""
+    """A data folder with one row per split."""
     for split in ("train", "validation"):
         (folder / f"{split}.csv").write_text(f"{column}\n{text}\n", encoding="utf-8")
     return str(folder)
 
 
 def test_a_folder_of_texts_is_read(tmp_path: Path) -> None:
-    """A text of one's own becomes one padded row."""
+    """A user's text becomes one padded row."""
     data = write_texts(tmp_path, "text", "The bank closed the bridge.")
     assert 1 == len(workload(tmp_path, data=data, packing=False).train_set)
 
@@ -119,10 +119,10 @@ def test_a_folder_of_texts_is_read(tmp_path: Path) -> None:
         ("text", "The bank.", {"model": "no/such"}, "no/such"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_unfit_data_and_settings_are_refused(
     column: str, text: object, settings: dict[str, Any], rule: str, tmp_path: Path
 ) -> None:
-    """Data or settings that cannot be trained on are refused with the rule they break."""
+    """The message states the rule that is broken."""
     data = write_texts(tmp_path, column, text)
     with pytest.raises(SpecError, match=rule):
         workload(tmp_path, data=data, **settings)

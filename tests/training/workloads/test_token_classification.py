@@ -1,4 +1,4 @@
-"""The tagging task: one label a word, and a loss over the labelled pieces."""
+"""The tagging task: one label per word, and a loss over the labelled pieces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch
 from harness.training.metrics.accuracy_and_macro_f1 import AccuracyAndMacroF1
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Workload:
-    """The case's own workload."""
-    case = catalogue.cases()["token_classification"]
+    """The workload of the built-in case."""
+    case = registry.cases()["token_classification"]
     folder = tmp_path_factory.mktemp("tokens")
     with generators_restored():
         seed_everything(case.recipe.seed)
@@ -60,13 +60,13 @@ def test_only_the_first_piece_of_a_word_is_labelled(task: Workload) -> None:
 
 
 def test_the_first_batch_fits(task: Workload) -> None:
-    """The model answers each token with one of the tags."""
-    told = check_one_batch(task, catalogue.cases()["token_classification"].recipe)
-    assert f"{len(TAGS)}]" in told
+    """The model predicts one of the tags for each token."""
+    summary = check_one_batch(task, registry.cases()["token_classification"].recipe)
+    assert f"{len(TAGS)}]" in summary
 
 
 def test_f1_is_the_mean_over_the_tags(tmp_path: Path) -> None:
-    """By hand: class 0 has F1 6/7, class 1 has 0; accuracy alone would hide the second."""
+    """By hand: class 0 has F1 6/7, class 1 has F1 0, which accuracy alone would hide."""
     metric = AccuracyAndMacroF1(cache_dir=str(tmp_path), keep_in_memory=True)
     metric.add_batch(predictions=[0, 0, 0, 0], references=[0, 0, 0, 1])
     assert {"accuracy": 0.75, "f1": pytest.approx(3 / 7)} == metric.compute()

@@ -1,4 +1,4 @@
-"""The image task: its own loss, its rows, and that it can be learned."""
+"""The image task: its loss, its rows, and that it can be learned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from harness.errors import SpecError
 from harness.execution.parent.runner import Run, run_all
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch
 from harness.training.seeding import generators_restored, seed_everything
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Workload:
-    """The case's own workload."""
-    case = catalogue.cases()["vision"]
+    """The workload of the built-in case."""
+    case = registry.cases()["vision"]
     folder = tmp_path_factory.mktemp("vision")
     with generators_restored():
         seed_everything(case.recipe.seed)
@@ -42,15 +42,15 @@ def test_the_loss_is_the_models_own(task: Workload) -> None:
 
 
 def test_the_first_batch_fits(task: Workload) -> None:
-    """The model answers each image with one of four classes."""
-    told = check_one_batch(task, catalogue.cases()["vision"].recipe)
-    assert "pixel_values [8, 3, 32, 32]" in told
-    assert told.endswith("logits [8, 4]")
+    """The model predicts one of four classes for each image."""
+    summary = check_one_batch(task, registry.cases()["vision"].recipe)
+    assert "pixel_values [8, 3, 32, 32]" in summary
+    assert summary.endswith("logits [8, 4]")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    """What is no checkpoint is refused with a line that says so."""
-    recipe = catalogue.cases()["vision"].recipe
+    """A folder that is no checkpoint is refused with one line."""
+    recipe = registry.cases()["vision"].recipe
     with pytest.raises(SpecError, match=r"config\.json"):
         vision.build({"model": str(tmp_path)}, recipe, torch.device("cpu"), tmp_path)
 
@@ -66,9 +66,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_the_new_tasks_are_learned_by_their_own_recipes(
     name: str, metric: str, at_least: float, tmp_path: Path
 ) -> None:
-    """Trained by its case's recipe each task ends far above chance."""
-    case = catalogue.cases()[name]
-    run = Run(catalogue.run_spec(case, "plain", observe="timing"), tmp_path)
+    """With its own recipe each task ends far above chance."""
+    case = registry.cases()[name]
+    run = Run(registry.run_spec(case, "plain", observe="timing"), tmp_path)
     (record,) = run_all([run], 1, lambda _number, _event: None)
     assert () == record.header.warnings
     assert record.header.final_metrics[metric] >= at_least
