@@ -1,10 +1,10 @@
-"""Which checkpoints of a run are whole, and may be gone on from.
+"""Which checkpoints of a run are complete, so that a run can resume from them.
 
-A loop writes checkpoints in its library's own way, and such a write may be cut off anywhere. So
-what a loop wrote counts only once it is sealed: `checkpoint-STEP.json` beside it, written
-atomically afterwards, holds the digest of every file. What has no seal, or does not match it, is
-passed over for the one before. Sealed with it is what the record needs to go on: each process's
-counts and its traces up to that step, set aside in folders of their own. Nothing here loads a
+A loop writes checkpoints in the way of its library, and such a write may be interrupted anywhere. A
+checkpoint counts only if it is sealed: `checkpoint-STEP.json` beside it is written atomically
+afterwards and holds the digest of every file. A checkpoint without a seal, or that does not match
+its seal, is skipped for the one before. The seal also covers what the record needs to continue: the
+counts and traces of each process up to that step, in separate folders. Nothing here loads a
 checkpoint.
 """
 
@@ -26,91 +26,91 @@ __all__ = ["FOLDER", "Checkpoints", "Seal", "check_same_run", "first_difference"
 
 _COUNTS = "counts.json"
 FOLDER = "checkpoints"
-"""Where they are, within the folder of a record."""
-_KEPT = 2  # the newest, and one more in case the newest is damaged
+"""The folder of checkpoints within the folder of a record."""
+_KEPT = 2  # the newest, and one more if the newest is damaged
 
 
 class Seal(BaseModel):
-    """What is known of one whole checkpoint. Paths are relative to the folder of them all."""
+    """What one complete checkpoint consists of. Paths are relative to the folder of checkpoints."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     spec: RunSpec
     step: int
     checkpoint: str
-    """What the loop wrote: a file or a folder."""
+    """The file or folder that the loop wrote."""
     traces: tuple[str, ...]
-    """Folders with the traces up to `step`, oldest first; in each a folder for each process."""
+    """Folders with the traces up to `step`, oldest first. Each has a folder for each process."""
     files: dict[str, str]
-    """128-bit XXH3 of each file of the above."""
+    """128-bit XXH3 digest of each file of the checkpoint and the traces, by its path."""
     resumed_from: tuple[int, ...]
-    """Steps from which the run had been resumed before."""
+    """Steps from which the run was resumed before."""
 
 
 class Checkpoints:
-    """The checkpoints of one run, in the folder that its loop writes them to."""
+    """The checkpoints of one run, in the folder to which its loop writes them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def newest(self, spec: RunSpec | None = None) -> tuple[Seal | None, list[str]]:
-        """The newest that is whole, None without one, and a word on each passed over.
+        """The newest complete checkpoint, None without one, and a warning for each skipped one.
 
-        Raises `SpecError` where they belong to a run of another recipe than `spec`, if given.
+        Raises `SpecError` if a checkpoint belongs to a run that differs from `spec`, if given.
         """
-        passed_over = []
+        skipped = []
         for path in sorted(self.folder.glob("checkpoint-*.json"), key=_step, reverse=True):
             seal = _read(path)
             if seal is None:
-                passed_over.append(f"{path.stem} was passed over: its seal cannot be read")
+                skipped.append(f"{path.stem} was skipped: its seal cannot be read")
                 continue
             if spec is not None:
                 check_same_run(seal.spec, spec)
             damaged = next(self._damaged(seal), None)
             if damaged is None:
-                return seal, passed_over
-            passed_over.append(f"{path.stem} was passed over: {damaged} is not as it was written")
-        return None, passed_over
+                return seal, skipped
+            skipped.append(f"{path.stem} was skipped: {damaged} has changed since it was written")
+        return None, skipped
 
     def of_another_run(self, spec: RunSpec) -> Seal:
-        """The newest whole one, from which `spec` starts though it is not the run that wrote it.
+        """The newest complete checkpoint, from which `spec` starts although another run wrote it.
 
-        Raises `SpecError` where there is none, or it is another loop's, or `spec` is to write some
-        of its own: those could not be sealed with traces that lie elsewhere.
+        Raises `SpecError` if there is none, if another loop wrote it, or if `spec` writes
+        checkpoints: they could not be sealed with traces that lie elsewhere.
         """
         if spec.recipe.save_every is not None:
             raise SpecError(
-                "a run that starts from another's checkpoint writes none",
+                "a run that starts from the checkpoint of another run writes none",
                 f"save_every={spec.recipe.save_every}",
                 "set save_every to none",
             )
         seal, _ = self.newest()
         if seal is None:
             raise SpecError(
-                "a run starts from a folder with a whole checkpoint", self.folder, "pass another"
+                "a run starts from a folder with a complete checkpoint", self.folder, "pass another"
             )
         if seal.spec.loop != spec.loop:
             raise SpecError(
-                f"a checkpoint is read by the loop that wrote it, {seal.spec.loop}",
+                f"only the loop that wrote a checkpoint reads it: {seal.spec.loop}",
                 spec.loop,
-                "run that one",
+                "use that loop",
             )
         return seal
 
     def set_aside(self, rank: int, counts: Counts, writer: RecordWriter) -> None:
-        """What the process `rank` has recorded up to a checkpoint, to be sealed with it."""
+        """Store what process `rank` has recorded up to a checkpoint, to be sealed with it."""
         folder = self.folder / f"traces-{counts.steps}" / str(rank)
         writer.set_aside(folder)
         (folder / _COUNTS).write_text(counts.model_dump_json() + "\n", encoding="utf-8")
 
     def take_up(self, seal: Seal, rank: int, writer: RecordWriter) -> Counts:
-        """Let a record go on where `rank` stood when `seal` was made; what it had counted."""
+        """Continue the record of `rank` from `seal`; return its counts at that step."""
         folders = [self.folder / name / str(rank) for name in seal.traces]
         writer.take_up(folders)
         return Counts.model_validate_json((folders[-1] / _COUNTS).read_bytes())
 
     def seal(self, checkpoint: Path, spec: RunSpec, step: int, before: Seal | None) -> Seal:
-        """Declare whole what a loop has just written, and what was set aside with it.
+        """Seal the checkpoint that a loop has written, and what was stored with it.
 
         `before`: the seal before this one in the same run, in this process or an earlier one.
         """
@@ -137,11 +137,11 @@ class Checkpoints:
         return seal
 
     def sealed(self, step: int) -> Seal | None:
-        """The seal of that step, as another process has just made it."""
+        """The seal of that step, which another process has made."""
         return _read(self.folder / f"checkpoint-{step}.json")
 
     def clear_after(self, seal: Seal | None) -> None:
-        """Remove all that was written after `seal`; everything where that is None."""
+        """Remove everything that was written after `seal`; None: everything."""
         kept = set()
         if seal:
             older = [path for path in self.folder.glob("checkpoint-*") if _step(path) < seal.step]
@@ -158,11 +158,11 @@ class Checkpoints:
                 yield name
 
     def _prune(self) -> None:
-        """Remove checkpoints older than the last few; traces stay, for they are the record."""
+        """Remove all but the newest checkpoints. Traces stay, because they are the record."""
         sealed = sorted(self.folder.glob("checkpoint-*.json"), key=_step)
         for path in sealed[:-_KEPT]:
             seal = _read(path)
-            path.unlink()  # first, so that a seal never stands for what is half removed
+            path.unlink()  # first, so that no seal remains for a partly removed checkpoint
             if seal:
                 _remove(self.folder / seal.checkpoint)
 
@@ -191,20 +191,20 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def check_same_run(before: RunSpec, asked: RunSpec) -> None:
-    """Raise `SpecError` where a run that was begun is asked to go on as another one."""
-    difference = first_difference(before, asked)
+def check_same_run(before: RunSpec, now: RunSpec) -> None:
+    """Raise `SpecError` if a run would continue as a different run."""
+    difference = first_difference(before, now)
     if difference is not None:
         name, was, met = difference
         raise SpecError(
-            f"a run goes on by the recipe that it was begun with, in which {name} is {was}",
+            f"a run continues with the settings with which it began, where {name} is {was}",
             met,
-            "set it back, or pass a new folder to --out",
+            "restore the value, or choose a new output folder",
         )
 
 
 def first_difference(one: RunSpec, two: RunSpec) -> tuple[str, str, str] | None:
-    """The field in which two runs are not the same, and its two values, as JSON."""
+    """The first field in which two runs differ, and its two values as JSON; None: none differs."""
     left, right = (_flat(spec.model_dump(mode="json")) for spec in (one, two))
     for name in dict.fromkeys([*left, *right]):
         if name != "case.note" and left.get(name) != right.get(name):
@@ -213,7 +213,7 @@ def first_difference(one: RunSpec, two: RunSpec) -> tuple[str, str, str] | None:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted names."""
+    """Nested tables as one table with dotted names."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -1,9 +1,9 @@
-"""Several machines that train one model: which one this is, and what they tell each other.
+"""Several machines that train one model: which one this is, and the files by which they cooperate.
 
-Each is given the same command. Node 0 gives the turns: a file says which run is next. The others
-take it up and tell how their part of it ended. These files lie in the output folder, which all
-nodes must see. The training processes meet over the network, as torchrun has them do; nothing here
-speaks to them.
+Each node runs the same command. Node 0 gives the turns: a file names the next run. The other nodes
+make their part of it and report how it ended. These files lie in the output folder, which all nodes
+must see. The training processes connect over the network, as with torchrun; nothing here connects
+to them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["Meeting", "Node", "Part", "Turn", "node_folder", "this_node"]
 _TURN = "turn.json"
 _PART = "part.json"
 _FOLDER = "nodes"
-_LOOK_S = 0.25
-_UNSEEN_S = 60.0  # an NFS client may by default answer from an old listing for so long
-_ALONE_S = 10.0  # what this node's processes are given to notice by themselves that others ended
+_POLL_S = 0.25
+_UNSEEN_S = 60.0  # by default an NFS client may answer from an old listing for this long
+_ALONE_S = 10.0  # time for this node's processes to notice that those of others ended
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Node:
     count: int
     rank: int
     address: str
-    """Of node 0, as the others reach it."""
+    """Address of node 0, as the other nodes reach it."""
     port: int
-    """On node 0, where the processes of all nodes find each other."""
+    """Port of node 0 at which the processes of all nodes connect."""
 
 
 class Turn(BaseModel):
@@ -57,24 +57,24 @@ class Turn(BaseModel):
 
 
 class Part(BaseModel):
-    """How a node's part of a run goes, or went."""
+    """The state of a node's part of a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ended: bool = True
-    """Whether none of its processes is left."""
+    """Whether all of its processes have ended."""
     error: str = ""
-    """Why it was given up; nothing where its processes ended by themselves."""
+    """Why it was aborted; empty if its processes ended by themselves."""
     refusal: str = ""
-    """Why it cannot be done at all as it was asked for."""
+    """Why this node cannot make it; empty if it can."""
     exit_codes: dict[int, int] = {}
-    """How ranks ended that failed, as their launcher tells it."""
+    """Exit codes of the ranks that failed, as their launcher reports them."""
     stacks: str = ""
-    """Where each rank stood, where it was given up."""
+    """The stack of each rank if it was aborted."""
     failed: bool = False
-    """Whether any of its processes did."""
+    """Whether any of its processes failed."""
     leaves: bool = False
-    """Whether the node takes no further turn."""
+    """Whether the node takes no more turns."""
 
 
 def this_node(request: RunRequest) -> Node | None:
@@ -102,25 +102,25 @@ def this_node(request: RunRequest) -> Node | None:
 
 
 def node_folder(folder: Path, rank: int) -> Path:
-    """Where node `rank` keeps its log and its part, within the folder of a run."""
+    """The folder for the log and the state of node `rank`, within the folder of a run."""
     return folder / _FOLDER / str(rank)
 
 
 class Meeting:
-    """What this node tells the others about the runs of one command, and hears of them."""
+    """How this node and the others coordinate the runs of one command."""
 
     def __init__(self, node: Node, out: Path, timeout_s: float) -> None:
-        """`timeout_s`: what a turn may be waited for."""
+        """`timeout_s`: how long to wait for a turn."""
         self.node = node
         self.leads = node.rank == 0
         self.failed: list[str] = []
-        """Runs of which this node's part failed."""
+        """Names of the runs whose part on this node failed."""
         self._out, self._timeout_s = out, timeout_s
         self._over_at: float | None = None
 
     @contextmanager
     def led(self) -> Iterator[None]:
-        """Node 0 is at work inside; afterwards there is no further turn."""
+        """Inside, node 0 gives turns. Afterwards there are no more."""
         turn = self._out / _TURN
         turn.unlink(missing_ok=True)  # of an earlier command
         try:
@@ -128,12 +128,12 @@ class Meeting:
         finally:
             turn.unlink(missing_ok=True)
 
-    def give(self, folder: Path, spec: RunSpec) -> None:
-        """Node 0 has begun the run in `folder`."""
+    def begin_turn(self, folder: Path, spec: RunSpec) -> None:
+        """Announce that node 0 has begun the run in `folder`."""
         self._over_at = None
         shutil.rmtree(folder / _FOLDER, ignore_errors=True)
         for rank in range(1, self.node.count):
-            # What is there is seen at once when it changes, on NFS too; what appears may not be.
+            # Changes of an existing file are visible at once, also on NFS. New files may not be.
             node_folder(folder, rank).mkdir(parents=True)
             (node_folder(folder, rank) / _PART).touch()
         with write_atomically(self._out / _TURN) as path:
@@ -143,8 +143,8 @@ class Meeting:
     def next_turn(self, after: str | None) -> Turn | None:
         """Wait for the turn that follows the run named `after`; None: node 0 has ended.
 
-        Raises `RunFailed` where it does not come in time, and `SpecError` where node 0 is at work
-        but its folder is not to be seen here.
+        Raises `RunFailed` if it does not come in time, and `SpecError` if node 0 works in a folder
+        that is not visible here.
         """
         self._over_at = None
         began, answered_at = time.monotonic(), None
@@ -161,27 +161,27 @@ class Meeting:
                 if time.monotonic() > answered_at + _UNSEEN_S:
                     raise SpecError(
                         "--out takes a folder on a file system that all nodes share",
-                        f"node 0 is at work, and not to be seen in {self._out}",
-                        "pass one",
+                        f"node 0 works, but not in {self._out}",
+                        "choose a shared folder",
                     )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         raise RunFailed(
             f"node 0 begins a run within {self._timeout_s:g} s",
             f"no sign of it in {self._out}",
             "start it, or raise --timeout",
         )
 
-    def tell(self, folder: Path, part: Part) -> None:
-        """How this node's part of the run in `folder` goes."""
+    def report(self, folder: Path, part: Part) -> None:
+        """Write the state of this node's part of the run in `folder`."""
         if part.failed:
             self.failed.append(folder.name)
-        # In place: see `give`. The folder is gone where node 0 was refused.
+        # In place, as in `begin_turn`. The folder is gone if node 0 refused the run.
         with suppress(OSError):
             path = node_folder(folder, self.node.rank) / _PART
             path.write_text(part.model_dump_json() + "\n", encoding="utf-8")
 
     def is_over(self, folder: Path) -> bool:
-        """Whether other nodes have given the run up so long ago that it cannot go on here."""
+        """Whether other nodes aborted the run so long ago that it cannot continue here."""
         if self.leads:
             over = any(part and part.failed for part in self._parts(folder).values())
         else:
@@ -194,9 +194,9 @@ class Meeting:
         return time.monotonic() > self._over_at + _ALONE_S
 
     def parts(self, folder: Path) -> dict[int, Part | None]:
-        """The parts of the other nodes by their numbers, once those that began have ended.
+        """The parts of the other nodes by number, after those that had begun have ended.
 
-        None: the node has not begun. One that does not answer any more has left.
+        None: the node has not begun. A node that does not answer has left.
         """
         deadline = time.monotonic() + _UNSEEN_S
         while True:
@@ -210,7 +210,7 @@ class Meeting:
                     for rank in silent
                 }
                 return found | gone
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def _parts(self, folder: Path) -> dict[int, Part | None]:
         others = range(1, self.node.count)
@@ -228,7 +228,7 @@ class Meeting:
 
 
 def _read(kind: type[Model], path: Path) -> Model | None:
-    """None where there is nothing yet, or only half of it."""
+    """The content of the file; None if it is absent or incomplete."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):

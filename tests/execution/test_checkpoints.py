@@ -194,7 +194,7 @@ def test_a_resume_that_goes_wrong_is_found_where_it_does(tmp_path: Path) -> None
     assert (5, "rng") == (first.step, first.stage)
     doubts = pairs["never_saves-resumed"].doubts
     assert "incomparable" == pairs["never_saves-resumed"].outcome
-    assert any("told the probe of no checkpoint" in doubt for doubt in doubts)
+    assert any("it reported no checkpoint to the probe" in doubt for doubt in doubts)
 
 
 @pytest.mark.slow

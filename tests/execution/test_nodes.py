@@ -114,13 +114,13 @@ def test_turns_come_one_after_the_other(tmp_path: Path, two: tuple[Meeting, Meet
     """Node 1 takes up what node 0 has begun, not what it has done, and ends with it."""
     first, second = two
     with first.led():
-        first.give(tmp_path / "one", spec())
+        first.begin_turn(tmp_path / "one", spec())
         turn = second.next_turn(after=None)
         assert turn is not None
         assert ("one", spec()) == (turn.run, turn.spec)
         with pytest.raises(RunFailed, match="no sign of it"):
             second.next_turn(after="one")
-        first.give(tmp_path / "two", spec())
+        first.begin_turn(tmp_path / "two", spec())
         turn = second.next_turn(after="one")
         assert turn is not None
         assert "two" == turn.run
@@ -133,14 +133,14 @@ def test_node_0_waits_for_parts_that_began(
     """Not for a node that never came; one that came and falls silent has left."""
     first, second = two
     monkeypatch.setattr(nodes, "_UNSEEN_S", 0.3)
-    first.give(tmp_path, spec())
+    first.begin_turn(tmp_path, spec())
     assert {1: None} == first.parts(tmp_path)
-    second.tell(tmp_path, Part(ended=False))
+    second.report(tmp_path, Part(ended=False))
     silent = first.parts(tmp_path)[1]
     assert silent is not None
     assert (True, "node 1 does not answer") == (silent.leaves, silent.error)
     part = Part(exit_codes={1: -9}, failed=True)
-    second.tell(tmp_path, part)
+    second.report(tmp_path, part)
     assert {1: part} == first.parts(tmp_path)
 
 
@@ -156,12 +156,12 @@ def test_who_is_left_alone_goes_no_further(
         time.sleep(0.2)
         return meeting.is_over(tmp_path / "one")
 
-    first.give(tmp_path / "one", spec())
+    first.begin_turn(tmp_path / "one", spec())
     assert not over(first)
     assert not over(second)
-    second.tell(tmp_path / "one", Part(exit_codes={1: 3}, failed=True))
+    second.report(tmp_path / "one", Part(exit_codes={1: 3}, failed=True))
     assert over(first)
-    first.give(tmp_path / "two", spec())
+    first.begin_turn(tmp_path / "two", spec())
     assert over(second)
 
 
@@ -191,7 +191,7 @@ def test_another_command_is_refused(
     request = RunRequest(cases=(case,), loops=("plain",), timeout_s=1.0, **nodes)
     (asked,) = plan(request)
     folder = tmp_path / RECORDS / "paraphrase-plain"
-    first.give(folder, asked)
+    first.begin_turn(folder, asked)
     other = small_case(tmp_path / "data", max_steps=4).model_copy(update={"world_size": 2})
     monkeypatch.setattr("harness.execution.parent.follower.import_ahead", lambda: None)
     with pytest.raises(SpecError, match="max_steps is 3 on node 0 and 4 here"):

@@ -190,7 +190,7 @@ def test_two_loops_of_one_name_are_refused(tmp_path: Path) -> None:
     other.write_text("def train(workload, recipe, probe): ...\n")
     case = small_case(write_pairs(tmp_path / "data"))
     request = RunRequest(cases=(case,), loops=("plain", str(other)), out=tmp_path / "out")
-    with pytest.raises(SpecError, match="names of their own"):
+    with pytest.raises(SpecError, match="each loop has its own name"):
         run_cases(request, Console(quiet=True))
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""What a worker does between steps: tell its parent, seal checkpoints, end where asked to."""
+"""What a worker does between steps: report to its parent, seal checkpoints, end if required."""
 
 from __future__ import annotations
 
@@ -28,61 +28,61 @@ _PROGRESS_EVERY_S = 0.2
 
 
 class Parent:
-    """The way to tell the parent something, to answer it, and to notice that it is gone."""
+    """The connection to the parent: sends events, answers it, and notices when it is gone."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._one_at_a_time = threading.Lock()
-        self._told_at = 0.0
+        self._lock = threading.Lock()
+        self._sent_at = 0.0
         self._step = 0
         self._thread = threading.get_ident()
         threading.Thread(target=self._answer, daemon=True).start()
 
-    def tell(self, event: str, **facts: Any) -> None:
-        """One event, as JSON."""
-        with self._one_at_a_time:
+    def send(self, event: str, **facts: Any) -> None:
+        """Send one event as JSON."""
+        with self._lock:
             self._connection.send_bytes(json.dumps({"event": event, **facts}).encode())
 
     def progress(self, step: int, total: int) -> None:
-        """At most a few times a second, and always at the end."""
+        """Report a step: at most a few times per second, and always at the end."""
         now = time.monotonic()
         self._step = step
-        if step == total or now - self._told_at >= _PROGRESS_EVERY_S:
-            self._told_at = now
-            self.tell("step", step=step, total=total)
+        if step == total or now - self._sent_at >= _PROGRESS_EVERY_S:
+            self._sent_at = now
+            self.send("step", step=step, total=total)
 
     def _answer(self) -> None:
-        """The parent sends but one question: where are you? Its end closes when it ends."""
+        """Answer the only question of the parent: where is this process? End when it ends."""
         try:
             while True:
                 self._connection.recv_bytes()
                 frame = sys._current_frames().get(self._thread)
                 stack = traceback.format_stack(frame) if frame else []
-                self.tell("where", step=self._step, stack=stack)
+                self.send("where", step=self._step, stack=stack)
         except (EOFError, OSError):
             os._exit(3)
 
 
 class Interruption:
-    """Keeps Ctrl-C from cutting a step's rows in two: it takes effect when the step is written."""
+    """Delays Ctrl-C until the rows of a step are written."""
 
     def __init__(self) -> None:
         self._wanted = False
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside, SIGINT only leaves a note; what it left is taken at the end at the latest."""
+    def delayed(self) -> Iterator[None]:
+        """Inside, SIGINT is noted and takes effect after the step, at the latest at the end."""
         before = signal.signal(signal.SIGINT, self._note)
         try:
             yield
             self.take()
         finally:
-            # A launcher passes on what its processes were sent already, and a second one would cut
-            # off the record that is now written.
+            # A launcher sends its processes the signal again. The second one would interrupt the
+            # writing of the record.
             signal.signal(signal.SIGINT, signal.SIG_IGN if self._wanted else before)
 
     def take(self) -> None:
-        """Raise KeyboardInterrupt where one was held back."""
+        """Raise KeyboardInterrupt if one was delayed."""
         if self._wanted:
             raise KeyboardInterrupt
 
@@ -91,7 +91,7 @@ class Interruption:
 
 
 class Saving:
-    """Seals what the loop saves, and ends the process where a resume is to be tried."""
+    """Seals the checkpoints of the loop, and decides when to kill the process to test a resume."""
 
     def __init__(
         self,
@@ -111,17 +111,17 @@ class Saving:
             self._dies_in = spec.resume_at + 1
 
     def must_die(self, step: int) -> bool:
-        """Whether the process is to be killed amid update `step`, so that another one resumes."""
+        """Whether to kill the process during update `step`, so that another one resumes."""
         if step != self._dies_in:
             return False
         if self.seal is None:
             raise RuntimeError(
-                f"loop {self._spec.loop} was to be resumed, but told the probe of no checkpoint"
+                f"loop {self._spec.loop} cannot be resumed: it reported no checkpoint to the probe"
             )
         return True
 
     def saved(self, checkpoint: Path) -> None:
-        """What the loop wrote is whole once all processes are done with their parts."""
+        """Seal a checkpoint after all processes have written their parts."""
         self._checkpoints.set_aside(self._place.rank, self._counts, self._writer)
         self._place.meet()
         step = self._counts.steps
@@ -133,7 +133,7 @@ class Saving:
 
 
 class StepListener(Listener):
-    """Shows progress, and ends the process between steps where somebody asked for it."""
+    """Reports progress, and ends the process between steps if the spec or the user requires it."""
 
     def __init__(
         self,
@@ -148,21 +148,21 @@ class StepListener(Listener):
         self._interruption, self._saving = interruption, saving
 
     def before_step(self, step: int) -> None:
-        """Die without a last word where a resume has to bear it."""
+        """Kill this process if a resume is tested at this step."""
         if self._saving.must_die(step):
-            self._parent.tell("dying")
+            self._parent.send("dying")
             os.kill(os.getpid(), signal.SIGKILL)
 
     def after_step(self, step: int) -> None:
-        """Tell the parent, and end here where the spec or the user asks for it."""
+        """Report to the parent; end if the spec or the user requires it."""
         self._parent.progress(step, self._total)
         self._interruption.take()
         if step == self._stop_after:
             raise StopTraining
 
     def settled(self, settings: dict[str, Any]) -> None:
-        """Tell the parent, which may have another run to hold this one against."""
-        self._parent.tell("settled", settings=settings)
+        """Report the settings to the parent, which compares them with other runs."""
+        self._parent.send("settled", settings=settings)
 
     def saved(self, checkpoint: Path) -> None:
         """See `Saving.saved`."""

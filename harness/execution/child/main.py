@@ -1,8 +1,8 @@
 """The child process: one `RunSpec` in, one record out.
 
-It tells its parent how it goes, one JSON object a message; whatever the loop's libraries print goes
-to the log. It ends when the parent does. Exit codes: 0 completed, 2 refused (the spec does not fit
-what is here), 3 failed, 4 not run (its device is not here).
+It reports to its parent, one JSON object for each message. The output of the loop's libraries goes
+to the log. It ends when the parent does. Exit codes: 0 completed; 2 refused, because the spec
+cannot be run here; 3 failed; 4 not run, because its device is absent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 
 from harness.errors import LoopUnavailable, SpecError
 from harness.execution.checkpoints import FOLDER, Checkpoints
-from harness.execution.child import metadata as environment
+from harness.execution.child import metadata
 from harness.execution.child.listener import Interruption, Parent, Saving, StepListener
 from harness.execution.child.process_group import Place, joined
 from harness.results.ranks import rank_folder
@@ -40,7 +40,7 @@ from harness.results.record import (
 )
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
-from harness.tracing import digest as fingerprint
+from harness.tracing import digest
 from harness.tracing.hooks import StopTraining
 from harness.tracing.module_probe import ModuleProbe
 from harness.tracing.probe import TraceProbe
@@ -67,20 +67,20 @@ def main(spec_json: str, folder: str, connection: Connection) -> int:
     try:
         header = train_once(spec, Path(folder), parent)
     except SpecError as error:
-        parent.tell("refused", message=str(error))
+        parent.send("refused", message=str(error))
         return 2
-    parent.tell(header.status)
+    parent.send(header.status)
     return {"completed": 0, "stopped": 0, "not run": 4}.get(header.status, 3)
 
 
 def train_once(spec: RunSpec, folder: Path, parent: Parent) -> Header:
     """Build, check, train, evaluate, and leave a record in `folder`, also of a failure.
 
-    Goes on from the newest whole checkpoint in `folder`, where there is one. Checkpoints are
-    removed once the run is completed. One of several processes leaves its record in a folder of
-    its own, below `folder`.
+    Resumes from the newest complete checkpoint in `folder`, if there is one. Checkpoints are
+    removed after the run is completed. Each of several processes leaves its record in a folder
+    below `folder`.
 
-    Raises `SpecError`, with no record left, where the spec cannot be run here at all.
+    Raises `SpecError` and leaves no record if the spec cannot be run here.
     """
     absent = absence(spec.case.device)
     if absent:
@@ -101,16 +101,16 @@ def _train_here(
         start = origin.of_another_run(spec)
     make_deterministic(device, spec.recipe.num_threads)
     on_host = spec.case.digests == "host" or (spec.case.digests is None and device.type == "cpu")
-    fingerprint.use(fingerprint.HOST if on_host else fingerprint.ON_DEVICE)
+    digest.use(digest.HOST if on_host else digest.ON_DEVICE)
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "spec": spec,
-        "environment": environment.describe(device),
-        "digest_algorithm": fingerprint.algorithm(),
+        "environment": metadata.describe(device),
+        "digest_algorithm": digest.algorithm(),
     }
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         loop = import_loop(spec.loop)
-        parent.tell("building")
+        parent.send("building")
         seed_everything(spec.recipe.seed)
         workload = build_workload(spec.case, spec.recipe, device, Path(scratch))
         workload = replace(
@@ -127,7 +127,9 @@ def _train_here(
         facts["steps_expected"] = expected
         if spec.resume_at is not None and spec.resume_at >= expected:
             raise SpecError(
-                f"a run is resumed before its last step, {expected}", spec.resume_at, "choose less"
+                f"a run is resumed before its last step, {expected}",
+                spec.resume_at,
+                "lower the step",
             )
 
         place.meet()
@@ -156,7 +158,7 @@ def _train_here(
         if spec.perturbation is not None:
             perturb(workload.model, spec.perturbation)
         try:
-            with interruption.held():
+            with interruption.delayed():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
             final = evaluate_model(workload, spec.recipe, model)
             facts["status"] = "completed"
@@ -168,7 +170,7 @@ def _train_here(
             facts["status"] = "stopped"
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
-                raise  # the loop cannot do what was asked, and no work is lost
+                raise  # the loop refuses the spec, and no work is lost
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
             line = " ".join(str(error).split())
@@ -178,7 +180,7 @@ def _train_here(
             if operation := refused_operation(error):
                 facts["error"] = (
                     f"deterministic mode refused {operation}, "
-                    f"which cannot repeat itself on {device.type}: train without it"
+                    f"which is not deterministic on {device.type}: train without it"
                 )
             facts["traceback"] = traceback.format_exc()
         probe.close()
@@ -195,12 +197,12 @@ def _train_here(
 
 
 def _not_run(spec: RunSpec, folder: Path, reason: str) -> Header:
-    """Leave a record that says why there is nothing in it."""
+    """Leave a record with the reason why the run was not made."""
     header = Header(
         schema_version=SCHEMA_VERSION,
         spec=spec,
         status="not run",
-        environment=environment.describe(torch.device(spec.case.device)),
+        environment=metadata.describe(torch.device(spec.case.device)),
         error=reason,
     )
     RecordWriter(folder).close(header)
@@ -210,7 +212,7 @@ def _not_run(spec: RunSpec, folder: Path, reason: str) -> Header:
 def _train(
     loop: ModuleType, workload: Workload, recipe: Recipe, probe: TraceProbe | TimingProbe
 ) -> tuple[torch.nn.Module, float]:
-    """The trained model, and the seconds it took."""
+    """The trained model, and the seconds that the training took."""
     if recipe.reseed_after_build:
         seed_everything(recipe.seed)
     started = time.perf_counter()
@@ -219,12 +221,12 @@ def _train(
 
 
 def _collapse(scores: Scores) -> list[str]:
-    """A model that always gives one answer has learned nothing, however well it scores."""
+    """A warning if the model always predicts one class: then it has learned nothing."""
     if len(scores.predicted) > 1:
         return []
     return [
-        f"{COLLAPSE}: every answer was class {min(scores.predicted)}; "
-        "that two such runs score alike means nothing"
+        f"{COLLAPSE}: every prediction was class {min(scores.predicted)}; "
+        "equal scores of two such runs mean nothing"
     ]
 
 
@@ -238,7 +240,7 @@ def torch_device(name: str, recipe: Recipe, processes: int) -> torch.device:
         return torch.device(name)
     if processes > torch.cuda.device_count():
         raise SpecError(
-            "each process needs a CUDA device of its own",
+            "each process needs its own CUDA device",
             f"{processes} processes and {torch.cuda.device_count()} devices",
             "lower --processes",
         )
@@ -248,7 +250,7 @@ def torch_device(name: str, recipe: Recipe, processes: int) -> torch.device:
 
 
 def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir: Path) -> Workload:
-    """The workload of a case. Raises `SpecError` where its parts do not fit together."""
+    """The workload of a case. Raises `SpecError` if its options do not fit together."""
     module = importlib.import_module(f"harness.training.workloads.{case.workload}")
     return module.build(case.options, recipe, device, output_dir)  # type: ignore[no-any-return]  # every workload has it
 
@@ -264,7 +266,7 @@ def import_loop(name: str) -> ModuleType:
             source.loader.exec_module(module)
         except Exception as error:
             raise SpecError(
-                "a loop given as a file must import", f"{name}: {error}", "mend it"
+                "a loop file must import without an error", f"{name}: {error}", "correct it"
             ) from error
     else:
         try:
@@ -277,7 +279,7 @@ def import_loop(name: str) -> ModuleType:
 
 
 def _steps_expected(workload: Workload, recipe: Recipe) -> tuple[int, int]:
-    """Updates in all, and in an epoch."""
+    """Updates in the whole training, and in one epoch."""
     rows, size = len(workload.train_set), recipe.per_device_batch_size
     if recipe.sharding == "strided":
         rows = math.ceil(rows / workload.world_size)
@@ -287,6 +289,8 @@ def _steps_expected(workload: Workload, recipe: Recipe) -> tuple[int, int]:
     steps_per_epoch = math.ceil(batches / recipe.gradient_accumulation_steps)
     if not batches:
         raise SpecError(
-            "an epoch needs at least one batch", f"{rows} rows at {size} a batch", "lower the size"
+            "an epoch needs at least one batch",
+            f"{rows} rows, {size} in a batch",
+            "lower the size",
         )
     return recipe.max_steps or recipe.num_epochs * steps_per_epoch, steps_per_epoch

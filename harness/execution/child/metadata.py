@@ -1,4 +1,4 @@
-"""What a run stood on: versions, machine, device, threads, flags, commit. Read, never changed."""
+"""The environment of a run: versions, machine, device, threads, flags, commit. It is only read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.version import __version__
 __all__ = ["describe"]
 
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "evaluate", "numpy", "tokenizers")
-_WINNING = ("ACCELERATE_", "OMP_", "MKL_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_")
+_OVERRIDING = ("ACCELERATE_", "OMP_", "MKL_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_")
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def describe(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        # Variables of these families override what the code says.
-        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_WINNING)},
+        # Variables with these prefixes override the code.
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_OVERRIDING)},
         "commit": _commit(),
     }
     if device.type == "cuda" and not absence("cuda"):
@@ -63,7 +63,7 @@ def _cpu_model() -> str:
 
 
 def _driver() -> str | None:
-    """The version of NVIDIA's kernel module, where the kernel tells."""
+    """The version of NVIDIA's kernel module, if it is known."""
     try:
         line = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").splitlines()[0]
     except (OSError, IndexError):
@@ -73,7 +73,7 @@ def _driver() -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this package runs from, with '+' where it was changed."""
+    """The commit of the checkout of this package, with '+' if files differ from it."""
     where = Path(__file__).parents[2]
     git = ["git", "-C", str(where)]
     try:

@@ -1,4 +1,4 @@
-"""Processes that train together: starts them as torchrun does; each joins and leaves its group."""
+"""Processes that train together: how they are started, and how each joins its group."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from harness.errors import SpecError
 
 __all__ = ["Place", "check_accelerate_arguments", "joined", "notebook", "torchrun"]
 
-_PATIENCE = timedelta(hours=24)  # whoever hangs is found by the parent, which ends them all
+_TIMEOUT = timedelta(hours=24)  # the parent finds a hanging process and ends all of them
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which of how many processes this one is."""
+    """The rank of this process, and the number of processes."""
 
     rank: int = 0
     world_size: int = 1
 
     def meet(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.world_size > 1:
             torch.distributed.barrier()
 
 
 @contextmanager
 def joined(world_size: int, device: torch.device) -> Iterator[Place]:
-    """Inside, this process is in the group that its launcher's variables name.
+    """Inside, this process belongs to the group that the variables of its launcher name.
 
-    gloo on a CPU, NCCL on CUDA. A single process joins nothing.
+    The backend is gloo on a CPU and NCCL on CUDA. A single process joins no group.
     """
     if world_size == 1:
         yield Place()
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
-    torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+    torch.distributed.init_process_group(backend, timeout=_TIMEOUT)
     place = Place(int(os.environ["RANK"]), world_size)
     try:
         yield place
@@ -59,12 +59,12 @@ def joined(world_size: int, device: torch.device) -> Iterator[Place]:
 def torchrun(
     arguments: Sequence[str], function: Callable[..., None], *given: Any
 ) -> dict[int, int]:
-    """Do what the command torchrun does with `arguments`, with `function(*given)` for a script.
+    """Do what the command torchrun does with `arguments`, with `function(*given)` as the script.
 
-    Returns, by rank, the exit codes of the processes that failed first; the others were ended then.
+    Returns, by rank, the exit codes of the processes that failed first. The others were then ended.
     """
     config, _, _ = config_from_args(parse_args([*arguments, "unused.py"]))
-    # Forked, as single workers are: this process has imported the libraries and computed nothing.
+    # Forked like single workers: this process has imported the libraries and computed nothing.
     config.start_method = "fork"
     try:
         elastic_launch(config, function)(*given)
@@ -74,7 +74,7 @@ def torchrun(
 
 
 def notebook(count: int, port: str, function: Callable[..., None], *given: Any) -> bool:
-    """Have `notebook_launcher` start `count` processes; whether all of them ended well."""
+    """Start `count` processes with `notebook_launcher`; return whether all of them succeeded."""
     try:
         notebook_launcher(function, given, num_processes=count, use_port=port)
     except (RuntimeError, ChildFailedError):
@@ -84,7 +84,7 @@ def notebook(count: int, port: str, function: Callable[..., None], *given: Any) 
 
 
 def check_accelerate_arguments(arguments: Sequence[str]) -> None:
-    """Raise `SpecError` where `accelerate launch` will not read its configuration file."""
+    """Raise `SpecError` if `accelerate launch` cannot read its configuration file."""
     for argument in arguments:
         name, _, path = argument.partition("=")
         if name == "--config_file":

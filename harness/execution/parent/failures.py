@@ -1,4 +1,4 @@
-"""How runs end: their records gathered, and a record of why for one that could leave none."""
+"""How runs end: their records are gathered, and a run without a record gets one with the reason."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.execution.parent.process import Run, Worker
 from harness.results import ranks
 from harness.results.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
 
-__all__ = ["conclude", "gather", "given_up", "part_of"]
+__all__ = ["abort", "conclude", "gather", "part_of"]
 
-_TAIL = 40  # lines of a log that are kept as somebody's last words
+_TAIL = 40  # last lines of a log that are kept
 
 
 def gather(run: Run) -> bool:
-    """One record out of those of several processes; whether there is a record now."""
+    """Join the records of several processes into one; return whether there is a record now."""
     if run.spec.case.world_size > 1 and not (run.folder / HEADER).is_file():
         try:
             ranks.gather(run.folder, run.spec.case.world_size)
@@ -33,7 +33,7 @@ def gather(run: Run) -> bool:
 
 
 def part_of(worker: Worker) -> Part:
-    """How this machine's part of a run ended by itself."""
+    """This machine's part of a run that ended by itself."""
     code = worker.process.exitcode or 0
     codes = worker.exit_codes
     if worker.run.spec.case.world_size == 1 and code:
@@ -41,8 +41,8 @@ def part_of(worker: Worker) -> Part:
     return Part(exit_codes=codes, failed=bool(code), refusal=worker.refusal)
 
 
-def given_up(worker: Worker, timeout_s: float) -> Part:
-    """End a run that hangs here; where each of its processes was."""
+def abort(worker: Worker, timeout_s: float) -> Part:
+    """End a run that hangs on this machine; return its part, with where each process was."""
     answers = worker.where()
     worker.signal(signal.SIGKILL)
     worker.end()
@@ -62,10 +62,10 @@ def given_up(worker: Worker, timeout_s: float) -> Part:
 
 
 def conclude(run: Run, parts: Mapping[int, Part | None]) -> None:
-    """Leave one record of a run that has ended on every node, by its part on each."""
+    """Leave one record of a run that has ended on every node. `parts`: its part on each node."""
     ended = {node: part for node, part in parts.items() if part}
     if any(part.error or part.refusal for part in ended.values()) or not gather(run):
-        _write_failure(run, _why(run, parts), _last_words(run, ended))
+        _write_failure(run, _why(run, parts), _traceback(run, ended))
 
 
 def _nodes(run: Run) -> Path:
@@ -76,7 +76,7 @@ def _why(run: Run, parts: Mapping[int, Part | None]) -> str:
     ended = [part for part in parts.values() if part]
     refusals = dict.fromkeys(f"refused: {part.refusal}" for part in ended if part.refusal)
     stopped = [part.error for part in ended if part.error]
-    absent = [f"node {node} did not come" for node, part in parts.items() if part is None]
+    absent = [f"node {node} did not start it" for node, part in parts.items() if part is None]
     if refusals or stopped or absent:
         return "; ".join([*refusals, *stopped, *absent])
     codes = {rank: code for part in ended for rank, code in part.exit_codes.items()}
@@ -86,17 +86,17 @@ def _why(run: Run, parts: Mapping[int, Part | None]) -> str:
     for rank, error in errors.items():
         if not ranks.is_peer_failure(error):
             return f"rank {rank}: {error}"
-    # The launcher of each node names the first that failed there, be it for another node's sake.
+    # Each launcher names the first rank that failed there, perhaps because of another node.
     causes = {rank: code for rank, code in codes.items() if rank not in errors} or codes
-    told = [
+    endings = [
         f"rank {rank} of {run.spec.case.world_size} ended with {_ending(code)}"
         for rank, code in sorted(causes.items())
     ]
-    return "; ".join(told) or "its processes did not all end well"
+    return "; ".join(endings) or "some of its processes failed"
 
 
 def _errors(run: Run) -> dict[int, str]:
-    """What processes said themselves before they ended, of several of which others could not."""
+    """By rank, the errors that processes recorded themselves before they ended."""
     found = {}
     for rank in range(run.spec.case.world_size):
         try:
@@ -112,8 +112,8 @@ def _ending(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _last_words(run: Run, parts: Mapping[int, Part]) -> str:
-    """The stacks of processes that were given up, or else the ends of all logs."""
+def _traceback(run: Run, parts: Mapping[int, Part]) -> str:
+    """The stacks of processes that were aborted, or else the last lines of all logs."""
     if any(part.refusal for part in parts.values()):
         return ""
     stacks = [part.stacks for part in parts.values() if part.error]
@@ -121,27 +121,27 @@ def _last_words(run: Run, parts: Mapping[int, Part]) -> str:
         return "\n\n".join(stacks)
     if run.spec.case.world_size == 1:
         return _tail(run.folder)
-    words = [
+    tails = [
         f"rank {folder.name}:\n{_tail(folder)}"
         for folder in sorted((run.folder / ranks.FOLDER).glob("*"))
     ]
-    words.append(f"launcher:\n{_tail(run.folder)}")
-    words += [
+    tails.append(f"launcher:\n{_tail(run.folder)}")
+    tails += [
         f"launcher of node {node}:\n{_tail(node_folder(run.folder, node))}"
         for node in parts
         if node
     ]
-    return "\n\n".join(words)
+    return "\n\n".join(tails)
 
 
 def _tail(folder: Path) -> str:
     log = folder / LOG
-    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return "\n".join(said.splitlines()[-_TAIL:])
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return "\n".join(text.splitlines()[-_TAIL:])
 
 
 def _write_failure(run: Run, error: str, traceback: str) -> None:
-    for trace in run.folder.glob("*.parquet"):  # cut off in the middle of being written
+    for trace in run.folder.glob("*.parquet"):  # incomplete
         trace.unlink()
     for folder in (run.folder / ranks.FOLDER, _nodes(run)):
         shutil.rmtree(folder, ignore_errors=True)

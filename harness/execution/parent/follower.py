@@ -1,4 +1,4 @@
-"""What a node other than the first does in a command: its part of each run that node 0 begins."""
+"""What a node other than node 0 does: its part of each run that node 0 begins."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def follow(request: RunRequest, node: Node, console: Console) -> None:
             with bars([run], console) as on_event:
                 run_all([run], 1, on_event, request.continues, request.timeout_s, meeting)
         except SpecError as error:
-            meeting.tell(folder, Part(refusal=str(error), failed=True, leaves=True))
+            meeting.report(folder, Part(refusal=str(error), failed=True, leaves=True))
             raise
         except KeyboardInterrupt:
-            error_there = f"node {node.rank} was stopped by the user"
-            meeting.tell(folder, Part(error=error_there, failed=True, leaves=True))
+            error = f"node {node.rank} was stopped by the user"
+            meeting.report(folder, Part(error=error, failed=True, leaves=True))
             raise
     if meeting.failed:
         raise RunFailed(
@@ -53,8 +53,8 @@ def follow(request: RunRequest, node: Node, console: Console) -> None:
 
 
 def _same_run(runs: dict[str, Run], turn: Turn) -> Run:
-    """The run of this node's own command that node 0 has begun."""
-    rule, remedy = "all nodes are given the same command", "repeat that of node 0"
+    """The run in this node's command that node 0 has begun."""
+    rule, remedy = "all nodes run the same command", "use the command of node 0"
     if turn.run not in runs:
         raise SpecError(rule, f"{turn.run} on node 0 alone", remedy)
     run = runs[turn.run]

@@ -55,9 +55,9 @@ def plan(request: RunRequest, library_sets: Iterable[str] = ()) -> list[RunSpec]
 def runs_in(
     folder: Path, planned: Sequence[RunSpec], interpreters: Mapping[str, str | None]
 ) -> list[Run]:
-    """Each run with its folder in an output folder. Raises `SpecError` where two share one.
+    """Each run with its folder in an output folder. Raises `SpecError` if two share one.
 
-    `interpreters`: the interpreter that has the libraries of a case, by what the case calls them.
+    `interpreters`: by the name of a set of libraries, the interpreter that has them.
     """
     runs = [
         Run(
@@ -69,7 +69,7 @@ def runs_in(
     ]
     if len({run.folder for run in runs}) < len(runs):
         loops = ", ".join(spec.loop for spec in planned)
-        raise SpecError("loops need names of their own", loops, "rename a file")
+        raise SpecError("each loop has its own name", loops, "rename a file or an arm")
     return runs
 
 
@@ -91,9 +91,9 @@ def _checked(config: Path, request: RunRequest) -> Path:
 
 
 def is_done(run: Run) -> bool:
-    """Whether the same run was completed here before.
+    """Whether the same run was completed in its folder before.
 
-    Raises `SpecError` where another run was, or left a checkpoint there.
+    Raises `SpecError` if another run was, or left a checkpoint there.
     """
     Checkpoints(run.folder / FOLDER).newest(run.spec)
     try:

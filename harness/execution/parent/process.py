@@ -1,8 +1,8 @@
-"""Started runs: their processes, what they tell, and how they are ended.
+"""Started runs: their processes, the events they send, and how they are ended.
 
-A process is forked from a server that has imported the libraries once, so that each run has one of
-its own without paying seconds of imports. Where several train together, a process that does what
-`torchrun` does forks them in turn.
+A process is forked from a server that has imported the libraries once. So each run has its own
+process without seconds of imports. If several train together, a launcher process forks them, as
+`torchrun` does.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.execution import entry as start
+from harness.execution import entry
 from harness.execution.environments.interpreter import check_training_libraries, linked_package
 from harness.execution.nodes import Node, node_folder
 from harness.results.record import HEADER
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import RunSpec
 
 __all__ = ["Run", "Worker", "fork", "import_ahead", "launch", "stop"]
 
 _PRELOADED = [
     "harness.execution.child.main",
-    *(f"harness.training.workloads.{name}" for name in catalogue.workloads()),
-    *(f"harness.training.loops.{name}" for name in catalogue.loops()),
+    *(f"harness.training.workloads.{name}" for name in registry.workloads()),
+    *(f"harness.training.loops.{name}" for name in registry.loops()),
     "harness.execution.child.preload",  # last, once everything else is imported
 ]
-_GRACE_S = 10.0  # what an interrupted worker is given to write its record
-_RENDEZVOUS_S = 24 * 3600  # nodes that do not come are found by the parent
-_ANSWER_S = 2.0  # what a hanging one is given to say where it is
+_GRACE_S = 10.0  # time for an interrupted worker to write its record
+_RENDEZVOUS_S = 24 * 3600  # the parent notices nodes that do not come
+_ANSWER_S = 2.0  # time for a hanging process to answer where it is
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run to be made: what, and the folder of its record."""
+    """One run to be made, and the folder of its record."""
 
     spec: RunSpec
     folder: Path
     python: str | None = None
-    """The interpreter whose libraries it uses; None: this one."""
+    """The interpreter whose libraries it uses; None: the current one."""
 
 
 @dataclass
@@ -62,31 +62,31 @@ class Worker:
     number: int
     run: Run
     process: ForkServerProcess
-    """The one that trains, or the launcher of several."""
+    """The process that trains, or the launcher of several."""
     connections: list[Connection]
-    """To each process that trains here, by its rank; the last one to their launcher, if any."""
+    """One to each process that trains here, by rank, then one to their launcher, if any."""
     resumed: bool
-    """Whether it goes on from where another one was ended as its run's spec asks."""
+    """Whether it resumes a run whose process was killed as its spec requires."""
     node: Node | None = None
-    """Which of several machines this is."""
+    """The number of this machine among several; None: it trains alone."""
     dying: bool = False
-    """Whether it has told that it ends itself, as its run's spec asks."""
+    """Whether it has reported that it kills itself, as its spec requires."""
     heard_at: float = field(default_factory=time.monotonic)
-    """When it last told of progress, by the monotonic clock, in seconds."""
+    """Time of its last event, in seconds of the monotonic clock."""
     exit_codes: dict[int, int] = field(default_factory=dict)
-    """How ranks ended that failed, as their launcher tells it."""
+    """Exit codes of the ranks that failed, as their launcher reports them."""
     refusal: str = ""
-    """Why one of its processes refused what it was given."""
+    """Why one of its processes refused its spec; empty if none did."""
 
     @property
     def ranks(self) -> range:
-        """Of the processes that train on this machine."""
+        """Ranks of the processes that train on this machine."""
         count = self.run.spec.processes_per_node
         first = count * self.node.rank if self.node else 0
         return range(first, first + count)
 
     def events(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What it has told so far: rank and event. A launcher's rank follows the last."""
+        """Rank and event of each new message. A launcher's rank follows the last rank."""
         for rank, connection in enumerate(self.connections, start=self.ranks.start):
             with suppress(EOFError, OSError):  # it ended
                 while connection.poll():
@@ -102,28 +102,28 @@ class Worker:
         return event
 
     def where(self) -> dict[int, dict[str, Any]]:
-        """Ask each process, by rank, for its `step` and `stack`, the innermost call last.
+        """By rank, the `step` and `stack` of each process, the innermost call last.
 
-        Who hangs outside of Python does not answer.
+        A process that hangs outside of Python does not answer.
         """
-        asked = self.connections[: len(self.ranks)]
-        for connection in asked:
+        trainers = self.connections[: len(self.ranks)]
+        for connection in trainers:
             with suppress(OSError):
                 connection.send_bytes(b"where")
         found: dict[int, dict[str, Any]] = {}
         deadline = time.monotonic() + _ANSWER_S
-        while len(found) < len(asked) and time.monotonic() < deadline:
+        while len(found) < len(trainers) and time.monotonic() < deadline:
             found |= {rank: event for rank, event in self.events() if event["event"] == "where"}
             time.sleep(0.05)
         return found
 
     def end(self) -> None:
-        """Wait for its end, and end what it may have left behind."""
+        """Wait for its end, and kill processes that it left behind."""
         self.process.join()
         for connection in self.connections:
             connection.close()
         assert self.process.pid is not None
-        # A DataLoader's workers outlive a main process that was killed by seconds.
+        # The workers of a DataLoader outlive a killed main process by seconds.
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -139,7 +139,7 @@ class Worker:
 
 
 def import_ahead() -> None:
-    """Have the libraries imported while there is nothing to train yet."""
+    """Import the libraries before there is something to train."""
     _context()
     with _main_hidden():
         forkserver.ensure_running()
@@ -154,16 +154,16 @@ def _context() -> ForkServerContext:
 def fork(
     target: Callable[..., None], args: tuple[Any, ...], python: str | None = None
 ) -> ForkServerProcess:
-    """A started process that has the libraries imported and calls `target`.
+    """A started process that calls `target`, with the libraries imported.
 
-    `python`: the process is then one of that interpreter, and imports its libraries itself. None:
-    raises `SpecError` if this interpreter lacks what training needs.
+    `python`: another interpreter, whose process imports its own libraries. None: the current one;
+    raises `SpecError` if it lacks what training needs.
     """
     if python is None:
         check_training_libraries()
     else:
         target, args = (
-            start.become,
+            entry.become,
             (python, str(linked_package()), f"{target.__module__}:{target.__qualname__}", args),
         )
     process = _context().Process(target=target, args=args)
@@ -179,7 +179,7 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
         log_folder = node_folder(run.folder, node.rank)
     else:
         run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier try
+        (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier attempt
     context = _context()
     alone = run.spec.case.world_size == 1
     count = run.spec.processes_per_node
@@ -187,23 +187,23 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
     ours, theirs = zip(*pipes, strict=True)
     common = (run.spec.model_dump_json(), str(run.folder), os.getcwd())
     if alone:
-        process = fork(start.worker, (*common, *theirs), run.python)
+        process = fork(entry.worker, (*common, *theirs), run.python)
     else:
         arguments = _arguments(run.spec) if node is None else _node_arguments(run, node)
         last = (run.spec.launcher, arguments, theirs[:-1], theirs[-1], str(log_folder))
-        process = fork(start.launcher, (*common, *last), run.python)
+        process = fork(entry.launcher, (*common, *last), run.python)
     for end in theirs:
         end.close()
     return Worker(number, run, process, list(ours), resumed, node)
 
 
 def _arguments(spec: RunSpec) -> list[str]:
-    """Of the launcher of several processes on this machine."""
+    """Arguments of the launcher of several processes on this machine."""
     count = spec.case.world_size
     if spec.launcher == "torchrun":
         return [
             f"--nproc-per-node={count}",
-            # What torchrun makes of --standalone: any free port.
+            # As torchrun does for --standalone: any free port.
             "--rdzv-backend=c10d",
             "--rdzv-endpoint=localhost:0",
             f"--rdzv-id={uuid.uuid4()}",
@@ -212,7 +212,7 @@ def _arguments(spec: RunSpec) -> list[str]:
         port = free.getsockname()[1]
     if spec.launcher == "notebook":
         return [str(count), str(port)]
-    # Also on a CPU: with its --cpu it starts a single process.
+    # Also on a CPU, because with --cpu it starts a single process.
     arguments = ["--multi_gpu", f"--num_processes={count}", f"--main_process_port={port}"]
     if spec.launcher_config is not None:
         return [f"--config_file={spec.launcher_config}", *arguments]
@@ -220,16 +220,16 @@ def _arguments(spec: RunSpec) -> list[str]:
 
 
 def _node_arguments(run: Run, node: Node) -> list[str]:
-    """Of the launcher on one of several machines."""
+    """Arguments of the launcher on one of several machines."""
     spec = run.spec
     if spec.launcher == "torchrun":
         return [
             f"--nproc-per-node={spec.processes_per_node}",
             f"--nnodes={node.count}",
             f"--node-rank={node.rank}",
-            "--rdzv-backend=static",  # the one that leaves each node its number
+            "--rdzv-backend=static",  # with it each node keeps its number
             f"--rdzv-endpoint={node.address}:{node.port}",
-            # Runs follow each other at one port: none is to take up what another left there.
+            # Runs use one port in turn: the id keeps a run from joining an earlier one.
             f"--rdzv-id={run.folder.name}-{spec.key}",
             f"--rdzv-conf=timeout={_RENDEZVOUS_S}",
         ]
@@ -250,7 +250,7 @@ def _node_arguments(run: Run, node: Node) -> list[str]:
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keep multiprocessing from running the user's script again in workers that need none."""
+    """Keep multiprocessing from running the user's script again in workers."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -260,12 +260,12 @@ def _main_hidden() -> Iterator[None]:
 
 
 def stop(workers: Iterable[Worker], number: signal.Signals) -> None:
-    """Signal whole process groups and wait for them; what does not end in time is killed."""
+    """Signal whole process groups and wait for them; kill those that do not end in time."""
     workers = list(workers)
     for worker in workers:
         worker.signal(number)
     deadline = time.monotonic() + _GRACE_S
     for worker in workers:
         worker.process.join(timeout=max(0.0, deadline - time.monotonic()))
-        worker.signal(signal.SIGKILL)  # the worker, or children that it left behind
+        worker.signal(signal.SIGKILL)  # the worker, or its remaining children
         worker.process.join()

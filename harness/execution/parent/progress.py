@@ -1,4 +1,4 @@
-"""A bar for each run while it goes, on a terminal; silence elsewhere."""
+"""A progress bar for each run on a terminal, and no output elsewhere."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from harness.spec.case import label
 
 __all__ = ["bars"]
 
-_MANY = 12  # runs; of more, only those under way have a bar, under one for all
+_MANY = 12  # with more runs, only active ones have a bar, below one for all
 
 
 @contextmanager
 def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> Iterator[OnEvent]:
-    """A listener for `run_all` that draws one bar a run on `console`.
+    """A listener for `run_all` that draws one bar for each run on `console`.
 
-    It also tells at once in what a run is set up otherwise than the first of its case, before time
-    is spent on either; a script that keeps its output gets that line too. Not of `experiments`,
-    which are set up otherwise on purpose.
+    It also prints at once which settings of a run differ from those of the first run of its case,
+    before time is spent on either, also if `console` is no terminal. It does not for `experiments`,
+    whose settings differ on purpose.
     """
     settings: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def compare_settings(number: int, event: dict[str, Any]) -> None:
         spec = runs[number].spec
-        told = label(spec), event["settings"]
-        name, before = settings.setdefault(spec.case.name, told)
-        names = [each.name for each in differing_settings(before, told[1])]
+        here = label(spec), event["settings"]
+        name, before = settings.setdefault(spec.case.name, here)
+        names = [each.name for each in differing_settings(before, here[1])]
         if names and not experiments:
-            text = f"{spec.case.name}: {told[0]} is set up otherwise than {name}: "
+            text = f"{spec.case.name}: settings of {here[0]} differ from {name}: "
             console.print(Text(text + ", ".join(names), style="yellow"))
 
     if not console.is_terminal:

@@ -1,7 +1,7 @@
-"""The parent: gives runs their turns, a few at a time, gathers their records, cleans up.
+"""The parent: starts the runs, a few at a time, gathers their records and cleans up.
 
 Whatever happens (a crash, a refusal, a process that hangs, Ctrl-C), no worker outlives the call,
-and records that were complete stay.
+and completed records stay.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from harness.errors import RunFailed, SpecError
 from harness.execution.nodes import Meeting, Part
-from harness.execution.parent.failures import conclude, gather, given_up, part_of
+from harness.execution.parent.failures import abort, conclude, gather, part_of
 from harness.execution.parent.process import Run, Worker, launch, stop
 from harness.results.record import RunRecord
 from harness.spec.request import TIMEOUT_S
 
 __all__ = ["OnEvent", "Run", "run_all"]
 
-_LOOK_S = 1.0  # how often one of several nodes looks how the others fare
+_POLL_S = 1.0  # how often one of several nodes checks the others
 
 OnEvent = Callable[[int, dict[str, Any]], None]
 
@@ -37,16 +37,16 @@ def run_all(
 ) -> list[RunRecord]:
     """Make the runs, at most `jobs` at a time; return their records in the same order.
 
-    `jobs` None: as many at a time as have a core for each of their threads, on CUDA one.
+    `jobs` None: as many at a time as there are cores for their threads, and one on a GPU.
 
-    `on_event(number, event)` hears of every run's progress. A run that fails, or takes no step for
-    `timeout_s`, leaves a record that says so. Raises `SpecError` when a worker refuses what it was
-    given: then the others are stopped; with `keep_going` that run has failed and the others go on.
-    On KeyboardInterrupt the workers are asked to finish their records before it goes on up.
+    `on_event(number, event)` is called with every run's progress. A run that fails, or reports no
+    step for `timeout_s`, leaves a record of that. Raises `SpecError` if a worker refuses its spec,
+    and stops the others; with `keep_going` that run has failed and the others continue. On
+    KeyboardInterrupt the workers finish their records before the exception is raised again.
 
     With a `meeting` this is one of several nodes, and `jobs` is 1. Node 0 gives each run its turn
-    and gathers what all left; the others only do their part, and return no records. Raises
-    `RunFailed` where another node takes no further part in the command.
+    and gathers the records of all nodes. The others make their part and return no records. Raises
+    `RunFailed` if another node has left the command.
     """
     waiting = list(enumerate(runs))
     active: list[Worker] = []
@@ -56,7 +56,7 @@ def run_all(
                 active.append(_begin(*waiting.pop(0), meeting))
             patience = min(each.heard_at for each in active) + timeout_s - time.monotonic()
             if meeting:
-                patience = min(patience, _LOOK_S)
+                patience = min(patience, _POLL_S)
             sources: list[Any] = [each.process.sentinel for each in active]
             sources += [connection for each in active for connection in each.connections]
             ready = wait(sources, timeout=max(0.0, patience))
@@ -70,7 +70,7 @@ def run_all(
                         continue
                     own = part_of(worker)
                 elif time.monotonic() > worker.heard_at + timeout_s:
-                    own = given_up(worker, timeout_s)
+                    own = abort(worker, timeout_s)
                     active.remove(worker)
                 elif meeting and meeting.is_over(worker.run.folder):
                     stop([worker], signal.SIGKILL)
@@ -86,7 +86,7 @@ def run_all(
         stop(active, signal.SIGINT if interrupted else signal.SIGKILL)
         for worker in active:
             if meeting and meeting.leads:
-                meeting.parts(worker.run.folder)  # nobody writes there any more
+                meeting.parts(worker.run.folder)  # after this no process writes there
             if interrupted and (not meeting or meeting.leads):
                 gather(worker.run)
         raise
@@ -99,10 +99,10 @@ def _begin(number: int, run: Run, meeting: Meeting | None) -> Worker:
     if meeting is None:
         return launch(number, run)
     if not meeting.leads:
-        meeting.tell(run.folder, Part(ended=False))
+        meeting.report(run.folder, Part(ended=False))
     worker = launch(number, run, node=meeting.node)
     if meeting.leads:
-        meeting.give(run.folder, run.spec)
+        meeting.begin_turn(run.folder, run.spec)
     return worker
 
 
@@ -117,30 +117,30 @@ def _has_room(active: Sequence[Worker], following: Run, jobs: int | None) -> boo
 
 
 def _listen(worker: Worker, on_event: OnEvent, keep_going: bool) -> None:
-    """Pass on what a worker has told so far. Raises `SpecError` where it refused its spec."""
+    """Pass on the events of a worker. Raises `SpecError` if it refused its spec."""
     for rank, event in worker.events():
         if rank != worker.ranks.start and event["event"] != "refused":
-            continue  # the first process speaks for all
+            continue  # the first process reports for all
         if event["event"] == "refused" and not keep_going:
             raise SpecError(event["message"])
         on_event(worker.number, event)
 
 
 def _finish(worker: Worker, meeting: Meeting | None, own: Part) -> None:
-    """See that an ended run has its record; of several nodes, the others only tell node 0."""
+    """Make the record of a run that has ended. Nodes other than node 0 report their part to it."""
     folder = worker.run.folder
     if meeting and not meeting.leads:
-        meeting.tell(folder, own)
+        meeting.report(folder, own)
         return
     parts = {0: own, **(meeting.parts(folder) if meeting else {})}
     conclude(worker.run, parts)
     for node, part in parts.items():
         if part and part.refusal and part.leaves:
             raise SpecError(f"node {node}: {part.refusal}")
-        # A node that has not come to a run that was given up does not come to the next.
+        # A node that did not come to an aborted run does not come to the next one either.
         if part.leaves if part else own.error:
             raise RunFailed(
                 "every node takes part until the command ends",
                 f"node {node} has left",
-                "records that were complete are kept",
+                "completed records are kept",
             )

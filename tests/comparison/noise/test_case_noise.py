@@ -65,7 +65,7 @@ def test_rounding_is_within_noise_and_a_small_fault_is_not(tmp_path: Path) -> No
 def test_an_arm_needs_a_unique_name(tmp_path: Path) -> None:
     """An arm with the name of a loop would replace it, so it is refused before any run."""
     case = small_case(tmp_path).model_copy(update={"arms": {"plain": {}}})
-    with pytest.raises(SpecError, match="names of their own"):
+    with pytest.raises(SpecError, match="each loop has its own name"):
         run_cases(
             RunRequest(cases=(case,), loops=("plain",), out=tmp_path / "out"), Console(quiet=True)
         )
