@@ -81,5 +81,7 @@ def test_a_run_gives_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert None is stored.folder
     assert ("", "") == capsys.readouterr()
     typed = " ".join(report.command)
-    assert typed.startswith("harness run paraphrase --loops plain,plain --set data=")
-    assert typed.endswith("--set max_steps=2 --set max_grad_norm=none --out " + str(out))
+    assert typed.startswith(f"harness run paraphrase --set data={data} ")
+    assert typed.endswith(
+        f"--set max_steps=2 --set max_grad_norm=none --loops plain,plain --out {out}"
+    )

@@ -116,7 +116,7 @@ def test_another_run_may_start_from_it(tmp_path: Path) -> None:
     changed = spec().recipe.model_copy(update={"eval_every": 3})
     asked = spec(recipe=changed)
     assert 4 == checkpoints.of_another_run(asked).step
-    with pytest.raises(SpecError, match="by the loop that wrote it, plain"):
+    with pytest.raises(SpecError, match="only the loop that wrote a checkpoint reads it: plain"):
         checkpoints.of_another_run(spec("trainer"))
     saving = spec(recipe=changed.model_copy(update={"save_every": 2}))
     with pytest.raises(SpecError, match="writes none"):
