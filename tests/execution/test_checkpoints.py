@@ -121,7 +121,7 @@ def test_another_run_may_start_from_it(tmp_path: Path) -> None:
     saving = spec(recipe=changed.model_copy(update={"save_every": 2}))
     with pytest.raises(SpecError, match="writes none"):
         checkpoints.of_another_run(saving)
-    with pytest.raises(SpecError, match="a whole checkpoint"):
+    with pytest.raises(SpecError, match="a complete checkpoint"):
         Checkpoints(tmp_path / "nothing").of_another_run(asked)
 
 

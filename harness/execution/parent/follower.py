@@ -42,8 +42,8 @@ def follow(request: RunRequest, node: Node, console: Console) -> None:
             meeting.report(folder, Part(refusal=str(error), failed=True, leaves=True))
             raise
         except KeyboardInterrupt:
-            error = f"node {node.rank} was stopped by the user"
-            meeting.report(folder, Part(error=error, failed=True, leaves=True))
+            reason = f"node {node.rank} was stopped by the user"
+            meeting.report(folder, Part(error=reason, failed=True, leaves=True))
             raise
     if meeting.failed:
         raise RunFailed(
