@@ -12,7 +12,7 @@ from harness.training.probe import Probe
 from harness.training.workload import Workload
 
 # The fields of the recipe that may differ from their defaults. The fields in the second and third
-# line need no code here: they are applied to the model, the batches and the process beforehand.
+# line need no code here: the harness applies them outside the loop.
 FOLLOWED = (
     *("num_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation_steps"),
     *("reseed_after_build", "frozen", "attention", "num_threads", "eval_batch_size"),
@@ -63,8 +63,8 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
 
 def refuse_what_is_not_followed(workload: Workload, recipe: Recipe) -> None:
     """Raise `SpecError` for the first setting that this loop does not follow."""
-    given = {**dict(recipe), "processes": workload.world_size, "resume": workload.resume_from}
+    settings = {**dict(recipe), "processes": workload.world_size, "resume": workload.resume_from}
     for name, default in {**dict(Recipe()), "processes": 1, "resume": None}.items():
-        if name not in FOLLOWED and given[name] != default:
+        if name not in FOLLOWED and settings[name] != default:
             rule = f"the minimal loop requires {name}={default}"
-            raise SpecError(rule, given[name], "change it, or use the plain loop")
+            raise SpecError(rule, settings[name], "change it, or use the plain loop")
