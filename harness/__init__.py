@@ -1,19 +1,34 @@
 """Side-by-side benchmark and equivalence test harness for training loops."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from harness.version import __version__
 
-__all__ = ["__version__", "run"]
+__all__ = ["Case", "HarnessError", "Report", "RunFailed", "SpecError", "__version__", "run"]
 
 if TYPE_CHECKING:
     from harness.api import run
+    from harness.errors import HarnessError, RunFailed, SpecError
+    from harness.results.report import Report
+    from harness.spec.case import Case
 else:
+    _MODULES = {
+        "Case": "harness.spec.case",
+        "HarnessError": "harness.errors",
+        "Report": "harness.results.report",
+        "RunFailed": "harness.errors",
+        "SpecError": "harness.errors",
+        "run": "harness.api",
+    }
 
     def __getattr__(name: str) -> Any:
-        """`harness.run`, imported when it is first asked for, so that the package is free."""
-        if name != "run":
+        """A public name, imported at its first use, so that `import harness` loads nothing."""
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from harness.api import run
+        return getattr(import_module(_MODULES[name]), name)
 
-        return run
+
+def __dir__() -> list[str]:
+    """The public names, and no others."""
+    return sorted(__all__)

@@ -31,6 +31,14 @@ def test_the_package_is_free_until_it_is_asked() -> None:
     assert "pydantic rich" == loaded_by("from harness import run")
 
 
+def test_dir_shows_what_a_user_may_call() -> None:
+    """The public names, each of which is there; a submodule, for control, is not shown."""
+    assert sorted(harness.__all__) == dir(harness)
+    assert all(hasattr(harness, name) for name in dir(harness))
+    assert "version" not in dir(harness)
+    assert issubclass(harness.SpecError, harness.HarnessError)
+
+
 def test_there_is_no_other_name() -> None:
     """Control: what the package does not have is missing in the usual way."""
     with pytest.raises(AttributeError, match="no attribute 'rum'"):
