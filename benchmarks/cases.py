@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.spec import registry as catalogue
+from harness.spec import registry
 
 __all__ = ["CASES"]
 
-CASES = catalogue.cases()
+CASES = registry.cases()
 """By name: each workload with its default recipe."""

@@ -25,7 +25,7 @@ from harness.execution.parent.runner import Run, run_all
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord, write_atomically
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from studies.random_recipes import LOOPS, draw_recipe
 from tests.faults.fault import Fault
 from tests.faults.planted import FAULTS
@@ -107,7 +107,7 @@ def _row(fault: Fault, seen: Comparison) -> dict[str, Any]:
 def _clean(folder: Path, triples: int, jobs: int) -> dict[str, Any]:
     """Matched loops with random recipes, seeds, sizes and lengths: all must be identical."""
     draw = random.Random(CLEAN_SEED)
-    case = catalogue.cases()["paraphrase"]
+    case = registry.cases()["paraphrase"]
     runs = []
     for number in range(triples):
         fields = {
@@ -117,9 +117,9 @@ def _clean(folder: Path, triples: int, jobs: int) -> dict[str, Any]:
             "train_rows": draw.randrange(20, 60),
             "eval_rows": draw.randrange(6, 14),
         }
-        small = catalogue.with_settings(case, fields)
+        small = registry.with_settings(case, fields)
         runs += [
-            Run(catalogue.run_spec(small, loop), folder / f"{number:02}-{loop}") for loop in LOOPS
+            Run(registry.run_spec(small, loop), folder / f"{number:02}-{loop}") for loop in LOOPS
         ]
     run_all(runs, jobs, lambda _number, _event: None, keep_going=True)
     pairs, alarms = 0, []

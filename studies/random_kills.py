@@ -30,7 +30,7 @@ from harness.execution.checkpoints import FOLDER, Checkpoints
 from harness.execution.parent.runner import Run, run_all
 from harness.report.text.summary import sentence
 from harness.results.record import RunRecord
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import RunSpec
 from studies.study import write_result
 
@@ -87,13 +87,13 @@ def main(
 ) -> None:
     """Kill and resume runs, compare the finished ones, and write result.json."""
     draw, console = random.Random(seed), Console()
-    case = catalogue.with_settings(catalogue.cases()["paraphrase"], SETTINGS)
+    case = registry.with_settings(registry.cases()["paraphrase"], SETTINGS)
     every = SETTINGS["save_every"]
     struck: list[dict[str, Any]] = []
     faults: list[str] = []
     finished = dict.fromkeys(LOOPS, 0)
     for loop in LOOPS:
-        spec = catalogue.run_spec(case, loop)
+        spec = registry.run_spec(case, loop)
         reference = train(spec, out / f"{loop}-undisturbed", lambda _number, _event: None)
         typical_s = reference.header.wall_s or 1.0
         folder, count = out / f"{loop}-killed", 0

@@ -26,7 +26,7 @@ from harness.comparison.compare import compare
 from harness.execution.parent.progress import bars
 from harness.execution.parent.runner import Run, run_all
 from harness.report.text.summary import sentence
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import RunSpec
 from harness.spec.recipe import Recipe
 from harness.training.loops.plain import evaluation_is_due, schedule
@@ -149,7 +149,7 @@ def draw_pairs(count: int, seed: int) -> list[tuple[RunSpec, RunSpec, RunSpec, s
     Fields are changed in turn, so that each is changed equally often.
     """
     draw = random.Random(seed)
-    case = catalogue.cases()["paraphrase"]
+    case = registry.cases()["paraphrase"]
     pairs = []
     for number in range(count):
         fields = draw_recipe(draw)
@@ -161,13 +161,13 @@ def draw_pairs(count: int, seed: int) -> list[tuple[RunSpec, RunSpec, RunSpec, s
         one, two = draw.sample(LOOPS, 2)
         small = {"train_rows": TRAIN_ROWS, "eval_rows": 8}
         before, after = (
-            catalogue.with_settings(case, {**small, **values}) for values in (fields, changed)
+            registry.with_settings(case, {**small, **values}) for values in (fields, changed)
         )
         pairs.append(
             (
-                catalogue.run_spec(before, one),
-                catalogue.run_spec(before, two),
-                catalogue.run_spec(after, two),
+                registry.run_spec(before, one),
+                registry.run_spec(before, two),
+                registry.run_spec(after, two),
                 name,
             )
         )

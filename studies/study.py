@@ -24,7 +24,7 @@ from harness.results.benchmark import CONTROL
 from harness.results.record import write_atomically
 from harness.results.report import REPORT_FILE
 from harness.results.sessions import Session, read_sessions
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import Case
 from harness.training.synthetic.sentence_pairs import sentence_pairs
 
@@ -67,7 +67,7 @@ def repeated_benches(
         folder = out / f"run-{number:03}"
         if not from_sessions and not (folder / REPORT_FILE).is_file():
             case = study_case(out)
-            seeded = catalogue.with_settings(case, {"seed": number})
+            seeded = registry.with_settings(case, {"seed": number})
             cases = {case.name: arms_of(seeded, loops, "matched")}
             try:
                 bench_cases(cases, request, folder, ["study"], console, resume=True)
@@ -94,7 +94,7 @@ def study_case(out: Path) -> Case:
             lines = (json.dumps(row) + "\n" for row in sentence_pairs(count, seed))
             path.write_text("".join(lines), encoding="utf-8")
     settings = {"data": str(data.resolve())}
-    return catalogue.with_settings(catalogue.cases()["paraphrase"], settings)
+    return registry.with_settings(registry.cases()["paraphrase"], settings)
 
 
 def write_result(out: Path, result: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -45,7 +45,7 @@ from harness.benchmark.intervals import Sample, Value, session_means
 from harness.benchmark.verdicts import ALPHA
 from harness.results.report import Report
 from harness.results.sessions import Session, read_sessions
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import Case
 from studies.study import write_result
 
@@ -81,13 +81,13 @@ def peer_arms(mrpc_data: Path, mrpc_model: Path) -> list[Arm]:
 
 def _mrpc(data: Path, model: Path) -> Case:
     folders = {"data": str(data.resolve()), "model": str(model.resolve())}
-    return catalogue.with_settings(catalogue.cases()["mrpc"], folders)
+    return registry.with_settings(registry.cases()["mrpc"], folders)
 
 
 def timed_arms() -> list[Arm]:
     """On short steps: the bare loop, its control, and the bare loop with the timing probe."""
     bare = str(_PEERS / "bare.py")
-    case = catalogue.cases()["paraphrase"]
+    case = registry.cases()["paraphrase"]
     return arms_of(case, [bare], "matched", [f"timing={bare},observe=timing"])
 
 

@@ -22,7 +22,7 @@ from harness.errors import SpecError, unknown_name
 from harness.execution.environments.interpreter import ask, names_of
 from harness.execution.environments.variants import LibrarySet
 from harness.results.benchmark import CONTROL
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.aliases import canonical_fields
 from harness.spec.case import Case, RunSpec, slug
 from harness.spec.recipe import DETAILS, Conventions, Recipe, build, parse_value
@@ -163,7 +163,7 @@ def _for_turns(recipe: Recipe) -> Recipe:
 
 
 def _spec(case: Case, loop: str, conventions: Conventions) -> RunSpec:
-    return catalogue.run_spec(case, loop, conventions)
+    return registry.run_spec(case, loop, conventions)
 
 
 def _changed(
@@ -172,7 +172,7 @@ def _changed(
     fields = canonical_fields(fields)
     build(Recipe, {**case.recipe.model_dump(), **fields})  # refuses unknown fields
     named = case.model_copy(update={"arms": {**case.arms, name: fields}})
-    spec = catalogue.run_spec(named, loop, conventions, arm=name)
+    spec = registry.run_spec(named, loop, conventions, arm=name)
     return spec.model_copy(update={"recipe": _for_turns(spec.recipe)})
 
 

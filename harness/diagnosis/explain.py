@@ -23,7 +23,7 @@ from harness.results.explanation import Explanation
 from harness.results.folders import RECORDS, folder_labels, output_folder, records_in
 from harness.results.record import RunRecord
 from harness.results.report import Report
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
 from harness.spec.request import TIMEOUT_S
@@ -58,7 +58,7 @@ def explain_case(
             "explain needs two different loops", ", ".join(loops), "pass --loops plain,trainer"
         )
     bare = case.model_copy(update={"arms": {}, "noise": None, "resume_at": None})
-    specs = [catalogue.run_spec(bare, name, conventions, sketch=True) for name in loops]
+    specs = [registry.run_spec(bare, name, conventions, sketch=True) for name in loops]
     with output_folder(out, f"explain-{case.name}", again=True) as folder:
         runs = [Run(spec, folder / RECORDS / f"{case.name}-{label(spec)}") for spec in specs]
         make = _maker(jobs, console, timeout_s)
@@ -127,7 +127,7 @@ def _check_comparable(one: RunRecord, two: RunRecord) -> None:
             raise SpecError(
                 "explained runs completed", f"{record.folder}: {record.header.status}", ""
             )
-        catalogue.loop(record.spec.loop)
+        registry.loop(record.spec.loop)
 
 
 _SPENT = ("replays", "steps", "reused")  # the fields of a cost that add up

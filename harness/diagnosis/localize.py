@@ -28,7 +28,7 @@ from harness.results.folders import RECORDS
 from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import label
 from harness.spec.request import TIMEOUT_S
 
@@ -120,7 +120,7 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
 def _missing(record: RunRecord, name: str) -> str:
     """What a replay of the run needs and is missing; empty if nothing is."""
     try:
-        catalogue.loop(record.spec.loop)
+        registry.loop(record.spec.loop)
     except SpecError as error:
         return f"{name} cannot be replayed: {error}"
     environment = record.header.environment

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import Perturbation, RunSpec
 
 __all__ = ["Group", "plan_clean", "plan_faults"]
@@ -102,8 +102,8 @@ class Group:
 
 
 def _spec(workload: str, settings: dict[str, Any], loop: str = "plain", **more: Any) -> RunSpec:
-    case = catalogue.with_settings(catalogue.cases()[workload], {**SMALL, **settings})
-    return catalogue.run_spec(case, loop, sketch=True, **more)
+    case = registry.with_settings(registry.cases()[workload], {**SMALL, **settings})
+    return registry.run_spec(case, loop, sketch=True, **more)
 
 
 def _group(

@@ -8,14 +8,14 @@ from harness.benchmark.arms import STEPS_AHEAD, arms_of, arms_with_libraries
 from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries
 from harness.execution.environments.variants import LibrarySet
-from harness.spec import registry as catalogue
+from harness.spec import registry
 
-CASE = catalogue.cases()["paraphrase"]
+CASE = registry.cases()["paraphrase"]
 
 
 def test_arms_are_the_loops_with_a_control_of_the_first() -> None:
     """The control equals the reference except for its name; no arm evaluates or saves."""
-    case = catalogue.with_settings(CASE, {"eval_every": 5, "save_every": 5, "max_steps": 9})
+    case = registry.with_settings(CASE, {"eval_every": 5, "save_every": 5, "max_steps": 9})
     arms = arms_of(case, ["plain", "trainer", "plain"], "matched")
 
     assert ["plain", "control", "trainer", "plain-2"] == [arm.name for arm in arms]

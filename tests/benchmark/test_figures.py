@@ -14,13 +14,13 @@ from harness.benchmark.folder import output_folder
 from harness.benchmark.passes import Passes
 from harness.errors import RecordError, RunFailed, SpecError
 from harness.results.sessions import FOLDER, Session, read_sessions
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from tests.support.bench_sessions import block, sessions
 
 
 def test_rates_are_volumes_over_the_time_they_took() -> None:
     """32 rows, 240 tokens and 320 with padding in 0.4 s of wall time, half of it lost to others."""
-    arms = arms_of(catalogue.cases()["paraphrase"], ["plain", "trainer"], "matched")
+    arms = arms_of(registry.cases()["paraphrase"], ["plain", "trainer"], "matched")
     blocks = tuple(block("trainer", turn, delay_s=0.2, cpu_s=0.19) for turn in range(1, 4))
     found = [Session(1, "", blocks, {"trainer": 0.7}, 10.0)]
     passes = Passes(

@@ -192,9 +192,9 @@ ENDINGS = {
 def test_a_rank_that_dies_or_hangs_ends_the_run(fault: str, tmp_path: Path) -> None:
     """In time, with that rank's last words, and with no process left."""
     case, before = two(tmp_path), {child.pid for child in psutil.Process().children(recursive=True)}
-    from harness.spec import registry as catalogue
+    from harness.spec import registry
 
-    run = Run(catalogue.run_spec(case, path_of(fault)), tmp_path / "record")
+    run = Run(registry.run_spec(case, path_of(fault)), tmp_path / "record")
     started, timeout_s = time.monotonic(), 20.0
     (record,) = run_all([run], 1, lambda _number, _event: None, timeout_s=timeout_s)
     assert time.monotonic() - started < timeout_s + 60

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import Case
 from tests.faults.mutations import path_of
 from tests.support.small_runs import small_case
@@ -36,7 +36,7 @@ class Ground:
         if self.workload == "paraphrase":
             case = small_case(data, **self.settings)
         else:
-            case = catalogue.with_settings(catalogue.cases()[self.workload], self.settings)
+            case = registry.with_settings(registry.cases()[self.workload], self.settings)
         return case.model_copy(update={"world_size": self.world_size})
 
 
@@ -71,4 +71,4 @@ class Fault:
     @property
     def what(self) -> str:
         """One line that describes the fault."""
-        return self.about or catalogue.loop(path_of(self.loop)).summary
+        return self.about or registry.loop(path_of(self.loop)).summary

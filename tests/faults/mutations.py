@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.spec import registry as catalogue
+from harness.spec import registry
 
 __all__ = ["Mutation", "mutate", "mutations", "path_of", "source_of"]
 
@@ -102,7 +102,7 @@ def _meaning_of(loop: str) -> str:
 def source_of(loop: str) -> str:
     """A loop in one text, without its docstring: the private modules beside it come first."""
     sound = _SOUND / f"{loop}.py"
-    return _inlined(sound if sound.is_file() else catalogue.loop(loop).path, set())
+    return _inlined(sound if sound.is_file() else registry.loop(loop).path, set())
 
 
 def _inlined(path: Path, seen: set[Path]) -> str:
@@ -127,7 +127,7 @@ def _private_module(node: ast.stmt) -> Path | None:
     if not module.startswith(f"{_PACKAGE}._"):
         return None
     parts = module.removeprefix(f"{_PACKAGE}.").split(".")
-    return catalogue.loop("plain").path.parent.joinpath(*parts).with_suffix(".py")
+    return registry.loop("plain").path.parent.joinpath(*parts).with_suffix(".py")
 
 
 def _is_future(node: ast.stmt) -> bool:

@@ -12,7 +12,7 @@ from harness.comparison.compare import compare
 from harness.execution.parent.runner import OnEvent, Run, run_all
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import RunSpec, label
 from tests.faults.fault import Fault
 from tests.faults.mutations import path_of
@@ -35,9 +35,9 @@ def find(
         ground, case = fault.ground, fault.ground.case(data)
         right = path_of(ground.reference or fault.loop)
         paths = folder / ground.name / f"right-{Path(right).stem}", folder / fault.name
-        specs[paths[0]] = catalogue.run_spec(case, right)
+        specs[paths[0]] = registry.run_spec(case, right)
         if not fault.environment:
-            specs[paths[1]] = catalogue.run_spec(
+            specs[paths[1]] = registry.run_spec(
                 case, path_of(fault.loop), resume_at=ground.resume_at
             )
         pairs[fault.name] = paths

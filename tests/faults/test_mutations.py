@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from tests.faults.mutations import Mutation, mutate, mutations, path_of, source_of
 from tests.faults.planted import FAULTS
 
@@ -86,7 +86,7 @@ def test_a_loop_is_known_by_its_path_or_name() -> None:
     assert "forgot_zero_grad" == Path(path).stem
     assert (
         "The loop plain with one change: gradients of all steps are added up."
-        == catalogue.loop(path).summary
+        == registry.loop(path).summary
     )
     assert "plain" == path_of("plain")
     assert Path(path_of("by_hand")).is_file()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.errors import SpecError
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.recipe import Recipe
 
 Write = Callable[[str, str], Path]
@@ -36,27 +36,27 @@ def refusal(action: Callable[..., object], *arguments: Any) -> str:
 
 def test_the_reference_comes_first() -> None:
     """The three loops of the house are found, `plain` before all others."""
-    assert ["plain", "accelerated", "trainer"] == list(catalogue.loops())[:3]
+    assert ["plain", "accelerated", "trainer"] == list(registry.loops())[:3]
 
 
 def test_each_workload_has_a_case_of_its_name() -> None:
     """The built-in cases are the workloads with their own recipes."""
-    cases = catalogue.cases()
+    cases = registry.cases()
 
     assert {"mrpc", "paraphrase"} <= cases.keys()
-    assert catalogue.workloads().keys() == cases.keys()
+    assert registry.workloads().keys() == cases.keys()
     for name, case in cases.items():
-        entry = catalogue.workload(name)
+        entry = registry.workload(name)
         assert (name, name, entry.options) == (case.name, case.workload, case.options)
         assert Recipe(**entry.recipe) == case.recipe
 
 
 def test_entries_say_what_they_are() -> None:
     """Each loop and workload has a line for the list, and habits that are fields of the recipe."""
-    for loop in catalogue.loops().values():
+    for loop in registry.loops().values():
         assert loop.summary
         assert loop.native.keys() <= Recipe.model_fields.keys()
-    for workload in catalogue.workloads().values():
+    for workload in registry.workloads().values():
         assert workload.summary
         assert "model" in workload.options
 
@@ -64,10 +64,10 @@ def test_entries_say_what_they_are() -> None:
 def test_unknown_names_are_answered_with_the_nearest() -> None:
     """Loops and workloads alike."""
     assert "unknown loop (met 'trainr'): did you mean 'trainer'?" in refusal(
-        catalogue.loop, "trainr"
+        registry.loop, "trainr"
     )
     assert "unknown workload (met 'mprc'): did you mean 'mrpc'?" in refusal(
-        catalogue.workload, "mprc"
+        registry.workload, "mprc"
     )
 
 
@@ -76,7 +76,7 @@ def test_a_loop_may_be_a_file(write: Write) -> None:
     path = write(
         "mine.py", '"""My loop.\n\nMore."""\nNATIVE = {"sampler": "global"}\nraise SystemExit\n'
     )
-    found = catalogue.loop(str(path))
+    found = registry.loop(str(path))
 
     assert ("mine", "My loop.", {"sampler": "global"}) == (found.name, found.summary, found.native)
     assert path == found.path
@@ -84,7 +84,7 @@ def test_a_loop_may_be_a_file(write: Write) -> None:
 
 def test_a_loop_file_may_say_nothing(write: Write) -> None:
     """Docstring and habits are optional."""
-    found = catalogue.loop(str(write("mine.py", "def train(workload, recipe, probe): ...\n")))
+    found = registry.loop(str(write("mine.py", "def train(workload, recipe, probe): ...\n")))
 
     assert ("", {}) == (found.summary, found.native)
 
@@ -93,14 +93,14 @@ def test_a_loop_file_may_hold_other_tables(write: Write) -> None:
     """A dict that is no literal is the loop's own business and is not read."""
     path = write("mine.py", 'import math\nTABLE = {"a": math.pi}\nNATIVE = {"seed": 1}\n')
 
-    assert {"seed": 1} == catalogue.loop(str(path)).native
+    assert {"seed": 1} == registry.loop(str(path)).native
 
 
 def test_a_loop_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """The path is named; a folder is no file."""
-    assert "nowhere.py" in refusal(catalogue.loop, str(tmp_path / "nowhere.py"))
+    assert "nowhere.py" in refusal(registry.loop, str(tmp_path / "nowhere.py"))
     (tmp_path / "folder.py").mkdir()
-    assert "folder.py" in refusal(catalogue.loop, str(tmp_path / "folder.py"))
+    assert "folder.py" in refusal(registry.loop, str(tmp_path / "folder.py"))
 
 
 @pytest.mark.parametrize("text", ["def train(:\n", "'''\n"])
@@ -108,15 +108,13 @@ def test_a_loop_file_with_a_syntax_error_is_refused(write: Write, text: str) -> 
     """The file and the place of the error are named."""
     path = write("broken.py", text)
 
-    assert f"a loop or workload is a Python file (met {path}: " in refusal(
-        catalogue.loop, str(path)
-    )
+    assert f"a loop or workload is a Python file (met {path}: " in refusal(registry.loop, str(path))
 
 
 def test_settings_reach_recipe_and_options() -> None:
     """A key is a field of the recipe or an option of the workload; the rest stays."""
-    case = catalogue.cases()["mrpc"]
-    found = catalogue.with_settings(case, {"max_steps": 50, "data": "../data"})
+    case = registry.cases()["mrpc"]
+    found = registry.with_settings(case, {"max_steps": 50, "data": "../data"})
 
     assert (50, "../data") == (found.recipe.max_steps, found.options["data"])
     assert case.options["model"] == found.options["model"]
@@ -126,11 +124,11 @@ def test_settings_reach_recipe_and_options() -> None:
 
 def test_no_settings_change_nothing() -> None:
     """Control: the case and its key stay."""
-    case = catalogue.cases()["mrpc"]
+    case = registry.cases()["mrpc"]
 
     assert (case, case.key) == (
-        catalogue.with_settings(case, {}),
-        catalogue.with_settings(case, {}).key,
+        registry.with_settings(case, {}),
+        registry.with_settings(case, {}).key,
     )
 
 
@@ -140,33 +138,33 @@ def test_no_settings_change_nothing() -> None:
 )
 def test_an_unknown_key_is_answered_with_the_nearest(key: str, nearest: str) -> None:
     """Among the workload's options and the recipe's fields."""
-    message = refusal(catalogue.with_settings, catalogue.cases()["mrpc"], {key: 1})
+    message = refusal(registry.with_settings, registry.cases()["mrpc"], {key: 1})
 
     assert f"unknown key for mrpc (met '{key}'): did you mean '{nearest}'?" in message
 
 
 def test_a_setting_out_of_range_is_refused() -> None:
     """`model_copy` does not validate, so the recipe is built anew."""
-    message = refusal(catalogue.with_settings, catalogue.cases()["mrpc"], {"num_epochs": 0})
+    message = refusal(registry.with_settings, registry.cases()["mrpc"], {"num_epochs": 0})
 
     assert message.startswith("num_epochs: ")
 
 
 def test_matched_follows_the_case_to_the_letter() -> None:
     """Under matched conventions every loop has the case's own recipe."""
-    case = catalogue.cases()["mrpc"]
+    case = registry.cases()["mrpc"]
 
-    for loop in catalogue.loops():
-        assert case.recipe == catalogue.run_spec(case, loop).recipe
+    for loop in registry.loops():
+        assert case.recipe == registry.run_spec(case, loop).recipe
 
 
 def test_native_puts_the_loops_habits_over_the_recipe() -> None:
     """Under native conventions exactly the loop's own fields depart, and the case stays."""
-    case = catalogue.with_settings(catalogue.cases()["mrpc"], {"max_steps": 50})
-    found = catalogue.run_spec(case, "plain", "native", repeat=2)
+    case = registry.with_settings(registry.cases()["mrpc"], {"max_steps": 50})
+    found = registry.run_spec(case, "plain", "native", repeat=2)
     asked, followed = case.recipe.model_dump(), found.recipe.model_dump()
 
-    habits = catalogue.loop("plain").native
+    habits = registry.loop("plain").native
     assert habits
     assert habits == {name: followed[name] for name in asked if asked[name] != followed[name]}
     assert (case, 50, 2) == (found.case, found.recipe.max_steps, found.repeat)
@@ -175,7 +173,7 @@ def test_native_puts_the_loops_habits_over_the_recipe() -> None:
 def test_a_loop_file_goes_into_the_spec_by_its_path(write: Write) -> None:
     """The worker must find it from wherever it runs."""
     path = write("mine.py", 'NATIVE = {"seed": 7}\n')
-    spec = catalogue.run_spec(catalogue.cases()["mrpc"], str(path), "native")
+    spec = registry.run_spec(registry.cases()["mrpc"], str(path), "native")
 
     assert (str(path.resolve()), 7) == (spec.loop, spec.recipe.seed)
 
@@ -183,9 +181,9 @@ def test_a_loop_file_goes_into_the_spec_by_its_path(write: Write) -> None:
 def test_a_loop_files_habits_must_be_fields_of_the_recipe(write: Write) -> None:
     """A slip in the file's table is answered like any other."""
     path = write("mine.py", 'NATIVE = {"sampelr": "global"}\n')
-    case = catalogue.cases()["mrpc"]
+    case = registry.cases()["mrpc"]
 
-    assert "did you mean 'sampler'?" in refusal(catalogue.run_spec, case, str(path), "native")
+    assert "did you mean 'sampler'?" in refusal(registry.run_spec, case, str(path), "native")
 
 
 def test_a_case_may_be_a_file(write: Write) -> None:
@@ -195,30 +193,30 @@ def test_a_case_may_be_a_file(write: Write) -> None:
         'workload = "mrpc"\n[options]\ndata = "here"\n'
         "[recipe]\nmax_steps = 5\nbetas = [0.9, 0.9]\n",
     )
-    found = catalogue.case_from_file(path)
+    found = registry.case_from_file(path)
 
     assert ("quick", "mrpc", "here") == (found.name, found.workload, found.options["data"])
     assert (5, (0.9, 0.9)) == (found.recipe.max_steps, found.recipe.betas)
-    assert catalogue.workload("mrpc").options["model"] == found.options["model"]
+    assert registry.workload("mrpc").options["model"] == found.options["model"]
 
 
 def test_an_arm_is_the_case_by_other_fields(write: Write) -> None:
     """What an arm sets stands over the recipe; all else is the case's, and other runs are too."""
-    case = catalogue.case_from_file(
+    case = registry.case_from_file(
         write("arms.toml", 'noise = 8\n[arms.slow]\nattention = "eager"\nseed = 7\n')
     )
-    arm = catalogue.run_spec(case, "plain", arm="slow")
+    arm = registry.run_spec(case, "plain", arm="slow")
 
     assert ("slow", "eager", 7) == (arm.arm, arm.recipe.attention, arm.recipe.seed)
-    assert case.recipe == catalogue.run_spec(case, "plain").recipe
+    assert case.recipe == registry.run_spec(case, "plain").recipe
     assert case.recipe.learning_rate == arm.recipe.learning_rate
 
 
 def test_an_empty_case_file_is_the_default_case(write: Write) -> None:
     """Control: what a file does not say is the workload's own."""
-    found = catalogue.case_from_file(write("paraphrase.toml", ""))
+    found = registry.case_from_file(write("paraphrase.toml", ""))
 
-    assert catalogue.cases()["paraphrase"] == found
+    assert registry.cases()["paraphrase"] == found
 
 
 @pytest.mark.parametrize(
@@ -240,12 +238,12 @@ def test_an_empty_case_file_is_the_default_case(write: Write) -> None:
 )
 def test_a_bad_case_file_is_refused_in_one_line(write: Write, text: str, said: str) -> None:
     """What does not fit is named, the nearest known name beside it."""
-    assert said in refusal(catalogue.case_from_file, write("case.toml", text))
+    assert said in refusal(registry.case_from_file, write("case.toml", text))
 
 
 def test_a_case_file_must_exist_and_be_text(tmp_path: Path) -> None:
     """A missing file, a folder and bytes that are no text are refused by their path."""
-    assert "nowhere.toml" in refusal(catalogue.case_from_file, tmp_path / "nowhere.toml")
-    assert str(tmp_path) in refusal(catalogue.case_from_file, tmp_path)
+    assert "nowhere.toml" in refusal(registry.case_from_file, tmp_path / "nowhere.toml")
+    assert str(tmp_path) in refusal(registry.case_from_file, tmp_path)
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    assert "bytes.toml" in refusal(catalogue.case_from_file, tmp_path / "bytes.toml")
+    assert "bytes.toml" in refusal(registry.case_from_file, tmp_path / "bytes.toml")

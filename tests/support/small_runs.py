@@ -10,7 +10,7 @@ from harness.comparison.compare import compare
 from harness.execution.parent.runner import Run, run_all
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
-from harness.spec import registry as catalogue
+from harness.spec import registry
 from harness.spec.case import Case, label
 from harness.spec.recipe import Conventions
 from harness.training.synthetic.sentence_pairs import sentence_pairs
@@ -32,15 +32,15 @@ def write_pairs(folder: Path, train: int = 44, validation: int = 12, **changed: 
 
 def small_case(folder: Path, **settings: Any) -> Case:
     """The embedded case on the rows in `folder`: 44 rows at 8 a batch, two epochs of 6 steps."""
-    case = catalogue.cases()["paraphrase"]
-    return catalogue.with_settings(case, {"data": str(folder), "num_epochs": 2, **settings})
+    case = registry.cases()["paraphrase"]
+    return registry.with_settings(case, {"data": str(folder), "num_epochs": 2, **settings})
 
 
 def train(
     case: Case, loops: list[str], folder: Path, conventions: Conventions = "matched", **more: Any
 ) -> dict[str, RunRecord]:
     """Run each loop in a worker of its own; records by label."""
-    specs = [catalogue.run_spec(case, loop, conventions, **more) for loop in loops]
+    specs = [registry.run_spec(case, loop, conventions, **more) for loop in loops]
     runs = [Run(spec, folder / label(spec)) for spec in specs]
     records = run_all(runs, jobs=2, on_event=lambda _number, _event: None)
     return {label(spec): record for spec, record in zip(specs, records, strict=True)}
