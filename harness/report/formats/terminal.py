@@ -32,6 +32,8 @@ __all__ = ["print_document", "print_report"]
 
 _ROWS = 40
 """Rows of a table at most."""
+_NAME = 20
+"""Characters of the name of a row that stay on one line."""
 _SUBSECTIONS = 6
 """Subsections of a section at most, if some may be omitted."""
 _COLOURS = {"good": "green", "bad": "red", "unsure": "yellow"}
@@ -116,11 +118,14 @@ def _print_table(table: Table, console: Console, title: str) -> None:
     drawn = RichTable(title=Text(printable(title)) if title else None, title_justify="left")
     for place in shown:
         column = table.columns[place]
-        right = column.kind == "number" and place != table.heading_column
+        names_row = place == table.heading_column
+        right = column.kind == "number" and not names_row
+        longest = max((len(row[place]) for row in table.rows), default=0)
         drawn.add_column(
             Text(printable(column.heading)),
             justify="right" if right else "left",
             overflow="fold",
+            min_width=min(longest, _NAME) if names_row else None,
         )
     for row in table.rows[:_ROWS]:
         cells = (

@@ -44,11 +44,11 @@ def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
         Column("loop", "text"),
         Column("status", "outcome"),
         Column("steps", note="optimizer updates"),
-        Column("samples", note="trained on"),
+        Column("samples", note="trained on", detail=True),
         Column("epochs", note="samples / rows", detail=True),
         *metric_columns(metrics),
         Column("wall time*", note=DIRECTIONS["lower"]),
-        Column("samples/s*", note=DIRECTIONS["higher"]),
+        Column("samples/s*", note=DIRECTIONS["higher"], detail=True),
     )
     rows = tuple(
         (
