@@ -4,7 +4,7 @@
 
 Each loop trains with a checkpoint every few steps. Its process is killed by SIGKILL at random
 moments, also during a step or the writing of a checkpoint, and resumed. Each finished run is
-compared with an undisturbed one. Published:
+compared with an undisturbed one. 20 kills of each loop took 82 starts of a training. Published:
 `reports/published/random-kills`. The exit code is 1 if anything beyond the last steps is lost.
 """
 
