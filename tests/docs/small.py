@@ -41,7 +41,7 @@ REPLACED = {
     "max_steps": "4",
     "save_every": "2",
 }
-"""Options and settings: the value that a command runs with, if it has them."""
+"""Options and settings: the number that a command runs with, if it has another one."""
 
 
 class Runner:
@@ -98,7 +98,7 @@ def small(words: list[str]) -> list[str]:
     changed = list(words)
     for number, word in enumerate(words[1:], start=1):
         name, equals, _ = word.partition("=")
-        if words[number - 1] in REPLACED:
+        if words[number - 1] in REPLACED and word.isdigit():
             changed[number] = REPLACED[words[number - 1]]
         elif words[number - 1] == "--set" and equals and name in REPLACED:
             changed[number] = f"{name}={REPLACED[name]}"
