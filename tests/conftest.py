@@ -12,6 +12,7 @@ settings.load_profile("harness")
 
 LONGEST_FIRST = (
     "tests/regression/test_upgrade.py",
+    "tests/docs/test_blocks.py",
     "tests/faults/test_planted_faults.py",
     "tests/execution/test_runner.py",
     "tests/execution/test_nodes.py",
@@ -21,6 +22,7 @@ LONGEST_FIRST = (
     "tests/execution/test_processes.py",
     "tests/examples/test_notebook.py",
     "tests/regression/test_check_for_real.py",
+    "tests/test_installation.py",
 )
 
 
@@ -29,9 +31,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Order the tests: the longest files, the others with slow tests, the rest."""
     if not hasattr(config, "workerinput"):  # a single process
         return
-    root = config.rootpath
+    for name in LONGEST_FIRST:
+        if not (config.rootpath / name).is_file():
+            raise pytest.UsageError(f"LONGEST_FIRST in tests/conftest.py names no file: {name}")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    rank = {root / name: place for place, name in enumerate(LONGEST_FIRST)}
+    rank = {config.rootpath / name: place for place, name in enumerate(LONGEST_FIRST)}
 
     def place(item: pytest.Item) -> int:
         return rank.get(item.path, len(rank) + (item.path not in slow))

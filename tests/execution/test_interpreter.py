@@ -83,6 +83,7 @@ def test_one_that_has_all_is_taken(tmp_path: Path) -> None:
     assert "99" == ask(str(interpreter(tmp_path, said))).versions["torch"]
 
 
+@pytest.mark.slow
 def test_what_is_needed_is_what_a_training_process_imports() -> None:
     """No more and no less: whatever a file of this package names that such a process has read."""
     code = """
