@@ -202,8 +202,8 @@ ResumeOption = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Continue in the folder --out, where the same command was stopped. What was "
-        "completed stays.",
+        help="Continue in the folder --out, in which the same command was stopped. Completed "
+        "runs stay.",
         rich_help_panel=CONTINUE,
     ),
 ]

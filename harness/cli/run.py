@@ -89,7 +89,7 @@ def run_command(
         typer.Option(
             min=1,
             help="Processes on each node that train one model together, each on its own rows. "
-            "Default: 1, or as the case file says.",
+            "Default: the number in the case file, or 1.",
             rich_help_panel=WHERE,
         ),
     ] = None,
@@ -183,8 +183,8 @@ def run_command(
         bool,
         typer.Option(
             "--resume",
-            help="Continue in the folder --out, where the same command was stopped. Completed runs "
-            "stay. A run with checkpoints (--set save_every=N) continues from the last one.",
+            help="Continue in the folder --out, in which the same command was stopped. Completed "
+            "runs stay. A run with checkpoints (--set save_every=N) continues from the last one.",
             rich_help_panel=CONTINUE,
         ),
     ] = False,

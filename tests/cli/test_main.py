@@ -147,6 +147,13 @@ def test_a_pair_that_cannot_be_localized_is_reported_without_a_replay(
     assert "not localized: at step 2 the two use different rows" in " ".join(other.split())
 
 
+def test_the_former_name_of_localize_works(ask: Ask, tmp_path: Path) -> None:
+    """`--dig` does what `--localize` does; without either, for control, nothing is localized."""
+    spoilt = pair(tmp_path, reorder)
+    assert "not localized: at step 2" in ask("compare", *spoilt, "--dig").out
+    assert "not localized" not in ask("compare", *spoilt).out
+
+
 def reorder(made: Draft) -> None:
     """Other rows in one micro-batch."""
     made.micro_batch(2)["sample_ids"] = [1, 0]

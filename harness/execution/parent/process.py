@@ -128,7 +128,7 @@ class Worker:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
-        """To its process group, or to itself where it has not made one yet."""
+        """Signal its process group, or the process itself if it has no group yet."""
         pid = self.process.pid
         assert pid is not None
         with suppress(ProcessLookupError):
