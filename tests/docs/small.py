@@ -36,7 +36,7 @@ SMALL = {
 REPLACED = {
     "--budget": "20",
     "--noise": "4",
-    "--seeds": "3",
+    "--seeds": "2",
     "--resume-at": "2",
     "max_steps": "4",
     "save_every": "2",
