@@ -8,7 +8,8 @@ import pytest
 
 import harness
 from harness.results.comparison import Comparison
-from tests.faults.fault import Fault, path_of
+from tests.faults.fault import Fault
+from tests.faults.mutations import path_of
 from tests.faults.planted import FAULTS
 from tests.faults.planted_known import COURSE, EVALUATED, TWO
 from tests.faults.planted_known_later import FOUR_FIVES
