@@ -115,7 +115,8 @@ LIBRARIES = (
     Fault("checkpoint_dtype", BF16_FAST, 0, "config", "dtype-auto"),
     Fault("pads_to_multiple", COURSE, 1, "batch_content", "padding-differs"),
     Fault("pads_to_max_length", SGD, 1, "batch_content", "padding-differs"),
-    Fault("eager_attention", COURSE, 1, "loss", "attention-kernel"),
+    # Several losses a window: on some processors the first one rounds alike by both kernels.
+    Fault("eager_attention", FOUR, 1, "loss", "attention-kernel"),
     Fault("two_threads", COURSE, 1, "gradients", "thread-count"),
     Fault("fetches_ahead", DRAWING, 1, "rng", "prefetch-interleaves-rng"),
     Fault(
