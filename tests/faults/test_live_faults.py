@@ -1,7 +1,7 @@
-"""Faults alive in the libraries are shown with their factor, and gone by the documented remedy.
+"""Faults of the installed libraries are found with their factor, and the documented remedy works.
 
-Each is pinned to the versions in which it was seen. Under others a fault that is gone is news, and
-the test says so by skipping; one that is still there is found as before.
+Each fault is bound to the library version in which it was seen. With another version the test is
+skipped with a message if the fault is gone; if it is still there, it must be found as before.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ SEEN = {"transformers": "5.23.0", "accelerate": "1.15.0"}
 
 
 def pair(case: Case, loop: str, folder: Path, **own: Any) -> Comparison:
-    """Plain against `loop`, which sets `own` fields of the recipe otherwise."""
+    """The comparison of plain with `loop`, whose recipe differs in the fields `own`."""
     changed = case.model_copy(update={"overrides": {loop: own}})
     return comparison(train(changed, ["plain", loop], folder), "plain", loop)
 
 
 def expect_fault(found: Comparison, library: str) -> None:
-    """Skip with the news where another version than the one seen has no such fault."""
+    """Require a difference; skip if another version than the one seen no longer has it."""
     installed = metadata.version(library)
     if found.outcome == "identical" and installed != SEEN[library]:
-        pytest.skip(f"news: {library} {installed} mended what {SEEN[library]} has")
+        pytest.skip(f"news: {library} {installed} has no longer the fault of {SEEN[library]}")
     assert "different" == found.outcome
 
 
 def first_grad_norm_ratio(found: Comparison) -> float:
-    """Of the candidate to the reference, at the first step."""
+    """The gradient norm of the candidate over that of the reference, at the first step."""
     ratio = next(f.ratio for f in found.findings if f.metric == "first_grad_norm")
     assert ratio is not None
     return ratio
@@ -44,7 +44,7 @@ def first_grad_norm_ratio(found: Comparison) -> float:
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_the_trainer_does_not_average_what_a_bert_head_ignores(k: int, tmp_path: Path) -> None:
-    """With k accumulated micro-batches its gradients are k times as large; the remedy mends it."""
+    """With k micro-batches its gradients are k times as large; with the remedy they are equal."""
     case = small_case(write_pairs(tmp_path / "data"), gradient_accumulation_steps=k)
     found = pair(case, "trainer", tmp_path / "stock", loss_average="model")
     expect_fault(found, "transformers")
@@ -55,7 +55,7 @@ def test_the_trainer_does_not_average_what_a_bert_head_ignores(k: int, tmp_path:
 
 
 def test_accelerate_divides_a_short_last_window_by_the_configured_number(tmp_path: Path) -> None:
-    """6 batches at 4 a window: the second window of 2 is divided by 4; the remedy mends it."""
+    """6 batches, 4 per window: the second window of 2 is divided by 4, unless it is remedied."""
     case = small_case(write_pairs(tmp_path / "data"), gradient_accumulation_steps=4)
     folder = tmp_path / "stock"
     changed = case.model_copy(update={"overrides": {"accelerated": {"loss_average": "configured"}}})
