@@ -21,6 +21,7 @@ __all__ = [
     "UNIFORM",
     "factor_detail",
     "factors",
+    "gradient_detail",
     "highest_rates",
     "order_detail",
     "rate_detail",
@@ -143,6 +144,17 @@ def one_factor(ratios: dict[str, float]) -> float | None:
         return None
     low, high = min(values), max(values)
     return float(np.median(values)) if high - low <= UNIFORM * high else None
+
+
+def gradient_detail(reference: RunRecord, candidate: RunRecord, step: int, differing: int) -> str:
+    """How the raw gradients at one step differ; `differing`: number of tensors, 0 if unknown."""
+    one, two = (norms_at(record, step, "gradient") for record in (reference, candidate))
+    for owner, norms, others in (("reference", one, two), ("candidate", two, one)):
+        least = _NOISE * max(norms.values(), default=0.0)
+        only = [name for name, norm in norms.items() if norm and not others.get(name)]
+        if others and any(norms[name] > least for name in only):  # not only rounding
+            return f"only the {owner} has gradients of {_tensors(len(only))}, first {only[0]}"
+    return factor_detail(factors(reference, candidate, step), differing)
 
 
 def factor_detail(ratios: dict[str, float], differing: int) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from harness.comparison.alignment import Alignment
 from harness.comparison.batches import micro_batches, whole_steps
 from harness.comparison.describe import (
-    factor_detail,
-    factors,
+    gradient_detail,
     highest_rates,
     order_detail,
     rate_detail,
@@ -91,8 +90,8 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
         rates = highest_rates(both.reference), highest_rates(both.candidate)
         detail = rate_detail(*rates, step)
     elif stage.stage == "gradients":
-        ratios = factors(both.reference, both.candidate, step)
-        detail = factor_detail(ratios, first.tensors_differing or 0)
+        differing = first.tensors_differing or 0
+        detail = gradient_detail(both.reference, both.candidate, step, differing)
     elif stage.stage == "weights":
         detail = update_detail(both.reference, both.candidate, step)
     relative = relative_distance(first.reference, first.candidate)

@@ -9,6 +9,7 @@ import pytest
 from harness.comparison.describe import (
     factor_detail,
     factors,
+    gradient_detail,
     one_factor,
     order_detail,
     rate_detail,
@@ -108,6 +109,25 @@ def test_a_gradient_that_is_only_rounding_breaks_no_factor(tmp_path: Path) -> No
             row["gradient"] *= 2
     found = factors(one.write(tmp_path / "one"), two.write(tmp_path / "two"), 1)
     assert dict.fromkeys(TENSORS, 2.0) == pytest.approx(found)
+
+
+def test_gradients_that_only_one_run_has_are_described(tmp_path: Path) -> None:
+    """A frozen tensor has no norm, or the norm 0; neither is a small difference of norms."""
+    whole, frozen, zero = evident(), evident(), evident()
+    frozen.rows["norms"] = [row for row in frozen.rows["norms"] if row["tensor"] != TENSORS[0]]
+    for row in zero.rows["norms"]:
+        if row["tensor"] in TENSORS[:2]:
+            row["gradient"] = 0.0
+    one, two, three = (
+        made.write(tmp_path / name)
+        for name, made in (("whole", whole), ("frozen", frozen), ("zero", zero))
+    )
+    expected = f"only the reference has gradients of 1 tensor, first {TENSORS[0]}"
+    assert expected == gradient_detail(one, two, 1, 1)
+    expected = f"only the candidate has gradients of 2 tensors, first {TENSORS[0]}"
+    assert expected == gradient_detail(three, one, 1, 2)
+    control = "the gradients of 1 tensor differ, no norm by more than 1e-4 of its value"
+    assert control == gradient_detail(one, one, 1, 1)
 
 
 def test_an_update_from_changed_gradients_is_described(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _last_window(evidence: Evidence) -> str | None:
             continue
         return (
             f"the last window of the epoch, step {evidence.step}, has {_micro_batches(window)} "
-            f"instead of {steps}: the losses of {owner} are {treatment}, so its gradients differ "
+            f"instead of {steps}: the losses of {owner} are {treatment}, so gradients differ "
             f"by the factor {number(factor)} (candidate / reference)"
         )
     return None
