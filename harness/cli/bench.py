@@ -13,7 +13,7 @@ from harness.benchmark.verdicts import LEAST_SESSIONS
 from harness.cli.options import (
     CONTINUE,
     LOOPS,
-    RECORD,
+    MEASURE,
     TRAIN,
     CasesArgument,
     ConventionsOption,
@@ -65,7 +65,10 @@ def bench_command(
     budget: Annotated[
         float,
         typer.Option(
-            min=1, metavar="SECONDS", help="Wall time of the whole command.", rich_help_panel=RECORD
+            min=1,
+            metavar="SECONDS",
+            help="Wall time of the whole command.",
+            rich_help_panel=MEASURE,
         ),
     ] = BenchRequest.budget_s,
     sessions: Annotated[
@@ -74,7 +77,7 @@ def bench_command(
             min=LEAST_SESSIONS,
             help="Exactly this many sessions, within the budget. Default: until the intervals are "
             "narrow.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = None,
     rounds: Annotated[
@@ -82,7 +85,7 @@ def bench_command(
         typer.Option(
             min=1,
             help="Turns of each arm in a session. Default: what the budget allows.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = None,
     beside: Annotated[
@@ -91,7 +94,7 @@ def bench_command(
             metavar="all|equality|nothing",
             help="What is measured besides speed. all: whether the arms compute the same, memory, "
             "profile and operations. equality: only whether they compute the same.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = BenchRequest.beside,
     margin: SpeedMarginOption = "2%",
@@ -108,6 +111,9 @@ def bench_command(
     out: OutOption = None,
 ) -> int:
     """Measure how fast the loops are, and how sure that is. Live processes take turns.
+
+    Evaluations and checkpoints are left out. A built-in workload is cut to its first 1024 training
+    rows.
 
     Example: harness bench --loops plain,trainer --budget 120
     """

@@ -11,7 +11,7 @@ from harness.cli.options import (
     COMPARE,
     CONTINUE,
     LOOPS,
-    RECORD,
+    MEASURE,
     CasesArgument,
     ConventionsOption,
     DeviceOption,
@@ -49,7 +49,7 @@ def check_command(
         typer.Option(
             "--exact-only",
             help="Check only exact facts and memory, in seconds, and no speeds.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = False,
     budget: Annotated[
@@ -58,7 +58,7 @@ def check_command(
             min=1,
             metavar="SECONDS",
             help="Wall time of the whole command. It takes less if the intervals are soon narrow.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = CheckRequest.budget_s,
     margin: SpeedMarginOption = "2%",
@@ -83,8 +83,8 @@ def check_command(
 ) -> int:
     """Check whether training is still as it was accepted: exact facts, memory, then speeds.
 
-    All loops of the baseline are expected: one that --loops omits is missing. Exit codes: 0 it is;
-    1 something regressed; 2 wrong use; 3 a run failed; 4 not known.
+    All loops of the baseline are expected: one that --loops omits is missing. Exit codes:
+    0 still as accepted; 1 something regressed; 2 wrong use; 3 a run failed; 4 not known.
 
     Example: harness check paraphrase --baseline baselines --budget 120
     """

@@ -9,7 +9,7 @@ import typer
 
 from harness.cli.completion import complete_cases, complete_conventions, complete_loops
 from harness.cli.options import (
-    RECORD,
+    MEASURE,
     TRAIN,
     DeviceOption,
     JobsOption,
@@ -64,7 +64,7 @@ def explain_command(
             help="The most training steps for the replays of a pair, besides the runs to be "
             "explained. If it does not suffice, the exit code is 4 and the report shows what is "
             "known by then.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = None,
     timeout: TimeoutOption = TIMEOUT_S,

@@ -65,6 +65,7 @@ app = typer.Typer(
     help="Compare training loops. Do two loops compute the same? If not, from which step on, and "
     "why? And which is faster?\n\nExample: harness run --loops plain,trainer --set max_steps=20",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -107,8 +108,18 @@ def main() -> int:
     except Exception as error:
         # Some versions of typer keep their class of usage errors private, others use that of click.
         if hasattr(error, "format_message"):
-            return _print_error(error.format_message(), 2)
+            return _usage_error(error)
         raise
+
+
+def _usage_error(error: Any) -> int:
+    """What is wrong with the command line, and where its help is; the help itself was printed."""
+    message = error.format_message()
+    if not message:
+        return 2
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "harness"
+    return _print_error(f"{message.rstrip('.')}: see {command} --help", 2)
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:

@@ -22,6 +22,7 @@ __all__ = [
     "COMPARE",
     "CONTINUE",
     "LOOPS",
+    "MEASURE",
     "OUTPUT",
     "RECORD",
     "TRAIN",
@@ -49,6 +50,7 @@ __all__ = [
 TRAIN = "What to train"
 WHERE = "Where to train"
 RECORD = "What to record"
+MEASURE = "How to measure"
 COMPARE = "What to compare"
 CONTINUE = "Stop and continue"
 OUTPUT = "Output"

@@ -9,7 +9,7 @@ import typer
 from harness.benchmark.bench_case import BenchRequest
 from harness.cli.options import (
     LOOPS,
-    RECORD,
+    MEASURE,
     CasesArgument,
     ConventionsOption,
     DetailOption,
@@ -59,7 +59,7 @@ def upgrade_command(
             min=0,
             metavar="SECONDS",
             help="Wall time for the speeds, after the traces. 0: no speeds.",
-            rich_help_panel=RECORD,
+            rich_help_panel=MEASURE,
         ),
     ] = BenchRequest.budget_s,
     margin: SpeedMarginOption = "2%",

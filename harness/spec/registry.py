@@ -236,8 +236,11 @@ def _describe(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        place = str(path) if line is None else f"{path}:{line}"
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise SpecError(
-            "a loop or workload is a Python file", f"{path}: {error}", "correct it"
+            "a loop or workload is a file of valid Python", f"{place}: {reason}", "correct it"
         ) from None
     constants = {}
     for node in tree.body:

@@ -103,12 +103,21 @@ def test_a_loop_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "folder.py" in refusal(registry.loop, str(tmp_path / "folder.py"))
 
 
-@pytest.mark.parametrize("text", ["def train(:\n", "'''\n"])
-def test_a_loop_file_with_a_syntax_error_is_refused(write: Write, text: str) -> None:
-    """The file and the place of the error are named."""
+@pytest.mark.parametrize(("text", "line"), [("import os\ndef train(:\n", 2), ("'''\n", 1)])
+def test_a_loop_file_with_a_syntax_error_is_refused(write: Write, text: str, line: int) -> None:
+    """The file and the line of the error are named."""
     path = write("broken.py", text)
 
-    assert f"a loop or workload is a Python file (met {path}: " in refusal(registry.loop, str(path))
+    rule = f"a loop or workload is a file of valid Python (met {path}:{line}: "
+    assert rule in refusal(registry.loop, str(path))
+
+
+def test_a_loop_file_that_is_no_text_is_refused(write: Write) -> None:
+    """A null byte, for example; no line is named then."""
+    path = write("broken.py", "x = 1\n\0")
+
+    rule = f"a loop or workload is a file of valid Python (met {path}: "
+    assert rule in refusal(registry.loop, str(path))
 
 
 def test_settings_reach_recipe_and_options() -> None:

@@ -39,7 +39,9 @@ def section(source: Source) -> Section | None:
 def _remedies(report: Report) -> list[str]:
     """How loops worked around faults of their frameworks, each remedy once."""
     lines = [
-        f"Remedy applied by {run.loop}: {remedy}" for run in report.runs for remedy in run.remedies
+        f"Workaround in the loop {run.loop} for its library: {remedy}"
+        for run in report.runs
+        for remedy in run.remedies
     ]
     return list(dict.fromkeys(lines))
 

@@ -46,7 +46,7 @@ def _conventions(report: Report) -> Block:
         for name, value in run.overrides.items():
             departures.setdefault((run.case, name), {})[run.loop] = shown(value)
     if not departures:
-        return Sentence("Every loop followed the recipe exactly.")
+        return Sentence("No run has recipe fields of its own.")
     loops = list(dict.fromkeys(run.loop for run in report.runs))
     columns = ("case", "field", "recipe", *loops)
     rows = tuple(
