@@ -4,8 +4,16 @@ Under several workers the files that take longest come first, so that no worker 
 the end.
 """
 
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from harness.cli import main as cli
+from tests.support.answers import Answer, Ask
 
 settings.register_profile("harness", deadline=None, derandomize=True, database=None)
 settings.load_profile("harness")
@@ -41,3 +49,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return rank.get(item.path, len(rank) + (item.path not in slow))
 
     items.sort(key=place)
+
+
+@pytest.fixture
+def ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Ask]:
+    """Runs the command line with these arguments in an empty folder, on wide paper."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("COLUMNS", "200")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def answer(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        capsys.readouterr()
+        code = cli.main()
+        return Answer(code, *capsys.readouterr())
+
+    yield answer
+    signal.signal(signal.SIGTERM, before)

@@ -16,7 +16,7 @@ from harness.spec.recipe import Recipe
 from harness.tracing.hooks import Listener
 from harness.tracing.module_probe import ModuleProbe
 from harness.tracing.probe import TraceProbe
-from tests.tracing.test_probe import batch, workload
+from tests.support.watched_model import batch, workload
 
 
 class Awkward(nn.Module):

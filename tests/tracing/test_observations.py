@@ -14,7 +14,7 @@ import torch
 
 from harness.results.record import Observation
 from harness.training.evaluation import Scores
-from tests.tracing.test_probe import Watched, batch
+from tests.support.watched_model import Watched, batch
 
 # These observations are not faults by themselves.
 NO_FAULT = {"loss_scaled", "generator_kept_over_evaluation"}

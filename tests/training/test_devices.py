@@ -12,11 +12,9 @@ import torch
 
 from harness.spec.recipe import DEVICES
 from harness.training import devices
-from tests.cli.test_main import Ask, ask
 from tests.faults.mutations import path_of
+from tests.support.answers import Ask
 from tests.support.small_runs import comparison, small_case, train, write_pairs
-
-__all__ = ["ask"]  # a fixture
 
 ABSENT = next(name for name in DEVICES if devices.absence(name))
 """A device that is absent here: no machine has all of them."""

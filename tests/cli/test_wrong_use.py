@@ -1,0 +1,196 @@
+"""Wrong use of the command line: one line, exit code 2, and nothing left behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.results.record import RunRecord
+from tests.support.answers import Ask, differ, pair
+from tests.support.records import draft, spec, write_run_folder
+
+NODE_1 = (
+    *("--nnodes", "2", "--node-rank", "1", "--master-addr", "localhost"),
+    *("--out", "shared"),
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "paraphrse"], "unknown case (met 'paraphrse'): did you mean 'paraphrase'?"),
+        (["run", "--loops", "plain,trainr"], "did you mean 'trainer'?"),
+        (["run", "--loops", "nowhere.py"], "nowhere.py"),
+        (["run", "--loops", ","], "a run needs a loop"),
+        (["run", "--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
+        (["run", "--set", "learning_rate"], "--set takes KEY=VALUE"),
+        (["run", "--set", "learning_rate=-1"], "learning_rate: "),
+        (["run", "--set", "num_epochs=lots"], "num_epochs: "),
+        (["run", "--device", "cdua"], "did you mean 'cuda'?"),
+        (["run", "--conventions", "nativ"], "did you mean 'native'?"),
+        (["run", "--jobs", "0"], "jobs"),
+        (["run", "--launcher", "torchrn"], "did you mean 'torchrun'?"),
+        (["run", "--launcher-config", "x.yaml"], "add --launcher accelerate"),
+        (
+            ["run", "--node-rank", "1"],
+            "(met --node-rank 1 of 1): lower",
+        ),
+        (["run", "--nnodes", "2"], "add --node-rank 0, 1, ... on each node"),
+        (["run", "--nnodes", "2", "--node-rank", "2"], "met --node-rank 2 of 2"),
+        (["run", "--nnodes", "2", "--node-rank", "0"], "add --master-addr HOST on each node"),
+        (["run", *NODE_1[:-2]], "add --out FOLDER on each node"),
+        (["run", *NODE_1, "--jobs", "2"], "one run at a time (met --jobs 2)"),
+        (["run", *NODE_1, "--launcher", "notebook"], "works on one node (met --nnodes 2)"),
+        (["run", *NODE_1, "--resume-at", "2"], "--resume-at works on one node (met --nnodes 2)"),
+        (["run", *NODE_1, "--master-addr", "no such host"], "a host that can be looked up"),
+        (["run", *NODE_1, "--master-port", "0"], "master-port"),
+        (
+            ["run", "--launcher", "accelerate", "--launcher-config", "x.yaml"],
+            "--launcher-config takes a file (met x.yaml)",
+        ),
+        (["run", "--resume"], "--resume continues in an output folder"),
+        (["run", "--resume-at", "3", "--set", "save_every=4"], "lower save_every"),
+        (["run", "--devices", "cpu"], "two different devices"),
+        (["run", "--devices", "cpu,cpu"], "two different devices"),
+        (["run", "--devices", "cpu,cdua"], "did you mean 'cuda'?"),
+        (["run", "--devices", "cpu,cuda", "--device", "cpu"], "(met --device cpu): omit --device"),
+        (["run", "--digests", "hots"], "did you mean 'host'?"),
+        (["run", "--seeds", "1"], "--seeds takes 2 or more"),
+        (["run", "--margin", "accuracy=0.1"], "--margin applies to several seeds"),
+        (["run", "--seeds", "2", "--margin", "accuracy"], "--margin takes METRIC=VALUE"),
+        (["run", "--seeds", "2", "--margin", "acuracy=0.1"], "did you mean 'accuracy'?"),
+        (["run", "--seeds", "2", "--margin", "accuracy=-1"], "a margin is a positive number"),
+        (["run", "--seeds", "2", "--localize"], "--localize replays pairs of single runs"),
+        (
+            ["run", "--devices", "cpu,cuda", "--localize"],
+            "omit --devices",
+        ),
+        (["run", "paraphrase", "paraphrase"], "each case of a run has its own name"),
+        (["run", "nowhere.toml"], "nowhere.toml"),
+        (["run", "--no-such-option"], "no-such-option"),
+        (["compare", "nowhere", "nowhere"], "must exist (met nowhere)"),
+        (["compare", "one"], "CANDIDATE"),
+        (["explain", "paraphrse"], "did you mean 'paraphrase'?"),
+        (["explain"], "CASE"),
+        (["explain", "a", "b", "c"], "a case, or two folders"),
+        (["explain", "nowhere", "nowhere"], "must exist (met nowhere)"),
+        (["explain", "nowhere", "nowhere", "--loops", "plain"], "--loops applies to a case"),
+        (["explain", "paraphrase", "--loops", "plain"], "explain needs two different loops"),
+        (["explain", "paraphrase", "--loops", "plain,plain"], "explain needs two different loops"),
+        (["explain", "paraphrase", "--conventions", "nativ"], "did you mean 'native'?"),
+        (["explain", "paraphrase", "--device", "cdua"], "did you mean 'cuda'?"),
+        (["explain", "paraphrase", "--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
+        (["explain", "paraphrase", "--budget", "0"], "budget"),
+        (["report", "nowhere"], "report.json (met nowhere)"),
+        (["lst"], "lst"),
+    ],
+)
+def test_wrong_use_gets_one_line_and_leaves_nothing(
+    refused: Ask, arguments: list[str], said: str
+) -> None:
+    """The line has the value met and the nearest known name or the rule."""
+    assert said.lower() in refused(*arguments).err.lower()
+
+
+def test_a_folder_that_is_neither_record_nor_run_is_refused(refused: Ask, tmp_path: Path) -> None:
+    """An existing folder without either header is named."""
+    (tmp_path / "empty").mkdir()
+    one, _ = pair(tmp_path)
+
+    assert str(tmp_path / "empty") in refused("compare", one, tmp_path / "empty").err
+    assert str(tmp_path / "empty") in refused("report", tmp_path / "empty").err
+
+
+def test_an_output_folder_that_lost_a_record_is_refused(refused: Ask, tmp_path: Path) -> None:
+    """A record that the report lists must be there."""
+    write_run_folder(tmp_path / "old", {"plain": draft()})
+    (tmp_path / "old/records/plain/record.json").unlink()
+
+    assert "records/plain" in refused("compare", tmp_path / "old", tmp_path / "old").err
+
+
+def test_a_used_output_folder_is_refused_and_untouched(refused: Ask, tmp_path: Path) -> None:
+    """Nothing of somebody's is overwritten; an empty folder, for control, is taken."""
+    used, empty = tmp_path / "used", tmp_path / "empty"
+    used.mkdir()
+    empty.mkdir()
+    (used / "mine.txt").write_text("precious", encoding="utf-8")
+    sides = pair(tmp_path)
+
+    assert "new or empty folder" in refused("compare", *sides, "--out", used).err
+    assert "new or empty folder" in refused("run", "--out", used).err
+    assert ["mine.txt"] == [path.name for path in used.iterdir()]
+    assert "precious" == (used / "mine.txt").read_text(encoding="utf-8")
+
+
+def test_an_empty_output_folder_is_taken(ask: Ask, tmp_path: Path) -> None:
+    """Control: a folder that exists and is empty is used."""
+    Path("empty").mkdir()
+
+    assert 0 == ask("compare", *pair(tmp_path), "--out", "empty").code
+
+
+def test_an_output_folder_below_a_file_is_refused(refused: Ask, tmp_path: Path) -> None:
+    """A folder that cannot be made is wrong use, told in one line."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    assert "file" in refused("compare", *pair(tmp_path), "--out", tmp_path / "file").err
+    assert "file" in refused("compare", *pair(tmp_path), "--out", tmp_path / "file" / "in").err
+
+
+def test_an_unknown_format_leaves_the_folder_as_it_was(ask: Ask, tmp_path: Path) -> None:
+    """A format that is not known is refused before any other is written."""
+    ask("compare", *pair(tmp_path), "--out", "out")
+    Path("out/report.md").unlink()
+    found = ask("report", "out", "--format", "md,htm")
+
+    assert (2, 1) == (found.code, len(found.err.splitlines()))
+    assert "did you mean 'html'?" in found.err
+    assert not Path("out/report.md").exists()
+
+
+def test_no_arguments_show_the_help(ask: Ask) -> None:
+    """A door that is opened without a word says what it can do."""
+    found = ask()
+
+    assert "compare" in found.out + found.err
+    assert (0, "") == ask("--help")[::2]
+
+
+def test_the_module_compares_without_torch(tmp_path: Path) -> None:
+    """`python -m harness compare` works in a process of its own where torch cannot be imported."""
+    one, two = pair(tmp_path, differ)
+    code = (
+        "import runpy, sys; sys.modules['torch'] = None; sys.modules['pandas'] = None;"
+        "runpy.run_module('harness', run_name='__main__', alter_sys=True)"
+    )
+    arguments = ["compare", str(one), str(two), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120
+    )
+
+    assert (1, "") == (done.returncode, done.stderr)
+    assert "(different)" in done.stdout
+    assert RunRecord(one).spec == spec()
+
+
+@pytest.mark.parametrize("content", ["a: [", "no mapping", "num_processes: 2"])
+def test_a_broken_launcher_configuration_is_refused(
+    refused: Ask, content: str, tmp_path: Path
+) -> None:
+    """What is no YAML, no mapping, or names no kind of launch is refused before work starts."""
+    config = tmp_path / "launch.yaml"
+    config.write_text(content, encoding="utf-8")
+    options = ("--processes", "2", "--launcher", "accelerate", "--launcher-config", config)
+    assert "configuration is" in refused("run", *options).err
+
+
+def test_noise_takes_enough_draws(refused: Ask) -> None:
+    """Of three draws the spread is hardly known; the least number is in the line."""
+    assert "4" in refused("run", "--noise", 3).err
+
+
+def test_compare_takes_noise_from_a_run_with_draws(refused: Ask, tmp_path: Path) -> None:
+    """A folder without draws tells no noise, and the line says how to make one."""
+    assert "--noise 8" in refused("compare", *pair(tmp_path), "--noise", tmp_path).err
