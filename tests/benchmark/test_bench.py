@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.execution.parent.process import import_ahead
 from harness.results.sessions import FOLDER, read_sessions
 from tests.faults.mutations import path_of
 from tests.support.command import harness
@@ -34,15 +35,8 @@ def environment(mark: str) -> dict[str, str]:
 
 
 def bench(data: Path, loops: str, *more: str) -> subprocess.CompletedProcess[str]:
-    """Run such a bench to its end in the folder of `data`."""
-    return subprocess.run(
-        command(data, loops, *more),
-        cwd=data.parent,
-        env=environment(str(data)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """Run such a bench to its end in the folder of `data`, from this process."""
+    return harness(*command(data, loops, *more)[3:], cwd=data.parent)
 
 
 def left(mark: str) -> list[int]:
@@ -57,10 +51,20 @@ def left(mark: str) -> list[int]:
     return found
 
 
+def below() -> set[int]:
+    """Process ids below this process, the server that forks its workers included."""
+    import_ahead()
+    return {
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if process.is_running() and process.status() != "zombie"
+    }
+
+
 def test_a_killed_bench_can_be_resumed(tmp_path: Path) -> None:
     """SIGKILL of the parent loses the current session and leaves no process; --resume completes."""
     data = write_pairs(tmp_path / "data")
-    more = ("--sessions", "3", "--rounds", "3")
+    more = ("--sessions", "3", "--rounds", "1")
     started = subprocess.Popen(
         [*command(data, "plain,trainer", *more), "--beside", "nothing"],
         cwd=tmp_path,
@@ -71,8 +75,7 @@ def test_a_killed_bench_can_be_resumed(tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while not first.is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(1)  # during the second session
-    second = bench(data, "plain,trainer", *more, "--resume")
+    second = bench(data, "plain,trainer", *more, "--resume")  # during the second session
     assert 2 == second.returncode
     assert "one bench at a time works in a folder" in second.stderr
     started.kill()
@@ -126,8 +129,9 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, message: str, tmp_path: P
     """One line, exit code 3, and no process left; for a hanging arm the stack is logged."""
     data = write_pairs(tmp_path / "data")
     loops = f"plain,{path_of(loop)}"
+    before = below()
 
-    done = bench(data, loops, "--beside", "nothing", "--timeout", "15")
+    done = bench(data, loops, "--beside", "nothing", "--timeout", "12")
 
     assert 3 == done.returncode
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("harness: "))
@@ -136,7 +140,7 @@ def test_an_arm_that_dies_or_hangs_is_named(loop: str, message: str, tmp_path: P
         assert "hung and was ended" in line
         log = (tmp_path / "out" / "logs" / "hangs" / "log.txt").read_text()
         assert "hangs.py" in log
-    assert [] == left(str(data))
+    assert set() == below() - before
 
 
 @pytest.mark.parametrize(
@@ -162,30 +166,30 @@ def test_wrong_use_is_one_line(more: tuple[str, ...], message: str, tmp_path: Pa
 
 def test_several_cases_with_arms_of_other_kinds(tmp_path: Path) -> None:
     """Two cases share the budget; one more arm is traced, and one uses another interpreter."""
-    data = write_pairs(tmp_path / "data")
-
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "harness", "bench", "paraphrase", "causal_lm"),
-            *("--loops", "plain", "--sessions", "3", "--rounds", "1", "--beside", "nothing"),
-            *("--arm", "seen=plain,observe=trace,detail=weights"),
-            *("--arm", f"elsewhere=plain,python={sys.executable}"),
-            *("--set", "train_rows=64", "--set", "eval_rows=8", "--out", "out"),
-        ],
-        cwd=data.parent,
-        env=environment(str(data)),
-        capture_output=True,
-        text=True,
-        timeout=300,
+    before = below()
+    short = (
+        *("--loops", "plain", "--sessions", "3", "--rounds", "1", "--beside", "nothing"),
+        *("--set", "train_rows=16", "--set", "eval_rows=8"),
     )
+    seen = ("--arm", "seen=plain,observe=trace,detail=weights")
+    elsewhere = ("--arm", f"elsewhere=plain,python={sys.executable}")
 
-    assert done.returncode in (0, 1, 4), done.stderr
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert {"paraphrase", "causal_lm"} == report["bench"].keys()
-    for result in report["bench"].values():
-        assert 3 == result["sessions"]
-        arms = {arm["name"]: arm for arm in result["arms"]}
-        assert {"plain", "control", "seen", "elsewhere"} == arms.keys()
-        assert ("trace", "nothing") == (arms["seen"]["observe"], arms["plain"]["observe"])
-        assert arms["elsewhere"]["python"]
-    assert [] == left(str(data))
+    cases = {"paraphrase", "causal_lm"}
+    both = harness("bench", *sorted(cases), *short, *seen, "--out", "both", cwd=tmp_path)
+    one = harness("bench", "paraphrase", *short, *elsewhere, "--out", "one", cwd=tmp_path)
+
+    for done, out, names, name in (
+        (both, "both", cases, "seen"),
+        (one, "one", {"paraphrase"}, "elsewhere"),
+    ):
+        assert done.returncode in (0, 1, 4), done.stderr
+        report = json.loads((tmp_path / out / "report.json").read_text())
+        assert names == report["bench"].keys()
+        for result in report["bench"].values():
+            assert 3 == result["sessions"]
+            arms = {arm["name"]: arm for arm in result["arms"]}
+            assert {"plain", "control", name} == arms.keys()
+            observed = "trace" if name == "seen" else "nothing"
+            assert (observed, "nothing") == (arms[name]["observe"], arms["plain"]["observe"])
+            assert (name == "elsewhere") == bool(arms[name]["python"])
+    assert set() == below() - before
