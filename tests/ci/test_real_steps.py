@@ -4,13 +4,13 @@ regresses, and meets no baseline. Only the installing step finds its environment
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.ci.place import REPOSITORY, fresh_copy, venv_of_these_tests
 from tests.ci.runner import Job, Played, play
+from tests.support.command import harness
 
 pytestmark = pytest.mark.slow
 
@@ -33,20 +33,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     temp = tmp_path_factory.mktemp("prepared")
     venv_of_these_tests(temp, workspace)
     loop(workspace, "{}")
-    first = str(temp / "first")
+    first = temp / "first"
     for command in (
-        ["run", "paraphrase", "--loops", LOOPS, *FEW, "--out", first],
-        ["accept", first, "--baseline", "baselines", "--reason", "the first"],
+        ("run", "paraphrase", "--loops", LOOPS, *FEW, "--out", first),
+        ("accept", first, "--baseline", "baselines", "--reason", "the first"),
     ):
-        program = temp / "harness-venv" / "bin" / "harness"
-        done = subprocess.run(
-            [str(program), *command],
-            cwd=workspace,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        done = harness(*command, cwd=workspace)
         assert 0 == done.returncode, done.stdout + done.stderr
     return workspace, temp
 

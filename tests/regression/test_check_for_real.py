@@ -150,7 +150,7 @@ def on_a_quiet_machine(bench: Path) -> None:
 def test_two_percent_more_memory_of_a_bench(folder: Path, harness: Command) -> None:
     """Exit code 1. The study `studies.check_power` does the same for speeds."""
     task = ("--loops", "loop.py,second.py", "--set", "data=data")
-    many = ("--sessions", "3", "--rounds", "3", "--budget", "900")
+    many = ("--sessions", "3", "--rounds", "1", "--budget", "900")
     harness("bench", *task, *many, "--out", "bench")
     on_a_quiet_machine(folder / "bench")
     assert 0 == harness("accept", "bench", "--baseline", "speeds", "--reason", "for tests")
