@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTION = "trainloop-harness"
-SMALL = ("--set", "max_steps=4", "--set", "train_rows=64", "--set", "eval_rows=32")
+SMALL = ("--set", "max_steps=3", "--set", "train_rows=24", "--set", "eval_rows=8")
 PAGES = ("report.html", "report.md", "report.json", "report.csv", "junit.xml")
 
 

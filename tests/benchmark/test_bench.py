@@ -26,7 +26,7 @@ def command(data: Path, loops: str, *more: str) -> list[str]:
     """The command of a short bench on the rows in `data`."""
     return [
         sys.executable, "-m", "harness", "bench", "--loops", loops,
-        "--set", f"data={data}", "--out", "out", *more,
+        "--set", f"data={data}", "--set", "per_device_batch_size=2", "--out", "out", *more,
     ]  # fmt: skip
 
 
@@ -170,6 +170,7 @@ def test_several_cases_with_arms_of_other_kinds(tmp_path: Path) -> None:
     short = (
         *("--loops", "plain", "--sessions", "3", "--rounds", "1", "--beside", "nothing"),
         *("--set", "train_rows=16", "--set", "eval_rows=8"),
+        *("--set", "per_device_batch_size=2"),
     )
     seen = ("--arm", "seen=plain,observe=trace,detail=weights")
     elsewhere = ("--arm", f"elsewhere=plain,python={sys.executable}")
