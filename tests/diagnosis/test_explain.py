@@ -80,22 +80,22 @@ def test_native_loops_part_by_the_overrides_that_matter(tmp_path: Path) -> None:
 def test_a_late_difference_starts_from_a_checkpoint(loop: str, tmp_path: Path) -> None:
     """An evaluation during one run is found at its step, in short replays from just before it."""
     data = write_pairs(tmp_path / "data")
-    changes = {"eval_every": 24, "data_seed": 42, "decay_exclusions": "none"}
-    one = train(small_case(data, num_epochs=5), [loop], tmp_path / "one")[loop]
-    two = train(small_case(data, num_epochs=5, **changes), [loop], tmp_path / "two")[loop]
+    changes = {"eval_every": 12, "data_seed": 42, "decay_exclusions": "none"}
+    one = train(small_case(data, num_epochs=3), [loop], tmp_path / "one")[loop]
+    two = train(small_case(data, num_epochs=3, **changes), [loop], tmp_path / "two")[loop]
     found = of_records(one, two, tmp_path / "out")
 
     assert ("explained", {"eval_every"}) == (found.outcome, fields(found))
     assert {"eval_every", "data_seed", "decay_exclusions"} == set(found.differing)
     (only,) = found.contributions
-    assert (24, "evaluation") == (only.alone.step, only.alone.stage)
-    assert (True, 30) == (found.whole, found.steps)
-    assert 23 == found.window[0]
+    assert (12, "evaluation") == (only.alone.step, only.alone.stage)
+    assert (True, 18) == (found.whole, found.steps)
+    assert 11 == found.window[0]
     assert found.cost.steps <= found.cost.limit
     replays = [RunRecord(path.parent) for path in (tmp_path / "out").rglob("replays/*/record.json")]
     late = [record for record in replays if record.spec.start_from is not None]
     assert late
-    assert {(22,)} == {record.header.resumed_from for record in late}
+    assert {(10,)} == {record.header.resumed_from for record in late}
     assert [] == list((tmp_path / "out").rglob("checkpoints"))
 
 

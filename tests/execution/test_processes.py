@@ -147,6 +147,8 @@ def test_loops_on_two_processes_are_identical(tmp_path: Path) -> None:
         gradient_accumulation_steps=2,
         max_grad_norm=0.05,
         compile="eager",
+        padding="max_length",  # of few shapes, so it is translated few times
+        max_length=48,
         eval_every=2,
         optimizer="sgd",
         learning_rate=0.05,
