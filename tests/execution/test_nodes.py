@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import psutil
@@ -20,11 +18,13 @@ from harness.execution import nodes
 from harness.execution.nodes import Meeting, Node, Part, this_node
 from harness.execution.parent.follower import follow
 from harness.execution.parent.plan import plan
+from harness.execution.parent.process import import_ahead
 from harness.results.folders import RECORDS
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec.request import RunRequest
 from tests.faults.mutations import path_of
+from tests.support import command
 from tests.support.records import spec
 from tests.support.small_runs import small_case, train, write_pairs
 
@@ -49,47 +49,54 @@ def two(tmp_path: Path, port: int) -> tuple[Meeting, Meeting]:
 class Nodes:
     """Commands that are each a node, and what they start."""
 
-    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.out = folder / "out"
         self._folder = folder
         data = write_pairs(folder / "data")
-        self._command = [
-            *(sys.executable, "-m", "harness", "run", "--set", f"data={data}"),
+        self._arguments = [
+            *("run", "--set", f"data={data}"),
             *("--set", f"max_steps={STEPS}", "--nnodes", "2", "--master-addr", "127.0.0.1"),
-            *("--master-port", str(port), "--out", "out", "--timeout", "120", *arguments),
+            *("--master-port", str(port), "--out", "out", "--timeout", "120"),
         ]
-        self.started: dict[int, subprocess.Popen[str]] = {}
+        self.started: dict[int, ForkServerProcess] = {}
         self.seen: set[psutil.Process] = set()
+        import_ahead()
+        self._before = children()  # the server
 
     def start(self, rank: int, *more: str) -> None:
         """The command of one node."""
-        self.started[rank] = subprocess.Popen(
-            [*self._command, "--node-rank", str(rank), *more],
+        self.started[rank] = command.started(
+            *(*self._arguments, "--node-rank", rank, *more),
             cwd=self._folder,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            printed=self._printed(rank),
         )
 
-    def ended(self, within_s: float) -> dict[int, tuple[int, str, str]]:
+    def _printed(self, rank: int) -> list[Path]:
+        return [self._folder / f"{rank}.{name}" for name in ("output", "errors")]
+
+    def ended(self, within_s: float) -> dict[int, tuple[int | None, str, str]]:
         """Exit code, output and errors of each; an error where one takes longer."""
         deadline = time.monotonic() + within_s
-        while any(command.poll() is None for command in self.started.values()):
+        while any(process.is_alive() for process in self.started.values()):
             assert time.monotonic() < deadline
-            for command in self.started.values():
-                try:
-                    self.seen |= set(psutil.Process(command.pid).children(recursive=True))
-                except psutil.NoSuchProcess:
-                    continue
+            self.seen |= children() - self._before
             time.sleep(0.05)
-        said = {rank: command.communicate() for rank, command in self.started.items()}
-        return {rank: (self.started[rank].returncode, *texts) for rank, texts in said.items()}
+        found = {}
+        for rank, process in self.started.items():
+            output, errors = (path.read_text(encoding="utf-8") for path in self._printed(rank))
+            found[rank] = (process.exitcode, output, errors)
+        return found
 
     def left(self) -> list[psutil.Process]:
         """Processes that outlive their command by more than moments."""
+        assert self.seen
         _, alive = psutil.wait_procs(self.seen, timeout=10)
         return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def children() -> set[psutil.Process]:
+    """All processes that this one started, and theirs."""
+    return set(psutil.Process().children(recursive=True))
 
 
 @pytest.fixture
@@ -97,9 +104,9 @@ def commands(tmp_path: Path, port: int) -> Iterator[Nodes]:
     """Two nodes; whatever happens, none of their processes is left."""
     found = Nodes(tmp_path, port)
     yield found
-    for command in found.started.values():
-        command.kill()
-        command.communicate()
+    for process in found.started.values():
+        process.kill()
+        process.join()
 
 
 def appears(path: Path, within_s: float = 240) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.benchmark import bench_case
+from harness.benchmark.arms import Arm
 from harness.benchmark.session import run_session
 from harness.results.sessions import Session
 from tests.support import command
@@ -98,9 +99,9 @@ def test_arms_with_other_libraries_are_traced_and_timed(
     """
     measured: list[Session] = []
 
-    def measured_once(*asked: Any, number: int, **options: Any) -> Session | None:
+    def measured_once(arms: list[Arm], *, number: int, **options: Any) -> Session | None:
         if not measured:
-            session = run_session(*asked, number=number, **options)
+            session = run_session(arms, number=number, **options)
             assert session is not None
             measured.append(session)
         return replace(measured[0], number=number)
