@@ -17,9 +17,11 @@ from rich.console import Console
 from harness.comparison.compare import compare
 from harness.comparison.run import run_cases
 from harness.errors import SpecError
+from harness.execution.parent.process import import_ahead
 from harness.results.record import RunRecord
 from harness.spec.request import RunRequest
 from tests.faults.mutations import path_of
+from tests.support import command
 from tests.support.command import harness
 from tests.support.small_runs import small_case, train, write_pairs
 
@@ -127,26 +129,26 @@ def test_an_interrupt_ends_every_worker_and_keeps_what_there_is(
 ) -> None:
     """Ctrl-C in the middle of training: no process is left, partial records say so, exit 3."""
     data = write_pairs(tmp_path / "data", train=400)
-    parent = subprocess.Popen(
-        [sys.executable, "-m", "harness", "run", "--loops", "plain,trainer", "--set",
-         f"data={data}", "--set", "num_epochs=100", "--set", "num_workers=1", "--out", "out"],
+    import_ahead()
+    before = set(psutil.Process().children(recursive=True))
+    printed = [tmp_path / "output", tmp_path / "errors"]
+    parent = command.started(
+        *("run", "--loops", "plain,trainer", "--set", f"data={data}", "--set", "num_epochs=100"),
+        *("--set", "num_workers=1", "--out", "out"),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Tests that run in the background would hand on that they ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+        printed=printed,
+    )
     record = tmp_path / "out" / "records" / "paraphrase-plain"
-    wait_for(lambda: (record / "tensors.parquet").exists())
-    children = psutil.Process(parent.pid).children(recursive=True)
-    parent.send_signal(number)
-    _, errors = parent.communicate(timeout=60)
+    wait_for(lambda: (record / "tensors.parquet").exists() or not parent.is_alive())
+    own = psutil.Process(parent.pid)
+    children = set(psutil.Process().children(recursive=True)) - before - {own}
+    own.send_signal(number)
+    parent.join(60)
+    errors = printed[1].read_text(encoding="utf-8")
 
-    assert 3 == parent.returncode
+    assert 3 == parent.exitcode
     assert "interrupted" in errors.splitlines()[-1]
-    assert children
+    assert len(children) >= 2
     assert not psutil.wait_procs(children, timeout=10)[1]
     header = RunRecord(record).header
     assert "interrupted" == header.status

@@ -60,6 +60,8 @@ def _run(words: list[str], folder: str, printed: list[str]) -> None:
         setattr(owner, "ensure_running", nothing)  # noqa: B010
     for number, path in enumerate(printed, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    # Tests that run in the background would hand on that they ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     sys.argv = words
     sys.exit(main())
