@@ -17,6 +17,9 @@ from tests.support.answers import Answer, Ask
 
 settings.register_profile("harness", deadline=None, derandomize=True, database=None)
 settings.load_profile("harness")
+# A shell without job control starts background commands with SIGINT ignored, and so would be all
+# commands that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = (
     "tests/regression/test_upgrade.py",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import harness
 from harness.cli import main as cli
 from harness.cli.completion import complete_cases, complete_loops, complete_settings
 from harness.version import __version__
@@ -102,13 +103,15 @@ def test_options_of_run_stand_in_panels(printed: Callable[..., str]) -> None:
         ("harness explain token", ["token_classification"]),
     ],
 )
-def test_the_shell_completes(words: str, expected: list[str]) -> None:
-    """In a process of its own in which torch cannot be imported."""
+def test_the_shell_completes(words: str, expected: list[str], tmp_path: Path) -> None:
+    """In a process of its own in which torch cannot be imported, and in an empty folder."""
     code = f"import sys; sys.modules['torch'] = None; {START}"
     completed = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=tmp_path,
         env={
             **os.environ,
+            "PYTHONPATH": str(Path(harness.__file__).parents[1]),
             "_HARNESS_COMPLETE": "complete_bash",
             "COMP_WORDS": words,
             "COMP_CWORD": str(len(words.split()) - 1),
