@@ -5,16 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.benchmark import bench_case
-from harness.benchmark.arms import Arm
-from harness.benchmark.session import run_session
-from harness.results.sessions import Session
 from tests.support import command
 from tests.support.fake_packages import NAME, Release, index, only_from
 from tests.support.small_runs import write_pairs
@@ -89,24 +83,8 @@ def test_a_release_that_trains_otherwise_is_found_from_end_to_end(
 
 
 @pytest.mark.slow
-def test_arms_with_other_libraries_are_traced_and_timed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`bench --python`: speeds come with equality, and no path of an interpreter is reported.
-
-    Each session starts new interpreters, which is slow: those after the first repeat what it
-    measured. `tests/benchmark/test_bench.py` measures all of them.
-    """
-    measured: list[Session] = []
-
-    def measured_once(arms: list[Arm], *, number: int, **options: Any) -> Session | None:
-        if not measured:
-            session = run_session(arms, number=number, **options)
-            assert session is not None
-            measured.append(session)
-        return replace(measured[0], number=number)
-
-    monkeypatch.setattr(bench_case, "run_session", measured_once)
+def test_arms_with_other_libraries_are_traced_and_timed(tmp_path: Path) -> None:
+    """`bench --python`: speeds come with equality, and no path of an interpreter is reported."""
     data = write_pairs(tmp_path / "data")
     answer = command.harness(
         *("bench", "--python", sys.executable, "--loops", "plain", "--set", f"data={data}"),
