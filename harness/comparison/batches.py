@@ -14,6 +14,7 @@ from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
 from harness.results.levels import not_recorded
 from harness.results.ranks import rank_of
+from harness.results.record import RunRecord
 
 __all__ = ["LOGGED", "micro_batches", "whole_steps"]
 
@@ -37,9 +38,7 @@ def whole_steps(both: Alignment) -> Iterator[StageDifference]:
 
     The division of a step into micro-batches and its random numbers differ by design.
     """
-    left, right = (
-        _rows_and_losses(record.micro_batches) for record in (both.reference, both.candidate)
-    )
+    left, right = (_rows_and_losses(record) for record in (both.reference, both.candidate))
     common = left.keys() & right.keys()
     if not common:
         return
@@ -58,12 +57,13 @@ def whole_steps(both: Alignment) -> Iterator[StageDifference]:
         yield StageDifference(stage=stage, compared=len(common), differing=len(steps), first=first)
 
 
-def _rows_and_losses(table: pa.Table) -> dict[int, tuple[list[int], float]]:
+def _rows_and_losses(record: RunRecord) -> dict[int, tuple[list[int], float]]:
     """For each step: its rows in ascending order, and the mean of its losses weighted by rows."""
     found: dict[int, tuple[list[int], float]] = {}
-    columns = (table[name].to_pylist() for name in ("step", "sample_ids", "loss"))
+    table = record.micro_batches
+    columns = (table[name].to_pylist() for name in ("step", "sample_ids"))
     by_step: dict[int, list[tuple[list[int], float]]] = {}
-    for step, ids, loss in zip(*columns, strict=True):
+    for step, ids, loss in zip(*columns, record.losses.to_pylist(), strict=True):
         by_step.setdefault(step, []).append((ids, loss))
     for step, several in by_step.items():
         count = sum(len(ids) for ids, _ in several)
@@ -78,11 +78,12 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
         return
     yield _data_order(both)
     for stage in ("batch_content", "rng", "loss"):
-        rows = trace.differing(stage)
+        found = {column: trace.differing(column) for column in _columns(both, stage)}
+        rows = np.unique(np.concatenate(list(found.values())))
         first = None
         if len(rows):
             row = int(rows[0])
-            values = trace.pair(stage, row)
+            values = trace.pair(next(c for c, at in found.items() if row in at), row)
             first = Divergence(
                 step=trace.steps[row],
                 micro_batch=trace.indices[row],
@@ -96,6 +97,13 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
         if shown is not None and (first is None or shown.step < first.step):
             first, differing = shown, differing + 1
         yield StageDifference(stage=stage, compared=len(trace), differing=differing, first=first)
+
+
+def _columns(both: Alignment, stage: str) -> list[str]:
+    """The columns of a stage: for the loss also the workload's own, if both runs recorded it."""
+    tables = both.reference.micro_batches, both.candidate.micro_batches
+    own = all(table["task_loss"].null_count < len(table) for table in tables)
+    return ["loss", "task_loss"] if stage == "loss" and own else [stage]
 
 
 def _logged(both: Alignment) -> Divergence | None:

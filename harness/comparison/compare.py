@@ -22,6 +22,7 @@ from harness.results.levels import not_recorded
 from harness.results.metrics import metric
 from harness.results.record import RunRecord
 from harness.results.settings import SettingDifference, setting_differences
+from harness.spec.case import RunSpec
 from harness.spec.recipe import DETAILS
 
 __all__ = ["compare"]
@@ -54,7 +55,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         if record.header.status == "not run"
     ]
     if not_run:
-        return incomparable(candidate.spec.case.name, *labels, "; ".join(not_run))
+        return incomparable(candidate.spec.case_name, *labels, "; ".join(not_run))
     obstacles = list(_obstacles(reference, candidate, labels))
     incomplete = [
         f"{label} {record.header.status}: {record.header.error or 'no reason recorded'}"
@@ -93,7 +94,7 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
     elif doubts:
         outcome = "inconclusive"
     return Comparison(
-        case=candidate.spec.case.name,
+        case=candidate.spec.case_name,
         reference=labels[0],
         candidate=labels[1],
         outcome=outcome,
@@ -104,10 +105,15 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         causes=values.causes,
         findings=findings,
         doubts=tuple(obstacles + incomplete + doubts),
-        note=candidate.spec.case.note if outcome == "different" else "",
+        note=_note(candidate) if outcome == "different" else "",
         detail=_lower_first(pair)[0][0].spec.detail,
         left_out=not_recorded(reference, candidate),
     )
+
+
+def _note(record: RunRecord) -> str:
+    """Why loops are known to differ on the case of a run."""
+    return record.spec.case.note if isinstance(record.spec, RunSpec) else ""
 
 
 def _compare_values(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> _Values:
@@ -145,7 +151,7 @@ def _unrecorded(pair: LabelledPair, stages: Sequence[StageDifference]) -> Iterat
     """A doubt if a stage that both details require is not recorded in both runs."""
     (one, _), (two, _) = pair
     excused = {*not_recorded(one, two), *(found.stage for found in stages)}
-    if one.spec.case.world_size != two.spec.case.world_size:
+    if one.spec.processes != two.spec.processes:
         excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
     missing = [stage for stage in _NEEDED if stage not in excused]
     if missing:
@@ -170,11 +176,12 @@ def _obstacles(
 ) -> Iterator[str]:
     """What makes a pair incomparable before any value is compared."""
     for record, label in zip((reference, candidate), labels, strict=True):
-        if record.spec.observe != "trace":
-            yield f"{label} was a {record.spec.observe} run and holds no values; trace it"
+        if record.spec.observed != "trace":
+            yield f"{label} was a {record.spec.observed} run and holds no values; trace it"
     one, two = reference.header, candidate.header
-    if one.spec.case.workload != two.spec.case.workload:
-        yield f"the workloads differ: {one.spec.case.workload} and {two.spec.case.workload}"
+    workloads = [each.spec.case.workload for each in (one, two) if isinstance(each.spec, RunSpec)]
+    if len({*workloads}) > 1:
+        yield f"the workloads differ: {workloads[0]} and {workloads[1]}"
     if one.digest_algorithm != two.digest_algorithm:
         digests = f"{one.digest_algorithm!r} and {two.digest_algorithm!r}"
         if one.digest_algorithm and two.digest_algorithm:

@@ -15,6 +15,7 @@ from harness.results.folders import RECORDS, RunRecords, folder_labels, output_f
 from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
+from harness.spec.case import RunSpec
 
 __all__ = ["compare_folders", "compare_pairs"]
 
@@ -71,7 +72,7 @@ def compare_pairs(
         compare_pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), pair, noises.get(case))
         for case, loop in dict.fromkeys([*left, *right])
         for pair in [(left.get((case, loop)), right.get((case, loop)))]
-        if all(record is None or record.spec.case.seed_of is None for record in pair)
+        if not any(_is_seed(record) for record in pair)
     ]
     for case, loop in dict.fromkeys([*left_seeds, *right_seeds]):
         labels = f"{names[0]}: {loop}", f"{names[1]}: {loop}"
@@ -84,13 +85,20 @@ def compare_pairs(
     return comparisons
 
 
+def _is_seed(record: RunRecord | None) -> bool:
+    """Whether a run is one of several seeds of a case."""
+    if record is None or not isinstance(record.spec, RunSpec):
+        return False
+    return record.spec.case.seed_of is not None
+
+
 def _by_seed(found: RunRecords) -> dict[tuple[str, str], dict[int, RunRecord]]:
     """The runs that are seeds of a case, by case and loop."""
     seeds: dict[tuple[str, str], dict[int, RunRecord]] = {}
     for (_, loop), record in found.items():
-        case = record.spec.case
-        if case.seed_of is not None:
-            seeds.setdefault((case.seed_of, loop), {})[case.recipe.seed] = record
+        if isinstance(record.spec, RunSpec) and record.spec.case.seed_of is not None:
+            case = record.spec.case
+            seeds.setdefault((record.spec.case.seed_of, loop), {})[case.recipe.seed] = record
     return seeds
 
 
@@ -99,7 +107,7 @@ def _noises(folder: Path) -> dict[str, CaseNoise]:
     records = [RunRecord(path.parent) for path in sorted((folder / RECORDS).glob(f"*/{HEADER}"))]
     draws: dict[str, list[RunRecord]] = {}
     for record in records:
-        if record.spec.perturbation is not None:
+        if isinstance(record.spec, RunSpec) and record.spec.perturbation is not None:
             draws.setdefault(record.spec.case.name, []).append(record)
     if not draws:
         raise RecordError("--noise takes a run folder with draws", folder, "make it with --noise 8")

@@ -50,7 +50,7 @@ def compare_modules(reference: RunRecord, candidate: RunRecord, step: int) -> Lo
 
     Raises `RecordError` if a trace is damaged.
     """
-    world_size = reference.spec.case.world_size
+    world_size = reference.spec.processes
     left, right = _passes(reference, world_size), _passes(candidate, world_size)
     calls = 0
     for key in sorted(left.keys() & right.keys()):

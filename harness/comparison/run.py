@@ -100,7 +100,7 @@ def _report_runs(
     shown = [
         (name, record)
         for (_, name), record in records.items()
-        if record.spec.perturbation is None or record.header.status != "completed"
+        if record.run_spec.perturbation is None or record.header.status != "completed"
     ]
     report = Report.of(shown, comparisons, folder, command)
     write(report, folder)

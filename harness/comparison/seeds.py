@@ -117,7 +117,7 @@ class _SeededRuns:
 def _obstacles(one: _SeededRuns, two: _SeededRuns) -> Iterator[str]:
     """What makes the two incomparable before any value is compared."""
     workloads = {
-        record.spec.case.workload for runs in (one, two) for record in runs.records.values()
+        record.run_spec.case.workload for runs in (one, two) for record in runs.records.values()
     }
     if len(workloads) > 1:
         yield f"the workloads differ: {' and '.join(sorted(workloads))}"

@@ -33,7 +33,7 @@ def compare_stages(reference: RunRecord, candidate: RunRecord) -> list[StageDiff
     Raises `RecordError` if a trace is damaged.
     """
     both = Alignment(reference, candidate)
-    sizes = [record.spec.case.world_size for record in (reference, candidate)]
+    sizes = [record.spec.processes for record in (reference, candidate)]
     found = [
         *_config(both),
         *initial_weights(both),

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from harness.results.arrow import as_numpy
 from harness.results.levels import not_recorded
 from harness.results.record import RunRecord
+from harness.spec.case import RunSpec
 
 __all__ = ["order_faults", "validity_doubts"]
 
@@ -80,7 +81,9 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         yield from _missing(table, absent)
     if "grad_norm" not in absent:
         yield from _not_finite(_without_skipped(record), "grad_norm")
-    yield from _not_finite(micro, "loss")
+    losses = [name for name in ("loss", "task_loss") if micro[name].null_count < len(micro)]
+    for name in losses:
+        yield from _not_finite(micro, name)
     if not header.final_metrics:
         yield "the trained model was not evaluated"
     for number, evaluation in enumerate(header.evaluations, start=1):
@@ -89,7 +92,8 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
             if not np.isfinite(value):
                 yield f"{which} {name} is {value}"
     if len(steps) >= 2:
-        yield from _constant(micro, "loss")
+        for name in losses:
+            yield from _constant(micro, name)
         for name in ("gradients", "weights", "optimizer_state"):
             if name not in absent:
                 yield from _constant(steps, name)
@@ -104,9 +108,15 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         yield f"{rows} not from the training set"
 
 
+_NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "task_loss", "rate_of")
+"""Columns that only a workload fills, or only a batch with rows."""
+
+
 def _missing(table: pa.Table, left_out: Sequence[str]) -> Iterator[str]:
     for name in table.column_names:
         column = table[name]
+        if name in _NOT_IN_EVERY_RECORD and column.null_count == len(table):
+            continue
         if column.null_count and name not in left_out:
             row = int(np.flatnonzero(pc.is_null(column).to_numpy())[0])
             yield f"{name} is missing at step {table['step'][row].as_py()}"
@@ -123,7 +133,11 @@ def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
 def _without_skipped(record: RunRecord) -> pa.Table:
     """The steps without those that a loss scaler skipped: there an overflow is no fault."""
     steps = record.steps
-    if record.spec.recipe.precision != "fp16" or not len(steps):
+    if (
+        not isinstance(record.spec, RunSpec)
+        or record.spec.recipe.precision != "fp16"
+        or not len(steps)
+    ):
         return steps
     weights = as_numpy(steps["weights"])
     before = np.roll(weights, 1)

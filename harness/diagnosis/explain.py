@@ -112,7 +112,7 @@ def explain_folders(
 def _check_comparable(one: RunRecord, two: RunRecord) -> None:
     """Raise `SpecError` if the two differ in a property that is not a recipe field."""
     for name in ("workload", "device", "world_size"):
-        values = [getattr(record.spec.case, name) for record in (one, two)]
+        values = [getattr(record.run_spec.case, name) for record in (one, two)]
         if values[0] != values[1]:
             raise SpecError(
                 f"explained runs have the same {name}",
@@ -120,14 +120,15 @@ def _check_comparable(one: RunRecord, two: RunRecord) -> None:
                 "explain searches recipe fields and workload options only",
             )
     for record in (one, two):
-        if record.spec.observe != "trace" or record.spec.perturbation is not None:
+        spec = record.run_spec
+        if spec.observe != "trace" or spec.perturbation is not None:
             rule = "explained runs are traced and unperturbed"
             raise SpecError(rule, record.folder, "pass other records")
         if record.header.status not in ("completed", "stopped"):
             raise SpecError(
                 "explained runs completed", f"{record.folder}: {record.header.status}", ""
             )
-        registry.loop(record.spec.loop)
+        registry.loop(spec.loop)
 
 
 _SPENT = ("replays", "steps", "reused")  # the fields of a cost that add up
@@ -213,10 +214,11 @@ class _Explainer:
         spent: int,
     ) -> Explanation:
         values = {
-            name: both[0] for name, both in differing_fields(one[1].spec, two[1].spec).items()
+            name: both[0]
+            for name, both in differing_fields(one[1].run_spec, two[1].run_spec).items()
         }
         left = None if self._budget is None else self._budget - spent
-        replays = Replays(one[1], two[1].spec, values, self._folder / REPLAYS, self._make, left)
+        replays = Replays(one[1], two[1].run_spec, values, self._folder / REPLAYS, self._make, left)
         if two[1].header.traces.keys() >= {"sketches"}:
             replays.add_known(frozenset(), two[1])
         search = FieldSearch((one[0], two[0]), one[1], two[1], replays, self._show)

@@ -88,7 +88,7 @@ def _first(comparison: Comparison) -> Divergence | None:
 
 
 def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run:
-    spec = record.spec.model_copy(update={"stop_after": step, "localize_at": step})
+    spec = record.run_spec.model_copy(update={"stop_after": step, "localize_at": step})
     name = f"{spec.case.name}-{label(spec)}"
     path, number = folder / name, 1
     while path in taken:  # both runs of a pair may have one label
@@ -106,7 +106,7 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
         return why
     if pair is None:
         return "not localized: the records of the two runs are not both present"
-    sizes = [record.spec.case.world_size for record in pair]
+    sizes = [record.run_spec.case.world_size for record in pair]
     if sizes[0] != sizes[1]:
         return (
             f"not localized: {sizes[0]} and {sizes[1]} processes divide a step into different "
@@ -120,7 +120,7 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
 def _missing(record: RunRecord, name: str) -> str:
     """What a replay of the run needs and is missing; empty if nothing is."""
     try:
-        registry.loop(record.spec.loop)
+        registry.loop(record.run_spec.loop)
     except SpecError as error:
         return f"{name} cannot be replayed: {error}"
     environment = record.header.environment

@@ -43,7 +43,7 @@ class FieldSearch:
         """The failed run that ended the search."""
         self._labels, self._reference, self._candidate = labels, reference, candidate
         self._replays, self._on_progress = replays, on_progress
-        self._values = differing_fields(reference.spec, candidate.spec)
+        self._values = differing_fields(reference.run_spec, candidate.run_spec)
         self._fields = list(self._values)
         self._steps = max(reference.header.steps, candidate.header.steps)
         self._outcome = "unfinished"
@@ -67,7 +67,7 @@ class FieldSearch:
             return
         if not self._fields:
             self._outcome, self._remaining = "code", first
-            if self._reference.spec.loop == self._candidate.spec.loop:
+            if self._reference.run_spec.loop == self._candidate.run_spec.loop:
                 self._notes.append(self._environment_note())
             return
         while first is not None and self._remaining is None:
@@ -165,7 +165,7 @@ class FieldSearch:
     def _reference_repeats(self, last: int) -> bool:
         """Whether the reference repeats its own record; if not, no cause can be named."""
         self._on_progress("repeating the reference")
-        again = self._replays.repeat_reference(self._reference.spec, last)
+        again = self._replays.repeat_reference(self._reference.run_spec, last)
         if not again.same:
             first = again.first
             where = again.error or (f"at step {first.step} in {first.stage}" if first else "")
@@ -262,7 +262,7 @@ class FieldSearch:
         if self._windows:
             window = (self._windows[0].steps_range.start + 1, self._windows[0].last)
         return Explanation(
-            case=self._candidate.spec.case.name,
+            case=self._candidate.spec.case_name,
             reference=self._labels[0],
             candidate=self._labels[1],
             outcome=self._outcome,

@@ -83,7 +83,7 @@ def _records(report: Report, run_dir: Path) -> dict[str, dict[str, RunRecord]]:
     found: dict[str, dict[str, RunRecord]] = {}
     for run in report.runs:
         record = RunRecord(run_dir / run.record)
-        spec = record.spec
+        spec = record.run_spec
         who = f"{run.loop} on {spec.case.name}"
         if run.status != "completed" or record.header.status != "completed":
             rule = "a baseline consists of completed runs"

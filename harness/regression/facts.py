@@ -69,7 +69,7 @@ def facts_of(record: RunRecord, peak_allocated_bytes: float | None = None) -> Lo
     header = record.header
     traces = {name: row.read(record) for name, row in TRACES.items()}
     return LoopFacts(
-        recipe=record.spec.recipe.key,
+        recipe=record.run_spec.recipe.key,
         steps=header.steps,
         micro_batches=header.micro_batches,
         samples=header.samples,
@@ -179,7 +179,7 @@ def _rates(record: RunRecord) -> Trace | None:
 TRACES: dict[str, TraceRow] = {
     "data_order": TraceRow("order of the rows", _order),
     "batch_content": TraceRow("content of the batches", _digests("micro_batches", "batch_content")),
-    "loss_trace": TraceRow("loss of each step", _numbers("micro_batches", "loss")),
+    "loss_trace": TraceRow("loss of each step", _numbers("micro_batches", "task_loss")),
     "grad_norm": TraceRow("norm of the raw gradients", _numbers("steps", "grad_norm")),
     "learning_rate": TraceRow("learning rate", _rates),
     "weights": TraceRow("weights after each step", _digests("steps", "weights")),

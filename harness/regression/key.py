@@ -56,7 +56,7 @@ class Key(BaseModel):
 
 def requested_settings(record: RunRecord) -> dict[str, Any]:
     """The settings of a run: recipe, workload options and how it was observed."""
-    spec = record.spec
+    spec = record.run_spec
     options = {
         name: PurePath(str(value)).name if name in _PATHS and value is not None else value
         for name, value in spec.case.options.items()
@@ -72,7 +72,7 @@ def requested_settings(record: RunRecord) -> dict[str, Any]:
 
 def key_of(record: RunRecord) -> Key:
     """The key of a record: its case on the machine that made it."""
-    spec, facts = record.spec, record.header.environment
+    spec, facts = record.run_spec, record.header.environment
     versions = facts["versions"]
     flags = {
         name: facts.get(name)

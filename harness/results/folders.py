@@ -11,7 +11,6 @@ from pathlib import Path
 from harness.errors import RecordError, SpecError
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
-from harness.spec.case import label
 
 __all__ = ["RECORDS", "RunRecords", "folder_labels", "output_folder", "records_in"]
 
@@ -33,7 +32,7 @@ def records_in(path: Path) -> RunRecords:
     """
     if (path / HEADER).is_file():
         record = RunRecord(path)
-        return {(record.spec.case.name, label(record.spec)): record}
+        return {(record.spec.case_name, record.spec.run_label): record}
     if not path.is_dir():
         raise SpecError("a record or run folder must exist", path, "check the path")
     if not (path / REPORT_FILE).is_file():
@@ -43,7 +42,7 @@ def records_in(path: Path) -> RunRecords:
     found = {}
     for run in Report.read(path).runs:
         record = RunRecord(path / run.record)
-        found[record.spec.case.name, run.loop] = record
+        found[record.spec.case_name, run.loop] = record
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.spec.case import RunSpec
+from harness.spec.command import CommandSpec
 
 __all__ = [
     "COLLAPSE",
@@ -17,11 +18,14 @@ __all__ = [
     "Evaluation",
     "Header",
     "Observation",
+    "OptimizerSeen",
     "TraceFile",
 ]
 
-SCHEMA_VERSION = 1
-"""1: first version."""
+SCHEMA_VERSION = 2
+"""1: first version. 2: commands are recorded as well as loops. `loss` is the scalar on which
+`backward` is called, and the workload's own loss is `task_loss`; rows have digests; learning rates
+are recorded by parameter."""
 
 COLLAPSE = "majority-class collapse"
 """Start of the warning that the trained model predicts the same class for every row."""
@@ -63,6 +67,17 @@ class Observation(_Stored):
     value: float | None = None
 
 
+class OptimizerSeen(_Stored):
+    """One optimizer that updated weights during the run."""
+
+    rule: str
+    """The name of its class."""
+    parameters: int
+    """Number of tensors that it updates."""
+    steps: int
+    """Number of its steps."""
+
+
 class Counts(BaseModel):
     """The counts and observations of a run so far, for any probe."""
 
@@ -81,13 +96,21 @@ class Counts(BaseModel):
     `harness.tracing.observations`."""
     settings: dict[str, Any] = {}
     """The settings before the first step; see `harness.tracing.settings`."""
+    parameter_names: list[str] = []
+    """Names of the watched parameters, in the order of the model."""
+    optimizers: list[OptimizerSeen] = []
+    """The optimizers that made a step, in the order of their first steps."""
+    unseen: list[str] = []
+    """What could not be seen, one sentence each."""
+    probe_fault: str | None = None
+    """What failed inside the probe, which then detached; None: nothing failed."""
 
 
 class Header(_Stored):
     """Everything about a run except its traces."""
 
     schema_version: int
-    spec: RunSpec
+    spec: RunSpec | CommandSpec
     status: Literal["completed", "stopped", "failed", "interrupted", "not run"]
     """`stopped`: the run ended after `spec.stop_after` steps. `not run`: something that the run
     needs is missing; `error` states what."""
@@ -123,6 +146,14 @@ class Header(_Stored):
     """As in `Counts`."""
     settings: dict[str, Any] = {}
     """As in `Counts`."""
+    parameter_names: tuple[str, ...] = ()
+    """As in `Counts`."""
+    optimizers: tuple[OptimizerSeen, ...] = ()
+    """As in `Counts`."""
+    unseen: tuple[str, ...] = ()
+    """As in `Counts`. Never counts as equal."""
+    probe_fault: str | None = None
+    """As in `Counts`. It is a fault of the harness, not of the training."""
     error: str | None = None
     """Why the run failed, in one line."""
     traceback: str | None = None

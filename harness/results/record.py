@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 from pydantic import ValidationError
@@ -32,10 +33,12 @@ from harness.results.header import (
     Evaluation,
     Header,
     Observation,
+    OptimizerSeen,
     TraceFile,
 )
 from harness.results.schema import SCHEMAS
 from harness.spec.case import RunSpec
+from harness.spec.command import CommandSpec
 
 __all__ = [
     "COLLAPSE",
@@ -47,6 +50,7 @@ __all__ = [
     "Evaluation",
     "Header",
     "Observation",
+    "OptimizerSeen",
     "RecordWriter",
     "RunRecord",
     "TraceFile",
@@ -192,9 +196,20 @@ class RunRecord:
         self.header = _header(text, path)
 
     @property
-    def spec(self) -> RunSpec:
-        """The specification of the run."""
+    def spec(self) -> RunSpec | CommandSpec:
+        """What was run: a loop on a case, or a command."""
         return self.header.spec
+
+    @property
+    def run_spec(self) -> RunSpec:
+        """The specification of a loop's run. Raises `RecordError` for the record of a command."""
+        if isinstance(self.spec, RunSpec):
+            return self.spec
+        raise RecordError(
+            "this needs the run of a loop on a case, which has a recipe",
+            f"{self.folder}, the record of a command",
+            "pass the folder of `harness run`",
+        )
 
     @cached_property
     def steps(self) -> pa.Table:
@@ -205,6 +220,12 @@ class RunRecord:
     def micro_batches(self) -> pa.Table:
         """The `micro_batches` trace."""
         return self.trace("micro_batches")
+
+    @cached_property
+    def losses(self) -> pa.ChunkedArray:
+        """The loss of each micro-batch: the workload's own, or else the scalar of `backward`."""
+        table = self.micro_batches
+        return pc.coalesce(table["task_loss"], table["loss"])
 
     @cached_property
     def tensors(self) -> pa.Table:

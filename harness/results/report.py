@@ -21,7 +21,7 @@ from harness.results.explanation import Explanation
 from harness.results.record import RunRecord, write_atomically
 from harness.results.regression import CheckResult
 from harness.results.upgrade import BisectResult, UpgradeResult
-from harness.spec.case import Case
+from harness.spec.case import Case, RunSpec
 from harness.spec.expand import variant_of
 
 __all__ = [
@@ -62,9 +62,9 @@ class RunSummary(Result):
     """Path of the record, relative to the folder of the report."""
     seed: int | None = None
     """The seed, if the case is run with several seeds."""
-    conventions: str
-    """`matched` or `native`."""
-    overrides: dict[str, Any]
+    conventions: str = ""
+    """`matched` or `native`; empty for a command."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
     """Recipe fields in which this run differs from the recipe of the case, with its values."""
     samples: int
     """Number of rows trained on, with repetitions."""
@@ -173,7 +173,9 @@ class Report(Result):
             odd_one_out=odd_one_out,
             comparisons=tuple(comparisons),
             runs=runs,
-            recipes=_recipes(record.spec.case for _, record in records),
+            recipes=_recipes(
+                record.spec.case for _, record in records if isinstance(record.spec, RunSpec)
+            ),
             environment=records[0][1].header.environment if records else {},
             command=tuple(command),
         )
@@ -194,23 +196,28 @@ def _recipes(cases: Iterable[Case]) -> dict[str, dict[str, Any]]:
 
 def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
     header, spec = record.header, record.spec
-    asked = spec.case.recipe.model_dump(mode="json")
-    followed = spec.recipe.model_dump(mode="json")
-    one_of, where = variant_of(spec.case)
+    of_case: dict[str, Any] = {"case": spec.case_name}
+    if isinstance(spec, RunSpec):
+        asked = spec.case.recipe.model_dump(mode="json")
+        followed = spec.recipe.model_dump(mode="json")
+        one_of, where = variant_of(spec.case)
+        of_case = {
+            "one_of": one_of,
+            "where": where,
+            "case": spec.case.seed_of or spec.case.name,
+            "seed": None if spec.case.seed_of is None else spec.case.recipe.seed,
+            "conventions": spec.conventions,
+            "overrides": {name: followed[name] for name in asked if asked[name] != followed[name]},
+        }
     return RunSummary(
-        one_of=one_of,
-        where=where,
-        case=spec.case.seed_of or spec.case.name,
+        **of_case,
         loop=label,
-        seed=None if spec.case.seed_of is None else spec.case.recipe.seed,
-        device=spec.case.device,
-        world_size=spec.case.world_size,
+        device=spec.device_name,
+        world_size=spec.processes,
         status=header.status,
         steps=header.steps,
         final_metrics=header.final_metrics,
         record=os.path.relpath(record.folder, folder),
-        conventions=spec.conventions,
-        overrides={name: followed[name] for name in asked if asked[name] != followed[name]},
         samples=header.samples,
         epochs=header.epochs,
         wall_s=header.wall_s,

@@ -2,12 +2,19 @@
 
 Each trace has these rows:
 
-- `steps`: one optimizer update, counted from 1. The learning rates (one for each distinct value of
-  the parameter groups) and the total 2-norm of the raw gradients. Digests of the raw gradients, and
-  of the weights and the optimizer state after the update. Null if `detail` leaves a value out.
-- `micro_batches`: one forward and backward pass. Row ids, digest of the tensors of the batch,
-  digest of the random generators before the forward pass, and the loss that the workload defines.
-- `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`.
+- `steps`: one update, counted from 1: the optimizer steps that no backward pass separates. The
+  distinct learning rates in the order of the parameters, null for an optimizer without a rate.
+  `rate_of` holds, for each name of `Header.parameter_names`, its place among these rates; -1 if no
+  optimizer that stepped holds the parameter. The total 2-norm of the raw gradients. Digests of the
+  raw gradients, and of the weights and the optimizer state after the update. Null if `detail` or
+  `every` leaves a value out.
+- `micro_batches`: one backward pass and the forward passes that it goes back through. Row numbers
+  in the workload's training set, if there is a workload. One digest per row of the batch. Digest of
+  the tensors of the batch, and of the random generators before the first of the forward passes. The
+  scalar on which `backward` was called (null if it was no scalar), and the loss that the workload
+  defines (null if there is none).
+- `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`. A
+  gradient of 0 means that the parameter has none.
 - `sketches`: one parameter at one step, step 0 included, in a run that records sketches. Sums of
   its elements with random signs; see `harness.tracing.sketch`.
 - `timings`: seconds of each step, only in a timing run.
@@ -39,6 +46,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("step", pa.int32()),
             ("learning_rate", pa.list_(pa.float64())),
+            ("rate_of", pa.list_(pa.int16())),
             ("grad_norm", pa.float64()),
             ("gradients", pa.uint64()),
             ("weights", pa.uint64()),
@@ -50,9 +58,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("step", pa.int32()),
             ("micro_batch", pa.int32()),
             ("sample_ids", pa.list_(pa.int32())),
+            ("rows", pa.list_(pa.uint64())),
             ("batch_content", pa.uint64()),
             ("rng", pa.uint64()),
             ("loss", pa.float64()),
+            ("task_loss", pa.float64()),
         ]
     ),
     "tensors": pa.schema(

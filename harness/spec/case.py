@@ -124,6 +124,31 @@ class RunSpec(Frozen):
     """The perturbation of the model before training; None: none."""
 
     @property
+    def case_name(self) -> str:
+        """The name of its case."""
+        return self.case.name
+
+    @property
+    def run_label(self) -> str:
+        """The name of the run within its case; see `label`."""
+        return label(self)
+
+    @property
+    def device_name(self) -> str:
+        """The device, such as `cpu` or `cuda`."""
+        return self.case.device
+
+    @property
+    def processes(self) -> int:
+        """Processes that train one model."""
+        return self.case.world_size
+
+    @property
+    def observed(self) -> Literal["trace", "timing"]:
+        """Whether values or times were recorded."""
+        return self.observe
+
+    @property
     def processes_per_node(self) -> int:
         """Processes that one machine starts."""
         return self.case.world_size // self.nnodes

@@ -158,9 +158,15 @@ class TraceProbe(HookedProbe):
         for number, micro_batch in enumerate(self._micro_batches, start=1):
             self.counts.micro_batches += 1
             self.counts.samples += len(micro_batch["sample_ids"])
-            loss = float(micro_batch.pop("loss"))
+            task_loss = float(micro_batch.pop("loss"))
             self._writer.add(
-                "micro_batches", step=step, micro_batch=number, loss=loss, **micro_batch
+                "micro_batches",
+                step=step,
+                micro_batch=number,
+                rows=None,
+                loss=None,
+                task_loss=task_loss,
+                **micro_batch,
             )
         self._micro_batches = []
         norms = self._tensors.after_step(step, self._learning_rates)

@@ -125,7 +125,12 @@ class TensorTrace:
 
     def after_step(self, step: int, learning_rates: Sequence[float]) -> dict[str, Tensor]:
         """The update is complete; return the 2-norm of each raw gradient, by parameter name."""
-        self._row = {"step": step, "learning_rate": learning_rates, "grad_norm": None}
+        self._row = {
+            "step": step,
+            "learning_rate": learning_rates,
+            "rate_of": None,
+            "grad_norm": None,
+        }
         if not self.records_tensors:
             self._writer.add(
                 "steps", **self._row, gradients=None, weights=None, optimizer_state=None

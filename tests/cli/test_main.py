@@ -56,7 +56,7 @@ def test_compare_answers_with_its_exit_code(
     files = {"report.json", "report.md", "report.html", "report.csv", "junit.xml", "plots"}
     assert files == {path.name for path in out.iterdir()}
     assert 3 == len(list((out / "plots").iterdir()))
-    assert RunRecord(out / content["runs"][1]["record"]).spec.loop == "trainer"
+    assert RunRecord(out / content["runs"][1]["record"]).run_spec.loop == "trainer"
 
 
 def test_a_difference_is_told_by_step_stage_and_values(ask: Ask, tmp_path: Path) -> None:

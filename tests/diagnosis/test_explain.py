@@ -93,7 +93,7 @@ def test_a_late_difference_starts_from_a_checkpoint(loop: str, tmp_path: Path) -
     assert 11 == found.window[0]
     assert found.cost.steps <= found.cost.limit
     replays = [RunRecord(path.parent) for path in (tmp_path / "out").rglob("replays/*/record.json")]
-    late = [record for record in replays if record.spec.start_from is not None]
+    late = [record for record in replays if record.run_spec.start_from is not None]
     assert late
     assert {(10,)} == {record.header.resumed_from for record in late}
     assert [] == list((tmp_path / "out").rglob("checkpoints"))

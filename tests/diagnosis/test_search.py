@@ -41,9 +41,11 @@ def explain(
     """Explain a candidate with `changed` fields against the reference; the checkpoints stay."""
     reference = world.run(folder / "reference", **(before or {}))
     candidate = world.run(folder / "candidate", loop, **changed)
-    values = {n: both[0] for n, both in differing_fields(reference.spec, candidate.spec).items()}
+    values = {
+        n: both[0] for n, both in differing_fields(reference.run_spec, candidate.run_spec).items()
+    }
     replays = Replays(
-        reference, candidate.spec, values, folder / "replays", world.make, budget=budget
+        reference, candidate.run_spec, values, folder / "replays", world.make, budget=budget
     )
     replays.add_known(frozenset(), candidate)
     search = FieldSearch(("reference", "candidate"), reference, candidate, replays)
@@ -205,11 +207,13 @@ def test_a_lost_checkpoint_is_written_again(tmp_path: Path) -> None:
     world = World({"lr_schedule": 60}, steps=100)
     reference = world.run(tmp_path / "reference")
     candidate = world.run(tmp_path / "candidate", lr_schedule="cosine", eval_every=5)
-    values = {n: both[0] for n, both in differing_fields(reference.spec, candidate.spec).items()}
+    values = {
+        n: both[0] for n, both in differing_fields(reference.run_spec, candidate.run_spec).items()
+    }
 
     def made(*subsets: set[str]) -> int:
         world.made.clear()
-        replays = Replays(reference, candidate.spec, values, tmp_path / "replays", world.make)
+        replays = Replays(reference, candidate.run_spec, values, tmp_path / "replays", world.make)
         for subset in subsets:
             replays.replay([frozenset(subset)], StepRange(last=69, start=58))
         replays.clear()

@@ -247,7 +247,7 @@ def test_two_nodes_train_what_one_does(tmp_path: Path, commands: Nodes) -> None:
     records = commands.out / "records"
     for loop in loops:
         record = RunRecord(records / f"paraphrase-{loop}")
-        assert (2, 1) == (record.spec.nnodes, alone[loop].spec.nnodes)
+        assert (2, 1) == (record.run_spec.nnodes, alone[loop].run_spec.nnodes)
         found = compare(alone[loop], record, ("one node", "two nodes"))
         assert ("identical", STEPS, ()) == (found.outcome, found.steps, found.doubts), found
     spoilt = RunRecord(records / f"paraphrase-{fault.stem}")

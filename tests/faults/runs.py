@@ -49,7 +49,7 @@ def find(
     found = {}
     for fault in faults:
         records = tuple(RunRecord(path) for path in pairs[fault.name])
-        names = tuple(label(record.spec) for record in records)
+        names = tuple(record.spec.run_label for record in records)
         found[fault.name] = compare(records[0], records[1], (names[0], names[1]))
     return found
 

@@ -52,7 +52,7 @@ class World:
         """Of the weights, from the initial ones to the last."""
         states, start = [fake_digest("initial")], None
         if spec.start_from is not None:
-            start = RunRecord(Path(spec.start_from).parent).spec
+            start = RunRecord(Path(spec.start_from).parent).run_spec
             states = self.states(start)[: (start.recipe.save_every or 0) + 1]
         for step in range(len(states), (spec.stop_after or self.steps) + 1):
             states.append(fake_digest(states[-1], self.effect(spec, step, start)))

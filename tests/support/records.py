@@ -108,6 +108,7 @@ def draft(loop: str = "plain", case: str = "tiny", **header: Any) -> Draft:
             "digest_algorithm": "xxh3_64",
             "steps_expected": STEPS,
             "parameters": 30,
+            "parameter_names": TENSORS,
             "initial_weights": f"{fake_digest('weights', 0):016x}",
             "evaluations": (evaluation(STEPS),),
             "wall_s": 2.0,
@@ -131,6 +132,7 @@ def _step(step: int) -> Row:
     return {
         "step": step,
         "learning_rate": [5e-5 * (1 - (step - 1) / STEPS)],
+        "rate_of": [0] * len(TENSORS),
         "grad_norm": 2.0 / step,
         **{stage: fake_digest(stage, step) for stage in STAGE_COLUMNS},
     }
@@ -144,7 +146,9 @@ def _micro_batch(step: int, number: int) -> Row:
         "sample_ids": list(range(first, first + BATCH_SIZE)),
         "batch_content": fake_digest("batch_content", step, number),
         "rng": fake_digest("rng", step, number),
+        "rows": [fake_digest("row", first + place) for place in range(BATCH_SIZE)],
         "loss": 0.75 / step + number / 16,
+        "task_loss": 0.75 / step + number / 16,
     }
 
 

@@ -41,7 +41,7 @@ def _window_grows(evidence: Evidence, grows: Callable[[int, int, int], bool]) ->
         per_epoch = other.record.header.steps_per_epoch
         ends = per_epoch and place.step % per_epoch == 0
         common = min(len(run.rows), len(other.rows))
-        whole = other.record.spec.recipe.gradient_accumulation_steps
+        whole = other.record.run_spec.recipe.gradient_accumulation_steps
         if not ends or ours <= theirs:
             continue
         if not np.array_equal(run.rows[:common], other.rows[:common]):
@@ -65,7 +65,7 @@ def window_dropped(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         short = other.window(place.step)
         per_epoch = other.record.header.steps_per_epoch
-        steps = other.record.spec.recipe.gradient_accumulation_steps
+        steps = other.record.run_spec.recipe.gradient_accumulation_steps
         if not per_epoch or place.step % per_epoch or not short < steps:
             continue
         left = {row for _, _, rows in other.batches_at(place.step) for row in rows}
@@ -88,7 +88,7 @@ def _last_window(evidence: Evidence) -> str | None:
     if regrouped:
         return regrouped
     factor = evidence.first_factor
-    recipe = evidence.reference.record.spec.recipe
+    recipe = evidence.reference.record.run_spec.recipe
     steps, window = recipe.gradient_accumulation_steps, evidence.reference.window(evidence.step)
     per_epoch = evidence.reference.record.header.steps_per_epoch
     if factor is None or not per_epoch or evidence.step % per_epoch or not 0 < window < steps:

@@ -128,7 +128,7 @@ def _same_order_every_epoch(evidence: Evidence) -> str | None:
 
 def _last_batch(run: RunView) -> list[int]:
     """The row ids of the incomplete last batch of the first epoch, in the order of this run."""
-    size = run.record.spec.recipe.per_device_batch_size
+    size = run.record.run_spec.recipe.per_device_batch_size
     left = run.rows_in_set % size
     rows: list[int] = run.rows[run.rows_in_set - left : run.rows_in_set].tolist()
     return rows if left else []
@@ -141,7 +141,7 @@ def _last_batch_dropped(evidence: Evidence) -> str | None:
         return f"{who.label} drops the incomplete batch at the end of each epoch"
     if "data_order" not in evidence.firsts or evidence.reference.world_size > 1:
         return None
-    if any(run.record.spec.recipe.drop_last for run in evidence.runs):
+    if any(run.record.run_spec.recipe.drop_last for run in evidence.runs):
         return None  # the recipe drops it
     for run, other in evidence.ordered_pairs:
         tail = _last_batch(other)

@@ -97,7 +97,7 @@ def _mean_of_means(evidence: Evidence) -> str | None:
         if place.reference[name] != place.candidate[name]
     }
     rows = place.reference["rows"]
-    size = evidence.reference.record.spec.recipe.eval_batch_size
+    size = evidence.reference.record.run_spec.recipe.eval_batch_size
     if not differing or "rows" in differing or rows % size == 0:
         return None
     if any(run.observed("evaluated_in_training_mode") for run in evidence.runs):

@@ -80,7 +80,7 @@ class Evidence:
     @cached_property
     def loss_factors_known(self) -> bool:
         """Whether `RunView.loss_factor` is known: no label smoothing and no loss scaler."""
-        recipes = [run.record.spec.recipe for run in self.runs]
+        recipes = [run.record.run_spec.recipe for run in self.runs]
         return not any(r.label_smoothing or r.precision == "fp16" for r in recipes)
 
     def run_with_scaled_loss(self, factor: float) -> RunView | None:

@@ -28,7 +28,7 @@ def _autocast(evidence: Evidence) -> str | None:
     if evidence.first_stage not in ("loss", "gradients") or "weights.dtype" in evidence.settings:
         return None
     for run, other in evidence.ordered_pairs:
-        asked = other.record.spec.case.recipe.precision
+        asked = other.record.run_spec.case.recipe.precision
         ours, theirs = (set(s.circumstance(evidence.step, "compute_dtype")) for s in (run, other))
         wanted = {"bf16": "bfloat16", "fp16": "float16"}.get(asked)
         if wanted and ours == {"float32"} and theirs == {wanted}:
@@ -49,7 +49,7 @@ def _wrong_loss_logged(evidence: Evidence) -> str | None:
 def _not_finite(run: RunView) -> list[int]:
     """Steps with a loss or gradient norm that is not finite."""
     table = run.record.micro_batches
-    losses = as_numpy(filled(table["loss"], math.nan))
+    losses = as_numpy(filled(run.record.losses, math.nan))
     bad = set(as_numpy(table["step"])[~np.isfinite(losses)].tolist())
     if "grad_norm" not in not_recorded(run.record):
         bad |= set((np.flatnonzero(~np.isfinite(run.grad_norms)) + 1).tolist())
@@ -57,7 +57,7 @@ def _not_finite(run: RunView) -> list[int]:
 
 
 def _nan_hidden(evidence: Evidence) -> str | None:
-    if evidence.reference.record.spec.recipe.precision == "fp16":
+    if evidence.reference.record.run_spec.recipe.precision == "fp16":
         return None  # a loss scaler skips such updates on purpose
     for run, other in evidence.ordered_pairs:
         bad = _not_finite(run)

@@ -35,7 +35,7 @@ def _run_with_summed_loss(evidence: Evidence) -> RunView | None:
     window = evidence.reference.window(evidence.step)
     if factor is None or window < 2 or window != evidence.candidate.window(evidence.step):
         return None
-    if window < evidence.reference.record.spec.recipe.gradient_accumulation_steps:
+    if window < evidence.reference.record.run_spec.recipe.gradient_accumulation_steps:
         return None  # the rule "last-window" covers an epoch's short window
     size = evidence.reference.world_size
     if _is(factor, window) and window != size:
@@ -112,7 +112,7 @@ def _clip_per_micro_batch(evidence: Evidence) -> str | None:
         return None
     for run, other in evidence.ordered_pairs:
         norms = run.values_observed("gradients_changed_between_backwards")
-        limit = run.record.spec.recipe.max_grad_norm or other.clip_norm
+        limit = run.record.run_spec.recipe.max_grad_norm or other.clip_norm
         if not norms or other.observed("gradients_changed_between_backwards") or not limit:
             continue
         if max(norms) <= 1.001 * limit and any(close(norm, limit) for norm in norms):
@@ -128,7 +128,7 @@ def _clip_before_unscale(evidence: Evidence) -> str | None:
     if evidence.first_stage != "weights":
         return None
     for run, other in evidence.ordered_pairs:
-        limit = other.record.spec.recipe.max_grad_norm
+        limit = other.record.run_spec.recipe.max_grad_norm
         small, right = run.applied_norm(evidence.step), other.applied_norm(evidence.step)
         raw = other.grad_norms[evidence.step - 1]
         if not limit or not small or not right:

@@ -42,7 +42,7 @@ def _never_steps(evidence: Evidence) -> str | None:
     if not _rates_diverge(evidence):
         return None
     for run, other in evidence.ordered_pairs:
-        if _moves(run) or not _moves(other) or run.record.spec.recipe.lr_schedule == "constant":
+        if _moves(run) or not _moves(other) or run.record.run_spec.recipe.lr_schedule == "constant":
             continue
         if run.rates[0] in (other.rates[0], max(other.rates)):
             return (
@@ -86,7 +86,7 @@ def _strides(evidence: Evidence, stride: int) -> _Stride | None:
         return None
     if len(evidence.reference.rates) != len(evidence.candidate.rates):
         return None
-    recipe = evidence.reference.record.spec.recipe
+    recipe = evidence.reference.record.run_spec.recipe
     for run, other in evidence.ordered_pairs:
         fast, slow = run.rates, other.rates
         if not (_moves(run) and _moves(other)):
@@ -115,7 +115,7 @@ def _behind(rates: Sequence[float], shape: str, times: int) -> list[float]:
 
 def _too_long(evidence: Evidence, steps: int) -> _Stride | None:
     """Whether one linear schedule is as long as the number of micro-batches, not of updates."""
-    recipe = evidence.reference.record.spec.recipe
+    recipe = evidence.reference.record.run_spec.recipe
     count, peak = len(evidence.reference.rates), max(evidence.reference.rates, default=0.0)
     warm = evidence.reference.rates.index(peak) if peak else 0
     lengths = {count * steps, evidence.reference.record.header.micro_batches}
@@ -160,7 +160,7 @@ def _per_process(evidence: Evidence) -> str | None:
 
 
 def _accumulation(evidence: Evidence) -> int:
-    return evidence.reference.record.spec.recipe.gradient_accumulation_steps
+    return evidence.reference.record.run_spec.recipe.gradient_accumulation_steps
 
 
 def _in_micro_steps(evidence: Evidence) -> str | None:
@@ -185,7 +185,7 @@ def _in_micro_steps(evidence: Evidence) -> str | None:
 
 def _skip_unseen(evidence: Evidence) -> str | None:
     place = evidence.firsts.get("learning_rate")
-    recipe = evidence.reference.record.spec.recipe
+    recipe = evidence.reference.record.run_spec.recipe
     if place is None or recipe.precision != "fp16" or "learning_rate" not in evidence.independent:
         return None
     overflows = [

@@ -46,7 +46,7 @@ class RunView:
     @property
     def world_size(self) -> int:
         """Number of processes that trained together."""
-        return self.record.spec.case.world_size
+        return self.record.spec.processes
 
     def batches_at(self, step: int) -> list[tuple[int, int, list[int]]]:
         """Rank, number on that rank (from 1) and row ids of each micro-batch of a step."""
@@ -133,7 +133,7 @@ class RunView:
     @property
     def rows_per_epoch(self) -> int:
         """Number of rows that an epoch uses; without a last batch that is dropped."""
-        recipe = self.record.spec.recipe
+        recipe = self.record.run_spec.recipe
         size = recipe.per_device_batch_size * self.world_size
         return self.rows_in_set // size * size if recipe.drop_last else self.rows_in_set
 

@@ -16,7 +16,7 @@ _TORCH_DECAY = 0.01  # the default weight_decay of torch.optim.AdamW
 
 def _decays_all_by_default(run: RunView) -> bool:
     """Whether torch's default decay applies, which the recipe does not ask for."""
-    asked = run.record.spec.case.recipe
+    asked = run.record.run_spec.case.recipe
     if asked.weight_decay == _TORCH_DECAY and asked.decay_exclusions == "none":
         return False
     return bool(run.setting("optimizer.weight_decay") == _TORCH_DECAY)

@@ -33,12 +33,14 @@ class CaseNoise:
         reference = self._reference
         if reference is None:
             return noise_unavailable(comparison, "the first run is missing; run it")
-        if reference.spec.recipe.precision not in {r.spec.recipe.precision for r in (one, two)}:
+        if reference.run_spec.recipe.precision not in {
+            r.run_spec.recipe.precision for r in (one, two)
+        }:
             return noise_unavailable(
                 comparison,
                 "neither run has the precision of the first run; put one of them first",
             )
-        rounding = _rounding(one.spec, two.spec)
+        rounding = _rounding(one.run_spec, two.run_spec)
         if rounding is None:
             return noise_unavailable(comparison, "fp16 has no draws")
         if rounding not in self._bands:
@@ -53,7 +55,7 @@ class CaseNoise:
         draws = [
             draw
             for draw in self._draws
-            if draw.spec.perturbation and draw.spec.perturbation.rounding == rounding
+            if draw.run_spec.perturbation and draw.run_spec.perturbation.rounding == rounding
         ]
         try:
             return NoiseBand(reference, draws, rounding)

@@ -46,7 +46,7 @@ class RunSeries:
         tensors = names[:count].to_pylist()
         flat = table["sketch"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         owner = as_numpy(record.micro_batches["step"])
-        losses = np.bincount(owner, as_numpy(record.micro_batches["loss"]), steps + 1)
+        losses = np.bincount(owner, as_numpy(record.losses), steps + 1)
         evaluations = record.header.evaluations
         with np.errstate(divide="ignore"):
             return cls(

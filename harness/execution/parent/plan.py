@@ -97,10 +97,10 @@ def is_done(run: Run) -> bool:
     """
     Checkpoints(run.folder / FOLDER).newest(run.spec)
     try:
-        header = RunRecord(run.folder).header
+        record = RunRecord(run.folder)
     except RecordError:
         return False
-    if header.status not in ("completed", "stopped"):
+    if record.header.status not in ("completed", "stopped"):
         return False
-    check_same_run(header.spec, run.spec)
+    check_same_run(record.run_spec, run.spec)
     return True

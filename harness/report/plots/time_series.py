@@ -174,7 +174,7 @@ def _time_series(record: RunRecord) -> dict[str, TimeSeries]:
     found = {}
     if len(micro):
         owner = as_numpy(micro["step"])
-        sums = np.bincount(owner, as_numpy(filled(micro["loss"], float("nan"))))
+        sums = np.bincount(owner, as_numpy(filled(record.losses, float("nan"))))
         counts = np.bincount(owner)
         seen = np.flatnonzero(counts)
         found["loss"] = TimeSeries(seen.astype(np.float64), sums[seen] / counts[seen])

@@ -1,0 +1,64 @@
+"""`CommandSpec`: one training command that was traced from outside, unchanged.
+
+A command has no case and no recipe: nobody stated how it trains. What its record holds was observed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness.spec.recipe import Detail, Frozen, Name
+
+__all__ = ["CommandSpec"]
+
+
+class CommandSpec(Frozen):
+    """A command, a `with` block, or the log of an old run, and how much of it was recorded."""
+
+    name: Name
+    """The name in tables and folders."""
+    command: tuple[str, ...] = ()
+    """The words of the command; empty if Python code or a log was recorded."""
+    folder: str = ""
+    """The folder in which it ran."""
+    source: Literal["command", "python", "log"] = "command"
+    """What was recorded: a command, code inside `harness.trace`, or the log of a run that was not
+    traced."""
+    detail: Detail = "full"
+    """As in `RunSpec`."""
+    every: int = Field(1, ge=1)
+    """Gradients, weights and optimizer state are recorded at step 1 and at each multiple of this
+    number."""
+    deterministic: bool = False
+    """Whether the deterministic mode of `harness run` was set."""
+    device: str = "cpu"
+    """The type of device that held the weights."""
+    world_size: int = Field(1, ge=1)
+    """Processes that trained one model."""
+
+    @property
+    def case_name(self) -> str:
+        """The name in tables."""
+        return self.name
+
+    @property
+    def run_label(self) -> str:
+        """The name of the run within its case."""
+        return self.name
+
+    @property
+    def device_name(self) -> str:
+        """The device, such as `cpu` or `cuda`."""
+        return self.device
+
+    @property
+    def processes(self) -> int:
+        """Processes that trained one model."""
+        return self.world_size
+
+    @property
+    def observed(self) -> Literal["trace", "timing"]:
+        """Whether values or times were recorded: always values."""
+        return "trace"
