@@ -1,6 +1,6 @@
 """`CommandSpec`: one training command that was traced from outside, unchanged.
 
-A command has no case and no recipe: nobody stated how it trains. What its record holds was observed.
+A command has no case and no recipe: nobody stated how it trains. Its record holds what was seen.
 """
 
 from __future__ import annotations

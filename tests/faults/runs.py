@@ -13,7 +13,7 @@ from harness.execution.parent.runner import OnEvent, Run, run_all
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.spec import registry
-from harness.spec.case import RunSpec, label
+from harness.spec.case import RunSpec
 from tests.faults.fault import Fault
 from tests.faults.mutations import path_of
 from tests.support.small_runs import write_pairs
