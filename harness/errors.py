@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "HarnessError",
+    "LoopError",
     "LoopUnavailable",
     "RecordError",
     "RunFailed",
@@ -36,6 +37,10 @@ class SpecError(HarnessError):
 
 class LoopUnavailable(SpecError):
     """A loop exists, but a library or device that it needs is missing."""
+
+
+class LoopError(HarnessError):
+    """A loop breaks its contract while it trains: its run has failed."""
 
 
 class RecordError(HarnessError):

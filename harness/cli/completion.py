@@ -24,8 +24,9 @@ __all__ = [
 
 
 def complete_cases(incomplete: str) -> list[str]:
-    """Built-in cases, and case files below the current folder."""
-    return [*_starting(registry.cases(), incomplete), *_files(incomplete, ".toml")]
+    """Built-in cases, case files and tasks below the current folder."""
+    files = [*_files(incomplete, ".toml"), *_files(incomplete, ".py")]
+    return [*_starting(registry.cases(), incomplete), *dict.fromkeys(files)]
 
 
 def complete_loops(incomplete: str) -> list[str]:

@@ -59,8 +59,8 @@ LOOPS = ",".join(DEFAULT_LOOPS)
 CasesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[CASE|case.toml]...",
-        help="Names of cases, or case files. Default: paraphrase.",
+        metavar="[CASE|case.toml|task.py]...",
+        help="Names of cases, case files, or files with a task of your own. Default: paraphrase.",
         show_default=False,
         autocompletion=complete_cases,
     ),

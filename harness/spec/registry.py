@@ -6,9 +6,8 @@ read from the source and never executed, so that listing them needs no torch.
 
 from __future__ import annotations
 
-import ast
+import os
 import tomllib
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any, get_args
 
 from harness.errors import SpecError, unknown_name
 from harness.spec.aliases import canonical_fields
-from harness.spec.case import Case, RunSpec
+from harness.spec.case import Case, RunSpec, slug
 from harness.spec.recipe import Conventions, Option, Recipe, build, parse_value
+from harness.spec.source import literal_defaults, read_source, require_function
 
 __all__ = [
     "LoopEntry",
@@ -74,6 +74,8 @@ def loop(name: str) -> LoopEntry:
         path = Path(name)
         if not path.is_file():
             raise SpecError("a loop given as a file must exist", name, "check the path")
+        remedy = "add it, or begin with a loop of `harness init loop`"
+        require_function(read_source(path), "train", "train(workload, recipe, probe)", remedy)
         return _loop(path.resolve())
     known = loops()
     if name not in known:
@@ -83,54 +85,49 @@ def loop(name: str) -> LoopEntry:
 
 @cache
 def workloads() -> dict[str, WorkloadEntry]:
-    """All workloads by name."""
+    """All built-in workloads by name."""
     found = {}
     for path in sorted(_modules("workloads")):
-        summary, constants = _describe(path)
-        found[path.stem] = WorkloadEntry(
-            path.stem, summary, constants.get("OPTIONS", {}), constants.get("RECIPE", {})
-        )
+        source = read_source(path)
+        options, recipe = (source.constants.get(name, {}) for name in ("OPTIONS", "RECIPE"))
+        found[path.stem] = WorkloadEntry(path.stem, source.summary, options, recipe)
     return found
 
 
 def workload(name: str) -> WorkloadEntry:
-    """The workload of that name. Raises `SpecError`."""
+    """The workload of that name, or the task in that file of the user. Raises `SpecError`."""
+    if name.endswith(".py"):
+        return _task(Path(name))
     known = workloads()
     if name not in known:
-        raise unknown_name("workload", name, known)
+        raise unknown_name("workload", name, [*known, "or the path of a file that ends in .py"])
     return known[name]
 
 
 def cases() -> dict[str, Case]:
     """The built-in cases: one for each workload, with its name and its default recipe."""
-    return {
-        entry.name: Case(
-            name=entry.name,
-            workload=entry.name,
-            options=entry.options,
-            recipe=build(Recipe, entry.recipe),
-        )
-        for entry in workloads().values()
-    }
+    return {entry.name: _case_of(entry, entry.name) for entry in workloads().values()}
 
 
 def case(name: str) -> Case:
-    """The built-in case of that name, or the case in a file that ends in .toml.
+    """The built-in case of that name, the case in a .toml file, or that of a task in a .py file.
 
     Raises `SpecError`.
     """
     if name.endswith(".toml"):
         return case_from_file(Path(name))
+    if name.endswith(".py"):
+        return _case_of(workload(name), slug(Path(name).stem))
     known = cases()
     if name not in known:
-        raise unknown_name("case", name, [*known, "or a file that ends in .toml"])
+        raise unknown_name("case", name, [*known, "or a file that ends in .toml or .py"])
     return known[name]
 
 
 def case_from_file(path: Path) -> Case:
     """A case written as TOML: the fields of `Case`, with tables `options` and `recipe`.
 
-    Raises `SpecError`.
+    The path of a task starts from the folder of the case file. Raises `SpecError`.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -144,10 +141,11 @@ def case_from_file(path: Path) -> Case:
     for name in ("options", "recipe"):
         if not isinstance(content.get(name, {}), dict):
             raise SpecError(f"{name} in a case file is a table", repr(content[name]), "correct it")
-    entry = workload(str(content.get("workload", "paraphrase")))
+    name = str(content.get("workload", "paraphrase"))
+    entry = workload(str(path.parent / name) if name.endswith(".py") else name)
     settings = {**content.pop("options", {}), **content.pop("recipe", {})}
     values = {"name": path.stem, **content, "workload": entry.name, "options": entry.options}
-    case = build(Case, {**values, "recipe": build(Recipe, entry.recipe)})
+    case = build(Case, {**values, "recipe": build(Recipe, canonical_fields(entry.recipe))})
     return with_settings(case, settings)
 
 
@@ -226,28 +224,40 @@ def _modules(folder: str) -> list[Path]:
 
 
 def _loop(path: Path) -> LoopEntry:
-    summary, constants = _describe(path)
-    native, distributed = (constants.get(n, {}) for n in ("NATIVE", "NATIVE_DISTRIBUTED"))
-    return LoopEntry(path.stem, summary, path, native, distributed)
+    source = read_source(path)
+    native, distributed = (source.constants.get(n, {}) for n in ("NATIVE", "NATIVE_DISTRIBUTED"))
+    return LoopEntry(path.stem, source.summary, path, native, distributed)
 
 
-def _describe(path: Path) -> tuple[str, dict[str, Any]]:
-    """The first sentence of a module's docstring, and its constants that are literal dicts."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        line = getattr(error, "lineno", None)
-        place = str(path) if line is None else f"{path}:{line}"
-        reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise SpecError(
-            "a loop or workload is a file of valid Python", f"{place}: {reason}", "correct it"
-        ) from None
-    constants = {}
-    for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and isinstance(value, ast.Dict):
-            with suppress(ValueError):  # a computed table is no literal, and is not read
-                constants[target.id] = ast.literal_eval(value)
-    doc = ast.get_docstring(tree) or ""
-    return " ".join(doc.split("\n\n")[0].split()), constants
+def _task(path: Path) -> WorkloadEntry:
+    """The task in a file of the user. Its options are the arguments of its function `task`."""
+    if not path.is_file():
+        raise SpecError("a task given as a file must exist", path, "check the path")
+    source = read_source(path, "task")
+    remedy = "add it, or begin with a task of `harness init task`"
+    if source.binds("train") and not source.binds("task"):
+        remedy = f"to train with the loop in this file, add it to --loops: --loops plain,{path}"
+    require_function(source, "task", "task()", remedy)
+    function = source.function("task")
+    options = literal_defaults(function, path) if function is not None else {}
+    clash = sorted(options.keys() & Recipe.model_fields.keys())
+    if clash:
+        raise SpecError("an option of a task is no field of the recipe", clash[0], "rename it")
+    return WorkloadEntry(
+        _portable(path), source.summary, options, source.constants.get("RECIPE", {})
+    )
+
+
+def _portable(path: Path) -> str:
+    """The path from the current folder if the file is below it: then a record names no machine."""
+    whole = Path(os.path.abspath(path))
+    here = Path.cwd()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
+
+
+def _case_of(entry: WorkloadEntry, name: str) -> Case:
+    recipe = build(Recipe, canonical_fields(entry.recipe))
+    return build(
+        Case,
+        {"name": name, "workload": entry.name, "options": entry.options, "recipe": recipe},
+    )

@@ -131,7 +131,7 @@ def test_paths_and_fields_are_completed(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / name).write_text("")
     assert ["plain,loops/mine.py"] == complete_loops("plain,loops/m")
     assert ["./loops/"] == complete_loops("./lo")
-    assert ["loops/mine.toml"] == complete_cases("loops/")
+    assert ["loops/mine.toml", "loops/mine.py"] == complete_cases("loops/")
     assert ["warmup_steps=", "warmup_ratio="] == complete_settings("warmup")
     assert ["num_train_epochs="] == complete_settings("num_train")
     assert [] == complete_cases("nowhere/x")

@@ -11,6 +11,7 @@ from harness.spec import registry
 from harness.spec.recipe import Recipe
 
 Write = Callable[[str, str], Path]
+LOOP = "def train(workload, recipe, probe): ...\n"
 
 
 @pytest.fixture
@@ -74,7 +75,8 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 def test_a_loop_may_be_a_file(write: Write) -> None:
     """A file of the user's is described by its docstring and its literal table of habits."""
     path = write(
-        "mine.py", '"""My loop.\n\nMore."""\nNATIVE = {"sampler": "global"}\nraise SystemExit\n'
+        "mine.py",
+        '"""My loop.\n\nMore."""\nNATIVE = {"sampler": "global"}\nraise SystemExit\n' + LOOP,
     )
     found = registry.loop(str(path))
 
@@ -91,7 +93,7 @@ def test_a_loop_file_may_say_nothing(write: Write) -> None:
 
 def test_a_loop_file_may_hold_other_tables(write: Write) -> None:
     """A dict that is no literal is the loop's own business and is not read."""
-    path = write("mine.py", 'import math\nTABLE = {"a": math.pi}\nNATIVE = {"seed": 1}\n')
+    path = write("mine.py", 'import math\nTABLE = {"a": math.pi}\nNATIVE = {"seed": 1}\n' + LOOP)
 
     assert {"seed": 1} == registry.loop(str(path)).native
 
@@ -181,7 +183,7 @@ def test_native_puts_the_loops_habits_over_the_recipe() -> None:
 
 def test_a_loop_file_goes_into_the_spec_by_its_path(write: Write) -> None:
     """The worker must find it from wherever it runs."""
-    path = write("mine.py", 'NATIVE = {"seed": 7}\n')
+    path = write("mine.py", 'NATIVE = {"seed": 7}\n' + LOOP)
     spec = registry.run_spec(registry.cases()["mrpc"], str(path), "native")
 
     assert (str(path.resolve()), 7) == (spec.loop, spec.recipe.seed)
@@ -189,7 +191,7 @@ def test_a_loop_file_goes_into_the_spec_by_its_path(write: Write) -> None:
 
 def test_a_loop_files_habits_must_be_fields_of_the_recipe(write: Write) -> None:
     """A slip in the file's table is answered like any other."""
-    path = write("mine.py", 'NATIVE = {"sampelr": "global"}\n')
+    path = write("mine.py", 'NATIVE = {"sampelr": "global"}\n' + LOOP)
     case = registry.cases()["mrpc"]
 
     assert "did you mean 'sampler'?" in refusal(registry.run_spec, case, str(path), "native")

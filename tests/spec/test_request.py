@@ -66,7 +66,7 @@ def test_options_reach_every_case_of_a_suite() -> None:
 
 def test_a_request_knows_how_it_is_typed(tmp_path: Path) -> None:
     """Only what differs from the defaults; lists, flags, repeated options and none."""
-    (tmp_path / "my_loop.py").write_text("")
+    (tmp_path / "my_loop.py").write_text("def train(workload, recipe, probe): ...")
     typed = request(
         cases=["paraphrase"],
         loops=["plain", str(tmp_path / "my_loop.py")],

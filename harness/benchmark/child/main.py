@@ -21,8 +21,10 @@ from harness.benchmark.child.meters import Allocated, Flops, Memory, Profile, pe
 from harness.benchmark.child.turn_gate import CombinedProbe, Meter, TurnGate
 from harness.benchmark.child.yardstick import Yardstick
 from harness.errors import SpecError
+from harness.execution.child.loop_contract import WatchedCalls
 from harness.execution.child.main import build_workload, import_loop, torch_device
 from harness.execution.child.metadata import describe
+from harness.execution.child.user_code import reason
 from harness.results.record import RecordWriter
 from harness.tracing.hooks import Listener, StopTraining
 from harness.tracing.probe import TraceProbe
@@ -53,8 +55,7 @@ def main(arm_json: str, task: str, connection: Connection) -> int:
         return 2
     except Exception as error:  # noqa: BLE001  # any loop, any error
         traceback.print_exc()
-        line = " ".join(str(error).split())
-        _send(connection, event="failed", message=f"{type(error).__name__}: {line}")
+        _send(connection, event="failed", message=reason(error))
         return 3
     _send(connection, event="failed", message="the loop returned before its parent ended it")
     return 3
@@ -98,7 +99,7 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
             _send(connection, event="environment", facts=describe(device))
         if recipe.reseed_after_build:
             seed_everything(recipe.seed)
-        loop.train(workload, recipe, CombinedProbe([*probes, gate]))
+        loop.train(workload, recipe, WatchedCalls(CombinedProbe([*probes, gate])))
 
 
 def _observer(arm: Arm, workload: Workload, scratch: Path) -> Probe:

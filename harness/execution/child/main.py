@@ -8,7 +8,6 @@ cannot be run here; 3 failed; 4 not run, because its device is absent.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import math
 import os
 import shutil
@@ -24,11 +23,13 @@ from typing import Any
 
 import torch
 
-from harness.errors import LoopUnavailable, SpecError
+from harness.errors import SpecError
 from harness.execution.checkpoints import FOLDER, Checkpoints
 from harness.execution.child import metadata
 from harness.execution.child.listener import Interruption, Parent, Saving, StepListener
+from harness.execution.child.loop_contract import call_loop
 from harness.execution.child.process_group import Place, joined
+from harness.execution.child.user_code import import_loop, reason
 from harness.results.ranks import rank_folder
 from harness.results.record import (
     COLLAPSE,
@@ -173,10 +174,7 @@ def _train_here(
                 raise  # the loop refuses the spec, and no work is lost
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
-            line = " ".join(str(error).split())
-            facts["error"] = (
-                "stopped by the user" if interrupted else f"{type(error).__name__}: {line}"
-            )
+            facts["error"] = "stopped by the user" if interrupted else reason(error)
             if operation := refused_operation(error):
                 facts["error"] = (
                     f"deterministic mode refused {operation}, "
@@ -216,7 +214,7 @@ def _train(
     if recipe.reseed_after_build:
         seed_everything(recipe.seed)
     started = time.perf_counter()
-    model = loop.train(workload, recipe, probe)
+    model = call_loop(loop.train, workload, recipe, probe)
     return model, time.perf_counter() - started
 
 
@@ -253,29 +251,6 @@ def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir:
     """The workload of a case. Raises `SpecError` if its options do not fit together."""
     module = importlib.import_module(f"harness.training.workloads.{case.workload}")
     return module.build(case.options, recipe, device, output_dir)  # type: ignore[no-any-return]  # every workload has it
-
-
-def import_loop(name: str) -> ModuleType:
-    """The module of a loop, by its name or its file. Raises `SpecError`."""
-    if name.endswith(".py"):
-        source = importlib.util.spec_from_file_location(f"user_loop_{Path(name).stem}", name)
-        assert source is not None  # since the suffix is .py
-        assert source.loader is not None
-        module = importlib.util.module_from_spec(source)
-        try:
-            source.loader.exec_module(module)
-        except Exception as error:
-            raise SpecError(
-                "a loop file must import without an error", f"{name}: {error}", "correct it"
-            ) from error
-    else:
-        try:
-            module = importlib.import_module(f"harness.training.loops.{name}")
-        except ImportError as error:
-            raise LoopUnavailable(f"loop {name} needs a library", error, "install it") from error
-    if not callable(getattr(module, "train", None)):
-        raise SpecError("a loop has a function train(workload, recipe, probe)", name, "add it")
-    return module
 
 
 def _steps_expected(workload: Workload, recipe: Recipe) -> tuple[int, int]:

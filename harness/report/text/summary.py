@@ -60,7 +60,10 @@ def without_out(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def first_lines(report: Report) -> list[str]:
-    """The conclusions of a report: regressions, changes or causes if known, else each pair."""
+    """The conclusions of a report: regressions, changes or causes if known, else each pair.
+
+    Why a run failed comes first.
+    """
     if report.gate is not None:
         return regression.first_lines(report.gate)
     if report.bisect is not None:
@@ -69,7 +72,18 @@ def first_lines(report: Report) -> list[str]:
         return upgrade.first_lines(report.upgrade)
     explained = [explanation.sentence(found) for found in report.explanations]
     odd = [report.odd_one_out] if report.odd_one_out else []
-    return [*odd, *(explained or summary(report.comparisons))]
+    lines = [*odd, *(explained or summary(report.comparisons))]
+    return [*_failures(report, lines), *lines]
+
+
+def _failures(report: Report, lines: Sequence[str]) -> list[str]:
+    """Why runs failed, as far as the other lines do not say it: a run that failed says so first."""
+    failed = [run for run in report.runs if run.status == "failed" and run.error]
+    return [
+        f"{seeds.run_name(run)} failed: {run.error}"
+        for run in failed
+        if not any(str(run.error) in line for line in lines)
+    ]
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
