@@ -1,58 +1,90 @@
-"""The base of every probe: it registers hooks on a model and its optimizer, inside wrappers."""
+"""The base of every probe: it notices forward passes, backward passes and updates.
+
+It knows modules, optimizers and tensors, and nothing about what is trained. An update ("step") is
+the run of optimizer steps that no backward pass separates. With one optimizer it ends with that
+optimizer's step. With several it ends with the step of the last one, or when the next pass begins.
+A micro-batch is an outermost backward pass, with the forward passes that it goes back through.
+
+An error in a probe is a fault of the harness. It never reaches the training: the probe stops
+recording, and `counts.probe_fault` states what failed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
-from harness.results.record import Counts, Evaluation, RecordWriter
-from harness.training.evaluation import Scores
-from harness.training.workload import Workload
+from harness.errors import SpecError
+from harness.results.record import Counts, Evaluation, OptimizerSeen, RecordWriter
+from harness.tracing import backward
+from harness.tracing.forward import ForwardPass, ForwardWatch
+from harness.tracing.listener import Listener, StopTraining
+from harness.tracing.names import WatchedNames
 
-__all__ = ["HookedProbe", "Listener", "StopTraining", "unwrapped_optimizer"]
+__all__ = ["HookedProbe", "unwrapped_optimizer"]
+
+_PASSES_KEPT = 4096
+"""Forward passes since the update before the last; a pass may go backward an update later."""
 
 
-class StopTraining(BaseException):
-    """No more steps are needed. It is no `Exception`, so a loop does not handle it as an error."""
+class Scored(Protocol):
+    """The result of an evaluation."""
 
+    @property
+    def rows(self) -> int: ...
 
-class Listener:
-    """Is notified of each step and each checkpoint; the base class does nothing."""
-
-    def before_step(self, step: int) -> None:
-        """The gradients of update `step`, counted from 1, are complete; the update comes next."""
-
-    def after_step(self, step: int) -> None:
-        """Update `step` is complete and recorded."""
-
-    def settled(self, settings: dict[str, Any]) -> None:
-        """The first step is about to begin with these settings; see `live_settings`."""
-
-    def saved(self, checkpoint: Path) -> None:
-        """See `Probe.saved`."""
+    @property
+    def metrics(self) -> dict[str, float]: ...
 
 
 class HookedProbe:
-    """Registers hooks on a model and its optimizer; subclasses define what the hooks do."""
+    """Notices what a training does; subclasses define what is recorded."""
 
     def __init__(
         self,
         writer: RecordWriter,
         listener: Listener,
-        workload: Workload,
         counts: Counts | None = None,
+        loss_metrics: frozenset[str] = frozenset(),
     ) -> None:
-        """`counts`: the counts of the run that is resumed; None for a new run."""
+        """`counts`: the counts of the run that is resumed; None for a new run. `loss_metrics`:
+        evaluation metrics that not every loop reports, besides `loss`."""
         self.counts = Counts() if counts is None else counts
-        self._workload = workload
-        self._writer = writer
-        self._listener = listener
+        self._writer, self._listener = writer, listener
+        self._loss_metrics = loss_metrics | {"loss"}
+        self._names = WatchedNames()
+        self._rates: Sequence[float] | None = None
+        self._forward = ForwardWatch(self, self._safely)
         self._handles: list[Any] = []
+        self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
+        self._seen: dict[int, int] = {}  # id of an optimizer -> its place in `counts.optimizers`
+        self._started = self._closed = False
+        # Of the current update.
+        self._passes: deque[ForwardPass] = deque(maxlen=_PASSES_KEPT)
+        self._passes_before: list[ForwardPass] = []
+        self._micro_batches = 0
+        self._stepped: list[torch.optim.Optimizer] = []
+        self._kept: list[torch.optim.Optimizer] = []
+        self._stepping: torch.optim.Optimizer | None = None
+        self._nested = 0
+        self._backward_in_step = False
+        self._loss: Tensor | None = None
+
+    # What a loop or a tracer calls.
 
     def watch(
         self,
@@ -60,29 +92,57 @@ class HookedProbe:
         optimizer: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
-        """See `Probe.watch`. Wrappers around the model or the optimizer are removed first."""
-        if self._handles:
-            raise RuntimeError("a probe records one training run: create a new probe for another")
-        self._rates = rates
-        inner = _unwrapped_model(model)
-        # Hooks on the inner module of a compiled model would be compiled; on the outer one not.
-        compiled = _compiled(model)
-        called = inner if compiled is None else compiled
-        trained = [p for p in inner.parameters() if p.requires_grad]
-        self.counts.parameters = sum(p.numel() for p in trained)
-        self._attach(inner, called, unwrapped_optimizer(optimizer))
-        self._handles.append(
-            unwrapped_optimizer(optimizer).register_step_pre_hook(self._notify_before_step)
-        )
+        """See `Probe.watch`. Raises `SpecError` for an optimizer that is None."""
+        if optimizer is None:
+            raise SpecError(
+                "the probe watches an optimizer",
+                "None",
+                "call probe.watch after the optimizer is built; with the Trainer, in "
+                "on_train_begin of a callback",
+            )
+        self._rates = rates if rates is not None else self._rates
+        self.add(model, optimizer)
+        self._start()
 
-    def evaluated(self, scores: Scores) -> None:
+    def add(
+        self, model: nn.Module | Mapping[str, Tensor], *optimizers: torch.optim.Optimizer
+    ) -> None:
+        """Watch a model and optimizers; may be called again at any time.
+
+        Wrappers around a model or an optimizer are removed first. `model` may be named tensors, if
+        no module owns them. An optimizer that updates a watched parameter is noticed anyway, at the
+        latest when it steps.
+        """
+        if isinstance(model, nn.Module):
+            inner = _unwrapped_model(model)
+            if self._names.add(inner):
+                # Hooks on the inner module of a compiled model would be compiled.
+                compiled = _compiled(model)
+                self._forward.add(inner, inner if compiled is None else compiled)
+        else:
+            self._names.add_tensors(model)
+        for optimizer in optimizers:
+            self._know(unwrapped_optimizer(optimizer))
+        if not self._handles:
+            self._handles = [
+                register_optimizer_step_pre_hook(self._before_optimizer),
+                register_optimizer_step_post_hook(self._after_optimizer),
+            ]
+            backward.listen(self)
+        self.counts.parameters = sum(
+            p.numel() for p in self._names.parameters.values() if p.requires_grad
+        )
+        self._safely(self._watched)
+
+    def evaluated(self, scores: Scored) -> None:
         """See `Probe.evaluated`. Loss metrics are separate, since not every loop reports them."""
-        loss_names = {"loss", *self._workload.loss_metrics}
+        self._end_update()
+        metrics = scores.metrics
         evaluation = Evaluation(
             step=self.counts.steps,
             rows=scores.rows,
-            metrics={k: v for k, v in scores.metrics.items() if k not in loss_names},
-            loss_metrics={k: v for k, v in scores.metrics.items() if k in loss_names},
+            metrics={k: v for k, v in metrics.items() if k not in self._loss_metrics},
+            loss_metrics={k: v for k, v in metrics.items() if k in self._loss_metrics},
         )
         self.counts.evaluations.append(evaluation)
 
@@ -93,25 +153,218 @@ class HookedProbe:
 
     def saved(self, checkpoint: Path) -> None:
         """See `Probe.saved`."""
+        self._end_update()
         self._listener.saved(checkpoint)
 
     def logged(self, loss: float | Tensor) -> None:
         """See `Probe.logged`. Ignored here; a probe that records values overrides it."""
 
     def close(self) -> None:
-        """Remove the hooks."""
+        """End the last update, and remove the hooks."""
+        with suppress(StopTraining):  # nothing more would be trained
+            self._end_update()
+        self._detach()
+
+    # What subclasses define.
+
+    def _watched(self) -> None:
+        """A model or an optimizer is added."""
+
+    def _begin_training(self) -> None:
+        """The first pass with gradients begins, or the first step."""
+
+    def _begin_pass(self, one: ForwardPass) -> None:
+        """A forward pass begins."""
+
+    def _end_pass(self, one: ForwardPass, output: Any) -> None:
+        """A forward pass is complete."""
+
+    def _begin_backward(self) -> None:
+        """An outermost backward pass begins."""
+
+    def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
+        """A backward pass that reached watched parameters is complete; `loss`: its scalar."""
+
+    def _begin_update(self) -> None:
+        """The first optimizer of an update is about to step."""
+
+    def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer is about to step; weights are those before it."""
+
+    def _end_step(self, optimizer: torch.optim.Optimizer, with_backward: bool) -> None:
+        """An optimizer has stepped; `with_backward`: its closure made a backward pass."""
+
+    def _record_update(self, step: int) -> None:
+        """The update is complete."""
+
+    def _reached(self) -> bool:
+        """Whether the backward pass that ends reached a watched parameter."""
+        return True
+
+    # Events.
+
+    def pass_begins(self, one: ForwardPass) -> None:
+        """See `ForwardListener`."""
+        if self._stepping is None:
+            self._end_update()
+        if one.with_gradient:
+            self._start()
+            self._passes.append(one)
+        self._safely(self._begin_pass, one)
+
+    def pass_ends(self, one: ForwardPass, output: Any) -> None:
+        """See `ForwardListener`."""
+        self._safely(self._end_pass, one, output)
+
+    def backward_begins(self, roots: Sequence[Tensor]) -> None:
+        """See `BackwardListener`."""
+        if self._stepping is None:
+            self._end_update()
+        self._start()
+        for one in (*self._passes_before, *self._passes):
+            one.reached = False
+        self._safely(self._keep_loss, roots)
+        self._safely(self._begin_backward)
+
+    def _keep_loss(self, roots: Sequence[Tensor]) -> None:
+        scalars = [root.detach() for root in roots if root.numel() == 1]
+        # A copy: a script may change its loss in place afterwards.
+        self._loss = scalars[0].clone() if len(scalars) == len(roots) == 1 else None
+
+    def backward_ends(self) -> None:
+        """See `BackwardListener`."""
+        self._backward_in_step = self._backward_in_step or self._stepping is not None
+        self._safely(self._close_backward)
+
+    def _close_backward(self) -> None:
+        loss, self._loss = self._loss, None
+        if not self._reached():
+            return
+        known = [*self._passes_before, *self._passes]
+        passes = [one for one in known if one.reached]
+        self._micro_batches += 1
+        self.counts.micro_batches += 1
+        self._add_micro_batch(passes, loss)
+        self._forward.narrow()
+
+    def _before_optimizer(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self._stepping is not None:
+            self._nested += 1  # an optimizer inside an optimizer is part of its step
+            return
+        if not self._knows(optimizer):
+            return
+        if any(optimizer is each for each in self._stepped):
+            self._end_update()
+        self._start()
+        self._stepping, self._backward_in_step = optimizer, False
+        if not self._stepped:
+            self._safely(self._begin_update)
+        self._safely(self._begin_step, optimizer)
+        if not self._stepped:
+            self._listener.before_step(self.counts.steps + 1)
+
+    def _after_optimizer(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self._nested:
+            self._nested -= 1
+            return
+        if self._stepping is not optimizer:
+            return
+        self._stepping = None
+        self._stepped.append(optimizer)
+        self._count_step(optimizer)
+        self._safely(self._end_step, optimizer, self._backward_in_step)
+        if all(any(each is stepped for stepped in self._stepped) for each in self._living):
+            self._end_update()
+
+    def _end_update(self) -> None:
+        """End the update if an optimizer has stepped, and notify the listener."""
+        if not self._stepped or self._closed:
+            return
+        # A script may drop its optimizer before the state after the last step is read.
+        self._kept, self._stepped = self._stepped, []
+        self.counts.steps += 1
+        self._safely(self._record_update, self.counts.steps)
+        self._passes_before = list(self._passes)
+        self._passes.clear()
+        self._micro_batches = 0
+        self._forward.reset()
+        self._listener.after_step(self.counts.steps)
+
+    def _start(self) -> None:
+        if not self._started and self._names.complete():
+            self._started = True
+            self._adopt_living_optimizers()
+            self._safely(self._begin_training)
+
+    # Optimizers.
+
+    @property
+    def _living(self) -> list[torch.optim.Optimizer]:
+        """The watched optimizers that still exist."""
+        return [each for each in (known() for known in self._optimizers) if each is not None]
+
+    def _know(self, optimizer: torch.optim.Optimizer) -> None:
+        if not any(optimizer is each for each in self._living):
+            self._optimizers = [known for known in self._optimizers if known() is not None]
+            self._optimizers.append(weakref.ref(optimizer))
+
+    def _knows(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether the optimizer updates a watched parameter; from then on it is watched."""
+        if any(optimizer is each for each in self._living):
+            return True
+        held = (p for group in optimizer.param_groups for p in group["params"])
+        if any(p in self._names for p in held):
+            self._know(optimizer)
+            self._safely(self._watched)
+            return True
+        return False
+
+    def _adopt_living_optimizers(self) -> None:
+        """Watch every optimizer that holds a watched parameter, whether or not it was named."""
+        for value in gc.get_objects():
+            if issubclass(type(value), torch.optim.Optimizer):
+                inner = unwrapped_optimizer(value)
+                if getattr(inner, "param_groups", None):
+                    self._knows(inner)
+
+    def _count_step(self, optimizer: torch.optim.Optimizer) -> None:
+        seen = self.counts.optimizers
+        place = self._seen.get(id(optimizer))
+        held = sum(len(group["params"]) for group in optimizer.param_groups)
+        if place is None or place >= len(seen):
+            place = self._seen[id(optimizer)] = len(seen)
+            seen.append(OptimizerSeen(rule=type(optimizer).__name__, parameters=held, steps=0))
+        one = seen[place]
+        seen[place] = one.model_copy(update={"steps": one.steps + 1})
+
+    # Faults.
+
+    def _safely(self, call: Callable[..., None], *args: Any) -> None:
+        """Call `call`; if it fails, stop recording and note the fault of the harness."""
+        if self.counts.probe_fault is not None:
+            return
+        try:
+            call(*args)
+        except Exception as error:  # noqa: BLE001  # a fault of the harness, whatever it is
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            text = " ".join(str(error).split())
+            place = f"{Path(last.filename).name}:{last.lineno}"
+            self.counts.probe_fault = (
+                f"step {self.counts.steps + 1}: {type(error).__name__}: {text} ({place})"
+            )
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Stop recording after a fault; steps are still counted."""
+        self._forward.remove()
+
+    def _detach(self) -> None:
+        self._closed = True
+        self._forward.remove()
+        backward.stop_listening(self)
         for handle in self._handles:
             handle.remove()
         self._handles = []
-
-    def _attach(
-        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Register the hooks. `called` is `model` itself or its compiled form."""
-        raise NotImplementedError
-
-    def _notify_before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._listener.before_step(self.counts.steps + 1)
 
 
 def _unwrapped_model(model: nn.Module) -> nn.Module:

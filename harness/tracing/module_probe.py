@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import torch
 from torch import nn
 
 from harness.results.record import Counts, RecordWriter
-from harness.spec.case import RunSpec
-from harness.tracing.hooks import Listener
+from harness.tracing.forward import ForwardPass
+from harness.tracing.listener import Listener
 from harness.tracing.module_hooks import ModuleRecorder, visible_modules
+from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
-from harness.training.workload import Workload
+from harness.tracing.task import Task
 
 __all__ = ["ModuleProbe"]
 
@@ -25,37 +22,44 @@ class ModuleProbe(TraceProbe):
         self,
         writer: RecordWriter,
         listener: Listener,
-        workload: Workload,
-        spec: RunSpec,
-        steps_expected: int,
+        options: TraceOptions,
         counts: Counts | None = None,
+        task: Task | None = None,
+        processes: int | None = None,
     ) -> None:
-        """As for `TraceProbe`; the step is `spec.localize_at`."""
-        super().__init__(writer, listener, workload, spec, steps_expected, counts)
-        self._localize_at = spec.localize_at
-        self._recorder: ModuleRecorder | None = None
+        """As for `TraceProbe`; the step is `options.localize_at`."""
+        super().__init__(writer, listener, options, counts, task, processes)
+        self._recorders: dict[nn.Module, ModuleRecorder] = {}
 
-    def _attach(
-        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
-        super()._attach(model, called, optimizer)
-        names = visible_modules(model) if called is model else {called: ""}
-        self._recorder = ModuleRecorder(names, called, self._workload.device)
-        self._handles.append(self._recorder)
-
-    def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        super()._before_forward(module, args, kwargs)
-        if torch.is_grad_enabled() and self.counts.steps + 1 == self._localize_at:
-            assert self._recorder is not None  # since this is a hook
+    def _begin_pass(self, one: ForwardPass) -> None:
+        super()._begin_pass(one)
+        if one.with_gradient and self.counts.steps + 1 == self._options.localize_at:
+            recorder = self._recorders.get(one.module)
+            if recorder is None:
+                compiled = one.module is not one.model and hasattr(one.module, "_orig_mod")
+                names = {one.module: ""} if compiled else visible_modules(one.module)
+                recorder = ModuleRecorder(names, one.module, self._device)
+                self._recorders[one.module] = recorder
             # A forward pass without a backward pass does not count as a micro-batch.
-            self._recorder.begin(len(self._micro_batches) + 1, args, kwargs)
+            recorder.begin(self._micro_batches + 1, one.args, one.kwargs)
 
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        step = self.counts.steps + 1
-        if step == self._localize_at:
-            assert self._recorder is not None  # as above
-            for row in self._recorder.rows():
-                if row["micro_batch"] <= len(self._micro_batches):
-                    self._writer.add("modules", step=step, **row)
-            self._recorder.remove()
-        super()._after_step(optimizer, args, kwargs)
+    def _record_update(self, step: int) -> None:
+        if step == self._options.localize_at:
+            for recorder in self._recorders.values():
+                for row in recorder.rows():
+                    if row["micro_batch"] <= self._micro_batches:
+                        self._writer.add("modules", step=step, **row)
+                recorder.remove()
+        super()._record_update(step)
+
+    def _detach(self) -> None:
+        self._remove_recorders()
+        super()._detach()
+
+    def _abandon(self) -> None:
+        self._remove_recorders()
+        super()._abandon()
+
+    def _remove_recorders(self) -> None:
+        for recorder in self._recorders.values():
+            recorder.remove()

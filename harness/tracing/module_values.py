@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -67,5 +67,7 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, object]]:
         inside = value.items()
     elif isinstance(value, (list, tuple)):
         inside = enumerate(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        inside = ((each.name, getattr(value, each.name, None)) for each in fields(value))
     for key, part in inside:
         yield from leaves(part, f"{name}.{key}" if name else str(key))

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from harness.results.record import OBSERVATIONS_KEPT, Counts, Observation, RecordWriter
+from harness.tracing import digest
 from harness.tracing.reader import Reader
-from harness.training.workload import IGNORED, Workload
+from harness.tracing.task import Task
+from harness.tracing.tensors import full_tensor
 
 __all__ = ["Observer"]
 
@@ -30,8 +32,8 @@ _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-4}  # relative; other dtyp
 class Observer:
     """Writes the traces `circumstances` and `norms`, and counts what a correct loop never does."""
 
-    def __init__(self, writer: RecordWriter, counts: Counts, workload: Workload) -> None:
-        self._writer, self._counts, self._workload = writer, counts, workload
+    def __init__(self, writer: RecordWriter, counts: Counts, task: Task | None) -> None:
+        self._writer, self._counts, self._task = writer, counts, task
         self._passes_without_gradient = 0
         self._compute_dtype = ""
         self._rows: list[dict[str, Any]] = []
@@ -45,15 +47,19 @@ class Observer:
         self._generator: Tensor | None = None
         self._evaluated: list[tuple[int, float]] = []
 
-    def attach(self, model: nn.Module, compiled: bool, names: Mapping[Tensor, str]) -> list[Any]:
-        """Register the parameters `names`; return the hooks' handles, none in a compiled model."""
-        self._names = names
+    def attach(self, names: Mapping[Tensor, str], alone: bool) -> None:
+        """Register the parameters `names`; called again if there are more of them.
+
+        `alone`: one process trains; several change gradients while they reduce them.
+        """
+        self._names, self._alone = dict(names), alone
         trained = [p for p in names if p.requires_grad and not isinstance(p, DTensor)]
         self._sentinel = min(trained, key=Tensor.numel) if trained else None
+
+    def note_dtype_of(self, model: nn.Module) -> list[Any]:
+        """Note the type in which a model computes; return the hooks' handles."""
         linear = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
-        if compiled or linear is None:
-            return []
-        return [linear.register_forward_hook(self._note_dtype)]
+        return [] if linear is None else [linear.register_forward_hook(self._note_dtype)]
 
     def record_initial_weights(self) -> None:
         """Write the norm of each parameter as a row of step 0."""
@@ -63,18 +69,22 @@ class Observer:
             norm = float(torch.linalg.vector_norm(weight.float()))
             self._writer.add("norms", step=0, tensor=name, weight=norm, gradient=None, applied=None)
 
-    def pass_without_gradient(self, training: bool) -> None:
+    def begin_pass_without_gradient(self, training: bool) -> None:
         """A forward pass of an evaluation begins."""
         self._passes_without_gradient += 1
         if training:
-            self._observe("evaluated_in_training_mode", self._counts.steps)
+            self.observe("evaluated_in_training_mode", self._counts.steps)
 
-    def after_pass_without_gradient(self, logits: Tensor, labels: Any) -> None:
+    def end_pass_without_gradient(self, output: Any, labels: Any) -> None:
         """A forward pass of an evaluation is complete."""
-        if isinstance(labels, Tensor):
-            num_targets = int((self._workload.targets(labels) != IGNORED).sum())
+        task = self._task
+        if task is None or not isinstance(labels, Tensor):
+            return
+        logits = task.logits(output, labels)
+        if logits is not None:
+            num_targets = int((task.targets(labels) != task.ignored).sum())
             with torch.no_grad():
-                loss = float(self._workload.loss(logits.float(), labels))
+                loss = float(task.loss(logits.float(), labels))
             self._evaluated.append((num_targets, loss))
 
     def evaluated(self, loss: float | None) -> None:
@@ -88,55 +98,78 @@ class Observer:
         if math.isclose(loss, over_batches, rel_tol=1e-6) and not math.isclose(
             over_targets, over_batches, rel_tol=1e-5
         ):
-            self._observe("evaluation_loss_over_batches", self._counts.steps, over_targets)
+            self.observe("evaluation_loss_over_batches", self._counts.steps, over_targets)
 
-    def before_forward(self, model: nn.Module, batch: Mapping[str, Tensor], first: bool) -> None:
-        """A forward pass of the training begins; `first`: the first one of its update."""
-        labels = batch["labels"]
-        shape = next((v.shape for name, v in batch.items() if name != "labels"), labels.shape)
-        self._rows.append(
-            {
-                "training": model.training,
-                "shape": list(shape),
-                "labels": (labels != IGNORED).sum(),
-                "targets": (self._workload.targets(labels) != IGNORED).sum(),
-                "passes_before": self._passes_without_gradient,
-            }
-        )
+    def begin_pass(
+        self, training: bool, batch: Mapping[str, Tensor], labels: Tensor | None
+    ) -> dict[str, Any]:
+        """A forward pass with gradients begins; return what is to be known of it.
+
+        If a backward pass reaches it, it is handed to `add_micro_batch`.
+        """
         step = self._counts.steps + 1
+        self._check_weights(step)
         if (
             self._passes_without_gradient
             and self._generator is not None
             and torch.equal(self._generator, torch.get_rng_state())
         ):
-            self._observe("generator_kept_over_evaluation", step)
-        self._passes_without_gradient, self._generator, self._evaluated = 0, None, []
-        if not model.training:
-            self._observe("trained_in_evaluation_mode", step)
+            self.observe("generator_kept_over_evaluation", step)
+        self._generator, self._evaluated = None, []
+        shapes = (value.shape for name, value in batch.items() if name != "labels")
+        shape = next(shapes, None if labels is None else labels.shape)
+        counts: dict[str, Any] = {"labels": None, "targets": None}
+        if self._task is not None and labels is not None:
+            ignored = self._task.ignored
+            counts["labels"] = (labels != ignored).sum()
+            counts["targets"] = (self._task.targets(labels) != ignored).sum()
+        return {
+            "training": training,
+            "shape": None if shape is None else list(shape),
+            "passes_before": self._passes_without_gradient,
+            "inputs": list(batch),
+            "input_digests": [digest.of_batch({"": tensor}) for tensor in batch.values()],
+            **counts,
+        }
+
+    def begin_backward(self, first: bool) -> None:
+        """A backward pass begins; `first`: the first one of its update."""
+        step = self._counts.steps + 1
         gradient = None if self._sentinel is None else self._sentinel.grad
         if first:
-            self._check_since_last_update(step)
-            if gradient is not None and bool(gradient.any()):
-                self._observe("gradients_left_over", step, self._gradient_norm())
-        elif self._after_backward is not None and (gradient is None or not bool(gradient.any())):
-            self._observe("gradients_zeroed_between_backwards", step)
+            self._check_weights(step)
+            self._check_gradients(step)
+            if gradient is not None and _any(gradient):
+                self.observe("gradients_left_over", step, self._gradient_norm())
+        elif self._after_backward is not None and (gradient is None or not _any(gradient)):
+            self.observe("gradients_zeroed_between_backwards", step)
         elif (
             gradient is not None
-            and self._workload.world_size == 1
+            and self._alone
             and self._after_backward not in (None, gradient._version)
         ):
-            self._observe("gradients_changed_between_backwards", step, self._gradient_norm())
+            self.observe("gradients_changed_between_backwards", step, self._gradient_norm())
 
-    def after_forward(self, logits: Tensor, labels: Tensor) -> None:
+    def add_micro_batch(self, facts: Mapping[str, Any] | None) -> None:
+        """A backward pass is complete; `facts`: of its first forward pass, if one was seen."""
+        if facts is None:
+            return
+        self._passes_without_gradient = 0
+        if not facts["training"]:
+            self.observe("trained_in_evaluation_mode", self._counts.steps + 1)
+        self._rows.append(dict(facts))
+
+    def end_pass(self, logits: Tensor, labels: Tensor) -> None:
         """Compare the gradient of the logits in the coming backward pass with the task's loss.
 
         If the two are parallel, their ratio is the factor by which the loop multiplies the loss.
         """
-        if not logits.requires_grad or logits.numel() > _MAX_LOGITS:
+        task = self._task
+        if task is None or not logits.requires_grad or logits.numel() > _MAX_LOGITS:
             return
         with torch.enable_grad():
             own = logits.detach().float().requires_grad_()
-            (expected,) = torch.autograd.grad(self._workload.loss(own, labels), own)
+            (expected,) = torch.autograd.grad(task.loss(own, labels), own)
 
         def note(actual: Tensor | None) -> None:
             if actual is None:  # a compiled model may pass its gradient on in another way
@@ -171,6 +204,11 @@ class Observer:
             some = dict(several[start : start + _NORMS_PER_TASK])
             reader.submit(partial(self._take_norms, some))
 
+    def applied_in_closure(self, gradients: Mapping[str, Tensor]) -> None:
+        """The update made its gradients itself, in a closure; `gradients` are those it used."""
+        self._before_update, self._applied = {}, {}
+        self._take_norms(gradients)
+
     def _take_norms(self, gradients: Mapping[str, Tensor]) -> None:
         for name, gradient in gradients.items():
             self._applied[name] = torch.linalg.vector_norm(gradient)
@@ -178,7 +216,8 @@ class Observer:
     def after_step(self, step: int, norms: Mapping[str, Tensor]) -> None:
         """The update is complete and the reader idle; `norms`: of the raw gradients, by name."""
         for number, row in enumerate(self._rows, start=1):
-            counts = {name: int(row.pop(name)) for name in ("labels", "targets")}
+            counts = {name: row.pop(name) for name in ("labels", "targets")}
+            counts = {name: None if many is None else int(many) for name, many in counts.items()}
             dtype = self._compute_dtype
             self._writer.add(
                 "circumstances",
@@ -209,21 +248,24 @@ class Observer:
         self._generator = torch.get_rng_state()
         last = None if self._sentinel is None else self._sentinel.grad
         self._after_update = None if last is None else (last, last._version)
-        if self._workload.world_size == 1:
+        if self._alone:
             self._weight_versions = sum(parameter._version for parameter in self._names)
 
-    def _check_since_last_update(self, step: int) -> None:
-        """Record whether gradients or weights have changed since the last update."""
+    def _check_gradients(self, step: int) -> None:
+        """Record whether gradients have changed since the last update."""
         if self._after_update is not None:
             gradient, version = self._after_update
-            if gradient._version != version and bool(gradient.any()):
-                self._observe("gradients_changed_after_update", step - 1)
+            if gradient._version != version and _any(gradient):
+                self.observe("gradients_changed_after_update", step - 1)
             elif gradient._version > version + 1:
-                self._observe("gradients_changed_before_zeroing", step - 1)
+                self.observe("gradients_changed_before_zeroing", step - 1)
             self._after_update = None
+
+    def _check_weights(self, step: int) -> None:
+        """Record whether weights have changed since the last update."""
         versions = sum(parameter._version for parameter in self._names)
         if self._weight_versions not in (None, versions):
-            self._observe("weights_changed_outside_update", step - 1)
+            self.observe("weights_changed_outside_update", step - 1)
         self._weight_versions = None
 
     def _note_loss_factor(self, step: int) -> None:
@@ -237,14 +279,15 @@ class Observer:
         of_update = factors[0] * len(factors) if factors else math.nan
         same = all(math.isclose(one, factors[0], rel_tol=1e-3) for one in factors)
         if same and math.isfinite(of_update) and not math.isclose(of_update, 1, rel_tol=1e-3):
-            self._observe("loss_scaled", step, of_update)
+            self.observe("loss_scaled", step, of_update)
 
     def _gradient_norm(self) -> float:
-        gradients = [p.grad for p in self._names if p.grad is not None]
+        gradients = [full_tensor(p.grad) for p in self._names if p.grad is not None]
         norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
         return float(torch.linalg.vector_norm(torch.stack(norms)))
 
-    def _observe(self, what: str, step: int, value: float | None = None) -> None:
+    def observe(self, what: str, step: int, value: float | None = None) -> None:
+        """Count an observation, with its step and perhaps a number."""
         kept = self._counts.observed.setdefault(what, [])
         if len(kept) < OBSERVATIONS_KEPT and (not kept or kept[-1].step != step):
             kept.append(Observation(step=step, value=value))
@@ -252,6 +295,11 @@ class Observer:
     def _note_dtype(self, module: nn.Module, args: Any, output: Any) -> None:
         if torch.is_grad_enabled() and isinstance(output, Tensor):
             self._compute_dtype = str(output.dtype).removeprefix("torch.")
+
+
+def _any(gradient: Tensor) -> bool:
+    """Whether any element differs from zero."""
+    return bool(full_tensor(gradient).any())
 
 
 def _as_numbers(norms: Mapping[str, Tensor]) -> dict[str, float]:

@@ -1,188 +1,327 @@
-"""The trace probe: it records the values of a training loop through PyTorch's own hooks.
+"""The trace probe: it records the values of a training through PyTorch's own hooks.
 
-A loop names its model and its optimizer once; the probe needs nothing else from it, so it records
-every loop in the same way. The trace probe records values and measures no time; `TimingProbe`
-measures times and reads no values. Neither changes a computed bit or draws a random number.
+It is told of a model and an optimizer, or finds out which optimizers update the model; it needs
+nothing else, so it records every training in the same way. The trace probe records values and
+measures no time; `TimingProbe` measures times and reads no values. Neither changes a computed bit
+or draws a random number.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+import torch.distributed
+from torch import Tensor
 
 from harness.results.record import Counts, RecordWriter
-from harness.spec.case import RunSpec
 from harness.tracing import digest
-from harness.tracing.examples import Examples
-from harness.tracing.hooks import HookedProbe, Listener
+from harness.tracing.forward import ForwardPass
+from harness.tracing.hooks import HookedProbe, Scored
+from harness.tracing.listener import Listener
+from harness.tracing.module_values import leaves
 from harness.tracing.observations import Observer
+from harness.tracing.options import TraceOptions
+from harness.tracing.rows import row_digests, tensors_of
 from harness.tracing.settings import draws_since_seed, live_settings
+from harness.tracing.task import Task
 from harness.tracing.tensors import TensorTrace, full_tensor
-from harness.training.evaluation import Scores
-from harness.training.probe import Probe
-from harness.training.workload import Workload
 
-__all__ = ["Listener", "Probe", "TraceProbe"]
+__all__ = ["TraceProbe"]
 
 
 class TraceProbe(HookedProbe):
     """Records digests of everything that a step computes; each is written before the next update.
 
-    A micro-batch is the last forward pass with gradients before a backward pass. Gradients are
-    read as autograd leaves them, before a loop can clip or scale them. After each backward pass
-    the digest covers the gradient accumulated so far, so the last digest before a step is recorded.
-    `tensors.py` describes when each tensor is read.
+    Gradients are read as autograd leaves them, before a loop can clip or scale them. After each
+    backward pass the digest covers the gradient accumulated so far, so the last digest before a
+    step is recorded. `tensors.py` describes when each tensor is read.
     """
 
     def __init__(
         self,
         writer: RecordWriter,
         listener: Listener,
-        workload: Workload,
-        spec: RunSpec,
-        steps_expected: int,
+        options: TraceOptions,
         counts: Counts | None = None,
+        task: Task | None = None,
+        processes: int | None = None,
     ) -> None:
-        """`steps_expected`: the number of updates by the recipe of `spec`."""
-        super().__init__(writer, listener, workload, counts)
-        self._tensors = TensorTrace(writer, workload, spec)
-        self._recipe, self._steps_expected = spec.recipe, steps_expected
-        self._observer = Observer(writer, self.counts, workload)
-        self._settings_recorded = False
-        self._examples = Examples(workload.train_set)
-        self._names: dict[Tensor, str] = {}
-        self._parameters_of_forward: list[str] = []
-        self._forward: dict[str, Any] | None = None
-        self._micro_batches: list[dict[str, Any]] = []
-
-    def _attach(
-        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
-        self._names = {tensor: name for name, tensor in model.named_parameters()}
-        self._parameters_of_forward = list(inspect.signature(model.forward).parameters)
-        self._model, self._optimizer = model, optimizer
-        self._draws_at_watch = draws_since_seed()
-        self._handles += self._observer.attach(model, called is not model, self._names)
-        self._tensors.attach(model, optimizer)
-        if not self.counts.steps:  # a resumed run's record holds them already
-            if self._tensors.records_tensors:
-                self._observer.record_initial_weights()
-            self.counts.initial_weights = f"{self._tensors.record_initial():016x}"
-        add = self._handles.append
-        add(called.register_forward_pre_hook(self._before_forward, with_kwargs=True))
-        add(called.register_forward_hook(self._after_forward, with_kwargs=True))
-        for parameter in self._names:
-            if parameter.requires_grad:
-                add(parameter.register_post_accumulate_grad_hook(self._after_backward))
-        add(optimizer.register_step_pre_hook(self._before_step))
-        add(optimizer.register_step_post_hook(self._after_step))
-
-    def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        if not torch.is_grad_enabled():
-            self._observer.pass_without_gradient(self._model.training)
-            return
-        if not self._settings_recorded:
-            self._record_settings()
-        self._tensors.forward_begins()
-        arguments = {**dict(zip(self._parameters_of_forward, args, strict=False)), **kwargs}
-        columns = self._workload.train_set.column_names
-        batch = {n: arguments[n] for n in columns if isinstance(arguments.get(n), Tensor)}
-        ids = self._examples.identify(batch)
-        if "labels" not in batch:  # the loop computes the loss outside the model
-            batch["labels"] = self._examples.labels_of(ids, batch).to(self._workload.device)
-        self._observer.before_forward(self._model, batch, first=not self._micro_batches)
-        self._forward = {
-            "sample_ids": ids,
-            "batch_content": digest.of_batch(batch),
-            "rng": digest.of_generators(self._workload.device),
-            "labels": batch["labels"],
-        }
-
-    def evaluated(self, scores: Scores) -> None:
-        """See `Probe.evaluated`."""
-        super().evaluated(scores)
-        self._observer.evaluated(scores.metrics.get("loss"))
-
-    def _record_settings(self) -> None:
-        """Read the settings while the loader of the first batch is alive."""
-        self._settings_recorded = True
-        self.counts.settings = live_settings(
-            self._model,
-            self._optimizer,
-            self._workload,
-            self._recipe,
-            self._steps_expected,
-            self._rates,
+        """`processes`: how many train together; None: as many as torch.distributed knows of."""
+        super().__init__(
+            writer, listener, counts, task.loss_metrics if task is not None else frozenset()
         )
-        self.counts.settings["rng.draws_at_watch"] = self._draws_at_watch
-        self._listener.settled(self.counts.settings)
-
-    def _after_forward(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if not torch.is_grad_enabled():
-            self._observer.after_pass_without_gradient(output["logits"], kwargs.get("labels"))
-            return
-        if self._forward is None:
-            return
-        labels = self._forward.pop("labels")
-        with torch.no_grad():
-            loss = self._workload.loss(output["logits"].float(), labels)
-        self._forward["loss"] = loss
-        self._observer.after_forward(output["logits"], labels)
-
-    def _after_backward(self, parameter: Tensor) -> None:
-        first = self._forward is not None
-        if self._forward is not None:
-            self._micro_batches.append(self._forward)
-            self._forward = None
-        self._observer.after_backward(parameter)
-        self._tensors.after_backward(parameter, first)
-
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._tensors.finish()
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
-        self._learning_rates = list(dict.fromkeys(rates))
-        if self._tensors.records_tensors:
-            gradients = {
-                name: full_tensor(p.grad) for p, name in self._names.items() if p.grad is not None
-            }
-            self._observer.before_step(gradients, self._tensors.reader)
-
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self.counts.steps += 1
-        step = self.counts.steps
-        for number, micro_batch in enumerate(self._micro_batches, start=1):
-            self.counts.micro_batches += 1
-            self.counts.samples += len(micro_batch["sample_ids"])
-            task_loss = float(micro_batch.pop("loss"))
-            self._writer.add(
-                "micro_batches",
-                step=step,
-                micro_batch=number,
-                rows=None,
-                loss=None,
-                task_loss=task_loss,
-                **micro_batch,
-            )
-        self._micro_batches = []
-        norms = self._tensors.after_step(step, self._learning_rates)
-        self._observer.after_step(step, norms)
-        self._listener.after_step(step)
+        self._options, self._task, self._processes = options, task, processes
+        self._tensors = TensorTrace(writer, options)
+        self._tensors.step = self.counts.steps
+        self._observer = Observer(writer, self.counts, task)
+        self._device = torch.device("cpu")
+        self._settings_recorded = False
+        self._draws_at_watch: int | None = None
+        self._hooked: dict[Tensor, Any] = {}
+        self._accumulated = False
+        self._rows: list[dict[str, Any]] = []
+        self._rate_of: dict[Tensor, float | None] = {}
+        self._held: dict[Tensor, int] = {}
 
     def logged(self, loss: float | Tensor) -> None:
         """See `Probe.logged`."""
+        self._end_update()
         self._writer.add("logged", step=self.counts.steps, loss=float(loss))
+
+    def evaluated(self, scores: Scored) -> None:
+        """See `Probe.evaluated`."""
+        super().evaluated(scores)
+        self._safely(self._observer.evaluated, scores.metrics.get("loss"))
 
     def saved(self, checkpoint: Path) -> None:
         """See `Probe.saved`. Every row up to the checkpoint is written first."""
-        self._tensors.finish()
+        self._end_update()
+        self._safely(self._tensors.finish)
         super().saved(checkpoint)
 
     def close(self) -> None:
         """Remove the hooks, and write the rows that are still pending."""
         super().close()
-        self._tensors.close()
+        self._safely(self._tensors.close)
+
+    def _detach(self) -> None:
+        super()._detach()
+        self._unhook()
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        self._unhook()
+
+    def _unhook(self) -> None:
+        for handle in self._hooked.values():
+            handle.remove()
+        self._hooked = {}
+
+    # What is watched.
+
+    def _watched(self) -> None:
+        if self._started:
+            self._read_names()
+            return
+        if self._draws_at_watch is None:
+            self._draws_at_watch = draws_since_seed()
+        self._hook_parameters()  # now, so that hooks of the script's run after these
+
+    def _read_names(self) -> None:
+        """Read the names and hook the parameters; called again if there are more of them."""
+        self._tensors.finish()
+        self._names.read()
+        parameters = self._names.parameters
+        self.counts.parameter_names = list(parameters)
+        self._observer.attach({p: name for name, p in parameters.items()}, self._alone)
+        at_once = not self._alone or any(p.device.type != "cpu" for p in parameters.values())
+        self._tensors.attach(self._names, self._state_of, at_once)
+        self._hook_parameters()
+
+    def _hook_parameters(self) -> None:
+        for parameter in self._names.parameters.values():
+            if parameter.requires_grad and parameter.is_leaf and parameter not in self._hooked:
+                self._hooked[parameter] = parameter.register_post_accumulate_grad_hook(
+                    self._after_accumulation
+                )
+
+    def _begin_training(self) -> None:
+        self._names.fix()
+        if self._processes is None:
+            distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+            self._processes = torch.distributed.get_world_size() if distributed else 1
+        self._alone = self._processes == 1
+        self._names.read()
+        parameters = list(self._names.parameters.values())
+        self._device = next((p.device for p in parameters), self._device)
+        self._read_names()
+        for model in self._names.models:
+            if self._forward.hooks_inside(model):
+                self._handles += self._observer.note_dtype_of(model)
+        if not self.counts.steps:  # a resumed run's record holds them already
+            if self._tensors.reads:
+                self._observer.record_initial_weights()
+            self.counts.initial_weights = f"{self._tensors.record_initial():016x}"
+        self._tensors.step = self.counts.steps + 1
+
+    def _state_of(self, tensor: Tensor) -> dict[str, Any]:
+        """The state that the optimizers keep for a parameter; lists in it are taken apart."""
+        state: dict[str, Any] = {}
+        for number, optimizer in enumerate(self._living):
+            own = optimizer.state.get(tensor)
+            if own:
+                prefix = f"{number}." if state else ""
+                state |= {f"{prefix}{name}": value for name, value in leaves(own)}
+        return state
+
+    # Passes.
+
+    def _begin_pass(self, one: ForwardPass) -> None:
+        if not one.with_gradient:
+            self._observer.begin_pass_without_gradient(one.model.training)
+            one.facts["labels"] = one.kwargs.get("labels")
+            return
+        if not self._started:  # a lazy module has no weights before its first forward pass
+            return
+        if not self._settings_recorded:
+            self._record_settings()
+        self._tensors.forward_begins()
+        arguments = one.arguments()
+        ids = labels = None
+        task = self._task
+        if task is None:
+            batch = tensors_of(arguments)
+            pad = getattr(getattr(one.model, "config", None), "pad_token_id", None)
+        else:
+            batch = {n: arguments[n] for n in task.columns if isinstance(arguments.get(n), Tensor)}
+            pad = task.pad_token_id
+            ids = task.identify(batch)
+            if "labels" not in batch and ids is not None:  # the loss is computed outside the model
+                batch["labels"] = task.labels_of(ids, batch)
+            labels = batch.get("labels")
+        one.facts |= {
+            "sample_ids": ids,
+            "rows": row_digests(batch, pad),
+            "batch_content": digest.of_batch(batch),
+            "rng": digest.of_generators(self._device),
+            "labels": labels,
+            "circumstances": self._observer.begin_pass(one.model.training, batch, labels),
+        }
+
+    def _end_pass(self, one: ForwardPass, output: Any) -> None:
+        labels = one.facts.pop("labels", None)
+        if not one.with_gradient:
+            self._observer.end_pass_without_gradient(output, labels)
+            return
+        if self._task is None or labels is None:
+            return
+        logits = self._task.logits(output, labels)
+        if logits is not None:
+            with torch.no_grad():
+                one.facts["task_loss"] = self._task.loss(logits.float(), labels)
+            self._observer.end_pass(logits, labels)
+
+    def _record_settings(self) -> None:
+        """Read the settings while the loader of the first batch is alive."""
+        self._settings_recorded = True
+        self.counts.settings = live_settings(
+            self._names.models,
+            self._living,
+            {p: name for name, p in self._names.parameters.items()},
+            self._processes or 1,
+            self._task,
+            self._rates,
+        )
+        self.counts.settings["rng.draws_at_watch"] = self._draws_at_watch
+        self._listener.settled(self.counts.settings)
+
+    def _begin_backward(self) -> None:
+        self._accumulated = False
+        self._tensors.forward_begins()
+        self._observer.begin_backward(first=not self._micro_batches)
+
+    def _after_accumulation(self, parameter: Tensor) -> None:
+        """The gradient of `parameter` is accumulated."""
+        first, self._accumulated = not self._accumulated, True
+        self._safely(self._observer.after_backward, parameter)
+        self._safely(self._tensors.after_backward, parameter, first)
+
+    def _reached(self) -> bool:
+        return self._accumulated
+
+    def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
+        facts = [one.facts for one in passes if "batch_content" in one.facts]
+        own = [one["task_loss"] for one in facts if "task_loss" in one]
+        ids, rows = (_together(one[name] for one in facts) for name in ("sample_ids", "rows"))
+        self.counts.samples += len(ids or rows or ())
+        self._rows.append(
+            {
+                "sample_ids": ids,
+                "rows": rows,
+                "batch_content": _one_of([one["batch_content"] for one in facts]),
+                "rng": facts[0]["rng"] if facts else None,
+                "loss": loss,
+                "task_loss": own[0] if len(own) == 1 else None,
+            }
+        )
+        self._observer.add_micro_batch(facts[0]["circumstances"] if facts else None)
+
+    # Updates.
+
+    def _begin_update(self) -> None:
+        self._rate_of, self._held = {}, {}
+        self._tensors.finish()
+
+    def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if any(p.grad is not None and p not in self._hooked for p in self._parameters):
+            self._read_names()  # a parameter that was frozen when the training began
+        self._tensors.read_left_over()
+        for group in optimizer.param_groups:
+            rate = group.get("lr")
+            for parameter in group["params"]:
+                self._rate_of[parameter] = None if rate is None else float(rate)
+                self._held[parameter] = self._held.get(parameter, 0) + 1
+        if self._tensors.reads:
+            held = {p for group in optimizer.param_groups for p in group["params"]}
+            self._observer.before_step(self._gradients(held), self._tensors.reader)
+
+    def _end_step(self, optimizer: torch.optim.Optimizer, with_backward: bool) -> None:
+        if with_backward and self._tensors.reads:
+            held = {p for group in optimizer.param_groups for p in group["params"]}
+            self._observer.applied_in_closure(self._gradients(held))
+
+    @property
+    def _parameters(self) -> Sequence[Tensor]:
+        return list(self._names.parameters.values())
+
+    def _gradients(self, held: set[Tensor]) -> dict[str, Tensor]:
+        return {
+            name: full_tensor(p.grad)
+            for name, p in self._names.parameters.items()
+            if p.grad is not None and p in held
+        }
+
+    def _record_update(self, step: int) -> None:
+        for number, row in enumerate(self._rows, start=1):
+            for name in ("loss", "task_loss"):
+                row[name] = None if row[name] is None else float(row[name])
+            self._writer.add("micro_batches", step=step, micro_batch=number, **row)
+        self._rows = []
+        twice = sum(times > 1 for times in self._held.values())
+        if twice:
+            self._observer.observe("updated_twice", step, twice)
+        norms = self._tensors.after_step(step, *self._distinct_rates())
+        self._observer.after_step(step, norms)
+        self._tensors.step = step + 1
+
+    def _distinct_rates(self) -> tuple[list[float | None], list[int]]:
+        """The distinct rates in the order of the parameters, and the place of each parameter's."""
+        rates: list[float | None] = []
+        places = []
+        for parameter in self._names.parameters.values():
+            if parameter not in self._rate_of:
+                places.append(-1)
+                continue
+            rate = self._rate_of[parameter]
+            if rate not in rates:
+                rates.append(rate)
+            places.append(rates.index(rate))
+        return rates, places
+
+
+def _together(parts: Iterable[list[int] | None]) -> list[int] | None:
+    """The rows of several forward passes; None if one of them has none, or if there is none."""
+    known = list(parts)
+    if not known or None in known:
+        return None
+    return [row for part in known if part is not None for row in part]
+
+
+def _one_of(contents: Sequence[int]) -> int | None:
+    """One digest of the batches of several forward passes; None if there is none."""
+    if len(contents) < 2:
+        return contents[0] if contents else None
+    return digest.combined(contents)

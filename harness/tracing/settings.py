@@ -12,7 +12,7 @@ import gc
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,10 +23,8 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from torch.utils.data.distributed import DistributedSampler
 
 from harness.results.header import GLOBAL_GENERATOR
-from harness.spec.recipe import Recipe
 from harness.tracing.hooks import unwrapped_optimizer
-from harness.training.seeding import generators_restored
-from harness.training.workload import Workload
+from harness.tracing.task import Task
 
 __all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
 
@@ -40,73 +38,85 @@ _RECORDED_ELSEWHERE = {"params", "lr", "initial_lr", "fused", "foreach", "weight
 
 
 def live_settings(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    workload: Workload,
-    recipe: Recipe,
-    steps: int,
+    models: Sequence[nn.Module],
+    optimizers: Sequence[torch.optim.Optimizer],
+    names: Mapping[Tensor, str],
+    processes: int,
+    task: Task | None,
     rates: Sequence[float] | None,
 ) -> dict[str, Any]:
     """Settings by dotted name, as JSON values.
 
-    `model`, `optimizer`: without wrappers. `steps`: the planned number of updates. `rates`: the
+    `models`, `optimizers`: without wrappers. `names`: of the watched parameters. `rates`: the
     learning rate of each update, if the loop passes them; else they come from its scheduler.
     """
     live_objects = _live_objects()
     settings: dict[str, Any] = {
-        **_model(model),
-        **_optimizer(model, optimizer),
-        **_loader(live_objects, workload),
+        **_model(models, names),
+        **_optimizer(optimizers, names),
+        **_loader(live_objects, task),
         **_frameworks(live_objects),
-        "collator.draws": _collator_draws(workload),
         "rng.seed": torch.initial_seed(),
         "rng.draws_since_seed": draws_since_seed(),
         "flags.threads": torch.get_num_threads(),
         "flags.deterministic": torch.are_deterministic_algorithms_enabled(),
         "flags.float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "processes": workload.world_size,
+        "processes": processes,
     }
-    if rates is None:
-        rates = _rates(live_objects, optimizer, workload, steps)
+    if task is not None:
+        before = torch.get_rng_state()
+        settings["collator.draws"] = _draws_between(before, task.state_after_collating())
+        if rates is None and optimizers:
+            rates = _rates(live_objects, optimizers[0], processes, task.steps)
+        for name, value in task.environment.items():
+            if os.environ.get(name, value) != value:
+                settings[f"environment.{name}"] = os.environ[name]
     if rates:
         settings["schedule"] = schedule_summary(rates)
-    for name, value in _overrides(recipe):
-        settings[f"environment.{name}"] = value
     return settings
 
 
-def _model(model: nn.Module) -> dict[str, Any]:
+def _model(models: Sequence[nn.Module], names: Mapping[Tensor, str]) -> dict[str, Any]:
     dtypes: dict[str, int] = {}
-    for parameter in model.parameters():
+    for parameter in names:
         name = str(parameter.dtype).removeprefix("torch.")
         dtypes[name] = dtypes.get(name, 0) + 1
+    modules = [module for model in models for module in model.modules()]
     dropouts: dict[str, int] = {}
-    for module in model.modules():
+    for module in modules:
         if isinstance(module, nn.Dropout):
             dropouts[str(module.p)] = dropouts.get(str(module.p), 0) + 1
-    config = getattr(model, "config", None)
-    body = getattr(model, "base_model_prefix", "")
-    return {
+    settings: dict[str, Any] = {
         "weights.dtype": dtypes,
-        "weights.declared_dtype": str(getattr(config, "dtype", None)).removeprefix("torch."),
-        "weights.frozen": [n for n, p in model.named_parameters() if not p.requires_grad],
-        "model.head": {
-            name: parameter.numel()
-            for name, parameter in model.named_parameters()
-            if not name.startswith(f"{body}.")
-        },
-        "model.attention": getattr(config, "_attn_implementation", None),
+        "weights.frozen": [name for p, name in names.items() if not p.requires_grad],
         "model.dropout": dropouts,
-        "model.training": model.training,
+        "model.training": all(model.training for model in models),
         "model.gradient_checkpointing": any(
-            getattr(module, "gradient_checkpointing", False) for module in model.modules()
+            getattr(module, "gradient_checkpointing", False) is True for module in modules
         ),
     }
+    if len(models) == 1:
+        config = getattr(models[0], "config", None)
+        body = getattr(models[0], "base_model_prefix", "")
+        settings |= {
+            "weights.declared_dtype": str(getattr(config, "dtype", None)).removeprefix("torch."),
+            "model.head": {
+                name: parameter.numel()
+                for name, parameter in models[0].named_parameters()
+                if not name.startswith(f"{body}.")
+            },
+            "model.attention": getattr(config, "_attn_implementation", None),
+        }
+    return settings
 
 
-def _optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    groups = optimizer.param_groups
+def _optimizer(
+    optimizers: Sequence[torch.optim.Optimizer], names: Mapping[Tensor, str]
+) -> dict[str, Any]:
+    """The settings of the optimizers, as if they were one with the groups of all."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    if not groups:
+        return {}
     optimized = {parameter for group in groups for parameter in group["params"]}
 
     def each(value_in: Callable[[dict[str, Any]], Any]) -> Any:
@@ -125,9 +135,9 @@ def _optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
         return {value: sorted(parameters) for value, parameters in sorted(names_of.items())}
 
     settings = {
-        "optimizer.rule": type(optimizer).__name__,
+        "optimizer.rule": ", ".join(dict.fromkeys(type(each).__name__ for each in optimizers)),
         "optimizer.flavour": each(_flavour),
-        "optimizer.learning_rate": each(lambda group: group.get("initial_lr", float(group["lr"]))),
+        "optimizer.learning_rate": each(_initial_rate),
         "optimizer.weight_decay": each(lambda group: group.get("weight_decay", 0.0)),
         "optimizer.without": [
             n for p, n in names.items() if p.requires_grad and p not in optimized
@@ -140,6 +150,12 @@ def _optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
         if key not in _RECORDED_ELSEWHERE and all(isinstance(value, _PLAIN) for value in values):
             settings[f"optimizer.{key}"] = each(operator.itemgetter(key))
     return settings
+
+
+def _initial_rate(group: dict[str, Any]) -> float | None:
+    """The rate before any schedule; None if the optimizer computes its own."""
+    rate = group.get("initial_lr", group.get("lr"))
+    return None if rate is None else float(rate)
 
 
 _PLAIN = (bool, int, float, str, tuple, type(None))
@@ -165,14 +181,19 @@ def _live_objects() -> list[Any]:
     return [value for value in gc.get_objects() if issubclass(type(value), tuple(kinds))]
 
 
-def _loader(live_objects: list[Any], workload: Workload) -> dict[str, Any]:
-    """Settings of the loader of the training batches, which is being iterated over now."""
-    rows = len(workload.train_set)
-    for iterator in live_objects:
-        if not issubclass(type(iterator), _BaseDataLoaderIter):
-            continue
+def _loader(live_objects: list[Any], task: Task | None) -> dict[str, Any]:
+    """Settings of the loader of the training batches, which is being iterated over now.
+
+    With a task it is the loader over the training set. Without one, the only loader there is.
+    """
+    iterators = [each for each in live_objects if issubclass(type(each), _BaseDataLoaderIter)]
+    if task is not None:
+        iterators = [each for each in iterators if _rows(each) in (task.rows, None)]
+    elif len(iterators) != 1:
+        return {}
+    for iterator in iterators:
         batches = iterator._index_sampler
-        if len(iterator._dataset) != rows or getattr(batches, "batch_size", None) is None:
+        if getattr(batches, "batch_size", None) is None:
             continue
         collator = iterator._collate_fn
         name = getattr(collator, "__qualname__", type(collator).__qualname__)
@@ -182,9 +203,19 @@ def _loader(live_objects: list[Any], workload: Workload) -> dict[str, Any]:
             "loader.num_workers": iterator._num_workers,
             "loader.sampler": _sampler(batches),
             "loader.fetched": iterator._num_yielded,
-            "loader.collator": "the workload's" if collator is workload.collate else name,
+            "loader.collator": (
+                "the workload's" if task is not None and collator is task.collator else name
+            ),
         }
     return {}
+
+
+def _rows(iterator: Any) -> int | None:
+    """Number of rows of its data set; None if that has no length."""
+    try:
+        return len(iterator._dataset)
+    except TypeError:
+        return None
 
 
 def _sampler(batches: Any) -> str | None:
@@ -214,7 +245,7 @@ def _frameworks(live_objects: list[Any]) -> dict[str, Any]:
 
 
 def _rates(
-    live_objects: list[Any], optimizer: torch.optim.Optimizer, workload: Workload, steps: int
+    live_objects: list[Any], optimizer: torch.optim.Optimizer, processes: int, steps: int
 ) -> list[float] | None:
     """The rates that the optimizer's scheduler will set; None if they cannot be computed ahead."""
     for scheduler in live_objects:
@@ -222,16 +253,16 @@ def _rates(
             continue
         if unwrapped_optimizer(scheduler.optimizer) is optimizer:
             rate, base = scheduler.lr_lambdas[0], float(scheduler.base_lrs[0])
-            stride = _stride(live_objects, scheduler, workload)
+            stride = _stride(live_objects, scheduler, processes)
             return [base * rate(step * stride) for step in range(steps)]
     return None
 
 
-def _stride(live_objects: list[Any], scheduler: LRScheduler, workload: Workload) -> int:
+def _stride(live_objects: list[Any], scheduler: LRScheduler, processes: int) -> int:
     """Scheduler steps per update: one, or one per process if Accelerate prepared it."""
     for wrapper in live_objects:
         if getattr(wrapper, "scheduler", None) is scheduler and not wrapper.split_batches:
-            return workload.world_size
+            return processes
     return 1
 
 
@@ -247,37 +278,18 @@ def schedule_summary(rates: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _collator_draws(workload: Workload) -> int | None:
-    """How many numbers the collator draws from torch's global generator; None: many."""
-    with generators_restored():
-        before = torch.get_rng_state()
-        workload.collate([workload.train_set[0]])
-        return _draws_since(before)
-
-
 def draws_since_seed() -> int | None:
     """How many numbers were drawn from the CPU's generator since its seeding; None: many."""
-    return _draws_since(torch.Generator().manual_seed(torch.initial_seed()).get_state())
+    seeded = torch.Generator().manual_seed(torch.initial_seed()).get_state()
+    return _draws_between(seeded, torch.get_rng_state())
 
 
-def _draws_since(state: Tensor) -> int | None:
-    """How many 32-bit draws lead from `state` to the current state of the CPU's generator."""
-    now = torch.get_rng_state()
+def _draws_between(before: Tensor, after: Tensor) -> int | None:
+    """How many 32-bit draws lead from one state of the CPU's generator to another."""
     copy = torch.Generator()
-    copy.set_state(state)
+    copy.set_state(before)
     for count in range(_MAX_DRAWS):
-        if torch.equal(copy.get_state(), now):
+        if torch.equal(copy.get_state(), after):
             return count
         torch.empty((), dtype=torch.int32).random_(generator=copy)
     return None
-
-
-def _overrides(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Environment variables that override the code in Accelerate and contradict the recipe."""
-    expected = {
-        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(recipe.gradient_accumulation_steps),
-        "ACCELERATE_MIXED_PRECISION": "no" if recipe.precision == "fp32" else recipe.precision,
-    }
-    for name, value in expected.items():
-        if os.environ.get(name, value) != value:
-            yield name, os.environ[name]

@@ -19,15 +19,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from harness.results.record import RecordWriter
-from harness.spec.case import RunSpec
 from harness.tracing import digest
+from harness.tracing.names import WatchedNames
+from harness.tracing.options import TraceOptions
 from harness.tracing.reader import Reader
 from harness.tracing.sketch import Sketches
-from harness.training.workload import Workload
 
 __all__ = ["TensorTrace", "full_tensor"]
 
@@ -36,12 +36,12 @@ _STATES_PER_TASK = 16
 
 
 class TensorTrace:
-    """Writes the traces `steps`, `tensors` and `sketches`, at the detail that the spec sets."""
+    """Writes the traces `steps`, `tensors` and `sketches`, as far as the options ask for it."""
 
-    def __init__(self, writer: RecordWriter, workload: Workload, spec: RunSpec) -> None:
-        self._writer, self._detail = writer, spec.detail
-        self._sketches = Sketches() if spec.sketch else None
-        self._read_at_once = workload.world_size > 1 or workload.device.type != "cpu"
+    def __init__(self, writer: RecordWriter, options: TraceOptions) -> None:
+        self._writer, self._options = writer, options
+        self._sketches = Sketches() if options.sketch else None
+        self._read_at_once = False
         self._reader = Reader()
         self._backward: int | None = None
         self._row: dict[str, Any] | None = None
@@ -49,6 +49,8 @@ class TensorTrace:
         self._unread: list[tuple[str, Tensor]] = []
         self._elements_unread = 0
         # Of the current step.
+        self.step = 0
+        """The step that is under way, counted from 1; 0 before the first."""
         self._gradients: dict[str, int] = {}
         self._norms: dict[str, Tensor] = {}
         # Of the last update.
@@ -57,52 +59,55 @@ class TensorTrace:
         self._states: dict[str, int] = {}
 
     @property
-    def records_tensors(self) -> bool:
-        """Whether single tensors are recorded."""
-        return self._detail != "steps"
+    def reads(self) -> bool:
+        """Whether gradients, weights and optimizer state of the current step are read."""
+        return self._options.reads_tensors(self.step)
 
     @property
     def reader(self) -> Reader | None:
         """The reader that works beside the training; None if everything is read at once."""
         return None if self._read_at_once else self._reader
 
-    def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Register the parameters and buffers of `model`, without wrappers, and its optimizer."""
-        self._optimizer = optimizer
-        self._names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-        self._parameters = dict(model.named_parameters())
-        self._buffers = dict(model.named_buffers())
+    def attach(
+        self, names: WatchedNames, state_of: Callable[[Tensor], dict[str, Any]], at_once: bool
+    ) -> None:
+        """Read the tensors in `names`; called again if there are more of them.
+
+        `state_of`: the optimizer state of a parameter. `at_once`: read everything directly after
+        the update, in the thread of the training.
+        """
+        self._state_of, self._read_at_once = state_of, at_once
+        self._parameters = dict(names.parameters)
+        self._names: dict[Tensor, str] = {p: name for name, p in self._parameters.items()}
+        self._buffers = dict(names.buffers)
         self._named = self._parameters | self._buffers
 
     def record_initial(self) -> int:
         """Write the rows of step 0; return the digest of the weights."""
         self._read_all()
-        if self.records_tensors:
+        if self.reads:
             self._write_tensors(0)
             self._write_sketches(0)
         return digest.combined(self._weights.values())
 
     def forward_begins(self) -> None:
         """A forward pass of the training begins: start to read the result of the last update."""
-        if self._row is None or self._being_read:
+        if self._row is None or self._being_read or self._read_at_once:
             return
         self._being_read = {weight: weight._version for weight in self._parameters.values()}
         for weights in _in_tasks(self._parameters.items()):
             self._reader.submit(partial(self._read_weights, weights))
         self._read_weights(list(self._buffers.items()))
-        if self._detail != "full":
+        if self._options.detail != "full":
             return
-        states = [
-            (name, dict(self._optimizer.state.get(tensor, {})))
-            for name, tensor in self._named.items()
-        ]
+        states = [(name, self._state_of(tensor)) for name, tensor in self._named.items()]
         for start in range(0, len(states), _STATES_PER_TASK):
             some = states[start : start + _STATES_PER_TASK]
             self._reader.submit(partial(self._read_states, some))
 
     def after_backward(self, parameter: Tensor, first: bool) -> None:
         """The gradient of `parameter` is accumulated; `first` in this backward pass."""
-        if not self.records_tensors:
+        if not self.reads:
             return
         if self._read_at_once:
             if first:
@@ -112,7 +117,7 @@ class TensorTrace:
         if backward != self._backward:  # activation checkpointing nests backward passes
             self._backward = backward
             _at_the_end_of_backward(self._finish_gradients)
-        gradient = parameter.grad
+        gradient = full_tensor(parameter.grad)
         assert gradient is not None
         self._unread.append((self._names[parameter], gradient))
         self._elements_unread += gradient.numel()
@@ -123,15 +128,25 @@ class TensorTrace:
         elif self._elements_unread >= _MIN_ELEMENTS:
             self._hand_over_gradients()
 
-    def after_step(self, step: int, learning_rates: Sequence[float]) -> dict[str, Tensor]:
-        """The update is complete; return the 2-norm of each raw gradient, by parameter name."""
-        self._row = {
-            "step": step,
-            "learning_rate": learning_rates,
-            "rate_of": None,
-            "grad_norm": None,
-        }
-        if not self.records_tensors:
+    def read_left_over(self) -> None:
+        """Read the gradients that the update will use although no backward pass left them now.
+
+        A gradient of an earlier update that was not removed, or one that was set by hand.
+        """
+        if self.reads:
+            for name, parameter in self._parameters.items():
+                if parameter.grad is not None and name not in self._gradients:
+                    self._take_gradients({name: full_tensor(parameter.grad)})
+
+    def after_step(
+        self, step: int, rates: Sequence[float | None], rate_of: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """The update is complete; return the 2-norm of each raw gradient, by parameter name.
+
+        `rates`: distinct learning rates. `rate_of`: for each parameter its place among them.
+        """
+        self._row = {"step": step, "learning_rate": rates, "rate_of": rate_of, "grad_norm": None}
+        if not self.reads:
             self._writer.add(
                 "steps", **self._row, gradients=None, weights=None, optimizer_state=None
             )
@@ -184,7 +199,11 @@ class TensorTrace:
             self._norms[name] = torch.linalg.vector_norm(gradient)
 
     def _read_gradients(self) -> None:
-        found = {name: full_tensor(p.grad) for p, name in self._names.items() if p.grad is not None}
+        self._take_gradients(
+            {name: full_tensor(p.grad) for p, name in self._names.items() if p.grad is not None}
+        )
+
+    def _take_gradients(self, found: Mapping[str, Tensor]) -> None:
         digests = digest.of_parameters([(gradient, {}) for gradient in found.values()])
         for (name, gradient), (value, _) in zip(found.items(), digests, strict=True):
             self._gradients[name] = value
@@ -200,11 +219,14 @@ class TensorTrace:
 
     def _read_all(self) -> None:
         """Read all weights and, at detail `full`, all states, in parallel or on their device."""
-        states = self._optimizer.state if self._detail == "full" else {}
+        full = self._options.detail == "full"
         pairs = [
             (
                 full_tensor(tensor),
-                {key: full_tensor(value) for key, value in states.get(tensor, {}).items()},
+                {
+                    key: full_tensor(value)
+                    for key, value in (self._state_of(tensor) if full else {}).items()
+                },
             )
             for tensor in self._named.values()
         ]
@@ -215,7 +237,7 @@ class TensorTrace:
         """Write the step. A weight that changed while it was read, by another optimizer or by
         weight averaging, is read again."""
         for name, weight in self._parameters.items():
-            if weight._version != self._being_read[weight]:
+            if weight._version != self._being_read.get(weight):
                 self._read_weights([(name, weight)])
         self._write()
 
@@ -231,7 +253,7 @@ class TensorTrace:
         gradients = [self._last_gradients.get(name, 0) for name in self._named]
         weights = [self._weights[name] for name in self._named]
         states = None
-        if self._detail == "full":
+        if self._options.detail == "full":
             states = [self._states[name] for name in self._named]
         self._writer.add_rows(
             "tensors",
@@ -270,11 +292,14 @@ def _in_tasks(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str,
 
 
 def full_tensor(value: Any) -> Any:
-    """Gather a sharded tensor; return any other value unchanged.
+    """Gather a sharded tensor, and fill in a sparse one; return any other value unchanged.
 
     Every process of the group must call this for the same tensors in the same order.
     """
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    if isinstance(value, DTensor):
+        return value.full_tensor()
+    sparse = isinstance(value, Tensor) and value.layout is not torch.strided
+    return value.to_dense() if sparse else value
 
 
 def _at_the_end_of_backward(action: Callable[[], None]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from harness.tracing.forward import ForwardPass
 from harness.tracing.hooks import HookedProbe
 
 __all__ = ["TimingProbe"]
@@ -17,24 +17,18 @@ __all__ = ["TimingProbe"]
 class TimingProbe(HookedProbe):
     """Records the seconds from the end of one optimizer step to the end of the next."""
 
-    def _attach(
-        self, model: nn.Module, called: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
-        self._since = time.perf_counter()
-        self._handles.append(
-            called.register_forward_pre_hook(self._before_forward, with_kwargs=True)
-        )
-        self._handles.append(optimizer.register_step_post_hook(self._after_step))
+    def _watched(self) -> None:
+        self._since = self._ended = time.perf_counter()
 
-    def _before_forward(self, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        if torch.is_grad_enabled():
-            self.counts.micro_batches += 1
-            batch = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-            self.counts.samples += len(batch)
+    def _begin_pass(self, one: ForwardPass) -> None:
+        if one.with_gradient:
+            values: tuple[Any, ...] = (*one.args, *one.kwargs.values())
+            batch = next((value for value in values if isinstance(value, Tensor)), None)
+            self.counts.samples += 0 if batch is None or not batch.ndim else len(batch)
 
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        now = time.perf_counter()
-        self.counts.steps += 1
-        self._writer.add("timings", step=self.counts.steps, step_s=now - self._since)
-        self._listener.after_step(self.counts.steps)
-        self._since = now
+    def _end_step(self, optimizer: torch.optim.Optimizer, with_backward: bool) -> None:
+        self._ended = time.perf_counter()
+
+    def _record_update(self, step: int) -> None:
+        self._writer.add("timings", step=step, step_s=self._ended - self._since)
+        self._since = self._ended

@@ -16,7 +16,7 @@ from torch import nn
 
 from harness.benchmark.child.meters import Flops, Profile, peak_flops_per_s
 from harness.benchmark.child.turn_gate import CombinedProbe, Meter, TurnGate
-from harness.tracing.hooks import StopTraining
+from harness.tracing.listener import StopTraining
 from harness.training.probe import Probe
 from studies.slow_loops.extra_work import Slowed
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 
 from harness.execution.child.main import build_workload, import_loop
+from harness.execution.child.task import task_of
 from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec.case import RunSpec
-from harness.tracing.hooks import Listener
+from harness.tracing.listener import Listener
+from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from harness.training.apply_recipe import apply_recipe
 from harness.training.seeding import generators_restored, seed_everything
@@ -31,7 +33,9 @@ def train_in_process(spec: RunSpec, folder: Path, steps_expected: int) -> RunRec
             workload = build_workload(spec.case, spec.recipe, torch.device("cpu"), folder)
             workload = apply_recipe(workload, spec.recipe)
             writer = RecordWriter(folder)
-            probe = TraceProbe(writer, Listener(), workload, spec, steps_expected)
+            options = TraceOptions(detail=spec.detail, sketch=spec.sketch)
+            task = task_of(workload, spec.recipe, steps_expected)
+            probe = TraceProbe(writer, Listener(), options, task=task)
             if spec.recipe.reseed_after_build:
                 seed_everything(spec.recipe.seed)
             import_loop(spec.loop).train(workload, spec.recipe, probe)

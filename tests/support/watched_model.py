@@ -10,14 +10,17 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
+from harness.execution.child.task import task_of
 from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Detail, Recipe
-from harness.tracing.hooks import Listener
+from harness.tracing.listener import Listener
+from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
+from harness.tracing.task import Task
 from harness.training.workload import Workload
 
-__all__ = ["ROWS", "Classifier", "Notifications", "Watched", "batch", "workload"]
+__all__ = ["ROWS", "Classifier", "Notifications", "Watched", "batch", "task", "workload"]
 
 ROWS = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [2, 4, 6]]
 
@@ -40,7 +43,12 @@ class Classifier(nn.Module):
         return {"loss": loss, "logits": logits}
 
 
-def workload(model: nn.Module, world_size: int = 1) -> Workload:
+def task(model: nn.Module) -> Task:
+    """What the workload of four rows adds to the probe."""
+    return task_of(workload(model), Recipe(), 8)
+
+
+def workload(model: nn.Module) -> Workload:
     """Four rows of three tokens."""
     rows = Dataset.from_dict(
         {"input_ids": ROWS, "attention_mask": [[1, 1, 1]] * 4, "labels": [0, 1, 1, 0]}
@@ -50,7 +58,9 @@ def workload(model: nn.Module, world_size: int = 1) -> Workload:
         train_set=rows,
         loss=nn.functional.cross_entropy,
         device=torch.device("cpu"),
-        world_size=world_size,
+        world_size=1,
+        tokenizer=None,
+        num_classes=2,
         collate=torch.utils.data.default_collate,
         targets=lambda labels: labels,
         loss_metrics={},
@@ -108,8 +118,10 @@ class Watched:
         self.listener = Notifications()
         case = Case(name="probe", workload="paraphrase")
         self.spec = RunSpec(case=case, loop="plain", recipe=Recipe(), sketch=sketch, detail=detail)
-        given = workload(self.model, world_size)
-        self.probe = TraceProbe(self.writer, self.listener, given, self.spec, steps_expected=8)
+        options = TraceOptions(detail=detail, sketch=sketch)
+        self.probe = TraceProbe(
+            self.writer, self.listener, options, task=task(self.model), processes=world_size
+        )
         self.probe.watch(self.model, self.optimizer)
 
     def backward(self, *rows: int, **changed: Any) -> None:

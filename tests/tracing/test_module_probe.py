@@ -13,10 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
-from harness.tracing.hooks import Listener
+from harness.tracing.listener import Listener
 from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
-from tests.support.watched_model import batch, workload
+from tests.support.watched_model import batch, task
 
 
 class Awkward(nn.Module):
@@ -57,7 +58,8 @@ def trained(folder: Path, localize_at: int | None, model: nn.Module) -> RunRecor
     case = Case(name="probe", workload="paraphrase")
     spec = RunSpec(case=case, loop="plain", recipe=Recipe(), localize_at=localize_at)
     kind = TraceProbe if localize_at is None else ModuleProbe
-    probe = kind(writer, Listener(), workload(model), spec, steps_expected=3)
+    options = TraceOptions(localize_at=localize_at)
+    probe = kind(writer, Listener(), options, task=task(model), processes=1)
     torch.manual_seed(5)
     probe.watch(model, optimizer)
     for step in range(3):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.errors import RecordError
+from harness.errors import RecordError, SpecError
 from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
 from harness.tracing.digest import of_tensor
-from harness.tracing.hooks import Listener
+from harness.tracing.listener import Listener
 from harness.tracing.timing_probe import TimingProbe
-from tests.support.watched_model import Classifier, Watched, batch, workload
+from tests.support.watched_model import Classifier, Watched, batch
 
 
 def test_rows_losses_and_counts_are_recorded(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_the_recorded_loss_is_that_of_the_task(tmp_path: Path) -> None:
         (watched.model(**batch(0, 1))["loss"] * scale).backward()
         watched.step()
         record = watched.record()
-        losses.append(record.micro_batches["loss"][0].as_py())
+        losses.append(record.micro_batches["task_loss"][0].as_py())
         norms.append(record.steps["grad_norm"][0].as_py())
     assert losses[0] == losses[1]
     assert norms[1] == pytest.approx(8 * norms[0], rel=1e-6)
@@ -59,7 +59,7 @@ def test_labels_that_the_model_does_not_get_are_looked_up(tmp_path: Path) -> Non
     torch.manual_seed(5)
     outside.backward(0, 3, labels=None)
     outside.step()
-    losses = [each.record().micro_batches["loss"][0].as_py() for each in (inside, outside)]
+    losses = [each.record().micro_batches["task_loss"][0].as_py() for each in (inside, outside)]
     assert losses[0] == losses[1]
 
 
@@ -146,11 +146,25 @@ def test_one_bit_of_one_weight_differs_at_its_step(tmp_path: Path) -> None:
     assert [(2, "embedding.weight"), (3, "embedding.weight")] == differing
 
 
-def test_a_second_watch_is_refused(tmp_path: Path) -> None:
-    """It is an error of the loop, raised immediately."""
+def test_a_second_watch_of_the_same_changes_nothing(tmp_path: Path) -> None:
+    """The record is the same."""
+    records = []
+    for times in (0, 1):
+        watched = Watched(tmp_path / str(times))
+        for _ in range(times):
+            watched.probe.watch(watched.model, watched.optimizer)
+        watched.backward(0, 1)
+        watched.step()
+        records.append(watched.record())
+    assert records[0].steps.equals(records[1].steps)
+    assert records[0].micro_batches.equals(records[1].micro_batches)
+
+
+def test_an_optimizer_that_is_none_is_refused(tmp_path: Path) -> None:
+    """In one line, with the remedy."""
     watched = Watched(tmp_path)
-    with pytest.raises(RuntimeError, match="one training"):
-        watched.probe.watch(watched.model, watched.optimizer)
+    with pytest.raises(SpecError, match="on_train_begin"):
+        watched.probe.watch(watched.model, cast(Any, None))
 
 
 def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
@@ -159,7 +173,7 @@ def test_the_timing_probe_holds_times_and_no_values(tmp_path: Path) -> None:
     model = Classifier()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(tmp_path)
-    probe = TimingProbe(writer, Listener(), workload(model))
+    probe = TimingProbe(writer, Listener())
     probe.watch(model, optimizer)
     for row in range(3):
         model(**batch(row, 0))["loss"].backward()

@@ -8,12 +8,11 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from harness.spec.recipe import Recipe
 from harness.tracing.settings import live_settings, schedule_summary
-from harness.training.workload import Workload
+from harness.tracing.task import Task
 
 ROWS = [{"x": torch.tensor([float(number)])} for number in range(10)]
 
@@ -45,8 +44,26 @@ def read(
     model: nn.Module, optimizer: Any, rates: list[float] | None = None, collate: Any = collate
 ) -> dict[str, Any]:
     """The settings of a training run of four steps."""
-    workload = SimpleNamespace(train_set=ROWS, collate=collate, world_size=1)
-    return live_settings(model, optimizer, cast(Workload, workload), Recipe(), 4, rates)
+
+    def state_after_collating() -> Tensor:
+        before = torch.get_rng_state()
+        collate([ROWS[0]])
+        after = torch.get_rng_state()
+        torch.set_rng_state(before)
+        return after
+
+    task = SimpleNamespace(
+        rows=len(ROWS),
+        steps=4,
+        collator=collate,
+        state_after_collating=state_after_collating,
+        environment={
+            "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1",
+            "ACCELERATE_MIXED_PRECISION": "no",
+        },
+    )
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    return live_settings([model], [optimizer], names, 1, cast(Task, task), rates)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from harness.errors import SpecError
 from harness.spec.recipe import Recipe
-from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch, evaluate_model
+from harness.training.examples import Examples
 from harness.training.metrics.accuracy import Accuracy
 from harness.training.workload import IGNORED, Workload, mean_cross_entropy
 

@@ -24,9 +24,11 @@ from harness.errors import SpecError
 from harness.execution.child.loop_contract import WatchedCalls
 from harness.execution.child.main import build_workload, import_loop, torch_device
 from harness.execution.child.metadata import describe
+from harness.execution.child.task import task_of
 from harness.execution.child.user_code import reason
 from harness.results.record import RecordWriter
-from harness.tracing.hooks import Listener, StopTraining
+from harness.tracing.listener import Listener, StopTraining
+from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
 from harness.training.apply_recipe import apply_recipe
@@ -105,9 +107,11 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
 def _observer(arm: Arm, workload: Workload, scratch: Path) -> Probe:
     writer = RecordWriter(scratch / "record")
     if arm.observe == "timing":
-        return TimingProbe(writer, Listener(), workload)
+        return TimingProbe(writer, Listener())
     expected = arm.spec.recipe.max_steps or 1
-    return TraceProbe(writer, Listener(), workload, arm.spec, expected)
+    task = task_of(workload, arm.spec.recipe, expected)
+    options = TraceOptions(detail=arm.spec.detail, sketch=arm.spec.sketch)
+    return TraceProbe(writer, Listener(), options, task=task, processes=workload.world_size)
 
 
 def _dtype(precision: str) -> torch.dtype:

@@ -20,7 +20,7 @@ from harness.execution.checkpoints import Checkpoints, Seal
 from harness.execution.child.process_group import Place
 from harness.results.record import Counts, RecordWriter
 from harness.spec.case import RunSpec
-from harness.tracing.hooks import Listener, StopTraining
+from harness.tracing.listener import Listener, StopTraining
 
 __all__ = ["Interruption", "Parent", "Saving", "StepListener"]
 

@@ -29,6 +29,7 @@ from harness.execution.child import metadata
 from harness.execution.child.listener import Interruption, Parent, Saving, StepListener
 from harness.execution.child.loop_contract import call_loop
 from harness.execution.child.process_group import Place, joined
+from harness.execution.child.task import task_of
 from harness.execution.child.user_code import import_loop, reason
 from harness.results.ranks import rank_folder
 from harness.results.record import (
@@ -42,8 +43,9 @@ from harness.results.record import (
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
 from harness.tracing import digest
-from harness.tracing.hooks import StopTraining
+from harness.tracing.listener import StopTraining
 from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
 from harness.training.apply_recipe import apply_recipe
@@ -149,13 +151,15 @@ def _train_here(
         interruption = Interruption()
         saving = Saving(spec, checkpoints, writer, counts, place, seal)
         listener = StepListener(parent, expected, spec.stop_after, interruption, saving)
+        task = task_of(workload, spec.recipe, expected)
+        options = TraceOptions(detail=spec.detail, sketch=spec.sketch, localize_at=spec.localize_at)
         probe: TraceProbe | TimingProbe
         if spec.localize_at is not None:
-            probe = ModuleProbe(writer, listener, workload, spec, expected, counts)
+            probe = ModuleProbe(writer, listener, options, counts, task, place.world_size)
         elif spec.observe == "trace":
-            probe = TraceProbe(writer, listener, workload, spec, expected, counts)
+            probe = TraceProbe(writer, listener, options, counts, task, place.world_size)
         else:
-            probe = TimingProbe(writer, listener, workload, counts)
+            probe = TimingProbe(writer, listener, counts, task.loss_metrics)
         if spec.perturbation is not None:
             perturb(workload.model, spec.perturbation)
         try:

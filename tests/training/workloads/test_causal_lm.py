@@ -11,8 +11,8 @@ import torch
 
 from harness.errors import SpecError
 from harness.spec import registry
-from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch
+from harness.training.examples import Examples
 from harness.training.seeding import generators_restored, seed_everything
 from harness.training.workload import IGNORED, Workload, mean_cross_entropy, next_tokens
 from harness.training.workloads import causal_lm

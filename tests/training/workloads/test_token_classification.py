@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.spec import registry
-from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch
+from harness.training.examples import Examples
 from harness.training.metrics.accuracy_and_macro_f1 import AccuracyAndMacroF1
 from harness.training.seeding import generators_restored, seed_everything
 from harness.training.synthetic.tagged_sentences import TAGS, tagged_splits

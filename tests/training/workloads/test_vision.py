@@ -10,8 +10,8 @@ import torch
 from harness.errors import SpecError
 from harness.execution.parent.runner import Run, run_all
 from harness.spec import registry
-from harness.tracing.examples import Examples
 from harness.training.evaluation import check_one_batch
+from harness.training.examples import Examples
 from harness.training.seeding import generators_restored, seed_everything
 from harness.training.workload import Workload
 from harness.training.workloads import vision

@@ -25,7 +25,9 @@ class Examples:
 
     UNKNOWN = -1
 
-    def __init__(self, train_set: Dataset) -> None:
+    def __init__(self, train_set: Dataset, pad_token_id: int | None = None) -> None:
+        """`pad_token_id`: the token that fills a row, for a loop that passes no attention mask."""
+        self._pad = pad_token_id
         columns = train_set.with_format("numpy")
         kinds = ("input_ids", "token_type_ids", "pixel_values")
         self._keys = [name for name in kinds if name in columns.features]
@@ -39,17 +41,26 @@ class Examples:
         )
         """Labels of the training set: [rows], or [rows, longest] padded with `IGNORED`."""
 
-    def identify(self, batch: Mapping[str, Tensor]) -> list[int]:
-        """Row numbers of a batch [batch, ...]; `UNKNOWN` for a row outside the training set."""
+    def identify(self, batch: Mapping[str, Tensor]) -> list[int] | None:
+        """Row numbers of a batch [batch, ...]; `UNKNOWN` for a row outside the training set.
+
+        None if the batch holds no column that identifies a row.
+        """
         keys = tuple(name for name in self._keys if name in batch)  # a loop may leave some out
+        if not keys:
+            return None
         if keys not in self._ids:
             known = self._ids[keys] = {}
             for number, row in enumerate(zip(*(self._columns[name] for name in keys), strict=True)):
                 known.setdefault(_row_key(row), number)
         columns = [_as_numpy(batch[name]) for name in keys]
         rows: Any = zip(*columns, strict=True)
+        mask = None
         if "attention_mask" in batch:
             mask = _as_numpy(batch["attention_mask"]).astype(bool)
+        elif "input_ids" in batch and self._pad is not None:
+            mask = _as_numpy(batch["input_ids"]) != self._pad
+        if mask is not None:
             rows = ([column[i][mask[i]] for column in columns] for i in range(len(mask)))
         return [self._ids[keys].get(_row_key(row), self.UNKNOWN) for row in rows]
 

@@ -1,0 +1,66 @@
+"""The tensors of a batch, and one digest for each of its rows.
+
+A row has the same digest in every script that reads it: padding and the type of integers have no
+effect. So the rows of an update can be compared however it is cut into micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import xxhash
+from torch import Tensor
+
+from harness.tracing.module_values import leaves
+
+__all__ = ["row_digests", "tensors_of"]
+
+_TOKENS, _MASK = "input_ids", "attention_mask"
+_NOT_PRIMARY = (_MASK, "labels", "token_type_ids", "position_ids")
+
+
+def tensors_of(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors among the arguments of a forward pass, by name."""
+    return {name: value for name, value in leaves(arguments) if isinstance(value, Tensor)}
+
+
+def row_digests(batch: Mapping[str, Tensor], pad_token_id: int | None) -> list[int] | None:
+    """One digest for each row of the primary input; None if no tensor has rows.
+
+    The primary input is `input_ids`, or the first tensor [batch, ...]. Of tokens [batch, length]
+    those count that the attention mask shows and that are no padding at an end.
+    """
+    primary = batch.get(_TOKENS)
+    if primary is None:
+        named = (tensor for name, tensor in batch.items() if name not in _NOT_PRIMARY)
+        primary = next((tensor for tensor in named if tensor.ndim), None)
+    if primary is None or not primary.ndim:
+        return None
+    values = _on_host(primary)
+    if primary is not batch.get(_TOKENS) or primary.ndim != 2:
+        return [xxhash.xxh3_64_intdigest(row.tobytes()) for row in values.numpy()]
+    mask = batch.get(_MASK)
+    if mask is None or mask.shape != primary.shape:
+        mask = torch.ones_like(values)
+    shown = mask.detach().cpu().bool()
+    pad = 0 if pad_token_id is None else pad_token_id
+    return [
+        xxhash.xxh3_64_intdigest(_stripped(row[kept], pad).numpy().tobytes())
+        for row, kept in zip(values, shown, strict=True)
+    ]
+
+
+def _stripped(row: Tensor, pad: int) -> Tensor:
+    """The tokens [length] without padding at either end."""
+    kept = torch.nonzero(row != pad).flatten()
+    return row[int(kept[0]) : int(kept[-1]) + 1] if len(kept) else row[:0]
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    """A copy on the host whose type does not depend on how exactly a script stores it."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.is_complex():
+        return torch.view_as_real(tensor)
+    return tensor.float() if tensor.is_floating_point() else tensor.long()
