@@ -89,11 +89,11 @@ class HookedProbe:
     def watch(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        *optimizers: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
         """See `Probe.watch`. Raises `SpecError` for an optimizer that is None."""
-        if optimizer is None:
+        if any(optimizer is None for optimizer in optimizers):
             raise SpecError(
                 "the probe watches an optimizer",
                 "None",
@@ -101,7 +101,7 @@ class HookedProbe:
                 "on_train_begin of a callback",
             )
         self._rates = rates if rates is not None else self._rates
-        self.add(model, optimizer)
+        self.add(model, *optimizers)
         self._start()
 
     def add(

@@ -20,7 +20,7 @@ class Probe(Protocol):
     def watch(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        *optimizers: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
         """Call once, after the optimizer is built and before the first step.

@@ -35,13 +35,13 @@ class Slowed:
     def watch(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        *optimizers: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
         """See `Probe.watch`."""
-        unwrapped_optimizer(optimizer).register_step_post_hook(self._work)
+        unwrapped_optimizer(optimizers[0]).register_step_post_hook(self._work)
         self._since_s = time.thread_time()
-        self._probe.watch(model, optimizer, rates)
+        self._probe.watch(model, *optimizers, rates=rates)
 
     def _work(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         now_s = time.thread_time()

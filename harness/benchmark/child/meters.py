@@ -106,7 +106,9 @@ class Profile:
         self._spent = dict.fromkeys(self.PARTS, 0.0)
         self._since = 0.0
 
-    def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer, rates: Any = None) -> None:
+    def watch(
+        self, model: nn.Module, *optimizers: torch.optim.Optimizer, rates: Any = None
+    ) -> None:
         """Register hooks on the model's call and on the update."""
 
         def start(*_: Any) -> None:
@@ -122,7 +124,7 @@ class Profile:
 
         model.register_forward_pre_hook(start)
         model.register_forward_hook(forward_over)
-        inner = unwrapped_optimizer(optimizer)
+        inner = unwrapped_optimizer(optimizers[0])
         inner.register_step_pre_hook(start)
         inner.register_step_post_hook(update_over)
 

@@ -75,13 +75,13 @@ class TurnGate:
     def watch(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        *optimizers: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
         """See `Probe.watch`. Returns once the first turn is granted."""
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
-            unwrapped_optimizer(optimizer).register_step_post_hook(self._after_step),
+            unwrapped_optimizer(optimizers[0]).register_step_post_hook(self._after_step),
         ]
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self._send(event="ready", parameters=trained)
@@ -167,12 +167,12 @@ class CombinedProbe:
     def watch(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        *optimizers: torch.optim.Optimizer,
         rates: Sequence[float] | None = None,
     ) -> None:
         """See `Probe.watch`."""
         for probe in self._probes:
-            probe.watch(model, optimizer, rates)
+            probe.watch(model, *optimizers, rates=rates)
 
     def logged(self, loss: float | Tensor) -> None:
         """See `Probe.logged`."""

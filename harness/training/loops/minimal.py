@@ -33,7 +33,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     model: torch.nn.Module = workload.model
     model.to(workload.device)
     optimizer = torch.optim.AdamW(model.parameters(), rates[0], weight_decay=0.0, fused=True)
-    probe.watch(model, optimizer, rates)
+    probe.watch(model, optimizer, rates=rates)
     model.train()
     step = 0
     for epoch in range(math.ceil(num_steps / steps_per_epoch)):

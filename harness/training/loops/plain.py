@@ -83,7 +83,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     ]
     saved = load_checkpoint(workload, model, optimizer, scaler)
     step, skipped = (saved["step"], saved["skipped"]) if saved else (0, 0)
-    probe.watch(wrapped, optimizer, rates)
+    probe.watch(wrapped, optimizer, rates=rates)
 
     model.train()
     for epoch in range(step // steps_per_epoch, num_epochs):

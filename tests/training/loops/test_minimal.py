@@ -186,7 +186,7 @@ def test_a_fault_in_a_copy_of_the_loop_is_located(data: Path, tmp_path: Path) ->
     copy = tmp_path / "my_loop.py"
     settings = {"gradient_accumulation_steps": 2}
     plain = trained("plain", data, tmp_path / "plain", 4, **settings)
-    for text, divergence in ((source, None), (source.replace(right, wrong), (2, "gradients"))):
+    for text, divergence in ((source, None), (source.replace(right, wrong), (2, "loss"))):
         copy.write_text(text, encoding="utf-8")
         first = compared(plain, trained(str(copy), data, tmp_path / "copy", 4, **settings))
         found = first.first_divergence
