@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.comparison.log_folders import compare_log_folders
 from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.pairs import compare_pair
 from harness.comparison.seeds import compare_seeds
@@ -12,6 +13,7 @@ from harness.errors import RecordError
 from harness.report.write import write
 from harness.results.comparison import Comparison, incomparable
 from harness.results.folders import RECORDS, RunRecords, folder_labels, output_folder, records_in
+from harness.results.imported.read import is_log
 from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
@@ -30,9 +32,15 @@ def compare_folders(
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
 
+    Either may be the log of a run that was not traced: it is compared as far as it goes.
+
     `noise`: the output folder of a run with draws, whose noise applies to the pairs of its cases.
     Raises `SpecError` or `RecordError` if a path holds neither a record nor an output folder.
     """
+    if is_log(reference) or is_log(candidate):
+        given = {"--margin": margins, "--noise": noise}
+        options = [name for name, value in given.items() if value]
+        return compare_log_folders(reference, candidate, out, command, options)
     left, right = records_in(reference), records_in(candidate)
     noises = _noises(noise) if noise is not None else {}
     with output_folder(out, "compare") as folder:
