@@ -19,7 +19,7 @@ from tests.support.fake_packages import NAME
 ROOT = Path(__file__).parents[1]
 TRAINS = ("benchmark/child", "execution/child", "tracing", "training")
 """Rooms that run only in processes that train: what they import may stand in `[train]`."""
-OPTIONAL = {"pynvml": "gpu", "ruptures": "history"}
+OPTIONAL = {"pandas": "train", "pynvml": "gpu", "ruptures": "history"}
 """Modules that the code imports only where they are installed, and their extras."""
 UNINSTALLED = {"pynvml": "nvidia-ml-py"}
 """Distributions of modules that `make install` does not install."""

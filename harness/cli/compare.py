@@ -17,7 +17,9 @@ __all__ = ["compare_command"]
 
 
 def compare_command(
-    reference: Annotated[Path, typer.Argument(help="A record, or the output folder of a run.")],
+    reference: Annotated[
+        Path, typer.Argument(help="A record, the output folder of a run, or the log of an old run.")
+    ],
     candidate: Annotated[Path, typer.Argument(help="What is compared with it.")],
     margin: MarginOption = None,
     noise: Annotated[
@@ -34,6 +36,9 @@ def compare_command(
     out: OutOption = None,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Only --localize needs torch.
+
+    Either may be the log of a run that was not traced: a trainer_state.json, a TensorBoard log, or
+    a CSV file with a column step. It is compared as far as it goes, and is never identical.
 
     Example: harness compare reports/BEFORE reports/AFTER
     """

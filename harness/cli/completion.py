@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.report.export import EXPORTS
 from harness.spec import registry
 from harness.spec.aliases import ALIASES
 from harness.spec.recipe import CONVENTIONS, DETAILS, DEVICES, LAUNCHERS, Recipe
@@ -16,6 +17,7 @@ __all__ = [
     "complete_details",
     "complete_device",
     "complete_devices",
+    "complete_exports",
     "complete_launchers",
     "complete_loops",
     "complete_settings",
@@ -70,6 +72,11 @@ def complete_launchers(incomplete: str) -> list[str]:
 def complete_settings(incomplete: str) -> list[str]:
     """Recipe fields and their aliases, up to the equals sign."""
     return _starting([f"{name}=" for name in (*Recipe.model_fields, *ALIASES)], incomplete)
+
+
+def complete_exports(incomplete: str) -> list[str]:
+    """Formats of an export."""
+    return _starting(EXPORTS, incomplete)
 
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:

@@ -20,6 +20,7 @@ from harness.cli.bisect import bisect_command
 from harness.cli.check import check_command
 from harness.cli.compare import compare_command
 from harness.cli.explain import explain_command
+from harness.cli.export import export_command
 from harness.cli.history import history_command
 from harness.cli.index import index_command
 from harness.cli.listing import list_command
@@ -52,6 +53,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., int | None]]] = {
     },
     REPORTS: {
         "report": report_command,
+        "export": export_command,
         "publish": publish_command,
         "index": index_command,
         "annotate": annotate_command,

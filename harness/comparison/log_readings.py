@@ -71,7 +71,8 @@ class RecordedRun:
         )
         # A loss scaler multiplies the loss before the backward pass.
         spec = record.spec
-        self._scaled = isinstance(spec, RunSpec) and spec.recipe.precision == "fp16"
+        scaled = isinstance(spec, RunSpec) and spec.recipe.precision == "fp16"
+        self._only_task = scaled or micro["loss"].null_count == len(micro)
         self._evaluations = {
             evaluation.step: {
                 name.lower(): value
@@ -104,9 +105,8 @@ class RecordedRun:
 
     def _loss_readings(self, log: Log) -> Iterator[Reading]:
         if log.kind == "trainer_state":
-            scaled = self._scaled
-            losses = self._task_losses if scaled else self._losses
-            share = 0.0 if scaled else 1.0 / self._processes
+            losses = self._task_losses if self._only_task else self._losses
+            share = 0.0 if self._only_task else 1.0 / self._processes
             yield Reading("", lambda start, step: self._trainer_mean(losses, share, start, step))
             return
         windows = "the loss of the log is the mean since the previous logged step"
@@ -117,7 +117,7 @@ class RecordedRun:
 
     def _loss_sources(self) -> Iterator[tuple[str, Losses, float]]:
         """What a script may log as the loss of one update: words, losses, and share of each."""
-        if not self._scaled:
+        if not self._only_task:
             yield "", self._losses, 1.0 / self._processes
         yield "the loss of the log is the mean over the micro-batches", self._task_losses, 0.0
         own = self._losses
@@ -220,7 +220,7 @@ def _mean(losses: Losses, share: float, start: int, step: int) -> Computed | Non
     None if a loss is missing.
     """
     parts: list[float] = []
-    if step - start > len(losses):
+    if not 0 < step - start <= len(losses):
         return None
     for update in range(start + 1, step + 1):
         found: Sequence[float | None] = losses.get(update, ())

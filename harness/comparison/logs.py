@@ -133,7 +133,7 @@ def _shifted(log: Log, run: RecordedRun | LoggedRun, shift: int) -> _Result:
     for quantity, series in log.training.items():
         _add(result, quantity, quantity, series, run.training(quantity, log), shift)
     for name, series in log.evaluations.items():
-        _add(result, name, "evaluation", series, run.metric(name), shift)
+        _add(result, f"eval_{name}", "evaluation", series, run.metric(name), shift)
     return result
 
 
@@ -183,10 +183,11 @@ def _stages(found: Sequence[_Matched], log_first: bool) -> Iterator[StageDiffere
     """The stages that differ: one that agrees agrees only as far as it was logged."""
     for stage in STAGES:
         matched = [one for one in found if one.stage == stage]
-        differing = [(step, one, *pair) for one in matched for step, *pair in one.differing]
+        differing = [one for one in matched if one.differing]
         if not differing:
             continue
-        step, one, logged, computed = min(differing, key=lambda row: row[0])
+        one = min(differing, key=lambda each: each.differing[0][0])
+        step, logged, computed = one.differing[0]
         values = (logged, computed) if log_first else (computed, logged)
         relative = abs(values[1] - values[0]) / abs(values[0]) if values[0] else None
         assumed = f", if {one.reading}" if one.reading else ""
@@ -201,7 +202,7 @@ def _stages(found: Sequence[_Matched], log_first: bool) -> Iterator[StageDiffere
         yield StageDifference(
             stage=stage,
             compared=sum(len(one.steps) for one in matched),
-            differing=len(differing),
+            differing=sum(len(one.differing) for one in differing),
             first=first,
         )
 
@@ -230,7 +231,7 @@ def _not_recorded(
     if isinstance(other, Log):
         compared_names = {one.name for one in result.found}
         unmatched += [name for name in other.training if name not in compared_names]
-    listed = list(dict.fromkeys(name for name in unmatched if name != "epoch"))
+    listed = list(dict.fromkeys(unmatched))
     if listed:
         more = f" and {len(listed) - _FEW} more" if len(listed) > _FEW else ""
         text = ", ".join(listed[:_FEW])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-__all__ = ["markdown_cell", "printable"]
+__all__ = ["markdown_cell", "printable", "spreadsheet_cell"]
 
 _KEPT = "\n\t"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn")
 """Unicode's control, format (which turn the direction of text), surrogate, private and unassigned
 characters: XML refuses some of them, and a reader is misled by others."""
@@ -24,6 +25,16 @@ def markdown_cell(text: Any) -> str:
     """Text for one cell of a Markdown table that is neither markup nor a link."""
     line = " ".join(printable(str(text)).split()).replace("|", "\\|").replace("<", "&lt;")
     return line.replace("](", "]\\(")
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """A value for a CSV file: all digits of a number, and no text that begins a formula."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return repr(value) if isinstance(value, float) else value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _shown(character: str) -> str:

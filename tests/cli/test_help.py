@@ -19,7 +19,7 @@ from harness.version import __version__
 
 COMMANDS = [
     *("run", "compare", "explain", "bisect", "bench", "check", "accept", "history", "upgrade"),
-    *("report", "publish", "index", "annotate", "list"),
+    *("report", "export", "publish", "index", "annotate", "list"),
 ]
 START = "import sys; sys.argv[0] = 'harness'; from harness.cli.main import main; sys.exit(main())"
 

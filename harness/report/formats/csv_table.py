@@ -14,7 +14,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from harness.report.escape import printable
+from harness.report.escape import spreadsheet_cell
 from harness.report.text.summary import sentence
 from harness.report.text.verdict import headline
 from harness.results.benchmark import BenchResult
@@ -48,7 +48,6 @@ COLUMNS = (
     "margin",
     "words",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ARM_FIGURES = {
     "step_s": ("s", "lower"),
     "own_step_s": ("s", "lower"),
@@ -75,17 +74,8 @@ def tidy(report: Report) -> str:
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for row in _rows(report):
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: spreadsheet_cell(value) for name, value in row.items()})
     return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        return repr(value) if isinstance(value, float) else value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _rows(report: Report) -> Iterator[_Row]:

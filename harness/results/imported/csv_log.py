@@ -17,6 +17,7 @@ from harness.results.imported.log import (
     Series,
     clean_name,
     evaluation_metric,
+    is_value,
     number_of,
     series_of_decimals,
     step_number,
@@ -49,7 +50,8 @@ def read_csv(text: str, path: Path) -> Log:
             step_text = row[step_column] if step_column < len(row) else ""
             step = step_number(number_of(step_text, path, place), path, place)
             for name, cell in zip(header, row, strict=False):
-                if name == header[step_column] or not cell.strip() or name in not_used:
+                skipped = name == header[step_column] or name in not_used or not is_value(name)
+                if skipped or not cell.strip():
                     continue
                 try:
                     value = number_of(cell, path, f"column {name[:40]!r}, {place}")

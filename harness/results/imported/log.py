@@ -30,6 +30,7 @@ __all__ = [
     "Series",
     "clean_name",
     "evaluation_metric",
+    "is_value",
     "number_of",
     "series_of_decimals",
     "series_of_singles",
@@ -86,6 +87,8 @@ _TRAINING = {
     **dict.fromkeys(("grad_norm", "gradient_norm", "grad_norm_total"), "grad_norm"),
     **dict.fromkeys(("learning_rate", "lr"), "learning_rate"),
 }
+_NO_VALUES = ("epoch", "total_flos", "num_input_tokens_seen", "wall_time")
+_TIMES = ("runtime", "per_second")
 _EVALUATION = ("eval_", "val_", "valid_", "validation_")
 
 
@@ -101,7 +104,14 @@ def training_quantity(name: str) -> str | None:
     bare = words.removeprefix("train_").removeprefix("training_")
     if words.startswith("lr-"):
         return "learning_rate"
-    return _TRAINING.get(words) or (None if bare == "loss" else _TRAINING.get(bare))
+    # The Trainer's tag train/train_loss is the mean over the whole training.
+    return _TRAINING.get(words) or (None if bare in _LOSS else _TRAINING.get(bare))
+
+
+def is_value(name: str) -> bool:
+    """Whether a name is that of a computed value: not of a time, a rate or a position."""
+    words = name.lower().replace("/", "_").removeprefix("train_")
+    return words not in _NO_VALUES and not words.endswith(_TIMES)
 
 
 def evaluation_metric(name: str) -> str | None:

@@ -12,6 +12,7 @@ from harness.results.imported.log import (
     Series,
     clean_name,
     evaluation_metric,
+    is_value,
     series_of_singles,
     step_number,
     training_quantity,
@@ -55,6 +56,8 @@ def read_events(paths: Iterable[Path], path: Path) -> Log:
     evaluations: dict[str, Series] = {}
     not_used = []
     for tag, rows in tags.items():
+        if not is_value(tag):
+            continue
         quantity, metric = training_quantity(tag), evaluation_metric(tag)
         if quantity is not None and quantity not in training:
             training[quantity] = series_of_singles(tag, rows, path)

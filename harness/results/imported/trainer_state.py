@@ -26,6 +26,7 @@ from harness.results.imported.log import (
     Log,
     Series,
     clean_name,
+    is_value,
     number_of,
     series_of_decimals,
     step_number,
@@ -49,7 +50,7 @@ def read_trainer_state(text: str, path: Path) -> Log:
         step = step_number(entry.get("step"), path, place)
         for name, value in entry.items():
             used = name in ("loss", *_EVERY_DIGIT) or name.startswith(_EVALUATION)
-            if name == "step":
+            if name == "step" or not is_value(name):
                 continue
             if used and not isinstance(value, Decimal):
                 met = f"{name[:40]!r} is {str(value)[:40]!r} in {place} of {path}"
