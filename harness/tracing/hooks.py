@@ -292,8 +292,8 @@ class HookedProbe:
 
     def _start(self) -> None:
         if not self._started and self._names.complete():
-            self._started = True
             self._adopt_living_optimizers()
+            self._started = True
             self._safely(self._begin_training)
 
     # Optimizers.
