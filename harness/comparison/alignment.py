@@ -1,4 +1,7 @@
-"""Aligns a trace of two runs on the rows that both have. It does not interpret the values."""
+"""Aligns a trace of two runs on the rows that both have. It does not interpret the values.
+
+Tensors are aligned by name. A tensor that only one run has is left out of the aligned trace.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.comparison.names import named_tensors
 from harness.results.arrow import as_numpy
 from harness.results.record import RunRecord
 
@@ -46,6 +50,19 @@ class AlignedTrace:
         owner = np.repeat(np.arange(len(one)), sizes[0])
         return np.unique(owner[_unequal(pc.list_flatten(one), pc.list_flatten(two))])
 
+    def without(self, rows: npt.NDArray[np.bool_]) -> AlignedTrace:
+        """The trace without some rows."""
+        kept = ~rows
+        mask = pa.array(kept)
+        return AlignedTrace(
+            self.reference.filter(mask),
+            self.candidate.filter(mask),
+            self.steps[kept],
+            self.indices[kept],
+            self.reference_only,
+            self.candidate_only,
+        )
+
     def pair(self, column: str, row: int) -> tuple[Any, Any]:
         """The two values of a column in one row, as Python values; None for a null."""
         return self.reference[column][row].as_py(), self.candidate[column][row].as_py()
@@ -74,6 +91,19 @@ class Alignment:
         )
 
     @cached_property
+    def equally_divided(self) -> bool:
+        """Whether every common micro-batch has as many rows, and none is only in one run."""
+        trace = self.micro_batches
+        if trace.reference_only or trace.candidate_only:
+            return False
+        return all(
+            pc.list_value_length(trace.reference[name]).equals(
+                pc.list_value_length(trace.candidate[name])
+            )
+            for name in ("sample_ids", "rows")
+        )
+
+    @cached_property
     def tensors(self) -> AlignedTrace:
         """One row per parameter and step; the index is the parameter's position in the model."""
         left, right = self._tables("tensors")
@@ -95,12 +125,47 @@ class Alignment:
         )
 
     @cached_property
+    def names(self) -> tuple[list[str], list[str]]:
+        """The tensors of each run in the order of its model."""
+        one, two = (list(named_tensors(run)) for run in (self.reference, self.candidate))
+        return one, two
+
+    @cached_property
+    def only_in_one(self) -> tuple[list[str], list[str]]:
+        """The tensors that only the reference has, and those that only the candidate has."""
+        one, two = self.names
+        left, right = set(one), set(two)
+        return [name for name in one if name not in right], [
+            name for name in two if name not in left
+        ]
+
+    @property
+    def same_model(self) -> bool:
+        """Whether both runs have the same tensors in the same order, so that digests of all of
+        them can be compared."""
+        return self.names[0] == self.names[1]
+
+    def recorded(self, column: str) -> npt.NDArray[np.bool_]:
+        """For each common step, whether the records hold the column of `steps` there.
+
+        A command recorded with `--every N` leaves out the other steps on purpose.
+        """
+        trace = self.steps
+        held = np.ones(len(trace), bool)
+        for record, table in ((self.reference, trace.reference), (self.candidate, trace.candidate)):
+            due = (trace.steps == 1) | (trace.steps % max(1, record.header.tensors_every) == 0)
+            held &= due | ~pc.is_null(table[column]).to_numpy()
+        return held
+
+    @cached_property
     def unmatched_tensors(self) -> list[tuple[str, int]]:
         """Name and step of each row that only one tensor trace has, at steps that both hold.
 
-        A trace may hold only some steps; the other steps are not compared.
+        A trace may hold only some steps; the other steps are not compared. Tensors that one run
+        does not have at all are left out: they are `only_in_one`.
         """
         trace, found = self.tensors, []
+        alone = {*self.only_in_one[0], *self.only_in_one[1]}
         if not (trace.reference_only or trace.candidate_only):
             return []
         left, right = self._tables("tensors")
@@ -112,7 +177,9 @@ class Alignment:
             )
             rows = zip(table["step"].to_pylist(), table["tensor"].to_pylist(), strict=True)
             found += [
-                (name, step) for step, name in rows if step in only and (step, name) not in both
+                (name, step)
+                for step, name in rows
+                if step in only and (step, name) not in both and name not in alone
             ]
         return found
 

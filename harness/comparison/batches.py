@@ -3,94 +3,85 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from harness.comparison.alignment import Alignment
+from harness.comparison.alignment import AlignedTrace, Alignment
+from harness.comparison.describe import UNIFORM
+from harness.comparison.updates import Cut, ids_comparable, update_stages
 from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
 from harness.results.levels import not_recorded
 from harness.results.ranks import rank_of
-from harness.results.record import RunRecord
+from harness.units import number
 
-__all__ = ["LOGGED", "micro_batches", "whole_steps"]
+__all__ = ["BACKWARD", "LOGGED", "micro_batches"]
 
 LOGGED = "the loss that the loop logs, not the loss that it computes"
 """The detail of a divergence in the logged loss."""
+BACKWARD = "the losses that go backward differ"
+"""Start of the detail if the workload's own loss agrees."""
 
 
-def micro_batches(both: Alignment, world_size: int) -> Iterator[StageDifference]:
-    """Compare every micro-batch of two runs with the same number of processes."""
-    for found in _each_micro_batch(both):
-        first = found.first
-        if first is not None and first.micro_batch is not None and world_size > 1:
-            rank, number = rank_of(first.micro_batch, world_size)
-            first = first.model_copy(update={"rank": rank, "micro_batch": number})
-            found = found.model_copy(update={"first": first})
-        yield found
-
-
-def whole_steps(both: Alignment) -> Iterator[StageDifference]:
-    """Compare the rows and the mean loss of each step, for different numbers of processes.
-
-    The division of a step into micro-batches and its random numbers differ by design.
-    """
-    left, right = (_rows_and_losses(record) for record in (both.reference, both.candidate))
-    common = left.keys() & right.keys()
-    if not common:
-        return
-    for stage, place in (("data_order", 0), ("loss", 1)):
-        steps = [s for s in sorted(common) if repr(left[s][place]) != repr(right[s][place])]
-        first = None
-        if steps:
-            one, two = left[steps[0]], right[steps[0]]
-            first = Divergence(
-                step=steps[0],
-                stage=stage,
-                reference=one[place],
-                candidate=two[place],
-                max_ulp=ulp_distance(one[1], two[1]) if stage == "loss" else None,
-            )
-        yield StageDifference(stage=stage, compared=len(common), differing=len(steps), first=first)
-
-
-def _rows_and_losses(record: RunRecord) -> dict[int, tuple[list[int], float]]:
-    """For each step: its rows in ascending order, and the mean of its losses weighted by rows."""
-    found: dict[int, tuple[list[int], float]] = {}
-    table = record.micro_batches
-    columns = (table[name].to_pylist() for name in ("step", "sample_ids"))
-    by_step: dict[int, list[tuple[list[int], float]]] = {}
-    for step, ids, loss in zip(*columns, record.losses.to_pylist(), strict=True):
-        by_step.setdefault(step, []).append((ids, loss))
-    for step, several in by_step.items():
-        count = sum(len(ids) for ids, _ in several)
-        mean = math.fsum(len(ids) * loss for ids, loss in several) / count if count else math.nan
-        found[step] = (sorted(row for ids, _ in several for row in ids), mean)
-    return found
-
-
-def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
+def micro_batches(both: Alignment, cut: Cut | None) -> Iterator[StageDifference]:
+    """Compare every micro-batch, except in the steps that the two divide differently (`cut`)."""
     trace = both.micro_batches
-    if not len(trace):
-        return
-    yield _data_order(both)
+    if cut is not None:
+        trace = trace.without(np.isin(trace.steps, list(cut.steps)))
+    world_size = both.reference.spec.processes
+    found = [*_each_micro_batch(both, trace, cut)] if len(trace) else []
+    for place, stage in enumerate(found):
+        first = stage.first
+        if first is not None and first.micro_batch is not None and world_size > 1:
+            rank, index = rank_of(first.micro_batch, world_size)
+            first = first.model_copy(update={"rank": rank, "micro_batch": index})
+            found[place] = stage.model_copy(update={"first": first})
+    whole = [*update_stages(both, cut)] if cut is not None else []
+    yield from _joined([*found, *whole])
+
+
+def _joined(found: Sequence[StageDifference]) -> Iterator[StageDifference]:
+    """One difference per stage: of some steps by micro-batch, of others by whole updates."""
+    for stage in dict.fromkeys(each.stage for each in found):
+        parts = [each for each in found if each.stage == stage]
+        firsts = [part.first for part in parts if part.first is not None]
+        yield StageDifference(
+            stage=stage,
+            compared=sum(part.compared for part in parts),
+            differing=sum(part.differing for part in parts),
+            first=min(firsts, key=lambda first: first.place, default=None),
+        )
+
+
+def _each_micro_batch(
+    both: Alignment, trace: AlignedTrace, cut: Cut | None
+) -> Iterator[StageDifference]:
+    order = _data_order(both, trace, cut)
+    if order is not None:
+        yield order
     for stage in ("batch_content", "rng", "loss"):
-        found = {column: trace.differing(column) for column in _columns(both, stage)}
+        columns = _columns(both, stage)
+        if not columns:
+            continue
+        found = {column: trace.differing(column) for column in columns}
         rows = np.unique(np.concatenate(list(found.values())))
         first = None
         if len(rows):
             row = int(rows[0])
-            values = trace.pair(next(c for c, at in found.items() if row in at), row)
+            column = next(c for c, at in found.items() if row in at)
+            values = trace.pair(column, row)
             first = Divergence(
                 step=trace.steps[row],
                 micro_batch=trace.indices[row],
                 stage=stage,
-                reference=shown_value(values[0]),
-                candidate=shown_value(values[1]),
+                reference=_shown(values[0]),
+                candidate=_shown(values[1]),
                 max_ulp=ulp_distance(*values) if stage == "loss" else None,
+                detail=_detail(trace, found, column, row),
             )
         differing = len(rows)
         shown = _logged(both) if stage == "loss" else None
@@ -99,11 +90,46 @@ def _each_micro_batch(both: Alignment) -> Iterator[StageDifference]:
         yield StageDifference(stage=stage, compared=len(trace), differing=differing, first=first)
 
 
+def _shown(value: Any) -> Any:
+    """A digest, or a list of digests, in hexadecimal."""
+    return [shown_value(part) for part in value] if isinstance(value, list) else shown_value(value)
+
+
 def _columns(both: Alignment, stage: str) -> list[str]:
-    """The columns of a stage: for the loss also the workload's own, if both runs recorded it."""
+    """The columns of a stage that both runs recorded."""
+    wanted = {
+        "batch_content": ["batch_content", "rows"],
+        "loss": ["loss", "task_loss"],
+    }.get(stage, [stage])
     tables = both.reference.micro_batches, both.candidate.micro_batches
-    own = all(table["task_loss"].null_count < len(table) for table in tables)
-    return ["loss", "task_loss"] if stage == "loss" and own else [stage]
+    if stage == "batch_content" and not _by_ids(both):
+        wanted.remove("rows")  # they are the order of the data
+    return [name for name in wanted if all(table[name].null_count < len(table) for table in tables)]
+
+
+def _by_ids(both: Alignment) -> bool:
+    """Whether row numbers, which only a workload has, give the order of the data."""
+    tables = both.reference.micro_batches, both.candidate.micro_batches
+    return ids_comparable(both.reference, both.candidate) and any(
+        table["sample_ids"].null_count < len(table) for table in tables
+    )
+
+
+def _detail(
+    trace: AlignedTrace, found: dict[str, npt.NDArray[np.int64]], column: str, row: int
+) -> str:
+    """What a divergence is about, if its values do not show it."""
+    if column == "rows":
+        return "the row numbers are equal, the content of the rows is not"
+    if column != "loss" or "task_loss" not in found or row in found["task_loss"]:
+        return ""
+    one, two = trace.pair(column, row)
+    if one is None or two is None:
+        return ""
+    own = "the workload's own loss agrees"
+    if not one or not math.isfinite(two / one) or abs(two / one - 1) <= UNIFORM:
+        return f"{BACKWARD}; {own}"
+    return f"{BACKWARD} by the factor {number(two / one)} (candidate / reference); {own}"
 
 
 def _logged(both: Alignment) -> Divergence | None:
@@ -145,27 +171,52 @@ def _logged(both: Alignment) -> Divergence | None:
     )
 
 
-def _data_order(both: Alignment) -> StageDifference:
-    """Row ids of each micro-batch; one that only one run has, in a common step, differs."""
-    trace = both.micro_batches
-    rows = trace.differing("sample_ids")
+def _data_order(both: Alignment, trace: AlignedTrace, cut: Cut | None) -> StageDifference | None:
+    """The rows of each micro-batch; one that only one run has, in a common step, differs.
+
+    Row numbers are compared if both runs are of a workload, else the digests of the rows. Rows that
+    a workload did not recognise have no number, so there the digests decide.
+    """
+    tables = both.reference.micro_batches, both.candidate.micro_batches
+    column = "sample_ids" if _by_ids(both) else "rows"
+    if column == "rows" and any(table["rows"].null_count == len(table) for table in tables):
+        return None
+    rows = trace.differing(column)
+    if column == "sample_ids" and len(rows):
+        others = trace.differing("rows")
+        rows = np.array([r for r in rows if r in others or not _unrecognised(trace, int(r))], int)
     places = [(int(trace.steps[row]), int(trace.indices[row])) for row in rows[:1]]  # in order
     common = int(both.steps.steps[-1]) if len(both.steps) else 0
-    alone = [key for key in (*trace.reference_only, *trace.candidate_only) if key[0] <= common]
+    divided = cut.steps if cut is not None else frozenset()
+    alone = [
+        key
+        for key in (*trace.reference_only, *trace.candidate_only)
+        if key[0] <= common and key[0] not in divided
+    ]
     first = None
     if places or alone:
         step, index = min(places + alone)
-        tables = (both.reference.micro_batches, both.candidate.micro_batches)
-        ids = [_sample_ids(table, step, index) for table in tables]
+        found = [_rows_at(table, column, step, index) for table in tables]
         first = Divergence(
-            step=step, micro_batch=index, stage="data_order", reference=ids[0], candidate=ids[1]
+            step=step,
+            micro_batch=index,
+            stage="data_order",
+            reference=found[0] if column == "sample_ids" else _shown(found[0]),
+            candidate=found[1] if column == "sample_ids" else _shown(found[1]),
         )
     return StageDifference(
         stage="data_order", compared=len(trace), differing=len(rows) + len(alone), first=first
     )
 
 
-def _sample_ids(table: pa.Table, step: int, index: int) -> Any:
-    """The row ids of one micro-batch; None if there is no such micro-batch."""
+def _unrecognised(trace: AlignedTrace, row: int) -> bool:
+    """Whether a row of the micro-batch is not from the training set, in exactly one run."""
+    unknown = [-1 in (ids or ()) for ids in trace.pair("sample_ids", row)]
+    digests = trace.pair("rows", row)
+    return unknown[0] != unknown[1] and None not in digests
+
+
+def _rows_at(table: pa.Table, column: str, step: int, index: int) -> Any:
+    """The rows of one micro-batch; None if there is no such micro-batch."""
     rows = (as_numpy(table["step"]) == step) & (as_numpy(table["micro_batch"]) == index)
-    return next((table["sample_ids"][int(row)].as_py() for row in np.flatnonzero(rows)), None)
+    return next((table[column][int(row)].as_py() for row in np.flatnonzero(rows)), None)

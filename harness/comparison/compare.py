@@ -12,8 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.comparison.alignment import Alignment
 from harness.comparison.causes.table import causes_of
-from harness.comparison.stages import compare_stages
+from harness.comparison.names import Rename, match_tensors
+from harness.comparison.rates import compared_by_parameter
+from harness.comparison.renamed_record import with_names
+from harness.comparison.stages import aligned_stages
+from harness.comparison.updates import Cut, cut_of
 from harness.comparison.validity import order_faults, validity_doubts
 from harness.errors import RecordError
 from harness.results.comparison import Cause, Comparison, Finding, Outcome, incomparable
@@ -23,6 +28,7 @@ from harness.results.metrics import metric
 from harness.results.record import RunRecord
 from harness.results.settings import SettingDifference, setting_differences
 from harness.spec.case import RunSpec
+from harness.spec.command import CommandSpec
 from harness.spec.recipe import DETAILS
 
 __all__ = ["compare"]
@@ -41,12 +47,22 @@ class _Values:
     settings: tuple[SettingDifference, ...] = ()
     first: Divergence | None = None
     causes: tuple[Cause, ...] = ()
+    alignment: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    cut: Cut | None = None
 
 
-def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> Comparison:
+def compare(
+    reference: RunRecord,
+    candidate: RunRecord,
+    labels: tuple[str, str],
+    renames: Sequence[Rename] = (),
+) -> Comparison:
     """Compare `candidate` with `reference`; `labels` name the two runs in messages.
 
-    Never raises for the content of records: a damaged record makes the pair `incomparable`.
+    `renames`: prefixes of the candidate's parameter names that are replaced before names are
+    matched. Never raises for the content of records: a damaged record makes the pair
+    `incomparable`.
     """
     pair = ((reference, labels[0]), (candidate, labels[1]))
     not_run = [
@@ -72,14 +88,17 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
             f"{label}: {fault}" for record, label in pair for fault in validity_doubts(record)
         ]
         if not obstacles:
-            values = _compare_values(reference, candidate, labels)
+            values = _compare_values(reference, candidate, labels, renames)
         norms = [record.steps["grad_norm"][0].as_py() for record, _ in pair if len(record.steps)]
         if len(norms) == 2 and None not in norms:
             metrics[0]["first_grad_norm"], metrics[1]["first_grad_norm"] = norms
     except RecordError as error:
         obstacles.append(str(error))
-    doubts += [*_detail_doubts(pair), *_unrecorded(pair, values.stages)]
-    findings = tuple(_findings(*metrics))
+    unrecorded = _not_recorded(pair, values.stages)
+    doubts += [*values.doubts, *_detail_doubts(pair)]
+    if not obstacles:
+        doubts += _unrecorded(pair, values, unrecorded)
+    findings = tuple(_findings(*_common_metrics(pair, metrics, values.cut)))
     if values.first is None:
         doubts += [
             f"{found.metric} differs ({found.reference} and {found.candidate}), but no stage does"
@@ -108,7 +127,15 @@ def compare(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str])
         note=_note(candidate) if outcome == "different" else "",
         detail=_lower_first(pair)[0][0].spec.detail,
         left_out=not_recorded(reference, candidate),
+        not_recorded=tuple(unrecorded) if not obstacles else (),
+        every=max(_every(record) for record, _ in pair),
+        alignment=values.alignment,
     )
+
+
+def _every(record: RunRecord) -> int:
+    """At each multiple of which number gradients and weights were recorded."""
+    return record.spec.every if isinstance(record.spec, CommandSpec) else 1
 
 
 def _note(record: RunRecord) -> str:
@@ -116,17 +143,36 @@ def _note(record: RunRecord) -> str:
     return record.spec.case.note if isinstance(record.spec, RunSpec) else ""
 
 
-def _compare_values(reference: RunRecord, candidate: RunRecord, labels: tuple[str, str]) -> _Values:
+def _compare_values(
+    reference: RunRecord,
+    candidate: RunRecord,
+    labels: tuple[str, str],
+    renames: Sequence[Rename],
+) -> _Values:
     """Compare the stages and settings, and look for causes. Raises `RecordError`."""
-    stages = compare_stages(reference, candidate)
+    match = match_tensors(reference, candidate, renames)
+    candidate = with_names(candidate, match)
+    both = Alignment(reference, candidate)
+    cut = cut_of(both)
+    stages = aligned_stages(both, cut)
     settings = setting_differences(reference.header, candidate.header)
     first = _first(stages, settings)
+    names = [record.spec.case_name for record in (reference, candidate)]
+    alignment = [match.sentence, cut.sentence if cut is not None else ""]
+    if names[0] != names[1] and all(isinstance(r.spec, RunSpec) for r in (reference, candidate)):
+        alignment.insert(0, f"the cases have other names: {names[0]} and {names[1]}")
+    doubts = []
+    if len(both.steps) and not compared_by_parameter(both):
+        doubts.append("not recorded in both runs: which parameter has which learning rate")
     return _Values(
         steps=min(len(reference.steps), len(candidate.steps)),
         stages=tuple(stages),
         settings=tuple(settings),
         first=first,
         causes=causes_of(reference, candidate, labels, stages, first, settings),
+        alignment=tuple(filter(None, alignment)),
+        doubts=tuple(doubts),
+        cut=cut,
     )
 
 
@@ -147,15 +193,61 @@ def _detail_doubts(pair: LabelledPair) -> Iterator[str]:
         )
 
 
-def _unrecorded(pair: LabelledPair, stages: Sequence[StageDifference]) -> Iterator[str]:
+def _not_recorded(pair: LabelledPair, stages: Sequence[StageDifference]) -> list[str]:
+    """Stages without which a pair with a command can be identical: each is named, none is a doubt.
+
+    A command has no evaluation unless it reports one, and a batch may have no rows: then the digest
+    of the whole batch stands for them.
+    """
+    compared = {found.stage for found in stages}
+    found: list[str] = []
+    if not any(isinstance(record.spec, CommandSpec) for record, _ in pair):
+        return found
+    rows = [r for r, _ in pair if isinstance(r.spec, CommandSpec) and not _has_rows(r)]
+    if "data_order" not in compared and "batch_content" in compared and rows:
+        found.append("data_order")
+    without = [r for r, _ in pair if isinstance(r.spec, CommandSpec) and not r.header.evaluations]
+    if "evaluation" not in compared and without:
+        found.append("evaluation")
+    return found
+
+
+def _has_rows(record: RunRecord) -> bool:
+    try:
+        rows = record.micro_batches["rows"]
+    except RecordError:
+        return True
+    return bool(rows.null_count < len(rows))
+
+
+def _unrecorded(pair: LabelledPair, values: _Values, named: Sequence[str]) -> Iterator[str]:
     """A doubt if a stage that both details require is not recorded in both runs."""
     (one, _), (two, _) = pair
-    excused = {*not_recorded(one, two), *(found.stage for found in stages)}
-    if one.spec.processes != two.spec.processes:
+    excused = {*not_recorded(one, two), *named, *(found.stage for found in values.stages)}
+    if values.cut is not None and values.cut.every_step:
         excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
     missing = [stage for stage in _NEEDED if stage not in excused]
     if missing:
         yield f"not recorded in both runs: {', '.join(missing)}; run with the trace probe"
+    every = _every(one), _every(two)
+    if every[0] != every[1]:
+        yield (
+            f"gradients and weights were recorded every {every[0]} and every {every[1]} steps, so "
+            "they are compared only where both hold them; trace both with the same --every"
+        )
+
+
+def _common_metrics(
+    pair: LabelledPair, metrics: tuple[dict[str, float], dict[str, float]], cut: Cut | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Without counts that differ by design, and without what a command cannot record."""
+    one, two = metrics
+    dropped = {"micro_batches"} if cut is not None else set()
+    for record, _ in pair:
+        if isinstance(record.spec, CommandSpec):
+            dropped |= {"samples", "epochs", "samples_per_s"} | ({*one} ^ {*two})
+    kept = [{name: x for name, x in each.items() if name not in dropped} for each in metrics]
+    return kept[0], kept[1]
 
 
 def _first(
@@ -176,6 +268,12 @@ def _obstacles(
 ) -> Iterator[str]:
     """What makes a pair incomparable before any value is compared."""
     for record, label in zip((reference, candidate), labels, strict=True):
+        if record.header.probe_fault is not None:
+            yield (
+                f"{label}: the harness's probe failed and detached during the run, so its record "
+                "is incomplete; this is a fault of the harness, not of the training: "
+                f"{record.header.probe_fault}"
+            )
         if record.spec.observed != "trace":
             yield f"{label} was a {record.spec.observed} run and holds no values; trace it"
     one, two = reference.header, candidate.header

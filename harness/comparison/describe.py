@@ -13,12 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.report.text.values import shown
 from harness.results.arrow import as_numpy, filled
+from harness.results.divergence import Divergence
 from harness.results.record import RunRecord
 from harness.units import number
 
 __all__ = [
     "UNIFORM",
+    "evaluation_detail",
     "factor_detail",
     "factors",
     "gradient_detail",
@@ -45,8 +48,13 @@ def relative_distance(reference: Any, candidate: Any) -> float | None:
     return float(abs(candidate - reference) / abs(reference))
 
 
-def order_detail(reference: Sequence[int] | None, candidate: Sequence[int] | None) -> str:
-    """Which rows of one micro-batch are moved, repeated, missing or unexpected."""
+def order_detail(
+    reference: Sequence[int | str] | None, candidate: Sequence[int | str] | None
+) -> str:
+    """Which rows of one micro-batch or update are moved, repeated, missing or unexpected.
+
+    Rows are given by number, or by digest, which is counted and not shown.
+    """
     if reference is None or candidate is None:
         runs = ("reference", "candidate")
         absent, present = runs if reference is None else runs[::-1]
@@ -69,8 +77,8 @@ def order_detail(reference: Sequence[int] | None, candidate: Sequence[int] | Non
     return "; ".join(changes)
 
 
-def _rows(rows: Sequence[int]) -> str:
-    if len(rows) > 4:
+def _rows(rows: Sequence[int | str]) -> str:
+    if len(rows) > 4 or any(isinstance(row, str) for row in rows):
         return _count(len(rows))
     return ("row " if len(rows) == 1 else "rows ") + ", ".join(map(str, rows))
 
@@ -92,22 +100,50 @@ def highest_rates(record: RunRecord) -> list[float]:
     return rates
 
 
-def rate_detail(reference: Sequence[float], candidate: Sequence[float], first: int) -> str:
-    """Ratio of the learning rates from step `first` (counted from 1) to the last common step."""
-    ratios = [
-        two / one
-        for one, two in zip(reference[first - 1 :], candidate[first - 1 :], strict=False)
-        if one
-    ]
-    if not ratios:
+def rate_detail(first: Divergence, reference: Sequence[float], candidate: Sequence[float]) -> str:
+    """Both learning rates at the first divergence, and how they go on.
+
+    `reference`, `candidate`: the highest rate of each step.
+    """
+    one, two = (_only(value) for value in (first.reference, first.candidate))
+    text = f"{_pair(two, one)} at step {first.step}"
+    if first.tensor is not None:
+        count = first.tensors_differing or 1
+        others = f"; {count} parameters have another rate" if count > 1 else ""
+        return f"{first.tensor}: {text}{others}"
+    later = list(zip(reference[first.step - 1 :], candidate[first.step - 1 :], strict=False))
+    ratios = [b / a for a, b in later if a and np.isfinite(b / a)]
+    if ratios and len(ratios) == len(later):
+        uniform = max(ratios) - min(ratios) <= UNIFORM * abs(ratios[0])
+        if uniform and abs(ratios[0] - 1) > UNIFORM:
+            return f"{text}; candidate / reference is {number(ratios[0])} from there on"
+    last = first.step + len(later) - 1
+    if len(later) > 1 and later[-1][0] != later[-1][1]:
+        text += f", {_pair(later[-1][1], later[-1][0])} at step {last}"
+    return text
+
+
+def _only(value: Any) -> Any:
+    """The value of a list of one; else the value."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _pair(candidate: Any, reference: Any) -> str:
+    """'5e-05 against 0', with as many digits as show the difference."""
+    one, two = (shown(value) for value in (candidate, reference))
+    if isinstance(candidate, float) and isinstance(reference, float):
+        short = number(candidate), number(reference)
+        exact = repr(candidate), repr(reference)
+        one, two = short if short[0] != short[1] else (one, two) if one != two else exact
+    return f"{one} against {two}"
+
+
+def evaluation_detail(reference: Any, candidate: Any) -> str:
+    """The numbers of rows of two evaluations, if they differ."""
+    if not (isinstance(reference, dict) and isinstance(candidate, dict)):
         return ""
-    if max(ratios) - min(ratios) <= UNIFORM * abs(ratios[0]):
-        return f"candidate / reference is {number(ratios[0])} from step {first} on"
-    last = first + len(ratios) - 1
-    return (
-        f"candidate / reference is {number(ratios[0])} at step {first} and "
-        f"{number(ratios[-1])} at step {last}"
-    )
+    one, two = reference.get("rows"), candidate.get("rows")
+    return "" if one == two else f"{two} rows are evaluated against {one}"
 
 
 def norms_at(record: RunRecord, step: int, column: str) -> dict[str, float]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from harness.comparison.alignment import Alignment
-from harness.comparison.batches import micro_batches, whole_steps
+from harness.comparison.batches import micro_batches
 from harness.comparison.describe import (
+    evaluation_detail,
     gradient_detail,
     highest_rates,
     order_detail,
@@ -18,28 +21,37 @@ from harness.comparison.describe import (
     relative_distance,
     update_detail,
 )
-from harness.comparison.tensors import digests, initial_weights
+from harness.comparison.rates import learning_rates
+from harness.comparison.tensors import digests, initial_weights, missing_gradients
+from harness.comparison.updates import Cut, cut_of
 from harness.results.divergence import STAGES, Divergence, StageDifference, ulp_distance
 from harness.results.levels import not_recorded
 from harness.results.record import Evaluation, RunRecord
 from harness.results.settings import setting_differences, settings_compared
+from harness.spec.command import CommandSpec
 
-__all__ = ["compare_stages"]
+__all__ = ["aligned_stages", "compare_stages"]
 
 
 def compare_stages(reference: RunRecord, candidate: RunRecord) -> list[StageDifference]:
     """The difference of each stage, in causal order, without the stages that are not recorded.
 
-    Raises `RecordError` if a trace is damaged.
+    Tensors are compared by name. Raises `RecordError` if a trace is damaged.
     """
     both = Alignment(reference, candidate)
-    sizes = [record.spec.processes for record in (reference, candidate)]
+    return aligned_stages(both, cut_of(both))
+
+
+def aligned_stages(both: Alignment, cut: Cut | None) -> list[StageDifference]:
+    """The same; `cut`: the steps that the two divide into micro-batches differently."""
+    reference, candidate = both.reference, both.candidate
     found = [
         *_config(both),
         *initial_weights(both),
-        *(micro_batches(both, sizes[0]) if sizes[0] == sizes[1] else whole_steps(both)),
+        *micro_batches(both, cut),
         *digests(both),
-        *_scalars(both),
+        *_grad_norm(both),
+        *(learning_rates(both) if len(both.steps) else ()),
         *_step_count(both),
         *_evaluation(reference, candidate),
     ]
@@ -88,12 +100,15 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
         detail = order_detail(first.reference, first.candidate)
     elif stage.stage == "learning_rate":
         rates = highest_rates(both.reference), highest_rates(both.candidate)
-        detail = rate_detail(*rates, step)
+        detail = rate_detail(first, *rates)
     elif stage.stage == "gradients":
-        differing = first.tensors_differing or 0
-        detail = gradient_detail(both.reference, both.candidate, step, differing)
+        detail = missing_gradients(both, step) or gradient_detail(
+            both.reference, both.candidate, step, first.tensors_differing or 0
+        )
     elif stage.stage == "weights":
         detail = update_detail(both.reference, both.candidate, step)
+    elif stage.stage == "evaluation":
+        detail = evaluation_detail(first.reference, first.candidate)
     relative = relative_distance(first.reference, first.candidate)
     exact = first.model_copy(update={"detail": detail, "relative": relative})
     return stage.model_copy(update={"first": exact})
@@ -119,26 +134,25 @@ def _config(both: Alignment) -> Iterator[StageDifference]:
     yield StageDifference(stage="config", compared=compared, differing=len(different), first=first)
 
 
-def _scalars(both: Alignment) -> Iterator[StageDifference]:
+def _grad_norm(both: Alignment) -> Iterator[StageDifference]:
+    """The total norm of the raw gradients."""
     trace = both.steps
-    if not len(trace):
+    if not len(trace) or "grad_norm" in not_recorded(both.reference, both.candidate):
         return
-    absent = not_recorded(both.reference, both.candidate)
-    for stage in ("grad_norm", "learning_rate"):
-        if stage in absent:
-            continue
-        rows = trace.differing(stage)
-        first = None
-        if len(rows):
-            values = trace.pair(stage, int(rows[0]))
-            first = Divergence(
-                step=trace.steps[rows[0]],
-                stage=stage,
-                reference=values[0],
-                candidate=values[1],
-                max_ulp=ulp_distance(*values) if stage == "grad_norm" else None,
-            )
-        yield StageDifference(stage=stage, compared=len(trace), differing=len(rows), first=first)
+    held = both.recorded("grad_norm")
+    rows = np.flatnonzero(held)[np.isin(np.flatnonzero(held), trace.differing("grad_norm"))]
+    first = None
+    if len(rows):
+        values = trace.pair("grad_norm", int(rows[0]))
+        first = Divergence(
+            step=trace.steps[rows[0]],
+            stage="grad_norm",
+            reference=values[0],
+            candidate=values[1],
+            max_ulp=ulp_distance(*values),
+        )
+    compared = int(np.count_nonzero(held))
+    yield StageDifference(stage="grad_norm", compared=compared, differing=len(rows), first=first)
 
 
 def _step_count(both: Alignment) -> Iterator[StageDifference]:
@@ -157,9 +171,14 @@ def _step_count(both: Alignment) -> Iterator[StageDifference]:
 def _evaluation(reference: RunRecord, candidate: RunRecord) -> Iterator[StageDifference]:
     """Evaluations at the same step, and the last evaluations of both runs at any step.
 
-    If a run was not completed, only evaluations before its last step are compared.
+    If a run was not completed, only evaluations before its last step are compared. A command may
+    have none, which is not recorded rather than another result.
     """
     left, right = reference.header.evaluations, candidate.header.evaluations
+    if any(
+        isinstance(r.spec, CommandSpec) and not r.header.evaluations for r in (reference, candidate)
+    ):
+        return
     cuts = [s.header.steps for s in (reference, candidate) if s.header.status != "completed"]
     if cuts:
         left, right = (tuple(e for e in run if e.step < min(cuts)) for run in (left, right))

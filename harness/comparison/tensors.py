@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from harness.comparison.alignment import Alignment
 from harness.results.divergence import Divergence, StageDifference, shown_value
 from harness.results.levels import not_recorded
 
-__all__ = ["digests", "initial_weights"]
+__all__ = ["digests", "initial_weights", "missing_gradients"]
 
 _TENSOR_COLUMN = {
     "gradients": "gradient",
@@ -19,17 +22,52 @@ _TENSOR_COLUMN = {
 
 
 def initial_weights(both: Alignment) -> Iterator[StageDifference]:
-    """Compare the weights before the first step; nothing if a run did not record them."""
+    """Compare the weights before the first step; nothing if a run did not record them.
+
+    A tensor that only one run has is a difference of the initial weights, and of no later stage.
+    """
     left, right = both.reference.header.initial_weights, both.candidate.header.initial_weights
     if left is None or right is None:
         return
-    tensors = _differing_tensors(both, "weight").get(0, [])
+    if not both.same_model and not all(map(len, both.names)):
+        return
+    tensors = [*_differing_tensors(both, "weight").get(0, []), *itertools.chain(*both.only_in_one)]
+    by_tensor = bool(len(both.tensors)) and int(both.tensors.steps[0]) == 0
+    if not (both.same_model or by_tensor or tensors):
+        return  # the same names in another order: only digests of all weights are recorded
     first = None
-    if left != right or tensors:
+    if tensors or (both.same_model and left != right):
         first = _tensor_divergence(0, "initial_weights", tensors, (left, right))
+        first = first.model_copy(update={"detail": _alone_detail(both)})
     yield StageDifference(
         stage="initial_weights", compared=1, differing=int(first is not None), first=first
     )
+
+
+def _alone_detail(both: Alignment) -> str:
+    """Which tensors only one run has; empty if there are none."""
+    known = {*both.reference.header.parameter_names, *both.candidate.header.parameter_names}
+    one, two = both.only_in_one
+    word = "parameter" if not known or known & {*one, *two} else "tensor"
+    if one and two:
+        return (
+            f"{_named(one)} {_is(one)} only in the reference, {_named(two)} {_is(two)} only in the "
+            "candidate"
+        )
+    names, change, side = (one, "fewer", "candidate") if one else (two, "more", "reference")
+    if not names:
+        return ""
+    count = "one" if len(names) == 1 else str(len(names))
+    what = word if len(names) == 1 else f"{word}s"
+    return f"{count} {what} {change}: {_named(names)} {_is(names)} missing in the {side}"
+
+
+def _named(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def digests(both: Alignment) -> Iterator[StageDifference]:
@@ -41,7 +79,12 @@ def digests(both: Alignment) -> Iterator[StageDifference]:
     for stage, column in _TENSOR_COLUMN.items():
         if stage in absent:
             continue
-        rows = {int(trace.steps[row]): int(row) for row in trace.differing(stage)}
+        held = both.recorded(stage)
+        rows: dict[int, int] = {}
+        if both.same_model:  # else the digests of all tensors cover other ones
+            rows = {int(trace.steps[r]): int(r) for r in trace.differing(stage) if held[r]}
+        elif not len(both.tensors):
+            continue
         # A step's digest covers its tensors' digests, but a record may have been edited.
         tensors = _differing_tensors(both, column)
         steps = rows.keys() | {step for step in tensors if step or stage != "weights"}
@@ -60,7 +103,43 @@ def digests(both: Alignment) -> Iterator[StageDifference]:
             first = _tensor_divergence(
                 step, stage, tensors.get(step, []), (shown_value(values[0]), shown_value(values[1]))
             )
-        yield StageDifference(stage=stage, compared=len(trace), differing=len(steps), first=first)
+        compared = {*trace.steps[held].tolist(), *steps}
+        yield StageDifference(
+            stage=stage, compared=len(compared), differing=len(steps), first=first
+        )
+
+
+def missing_gradients(both: Alignment, step: int) -> str:
+    """Which parameters have a gradient in only one run at a step; empty if there are none.
+
+    The digest 0 states that a parameter has no gradient.
+    """
+    trace = both.tensors
+    rows = np.flatnonzero(trace.steps == step)
+    if not len(rows):
+        return ""
+    at = slice(int(rows[0]), int(rows[-1]) + 1)  # the steps are in order
+    names = trace.reference["tensor"][at].to_pylist()
+    one, two = (table["gradient"][at].to_pylist() for table in (trace.reference, trace.candidate))
+    parameters = set(both.reference.header.parameter_names)
+    pairs = [
+        (name, left, right)
+        for name, left, right in zip(names, one, two, strict=True)
+        if name in parameters or (not parameters and (left or right))
+    ]
+    parts, lacking = [], 0
+    for side, place in (("reference", 1), ("candidate", 2)):
+        without = [row[0] for row in pairs if row[place] == 0 and row[3 - place] != 0]
+        lacking += len(without)
+        if without:
+            first = f"first {without[0]}" if len(without) > 1 else without[0]
+            have = "has" if len(without) == 1 else "have"
+            total = f"{len(pairs)} tensors" if len(pairs) != 1 else "1 tensor"
+            parts.append(f"{len(without)} of {total} {have} no gradient in the {side}, {first}")
+    others = sum(left != right for _, left, right in pairs) - lacking
+    if parts and others:
+        parts.append(f"{others} {'other differs' if others == 1 else 'others differ'}")
+    return "; ".join(parts)
 
 
 def _dissenting(both: Alignment, column: str) -> list[tuple[int, int, str]]:
@@ -83,7 +162,8 @@ def _dissenting(both: Alignment, column: str) -> list[tuple[int, int, str]]:
 def _differing_tensors(both: Alignment, column: str) -> dict[int, list[str]]:
     """Names of the parameters whose digests differ, by step, in the model's order.
 
-    A parameter that only one run has, at a step that both tensor traces hold, differs too.
+    A row that only one run has, at a step that both tensor traces hold, differs too. A tensor that
+    one run does not have at all is left out.
     """
     trace = both.tensors
     found: dict[int, list[str]] = {}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.comparison.rates import rate_faults
 from harness.results.arrow import as_numpy
 from harness.results.levels import not_recorded
 from harness.results.record import RunRecord
@@ -77,15 +78,19 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         if len(bare):
             yield f"its micro-batches are incomplete: step {bare[0]} has none"
     absent = not_recorded(record)
-    for table in (steps, micro, record.tensors):
+    due = _due(record)
+    for table in (due, micro, record.tensors):
         yield from _missing(table, absent)
+    yield from _missing(steps, _RECORDED_EVERY)
+    yield from rate_faults(record)
     if "grad_norm" not in absent:
-        yield from _not_finite(_without_skipped(record), "grad_norm")
+        yield from _not_finite(_without_skipped(record, due), "grad_norm")
     losses = [name for name in ("loss", "task_loss") if micro[name].null_count < len(micro)]
     for name in losses:
         yield from _not_finite(micro, name)
-    if not header.final_metrics:
+    if not header.final_metrics and isinstance(record.spec, RunSpec):
         yield "the trained model was not evaluated"
+    yield from header.unseen
     for number, evaluation in enumerate(header.evaluations, start=1):
         which = "final" if number == len(header.evaluations) else f"step {evaluation.step}"
         for name, value in evaluation.metrics.items():
@@ -95,8 +100,8 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         for name in losses:
             yield from _constant(micro, name)
         for name in ("gradients", "weights", "optimizer_state"):
-            if name not in absent:
-                yield from _constant(steps, name)
+            if name not in absent and len(due) >= 2:
+                yield from _constant(due, name)
     dissent = record.dissent
     if len(dissent):
         step, rank, tensor = (dissent[name][0].as_py() for name in ("step", "rank", "tensor"))
@@ -108,8 +113,21 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         yield f"{rows} not from the training set"
 
 
-_NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "task_loss", "rate_of")
-"""Columns that only a workload fills, or only a batch with rows."""
+_NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "loss", "task_loss", "rate_of")
+"""Columns that only a workload fills, or only a batch with rows. Without both losses the stage is
+not recorded."""
+_RECORDED_EVERY = ("grad_norm", "gradients", "weights", "optimizer_state")
+"""Columns that `--every` leaves out at the other steps."""
+
+
+def _due(record: RunRecord) -> pa.Table:
+    """The steps without those at which `tensors_every` leaves out gradients and weights."""
+    steps, every = record.steps, max(1, record.header.tensors_every)
+    number = as_numpy(steps["step"])
+    held = (number == 1) | (number % every == 0)
+    for name in _RECORDED_EVERY:
+        held |= ~pc.is_null(steps[name]).to_numpy()
+    return steps if held.all() else steps.filter(pa.array(held))
 
 
 def _missing(table: pa.Table, left_out: Sequence[str]) -> Iterator[str]:
@@ -130,9 +148,8 @@ def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
         yield f"{name} is {values[bad[0]]} at step {step}, which is never an agreement"
 
 
-def _without_skipped(record: RunRecord) -> pa.Table:
+def _without_skipped(record: RunRecord, steps: pa.Table) -> pa.Table:
     """The steps without those that a loss scaler skipped: there an overflow is no fault."""
-    steps = record.steps
     if (
         not isinstance(record.spec, RunSpec)
         or record.spec.recipe.precision != "fp16"

@@ -134,13 +134,27 @@ class Comparison(Result):
     """The lower detail of the two records, which limits what was compared."""
     left_out: tuple[str, ...] = ()
     """Stages that were not compared because the detail leaves them out."""
+    not_recorded: tuple[str, ...] = ()
+    """Stages that were not compared because a command does not record them, such as `evaluation`.
+    They are no doubt about what was compared."""
+    every: int = 1
+    """Gradients, weights and optimizer state were compared at step 1 and at each multiple of this
+    number."""
+    alignment: tuple[str, ...] = ()
+    """How the two were aligned, one sentence each: other names of parameters, another division into
+    micro-batches, other names of cases."""
 
     @property
     def restriction(self) -> str:
         """The restriction to report with the outcome; empty if every stage was recorded."""
-        if not self.left_out:
-            return ""
-        return f"at detail {self.detail}, which leaves out {', '.join(self.left_out)}"
+        parts = []
+        if self.left_out:
+            parts.append(f"at detail {self.detail}, which leaves out {', '.join(self.left_out)}")
+        if self.every > 1:
+            parts.append(f"with gradients and weights at step 1 and every {self.every} steps only")
+        if self.not_recorded:
+            parts.append(f"without {', '.join(self.not_recorded)}, not recorded for a command")
+        return ", ".join(parts)
 
 
 def incomparable(case: str, reference: str, candidate: str, why: str) -> Comparison:

@@ -36,6 +36,7 @@ from harness.results.header import (
     OptimizerSeen,
     TraceFile,
 )
+from harness.results.older import READABLE_VERSIONS, upgraded
 from harness.results.schema import SCHEMAS
 from harness.spec.case import RunSpec
 from harness.spec.command import CommandSpec
@@ -269,6 +270,8 @@ class RunRecord:
             table = pq.ParquetFile(path).read()
         except pa.ArrowInvalid:
             raise RecordError("a trace is a Parquet file", path, remedy) from None
+        if self.header.schema_version != SCHEMA_VERSION:
+            table = upgraded(name, table)
         if table.num_rows != stored.rows or not table.schema.equals(schema):
             raise RecordError("a trace must have the rows and columns of its header", path, remedy)
         return table
@@ -280,7 +283,7 @@ def _header(text: str, path: Path) -> Header:
     except ValueError:
         raise RecordError("a record's header is JSON", path, "run it again") from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in (SCHEMA_VERSION, *READABLE_VERSIONS) or isinstance(version, bool | float):
         raise RecordError(
             f"this harness reads records of schema version {SCHEMA_VERSION}",
             f"version {version} in {path}",

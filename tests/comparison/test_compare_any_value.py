@@ -17,9 +17,12 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "step": st.integers(0, STEPS + 2),
     "micro_batch": st.integers(0, MICRO_BATCHES + 2),
     "sample_ids": st.lists(st.integers(-1, 100), max_size=5),
+    "rows": st.lists(DIGESTS, max_size=5),
     "loss": NUMBERS,
+    "task_loss": NUMBERS,
     "grad_norm": NUMBERS,
-    "learning_rate": st.lists(NUMBERS, max_size=2),
+    "learning_rate": st.lists(NUMBERS | st.none(), max_size=2),
+    "rate_of": st.lists(st.integers(-2, 3), max_size=4),
     "tensor": st.sampled_from([*TENSORS, "another"]),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness.comparison.describe import (
     relative_distance,
     update_detail,
 )
+from harness.results.divergence import Divergence
 from harness.results.record import Observation
 from tests.support.evidence import evident
 from tests.support.records import TENSORS
@@ -43,13 +45,42 @@ def test_moved_missing_and_repeated_rows_are_described(
     assert expected == order_detail(reference, candidate)
 
 
-def test_the_ratio_of_two_schedules_is_described_from_its_first_step_on() -> None:
-    """One ratio if it is constant; else the first and the last ratio."""
-    one = "candidate / reference is 0.5 from step 2 on"
-    assert one == rate_detail([4, 4, 2], [4, 2, 1], 2)
-    two = "candidate / reference is 0.5 at step 2 and 3 at step 3"
-    assert two == rate_detail([4, 4, 2], [4, 2, 6], 2)
-    assert "" == rate_detail([1.0, 0.0], [1.0, 0.5], 2)
+@pytest.mark.parametrize(
+    ("reference", "candidate", "step", "expected"),
+    [
+        (
+            [4.0, 4.0, 2.0],
+            [4.0, 2.0, 1.0],
+            2,
+            "2 against 4 at step 2; candidate / reference is 0.5 from there on",
+        ),
+        ([4.0, 4.0, 2.0], [4.0, 2.0, 6.0], 2, "2 against 4 at step 2, 6 against 2 at step 3"),
+        ([0.0, 5e-5], [5e-5, 5e-5], 1, "5e-05 against 0 at step 1"),
+        ([1.0, 0.0], [1.0, 0.5], 2, "0.5 against 0 at step 2"),
+        ([1.0], [math.nextafter(1.0, 2)], 1, "1.0000000000000002 against 1.0 at step 1"),
+    ],
+)
+def test_both_learning_rates_are_named(
+    reference: list[float], candidate: list[float], step: int, expected: str
+) -> None:
+    """Both values at their first difference, and how they go on: one ratio, or the last values."""
+    values = [reference[step - 1]], [candidate[step - 1]]
+    first = Divergence(step=step, stage="learning_rate", reference=values[0], candidate=values[1])
+    assert expected == rate_detail(first, reference, candidate)
+
+
+def test_the_rate_of_one_parameter_is_described_by_its_name() -> None:
+    """A parameter in no optimizer, and an optimizer without a rate, have words."""
+    first = Divergence(
+        step=3,
+        stage="learning_rate",
+        tensor="head.bias",
+        tensors_differing=2,
+        reference=None,
+        candidate=1e-3,
+    )
+    expected = "head.bias: 0.001 against none at step 3; 2 parameters have another rate"
+    assert expected == rate_detail(first, [], [])
 
 
 def test_one_factor_must_hold_for_all_tensors() -> None:

@@ -20,7 +20,7 @@ def baselines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(8):
         trainer = made_up_draft("trainer")
         if number >= 4:
-            trainer.micro_batch(3)["loss"] = 0.5
+            trainer.micro_batch(3).update(loss=0.5, task_loss=0.5)
         drafts = {"plain": made_up_draft(), "trainer": trainer}
         made = timed(loop=1.0 if number < 4 else 1.1, seed=number)
         run = bench_folder(folder / f"run-{number}", drafts, made)

@@ -91,6 +91,7 @@ def last_digits(made: Draft) -> None:
     for row in made.rows["micro_batches"]:
         if row["step"] >= 3:
             row["loss"] *= 1 + 1e-7
+            row["task_loss"] = row["loss"]
     for row in made.rows["steps"]:
         if row["step"] >= 2:
             row["weights"] = fake_digest("other", row["step"])

@@ -113,9 +113,11 @@ class World:
             return
         before, after = states[step - 1], states[step]
         digests = {"gradients": fake_digest("g", before), "weights": after, "optimizer_state": 1}
-        writer.add("steps", step=step, learning_rate=[1e-3], grad_norm=_number(before), **digests)
-        batch = {"sample_ids": [step], "batch_content": step, "rng": step}
-        writer.add("micro_batches", step=step, micro_batch=1, loss=_number(before), **batch)
+        rates = {"learning_rate": [1e-3], "rate_of": [0] * len(TENSORS)}
+        writer.add("steps", step=step, grad_norm=_number(before), **rates, **digests)
+        batch = {"sample_ids": [step], "rows": [step], "batch_content": step, "rng": step}
+        losses = dict.fromkeys(("loss", "task_loss"), _number(before))
+        writer.add("micro_batches", step=step, micro_batch=1, **losses, **batch)
 
     def run(self, folder: Path, loop: str = "plain", **recipe: Any) -> RunRecord:
         """A run to be explained, which does not count as made."""

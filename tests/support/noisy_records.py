@@ -66,6 +66,7 @@ def noisy_draft(made: Values, name: str, draw: int | None = None) -> Draft:
             {
                 "step": step,
                 "learning_rate": [1e-3],
+                "rate_of": [0] * len(TENSORS),
                 "grad_norm": float(made.grad_norm[step - 1]),
                 **{
                     stage: fake_digest(name, stage, step)
@@ -81,7 +82,9 @@ def noisy_draft(made: Values, name: str, draw: int | None = None) -> Draft:
                 "sample_ids": [step],
                 "batch_content": fake_digest("batch", step),
                 "rng": fake_digest("rng", step),
+                "rows": [fake_digest("row", step)],
                 "loss": float(made.loss[step - 1]),
+                "task_loss": float(made.loss[step - 1]),
             }
             for step in steps
         ],

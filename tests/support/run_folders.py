@@ -22,6 +22,7 @@ def part(made: Draft, step: int) -> None:
     """Another loss from `step` on, and a norm that is not finite in the last but one."""
     for row in made.rows["micro_batches"]:
         row["loss"] += 0.25 * (row["step"] >= step)
+        row["task_loss"] = row["loss"]
     made.step(5)["grad_norm"] = float("nan")
 
 
@@ -83,6 +84,7 @@ def _long(folder: Path, steps: int, spike: int | None) -> RunRecord:
         "steps": {
             "step": numbers,
             "learning_rate": rates,
+            "rate_of": pa.nulls(steps),
             "grad_norm": np.abs(noise),
             "gradients": digests,
             "weights": digests,
@@ -92,9 +94,11 @@ def _long(folder: Path, steps: int, spike: int | None) -> RunRecord:
             "step": numbers,
             "micro_batch": np.ones(steps, np.int32),
             "sample_ids": pa.ListArray.from_arrays(np.arange(steps + 1), numbers),
+            "rows": pa.nulls(steps),
             "batch_content": digests,
             "rng": digests,
             "loss": loss,
+            "task_loss": loss,
         },
     }
     writer = RecordWriter(folder)

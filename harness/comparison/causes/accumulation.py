@@ -174,5 +174,6 @@ RULES = (
         ("gradients",),
         _forgot_zero_grad,
         "call optimizer.zero_grad() after each update",
+        needs_recipe=False,
     ),
 )

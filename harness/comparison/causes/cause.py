@@ -23,3 +23,6 @@ class CauseRule:
     remedy: str
     reference: str = ""
     """Issues of transformers or accelerate, or pages, that describe the cause."""
+    needs_recipe: bool = True
+    """Whether it reads a recipe, or is true only of a loop that follows one. Such a rule is not
+    applied to a pair with the record of a command."""

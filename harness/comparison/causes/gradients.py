@@ -252,6 +252,7 @@ RULES = (
         _UPDATE,
         _hidden_clip,
         "set the same max_grad_norm; the default of the Trainer is 1.0",
+        needs_recipe=False,
     ),
     CauseRule(
         "clip-after-step",
@@ -259,6 +260,7 @@ RULES = (
         _UPDATE,
         _clip_after_step,
         "clip between backward() and step()",
+        needs_recipe=False,
     ),
     CauseRule(
         "no-sync-misplaced",
@@ -266,5 +268,6 @@ RULES = (
         ("gradients",),
         _no_sync_misplaced,
         "use no_sync() for all micro-batches of a window except the last",
+        needs_recipe=False,
     ),
 )

@@ -227,6 +227,7 @@ RULES = (
         ("learning_rate",),
         _off_by_one,
         "call scheduler.step() once, after optimizer.step()",
+        needs_recipe=False,
     ),
     CauseRule(
         "scheduler-steps-per-process",

@@ -220,6 +220,7 @@ RULES = (
         _UPDATE,
         _bias_and_norm_decayed,
         "put biases and norms into a separate parameter group with weight_decay=0",
+        needs_recipe=False,
     ),
     CauseRule(
         "optimizer-flavour",
@@ -227,6 +228,7 @@ RULES = (
         _UPDATE,
         _optimizer_flavour,
         "pass the same values of fused and foreach to both optimizers",
+        needs_recipe=False,
     ),
     CauseRule(
         "optimizer-holds-old-parameters",
@@ -248,6 +250,7 @@ RULES = (
         ("loss", "gradients"),
         _attention_kernel,
         "load both models with the same attn_implementation",
+        needs_recipe=False,
     ),
     CauseRule(
         "thread-count",
@@ -255,5 +258,6 @@ RULES = (
         ("loss", "gradients", *_UPDATE),
         _thread_count,
         "call torch.set_num_threads with the same number in both runs",
+        needs_recipe=False,
     ),
 )

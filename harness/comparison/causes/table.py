@@ -26,6 +26,7 @@ from harness.results.comparison import Cause
 from harness.results.divergence import STAGES, Divergence, StageDifference
 from harness.results.record import RunRecord
 from harness.results.settings import SettingDifference
+from harness.spec.case import RunSpec
 
 __all__ = ["TABLE", "causes_of"]
 
@@ -60,8 +61,11 @@ def causes_of(
         first,
         {difference.name: difference for difference in differences},
     )
+    followed = all(isinstance(record.spec, RunSpec) for record in (reference, candidate))
     matches = []
     for rule in TABLE:
+        if rule.needs_recipe and not followed:
+            continue
         sentence = rule.signature(evidence)
         if sentence is None:
             continue
