@@ -16,6 +16,12 @@ READABLE_VERSIONS = (1,)
 """Older versions whose records are read."""
 _RENAMED = {("micro_batches", "loss"): "task_loss"}
 """Columns of version 1 that have another name today: it recorded only the workload's own loss."""
+_NEW = {
+    "steps": {"rate_of"},
+    "micro_batches": {"rows", "loss"},
+    "circumstances": {"inputs", "input_digests"},
+}
+"""Columns that version 1 did not have."""
 
 
 def upgraded(trace: str, table: pa.Table) -> pa.Table:
@@ -23,8 +29,7 @@ def upgraded(trace: str, table: pa.Table) -> pa.Table:
     names = [_RENAMED.get((trace, name), name) for name in table.column_names]
     held = dict(zip(names, table.columns, strict=True))
     schema = SCHEMAS[trace]
-    new = {"steps": ["rate_of"], "micro_batches": ["rows", "loss"]}.get(trace, [])
-    if set(names) != set(schema.names) - set(new) or len(names) != len(held):
+    if set(names) != set(schema.names) - _NEW.get(trace, set()) or len(names) != len(held):
         return table  # its reader refuses it
     columns = [
         held[name] if name in held else pa.nulls(len(table), schema.field(name).type)

@@ -72,6 +72,8 @@ def evident(loop: str = "plain", **settings: Any) -> Draft:
             "targets": BATCH_SIZE,
             "passes_before": 0,
             "compute_dtype": "float32",
+            "inputs": ["attention_mask", "input_ids"],
+            "input_digests": [step, number],
         }
         for step in range(1, STEPS + 1)
         for number in range(1, MICRO_BATCHES + 1)
