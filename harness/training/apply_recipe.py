@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.errors import SpecError
 from harness.spec.recipe import Recipe
+from harness.training.predictions import best_class
 from harness.training.workload import IGNORED, Workload
 
 __all__ = ["DrawingCollator", "apply_recipe"]
@@ -45,7 +46,16 @@ def apply_recipe(workload: Workload, recipe: Recipe) -> Workload:
 
     Raises `SpecError` if the workload does not support a field of the recipe.
     """
-    if recipe.sampler == "length_grouped" and "input_ids" not in workload.train_set.column_names:
+    columns = getattr(workload.train_set, "column_names", ())
+    if workload.own_task:
+        _refuse_for_own_task(workload, recipe)
+    if recipe.label_smoothing and workload.predict is not best_class:
+        raise SpecError(
+            "label_smoothing spreads the target over classes",
+            f"{workload.name}, a task without classes",
+            "set it to 0",
+        )
+    if recipe.sampler == "length_grouped" and "input_ids" not in columns:
         raise SpecError(
             "sampler=length_grouped needs rows of tokens", workload.name, "set another sampler"
         )
@@ -73,9 +83,31 @@ def apply_recipe(workload: Workload, recipe: Recipe) -> Workload:
         for name in frozen:
             workload.model.get_parameter(name).requires_grad_(False)
     if recipe.extra_padding:
-        pad = getattr(workload.model.config, "pad_token_id", None)
-        if "attention_mask" not in workload.train_set.column_names or pad is None:
+        pad = getattr(getattr(workload.model, "config", None), "pad_token_id", None)
+        if "attention_mask" not in columns or pad is None:
             raise SpecError("extra_padding needs rows with padding", workload.name, "set it to 0")
         drawing = DrawingCollator(workload.collate, recipe.extra_padding, pad)
         return replace(workload, collate=drawing)
     return workload
+
+
+_NOT_OWN = ("attention", "extra_padding", "label_smoothing", "max_length", "padding")
+
+
+def _refuse_for_own_task(workload: Workload, recipe: Recipe) -> None:
+    """Raise `SpecError` for a field that only the task's own model, collate or loss can follow."""
+    for name in _NOT_OWN:
+        default = Recipe.model_fields[name].default
+        if getattr(recipe, name) != default:
+            raise SpecError(
+                f"{name} is the business of a task of your own, in its model, collate or loss",
+                f"{name}={getattr(recipe, name)}",
+                f"set it to {'none' if default is None else default}",
+            )
+    inner = getattr(workload.model, "model", None)
+    if recipe.gradient_checkpointing and not hasattr(inner, "gradient_checkpointing_enable"):
+        raise SpecError(
+            "gradient_checkpointing needs a model with the method gradient_checkpointing_enable",
+            type(inner).__name__,
+            "set it to false",
+        )

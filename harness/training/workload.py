@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from datasets import Dataset
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from harness.spec.recipe import Recipe
+from harness.training.predictions import IGNORED, Predict, best_class
 
 __all__ = ["IGNORED", "MetricModule", "Workload", "autocast", "mean_cross_entropy", "next_tokens"]
-
-IGNORED = -100
-"""The label of a position without a target: padding, a special token, the rest of a word."""
 
 
 class MetricModule(Protocol):
@@ -51,19 +48,24 @@ class Workload:
     """A task on a device. The rows of its sets are dicts of tensors and include `labels`."""
 
     name: str
-    model: PreTrainedModel
-    """Freshly built, on the CPU; the loop moves it to `device`."""
+    model: Any
+    """An `nn.Module`, freshly built, on the CPU; the loop moves it to `device`. Called with the
+    columns of a batch it returns an object with `loss` and `logits`."""
     tokenizer: PreTrainedTokenizerBase | None
     """None if the rows are not text."""
-    train_set: Dataset
-    eval_set: Dataset
-    collate: Callable[[list[dict[str, Tensor]]], dict[str, Tensor]]
+    train_set: Any
+    """Rows, with a length; a `datasets.Dataset`, or any data set of a user's task."""
+    eval_set: Any
+    """As `train_set`."""
+    collate: Callable[[list[Any]], dict[str, Tensor]]
     """Rows -> one batch."""
-    num_classes: int
-    """The number of classes: the size of the logits' last dimension."""
-    loss: Callable[[Tensor, Tensor], Tensor]
+    num_classes: int | None
+    """The number of classes: the size of the logits' last dimension. None: there are no classes,
+    or they are not known."""
+    loss: Callable[[Any, Any], Tensor]
     """The task's loss: logits [batch, ..., classes], labels [batch, ...] -> mean over all targets
-    of the batch that are not `IGNORED`."""
+    of the batch that are not `IGNORED`. In a task of the user's it takes the model's whole output,
+    and raises `SpecError` if only the model computes it."""
     metric: Callable[[], MetricModule]
     """Returns a new metric; it computes the final metrics from flat predictions and targets."""
     device: torch.device
@@ -79,6 +81,12 @@ class Workload:
     """Whether the logits at a token predict the next token, as in a language model."""
     loss_metrics: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     """Further final metrics by name; each is a function of the evaluation loss."""
+    predict: Predict = best_class
+    """Outputs and targets -> predictions and references for the metric."""
+    own_task: bool = False
+    """Whether it is a task of the user's: rows of any kind, and the loss that its model returns."""
+    has_labels: bool = True
+    """Whether a batch has a column `labels`."""
 
     def targets(self, labels: Tensor) -> Tensor:
         """The target of the logits at each position, in the shape of the labels."""

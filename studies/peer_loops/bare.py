@@ -45,4 +45,4 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             if step == num_steps:
                 break
         epoch += 1
-    return model
+    return model  # type: ignore[no-any-return]  # an nn.Module

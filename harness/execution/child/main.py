@@ -31,6 +31,7 @@ from harness.execution.child.loop_contract import call_loop
 from harness.execution.child.process_group import Place, joined
 from harness.execution.child.task import task_of
 from harness.execution.child.user_code import import_loop, reason
+from harness.execution.child.user_task import build_task, task_errors
 from harness.results.ranks import rank_folder
 from harness.results.record import (
     COLLAPSE,
@@ -124,7 +125,7 @@ def _train_here(
             world_size=place.world_size,
         )
         workload = apply_recipe(workload, spec.recipe)
-        with generators_restored():
+        with generators_restored(), task_errors(spec.case):
             print(check_one_batch(workload, spec.recipe), file=sys.stderr)  # noqa: T201  # the log
         expected, facts["steps_per_epoch"] = _steps_expected(workload, spec.recipe)
         facts["steps_expected"] = expected
@@ -224,7 +225,7 @@ def _train(
 
 def _collapse(scores: Scores) -> list[str]:
     """A warning if the model always predicts one class: then it has learned nothing."""
-    if len(scores.predicted) > 1:
+    if len(scores.predicted) != 1:  # none: the task has no classes
         return []
     return [
         f"{COLLAPSE}: every prediction was class {min(scores.predicted)}; "
@@ -253,6 +254,8 @@ def torch_device(name: str, recipe: Recipe, processes: int) -> torch.device:
 
 def build_workload(case: Case, recipe: Recipe, device: torch.device, output_dir: Path) -> Workload:
     """The workload of a case. Raises `SpecError` if its options do not fit together."""
+    if case.workload.endswith(".py"):
+        return build_task(case, device, output_dir)
     module = importlib.import_module(f"harness.training.workloads.{case.workload}")
     return module.build(case.options, recipe, device, output_dir)  # type: ignore[no-any-return]  # every workload has it
 

@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LabelSmoother
 
 from harness.errors import SpecError
 from harness.spec.recipe import Recipe
-from harness.training.evaluation import Scores
+from harness.training.evaluation import Scores, classes_in, predictions_of
 from harness.training.probe import Probe
-from harness.training.workload import IGNORED, Workload
+from harness.training.workload import Workload
 
 # The recipe's defaults are the Trainer's conventions, with one exception: if the model accepts
 # extra arguments for its loss, the Trainer leaves the average over a window to the model.
@@ -25,7 +26,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     """Train the workload's model by the recipe and return it."""
     if recipe.loss_average == "window":
         # The documented remedy for heads that accept `num_items_in_batch` but ignore it.
-        workload.model.accepts_loss_kwargs = False  # type: ignore[assignment]  # read by Trainer
+        workload.model.accepts_loss_kwargs = False  # read by Trainer
         probe.remedied(
             "model.accepts_loss_kwargs = False: the Trainer then divides the loss of each "
             "micro-batch by the length of its window instead of leaving that to the model"
@@ -41,6 +42,12 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
             "the Trainer loop does not shard the model",
             f"parallel={recipe.parallel}",
             "set parallel to ddp",
+        )
+    if recipe.eval_every is not None and not workload.has_labels:
+        raise SpecError(
+            "the Trainer evaluates batches with a column labels",
+            f"eval_every={recipe.eval_every}",
+            "set eval_every to none, or return labels from collate",
         )
     on_cpu = workload.device.type == "cpu"
     shape: str = recipe.lr_schedule
@@ -80,17 +87,19 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        # The Trainer drops columns that the model's `forward` does not name.
+        remove_unused_columns=not workload.own_task,
     )
 
     def compute_metrics(seen: EvalPrediction) -> dict[str, float]:
         """The task's metrics of the Trainer's evaluation; also reports them to the probe."""
-        predictions = torch.as_tensor(seen.predictions).argmax(dim=-1)
-        targets = workload.targets(torch.as_tensor(seen.label_ids))
-        scored = targets != IGNORED
+        outputs, labels = tree_map(torch.as_tensor, (seen.predictions, seen.label_ids))
+        predictions, references = predictions_of(workload, outputs, labels)
         metric = workload.metric()
-        metric.add_batch(predictions=predictions[scored], references=targets[scored])
+        metric.add_batch(predictions=predictions, references=references)
         metrics = metric.compute() or {}
-        probe.evaluated(Scores(len(targets), metrics, frozenset(predictions[scored].tolist())))
+        predicted = classes_in(workload, predictions)
+        probe.evaluated(Scores(len(labels), metrics, predicted))
         return metrics
 
     def scaled_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
@@ -127,7 +136,7 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
     # of the generators at the epoch's start, so within an epoch it cannot draw that order again.
     resume_from = workload.resume_from
     trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
-    return workload.model
+    return workload.model  # type: ignore[no-any-return]  # an nn.Module
 
 
 def renamed_since_4(recipe: Recipe) -> dict[str, Any]:

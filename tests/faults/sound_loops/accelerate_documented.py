@@ -43,4 +43,4 @@ def train(workload: Workload, recipe: Recipe, probe: Probe) -> torch.nn.Module:
                 if accelerator.sync_gradients:
                     scheduler.step()
                 optimizer.zero_grad()
-    return workload.model
+    return workload.model  # type: ignore[no-any-return]  # an nn.Module
