@@ -19,6 +19,7 @@ __all__ = [
     "check_one_batch",
     "classes_in",
     "evaluate_model",
+    "logits_shape",
     "predictions_of",
 ]
 
@@ -109,7 +110,7 @@ def check_one_batch(workload: Workload, recipe: Recipe) -> str:
     workload.model.eval()
     with torch.no_grad():
         output = workload.model(**batch)
-    expected = _logits_shape(workload, workload.targets(batch["labels"]))
+    expected = logits_shape(workload, workload.targets(batch["labels"]))
     if tuple(output.logits.shape) != expected:
         raise SpecError(
             f"the model must return logits of shape {expected}",
@@ -123,7 +124,7 @@ def check_one_batch(workload: Workload, recipe: Recipe) -> str:
     return f"one batch: {shapes}; loss {output.loss:.4f}; logits {list(output.logits.shape)}"
 
 
-def _logits_shape(workload: Workload, targets: Tensor) -> tuple[int | None, ...]:
+def logits_shape(workload: Workload, targets: Tensor) -> tuple[int | None, ...]:
     """The shape of the logits for these targets, by the kind of the task."""
     if workload.predict is best_class:
         return (*targets.shape, workload.num_classes)

@@ -36,10 +36,11 @@ class Examples:
         labels = [torch.tensor(row) for row in columns["labels"][:]]
         self.labels = (
             pad_sequence(labels, batch_first=True, padding_value=IGNORED)
-            if labels[0].ndim
+            if labels[0].ndim and not labels[0].is_floating_point()
             else torch.stack(labels)
         )
-        """Labels of the training set: [rows], or [rows, longest] padded with `IGNORED`."""
+        """Labels of the training set: [rows], [rows, labels] of floating-point numbers, or [rows,
+        longest] of one label per token, padded with `IGNORED`."""
 
     def identify(self, batch: Mapping[str, Tensor]) -> list[int] | None:
         """Row numbers of a batch [batch, ...]; `UNKNOWN` for a row outside the training set.
@@ -70,7 +71,7 @@ class Examples:
         For a loop that computes its loss outside the model and so does not pass the labels to it.
         A token's label is at the token's position; labels of an unknown row are `IGNORED`.
         """
-        if self.labels.ndim == 1:
+        if self.labels.ndim == 1 or self.labels.is_floating_point():
             return self.labels[ids]
         tokens = batch["input_ids"]
         mask = batch.get("attention_mask", torch.ones_like(tokens)).bool().cpu()

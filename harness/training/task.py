@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from torch.utils.data import IterableDataset, default_collate
+from torch.utils.data import IterableDataset, Subset, TensorDataset, default_collate
 
 from harness.errors import SpecError, check_known
 from harness.training.metrics.accuracy import Accuracy
@@ -37,7 +38,7 @@ from harness.training.predictions import (
 from harness.training.task_model import TaskCollate, TaskModel
 from harness.training.workload import MetricModule, Workload
 
-__all__ = ["METRICS", "PARTS", "workload_of"]
+__all__ = ["METRICS", "PARTS", "is_plain", "workload_of"]
 
 PARTS = ("model", "data", "loss", "metric", "collate")
 """The keys of what a task returns."""
@@ -89,6 +90,15 @@ def workload_of(parts: Any, name: str, device: torch.device, output_dir: Path) -
         own_task=True,
         has_labels=has_labels,
     )
+
+
+def is_plain(rows: Any) -> bool:
+    """Whether reading a row has no effect, by the class of the data set."""
+    if type(rows) is Subset:
+        return is_plain(rows.dataset)
+    if isinstance(rows, Dataset):
+        return rows.format["type"] in (None, "numpy", "torch")
+    return type(rows) in (list, tuple, TensorDataset)
 
 
 def _data(data: Any) -> tuple[Any, Any]:

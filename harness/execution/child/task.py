@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.execution.child.own_rows import OwnRows
 from harness.spec.recipe import Recipe
 from harness.tracing.task import Task
+from harness.training.evaluation import logits_shape
 from harness.training.examples import Examples
 from harness.training.seeding import generators_restored
 from harness.training.workload import IGNORED, Workload
@@ -20,13 +22,25 @@ __all__ = ["task_of"]
 def task_of(workload: Workload, recipe: Recipe, steps: int) -> Task:
     """The task of a workload; `steps`: the planned number of updates."""
     pad = workload.tokenizer.pad_token_id if workload.tokenizer is not None else None
-    examples = Examples(workload.train_set, pad)
+    examples: Examples | OwnRows
+    if workload.own_task:
+        examples = own = OwnRows(workload)
+        columns = own.columns
+    else:
+        examples = Examples(workload.train_set, pad)
+        columns = workload.train_set.column_names
 
     def labels_of(ids: list[int], batch: Mapping[str, Tensor]) -> Tensor:
         return examples.labels_of(ids, batch).to(workload.device)
 
     def logits_of(output: Any, labels: Tensor) -> Tensor | None:
-        """The logits of shape [batch, ..., classes]; None if there are none of that shape."""
+        """The logits of shape [batch, ..., classes]; None if there are none of that shape.
+
+        A task of the user's has none: its loss is not computed a second time, since it may have a
+        state.
+        """
+        if workload.own_task:
+            return None
         found = output if isinstance(output, Tensor) else None
         if isinstance(output, Mapping):
             found = output.get("logits")
@@ -34,7 +48,7 @@ def task_of(workload: Workload, recipe: Recipe, steps: int) -> Task:
             found = next((value for value in output if isinstance(value, Tensor)), None)
         elif found is None:
             found = getattr(output, "logits", None)
-        expected = (*workload.targets(labels).shape, workload.num_classes)
+        expected = logits_shape(workload, workload.targets(labels))
         return found if isinstance(found, Tensor) and tuple(found.shape) == expected else None
 
     def state_after_collating() -> Tensor:
@@ -43,7 +57,7 @@ def task_of(workload: Workload, recipe: Recipe, steps: int) -> Task:
             return torch.get_rng_state()
 
     return Task(
-        columns=workload.train_set.column_names,
+        columns=columns,
         rows=len(workload.train_set),
         steps=steps,
         ignored=IGNORED,

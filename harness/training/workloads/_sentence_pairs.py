@@ -53,7 +53,7 @@ class _Kind:
     problem: str
     """Its name in the configuration of a model."""
     loss: Callable[[Tensor, Tensor], Tensor]
-    metric: type[Any]
+    metric: Callable[..., Any]
     predict: Predict
 
 
