@@ -129,10 +129,13 @@ class HookedProbe:
                 register_optimizer_step_post_hook(self._after_optimizer),
             ]
             backward.listen(self)
-        self.counts.parameters = sum(
-            p.numel() for p in self._names.parameters.values() if p.requires_grad
-        )
+        self._count_parameters()
         self._safely(self._watched)
+
+    def _count_parameters(self) -> None:
+        if self._names.complete():
+            trained = (p for p in self._names.parameters.values() if p.requires_grad)
+            self.counts.parameters = sum(p.numel() for p in trained)
 
     def evaluated(self, scores: Scored) -> None:
         """See `Probe.evaluated`. Loss metrics are separate, since not every loop reports them."""
@@ -294,6 +297,7 @@ class HookedProbe:
         if not self._started and self._names.complete():
             self._adopt_living_optimizers()
             self._started = True
+            self._count_parameters()
             self._safely(self._begin_training)
 
     # Optimizers.

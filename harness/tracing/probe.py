@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from harness.results.record import Counts, RecordWriter
 from harness.tracing import digest
@@ -123,7 +124,8 @@ class TraceProbe(HookedProbe):
 
     def _hook_parameters(self) -> None:
         for parameter in self._names.parameters.values():
-            if parameter.requires_grad and parameter.is_leaf and parameter not in self._hooked:
+            hooked = parameter in self._hooked or is_lazy(parameter)
+            if not hooked and parameter.requires_grad and parameter.is_leaf:
                 self._hooked[parameter] = parameter.register_post_accumulate_grad_hook(
                     self._after_accumulation
                 )
