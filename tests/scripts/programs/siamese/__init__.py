@@ -1,0 +1,1 @@
+"""A Siamese network: `python -m siamese` trains it."""
