@@ -17,7 +17,13 @@ from harness.execution.environments.interpreter import NEEDED
 from tests.support.fake_packages import NAME
 
 ROOT = Path(__file__).parents[1]
-TRAINS = ("benchmark/child", "execution/child", "tracing", "training")
+TRAINS = (
+    "benchmark/child",
+    "execution/child",
+    "execution/command/child.py",
+    "tracing",
+    "training",
+)
 """Rooms that run only in processes that train: what they import may stand in `[train]`."""
 OPTIONAL = {"pandas": "train", "pynvml": "gpu", "ruptures": "history"}
 """Modules that the code imports only where they are installed, and their extras."""

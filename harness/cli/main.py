@@ -1,7 +1,7 @@
 """The command line: calls the commands, prints an error as one line, and chooses the exit code.
 
 Exit codes: 0 what was asked holds; 1 a difference or a regression; 2 wrong use; 3 a run failed;
-4 no verdict.
+4 no verdict. `trace` ends with the exit code of its command.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from harness.cli.index import index_command
 from harness.cli.listing import list_command
 from harness.cli.pages import publish_command, report_command
 from harness.cli.run import run_command
+from harness.cli.trace import CommandEnded, trace_command
 from harness.cli.upgrade import upgrade_command
 from harness.errors import HarnessError, RunFailed
 from harness.version import __version__
@@ -42,7 +43,7 @@ REGRESSION = "Keep it as it was"
 REPORTS = "Reports"
 OTHER = "Overview"
 _COMMANDS: dict[str, dict[str, Callable[..., int | None]]] = {
-    TRAIN: {"run": run_command, "compare": compare_command},
+    TRAIN: {"run": run_command, "trace": trace_command, "compare": compare_command},
     DIAGNOSE: {"explain": explain_command, "bisect": bisect_command},
     SPEED: {"bench": bench_command},
     REGRESSION: {
@@ -71,9 +72,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+_CONTEXTS = {"trace": {"allow_interspersed_args": False}}
+"""By command: settings of its parser. The words after a traced command belong to that command."""
 for panel, commands in _COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        settings = _CONTEXTS.get(name)
+        app.command(name, rich_help_panel=panel, context_settings=settings)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,6 +109,8 @@ def main() -> int:
         if code != _INTERRUPTED:
             return code
         return _print_error("interrupted; completed records are kept", 3)
+    except CommandEnded as ended:
+        return ended.exit_code
     except HarnessError as error:
         return _print_error(str(error), 3 if isinstance(error, RunFailed) else 2)
     except Exception as error:

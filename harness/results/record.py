@@ -90,6 +90,11 @@ class RecordWriter:
         self._rows: dict[str, int] = {}
         self._aside: list[Path] = []
 
+    @property
+    def has_open_files(self) -> bool:
+        """Whether rows are written to files that are not finished."""
+        return bool(self._files)
+
     def set_aside(self, folder: Path) -> None:
         """Move all rows so far to finished files in a new `folder`, and continue in new files.
 

@@ -54,10 +54,9 @@ def _backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
     if in_backward():
         return _original(tensors, *args, **kwargs)
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    listeners = list(_listeners)
-    for listener in listeners:
+    for listener in _listeners:  # a listener may add another one, which is notified too
         listener.backward_begins(roots)
     _original(tensors, *args, **kwargs)
-    for listener in listeners:
+    for listener in _listeners:
         listener.backward_ends()
     return None

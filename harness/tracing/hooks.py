@@ -23,14 +23,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
 
 from harness.errors import SpecError
 from harness.results.record import Counts, Evaluation, OptimizerSeen, RecordWriter
-from harness.tracing import backward
+from harness.tracing import backward, steps
 from harness.tracing.forward import ForwardPass, ForwardWatch
 from harness.tracing.listener import Listener, StopTraining
 from harness.tracing.names import WatchedNames
@@ -72,7 +68,7 @@ class HookedProbe:
         self._handles: list[Any] = []
         self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
         self._seen: dict[int, int] = {}  # id of an optimizer -> its place in `counts.optimizers`
-        self._started = self._closed = False
+        self._listens = self._started = self._closed = False
         # Of the current update.
         self._passes: deque[ForwardPass] = deque(maxlen=_PASSES_KEPT)
         self._passes_before: list[ForwardPass] = []
@@ -123,11 +119,9 @@ class HookedProbe:
             self._names.add_tensors(model)
         for optimizer in optimizers:
             self._know(unwrapped_optimizer(optimizer))
-        if not self._handles:
-            self._handles = [
-                register_optimizer_step_pre_hook(self._before_optimizer),
-                register_optimizer_step_post_hook(self._after_optimizer),
-            ]
+        if not self._listens:
+            self._listens = True
+            steps.listen(self)
             backward.listen(self)
         self._count_parameters()
         self._safely(self._watched)
@@ -166,6 +160,10 @@ class HookedProbe:
         """End the last update, and remove the hooks."""
         with suppress(StopTraining):  # nothing more would be trained
             self._end_update()
+        self._detach()
+
+    def detach(self) -> None:
+        """Remove the hooks and record nothing more, as in a process that was forked."""
         self._detach()
 
     # What subclasses define.
@@ -250,7 +248,8 @@ class HookedProbe:
         self._add_micro_batch(passes, loss)
         self._forward.narrow()
 
-    def _before_optimizer(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def step_begins(self, optimizer: torch.optim.Optimizer) -> None:
+        """See `StepListener`."""
         if self._stepping is not None:
             self._nested += 1  # an optimizer inside an optimizer is part of its step
             return
@@ -266,7 +265,8 @@ class HookedProbe:
         if not self._stepped:
             self._listener.before_step(self.counts.steps + 1)
 
-    def _after_optimizer(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def step_ends(self, optimizer: torch.optim.Optimizer) -> None:
+        """See `StepListener`."""
         if self._nested:
             self._nested -= 1
             return
@@ -295,7 +295,7 @@ class HookedProbe:
 
     def _start(self) -> None:
         if not self._started and self._names.complete():
-            self._adopt_living_optimizers()
+            self._safely(self._adopt_living_optimizers)
             self._started = True
             self._count_parameters()
             self._safely(self._begin_training)
@@ -365,6 +365,7 @@ class HookedProbe:
     def _detach(self) -> None:
         self._closed = True
         self._forward.remove()
+        steps.stop_listening(self)
         backward.stop_listening(self)
         for handle in self._handles:
             handle.remove()

@@ -18,7 +18,18 @@ from harness.cli.completion import complete_cases, complete_loops, complete_sett
 from harness.version import __version__
 
 COMMANDS = [
-    *("run", "compare", "explain", "bisect", "bench", "check", "accept", "history", "upgrade"),
+    *(
+        "run",
+        "trace",
+        "compare",
+        "explain",
+        "bisect",
+        "bench",
+        "check",
+        "accept",
+        "history",
+        "upgrade",
+    ),
     *("report", "export", "publish", "index", "annotate", "list"),
 ]
 START = "import sys; sys.argv[0] = 'harness'; from harness.cli.main import main; sys.exit(main())"
@@ -68,15 +79,17 @@ def test_help_teaches_by_an_example(command: str, printed: Callable[..., str]) -
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_options_of_an_example_exist(command: str) -> None:
-    """The example of each command parses; a misspelled option, for control, does not."""
+    """The examples of each command parse; a misspelled option, for control, does not."""
     group = typer.main.get_command(cli.app)
     click_command = group.commands[command]  # type: ignore[attr-defined]  # it is a group
     lines = (click_command.help or "").splitlines()
-    (example,) = (line for line in lines if line.startswith("Example: "))
-    words = shlex.split(example)[3:]
-    click_command.make_context(command, words, resilient_parsing=True)
-    with pytest.raises(Exception, match="No such option"):
-        click_command.make_context(command, [*words, "--lops", "x"])
+    examples = [line for line in lines if line.startswith("Example: ")]
+    assert examples
+    for example in examples:
+        words = shlex.split(example)[3:]
+        click_command.make_context(command, words, resilient_parsing=True)
+        with pytest.raises(Exception, match="No such option"):
+            click_command.make_context(command, ["--lops", "x", *words])
 
 
 def test_options_of_run_stand_in_panels(printed: Callable[..., str]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
+from harness.execution.commit import find_commit
 from harness.training.devices import absence
 from harness.training.seeding import deterministic_flags
 from harness.version import __version__
@@ -23,18 +22,22 @@ _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "evaluate", "num
 _OVERRIDING = ("ACCELERATE_", "OMP_", "MKL_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_")
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """Facts that may change what is computed or how fast, as JSON values."""
+def describe(device: torch.device, commit: str | None = None) -> dict[str, Any]:
+    """Facts that may change what is computed or how fast, as JSON values.
+
+    `commit`: that of the harness, empty if it has none; None: git is asked. A package that is not
+    installed has no version.
+    """
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "harness": __version__,
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
@@ -42,7 +45,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         # Variables with these prefixes override the code.
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_OVERRIDING)},
-        "commit": _commit(),
+        "commit": find_commit() if commit is None else commit or None,
     }
     if device.type == "cuda" and not absence("cuda"):
         facts["device_name"] = torch.cuda.get_device_name(device)
@@ -72,21 +75,8 @@ def _driver() -> str | None:
     return found[0] if found else None
 
 
-def _commit() -> str | None:
-    """The commit of the checkout of this package, with '+' if files differ from it."""
-    where = Path(__file__).parents[2]
-    git = ["git", "-C", str(where)]
+def _version(package: str) -> str | None:
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", str(where)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
-    return commit + ("+" if changed else "")

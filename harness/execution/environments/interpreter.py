@@ -44,7 +44,6 @@ NEEDED: Mapping[str, str] = {
     "packaging": "",
     "pandas": "",
     "platformdirs": "",
-    "psutil": "",
     "pyarrow": "",
     "pydantic": "2",
     "scikit-learn": "",

@@ -1,0 +1,67 @@
+"""What runs in every process of a traced command that imports torch, once it has done so.
+
+Until the process makes an optimizer, only torch and a few modules of the harness are loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.execution.command.options import Options
+
+if TYPE_CHECKING:
+    from harness.tracing.attach.recording import Recording
+
+__all__ = ["start"]
+
+
+def start(options_path: str) -> str:
+    """Attach to this process. `options_path`: the file of `Options`. Returns what is wrong."""
+    options = Options.read(options_path)
+    if not Path(options.parts).is_dir():
+        return ""  # the command is over, and this process outlived it
+    if options.spec["deterministic"]:
+        _make_deterministic(options.num_threads)
+    from harness.tracing.attach.attachment import Attachment
+
+    note = partial(_note, Path(options.notes))
+    Attachment(partial(_new_recording, options), note).install()
+    note("")
+    return ""
+
+
+def _note(folder: Path, problem: str) -> None:
+    """Leave word that this process imported torch, and what went wrong."""
+    words = [sys.executable, *sys.argv]
+    text = json.dumps({"problem": problem, "command": words, "python": sys.version.split()[0]})
+    try:
+        (folder / f"{os.getpid()}.json").write_text(text, encoding="utf-8")
+    except OSError:  # the folder is gone, or the disk is full: the program goes on
+        return
+
+
+def _make_deterministic(num_threads: int) -> None:
+    import torch
+
+    from harness.training.seeding import make_deterministic
+
+    # The flags of CUDA have no effect on a machine without it.
+    make_deterministic(torch.device("cuda"), num_threads)
+
+
+def _new_recording(options: Options, number: int) -> Recording:
+    """Begin the recording of the training with this number, and import what it needs."""
+    from harness.execution.child.metadata import describe
+    from harness.spec.command import CommandSpec
+    from harness.tracing.attach.recording import Recording
+
+    def described(device: Any) -> dict[str, Any]:
+        return describe(device, commit=options.commit)
+
+    folder = Path(options.parts) / f"{os.getpid()}-{number}"
+    return Recording(folder, CommandSpec.model_validate(options.spec), described, number)

@@ -1,0 +1,92 @@
+"""Starts a command as a shell would, passes signals on, and waits for its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+__all__ = ["End", "run"]
+
+_PASSED_ON = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+)
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_FROM_KERNEL = 0x80  # `si_code` of a signal that a terminal sends to each process of its group
+_POLL_S = 0.2
+
+
+class End:
+    """How a command ended."""
+
+    def __init__(self, status: int, signals: Iterable[int], wall_s: float) -> None:
+        """`status`: as `waitpid` returns it. `signals`: those that asked it to end."""
+        self.signals = tuple(signals)
+        self.wall_s = wall_s
+        self.killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        """The signal that it died of."""
+        self.exit_code = os.waitstatus_to_exitcode(status)
+        """Its exit code; 128 + N if it died of signal N, as a shell reports it."""
+        if self.killed_by is not None:
+            self.exit_code = 128 + self.killed_by
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody asked it to end, or a signal ended it."""
+        return bool(self.signals) or self.killed_by in _INTERRUPTING
+
+
+def run(program: str, words: Sequence[str], environment: Mapping[str, str]) -> End:
+    """Run `words` with this process's input, output, errors, other open files and terminal.
+
+    `program`: the path of the file that is executed. A signal that a terminal sends reaches the
+    command by itself, since it is in the same process group. Every other one is passed on.
+    """
+    started = time.monotonic()
+    sent: list[int] = []
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
+    try:
+        command = os.posix_spawn(
+            program,
+            list(words),
+            dict(environment),
+            setsigmask=before,
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them
+        )
+        while True:
+            ended, status = os.waitpid(command, os.WNOHANG)
+            if ended:
+                return End(status, sent, time.monotonic() - started)
+            try:
+                _pass_on(command, sent)
+            except KeyboardInterrupt:  # SIGINT or SIGTERM reached another thread
+                sent.append(signal.SIGINT)
+                _send(command, signal.SIGINT)
+    finally:
+        while signal.sigtimedwait(_PASSED_ON, 0) is not None:
+            pass  # it came for a command that has ended
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _pass_on(command: int, sent: list[int]) -> None:
+    """Wait for a signal, or a short time; pass it on to the command."""
+    got = signal.sigtimedwait({*_PASSED_ON, signal.SIGCHLD}, _POLL_S)
+    if got is None or got.si_signo == signal.SIGCHLD:
+        return
+    if got.si_signo in _INTERRUPTING:
+        sent.append(got.si_signo)
+    if got.si_code != _FROM_KERNEL:
+        _send(command, got.si_signo)
+
+
+def _send(command: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(command, number)

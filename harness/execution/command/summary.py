@@ -1,0 +1,54 @@
+"""A traced command in a few lines: what was recorded, where it is, and what could not be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.execution.command.parts import Recorded
+from harness.execution.command.trace import Traced
+
+__all__ = ["summary_lines"]
+
+_RECORDS_SHOWN = 3
+
+
+def summary_lines(traced: Traced, folder: Path) -> list[str]:
+    """The lines that are shown at the end of the command."""
+    return list(_lines(traced, folder))
+
+
+def _lines(traced: Traced, folder: Path) -> Iterator[str]:
+    for each in traced.recorded[:_RECORDS_SHOWN]:
+        yield _record_line(each)
+        header = each.record.header
+        if header.probe_fault:
+            fault = header.probe_fault
+            yield f"a fault of the harness ended the recording, not the training: {fault}"
+        if header.unseen:
+            yield f"not seen: {' '.join(header.unseen)}"
+    if len(traced.recorded) > _RECORDS_SHOWN:
+        yield f"{len(traced.recorded) - _RECORDS_SHOWN} more records are in the report"
+    if not traced.recorded:
+        yield "no training was recorded"
+    for sentence in traced.unseen:
+        yield sentence[0].lower() + sentence[1:]
+    yield f"report: {folder / 'report.html'}"
+
+
+def _record_line(each: Recorded) -> str:
+    header = each.record.header
+    models = " and ".join(each.models) or "a model"
+    rules = " and ".join(dict.fromkeys(one.rule for one in header.optimizers))
+    size = _counted(len(header.parameter_names), "parameter")
+    processes = header.spec.processes
+    where = f" on {processes} processes" if processes > 1 else ""
+    status = "" if header.status == "completed" else f", {header.status}"
+    return (
+        f"{_counted(header.steps, 'update')} of {models} ({size}, {header.parameters:,} values) by "
+        f"{rules}{where}{status}: {each.record.folder}"
+    )
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

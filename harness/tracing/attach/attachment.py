@@ -1,0 +1,159 @@
+"""What is attached to one process: it decides which optimizers belong to one training.
+
+Optimizers belong to one training if they are made before its first update, or if they share
+parameters with it. An optimizer that is made later, for parameters that were never trained, begins
+another training; the record of the one before is then closed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from harness.tracing.attach.exceptions import Exceptions
+from harness.tracing.attach.modules import targets
+from harness.tracing.attach.notice import Event, Notice
+
+if TYPE_CHECKING:
+    from harness.tracing.attach.recording import Recording
+
+__all__ = ["Attachment"]
+
+_UNSEEN = {
+    "no module": "No module owns some parameters, so forward passes through them were not seen.",
+    "backward": "The first forward pass was not seen: it began before the optimizer was made.",
+    "step": "The passes before the first step were not seen: only the step showed the optimizer.",
+}
+
+
+class Attachment:
+    """Records every training of this process, and of the processes that are forked from it."""
+
+    def __init__(
+        self, new_recording: Callable[[int], Recording], on_problem: Callable[[str], None]
+    ) -> None:
+        """`new_recording` begins the recording of the training with a number; it imports libraries.
+
+        `on_problem`: receives what was not recorded because the harness failed.
+        """
+        self._new_recording, self._on_problem = new_recording, on_problem
+        self._notice = Notice(self._on_optimizers, self._guarded)
+        self._exceptions = Exceptions()
+        self._recording: Recording | None = None
+        self._trained: set[int] = set()
+        self._recordings = 0
+
+    def install(self) -> None:
+        """Attach to this process."""
+        self._notice.install()
+        self._exceptions.install(self._remove_hooks)
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
+        atexit.register(self._close_here)
+        leave = os._exit
+
+        def _exit(status: int) -> None:
+            self._close_here()
+            leave(status)
+
+        os._exit = _exit  # type: ignore[assignment]  # it never returns either
+
+    def close(self) -> None:
+        """Write the record of the current training."""
+        recording, self._recording = self._recording, None
+        if recording is None:
+            return
+        with self._guarded("the record could not be written"):
+            # The second: a process of multiprocessing handles an exception by itself.
+            error = self._exceptions.last or sys.exc_info()[1]
+            if isinstance(error, KeyboardInterrupt):
+                recording.close("interrupted", error)
+            elif error is None or (isinstance(error, SystemExit) and not error.code):
+                recording.close("completed")
+            else:
+                recording.close("failed", error)
+
+    def _on_optimizers(
+        self, optimizers: list[Optimizer], called: nn.Module | None, event: Event
+    ) -> None:
+        held = {id(p) for each in optimizers for g in each.param_groups for p in g["params"]}
+        recording = self._recording
+        if recording is not None and recording.steps and not held & self._trained:
+            self.close()
+        if self._recording is None:
+            self._recordings += 1
+            self._trained = set()
+            with _imports_are_quiet():
+                self._recording = self._new_recording(self._recordings)
+            self._close_at_end_of_process()
+        self._trained |= held
+        for target in targets(optimizers, called):
+            if target.model is None:
+                self._recording.unseen(_UNSEEN["no module"])
+            elif event == "backward":
+                self._recording.unseen(_UNSEEN[event])
+            if event == "step":
+                self._recording.unseen(_UNSEEN[event])
+            self._recording.watch(target.watched, target.optimizers)
+
+    def _remove_hooks(self) -> None:
+        """Called when an exception ends the program, before it is shown."""
+        self._notice.remove()
+        if self._recording is not None:
+            self._recording.finish()
+
+    def _close_at_end_of_process(self) -> None:
+        """A process of multiprocessing may end without the functions of `atexit`."""
+        processes = sys.modules.get("multiprocessing.process")
+        if processes is not None and processes.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._close_here, exitpriority=100)
+
+    def _close_here(self) -> None:
+        with self._guarded("the record could not be written"):
+            self.close()
+
+    def _before_fork(self) -> None:
+        """No file of the record is open while the process has a copy of itself."""
+        if self._recording is not None:
+            with self._guarded("rows could not be set aside"):
+                self._recording.before_fork()
+
+    def _after_fork(self) -> None:
+        recording, self._recording = self._recording, None
+        self._trained = set()
+        with self._guarded("a forked process could not be watched"):
+            if recording is not None:
+                recording.abandon()
+            self._notice.forget()
+
+    @contextmanager
+    def _guarded(self, what: str = "an optimizer could not be watched") -> Iterator[None]:
+        """A fault in the harness ends the recording, never the program."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # any fault is the harness's own
+            self._notice.remove()
+            self._on_problem(f"{what}: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def _imports_are_quiet() -> Iterator[None]:
+    """Libraries may warn when they are imported, which the program did not ask for.
+
+    Not `catch_warnings`: it makes Python show warnings again that the program has shown already.
+    """
+    quiet: Any = ("ignore", None, Warning, None, 0)
+    warnings.filters.insert(0, quiet)  # type: ignore[attr-defined]  # a list
+    try:
+        yield
+    finally:
+        warnings.filters.remove(quiet)  # type: ignore[attr-defined]

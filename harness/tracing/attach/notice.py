@@ -1,0 +1,166 @@
+"""Notices the optimizers of a program: when one is made, before its first forward pass, and before
+its first step.
+
+Nothing is registered on a module, since the program may still wrap or compile it. The class
+`nn.Module` is changed only between the construction of an optimizer and the first forward pass of
+its parameters. No other library is imported, so that a program that trains nothing starts quickly.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.tracing import backward, steps
+
+__all__ = ["Event", "Notice"]
+
+Event = Literal["call", "backward", "step"]
+Guard = AbstractContextManager[None]
+OnOptimizers = Callable[[list[Optimizer], nn.Module | None, Event], None]
+
+
+class Notice:
+    """Calls `on_optimizers(optimizers, called, event)` once for each optimizer of the process.
+
+    That is before the first call of a module that holds one of its parameters: `called` is that
+    module, and all optimizers made so far come with it. If no such call is seen, it is before the
+    next backward pass, or before its first step.
+    """
+
+    def __init__(self, on_optimizers: OnOptimizers, guarded: Callable[[], Guard]) -> None:
+        """`guarded`: a context that lets no error out. It surrounds all that happens here."""
+        self._on_optimizers, self._guarded = on_optimizers, guarded
+        self._known: dict[int, weakref.ref[Optimizer]] = {}
+        self._new: dict[int, weakref.ref[Optimizer]] = {}
+        self._inherited: dict[int, weakref.ref[Optimizer]] = {}
+        self._restore: list[Callable[[], None]] = []
+        self._armed = False
+        self._call: Any = None
+
+    def install(self) -> None:
+        """Begin to notice."""
+        construct = Optimizer.__init__
+
+        @functools.wraps(construct)
+        def __init__(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it takes its place
+            construct(optimizer, *args, **kwargs)
+            with self._guarded():
+                self._made(optimizer)
+
+        def put_back() -> None:
+            if Optimizer.__init__ is __init__:
+                Optimizer.__init__ = construct  # type: ignore[method-assign]
+
+        Optimizer.__init__ = __init__  # type: ignore[assignment, method-assign]
+        self._restore.append(put_back)
+        steps.listen(self)
+
+    def remove(self) -> None:
+        """Notice nothing any more."""
+        self._disarm()
+        self._new = {}
+        steps.stop_listening(self)
+        for restore in self._restore:
+            restore()
+        self._restore = []
+
+    def forget(self) -> None:
+        """Know no optimizer, as in a process that was forked.
+
+        Those of its parent are noticed again if this process trains with them.
+        """
+        self._inherited = {**self._inherited, **self._known, **self._new}
+        self._known, self._new = {}, {}
+        if self._inherited:
+            self._arm()
+
+    def _made(self, optimizer: Optimizer) -> None:
+        self._new[id(optimizer)] = weakref.ref(optimizer)
+        self._arm()
+
+    def step_begins(self, optimizer: Optimizer) -> None:
+        """See `StepListener`."""
+        if torch.compiler.is_compiling():
+            return
+        known = self._known.get(id(optimizer))
+        if known is None or known() is not optimizer:
+            with self._guarded():
+                # Perhaps a copy, which was made without a call of its constructor.
+                self._new[id(optimizer)] = weakref.ref(optimizer)
+                self._report(None, "step")
+
+    def step_ends(self, optimizer: Optimizer) -> None:
+        """See `StepListener`."""
+
+    def backward_begins(self, roots: Sequence[Tensor]) -> None:
+        """See `BackwardListener`: a script whose parameters belong to no module."""
+        if self._armed and self._new:
+            with self._guarded():
+                self._report(None, "backward")
+
+    def backward_ends(self) -> None:
+        """See `BackwardListener`."""
+
+    def _report(self, called: nn.Module | None, event: Event) -> None:
+        new, self._new = self._new, {}
+        self._inherited = {key: old for key, old in self._inherited.items() if key not in new}
+        self._disarm()
+        self._known |= new
+        self._known = {key: known for key, known in self._known.items() if known() is not None}
+        optimizers = [optimizer for optimizer in (known() for known in new.values()) if optimizer]
+        if optimizers:
+            self._on_optimizers(optimizers, called, event)
+
+    def _arm(self) -> None:
+        """Have the next call of any module noticed."""
+        if self._armed:
+            return
+        self._armed = True
+        backward.listen(self)
+        if self._call is not None and nn.Module.__call__ is self._call:
+            return
+        original = nn.Module.__call__
+
+        @functools.wraps(original)
+        def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807  # as above
+            # A compiler sees a constant here, and leaves the rest out.
+            if not torch.compiler.is_compiling() and torch.is_grad_enabled():
+                with self._guarded():
+                    self._before_call(module)
+            return original(module, *args, **kwargs)
+
+        self._call = __call__
+        self._original_call = original
+        nn.Module.__call__ = __call__  # type: ignore[method-assign]
+
+    def _disarm(self) -> None:
+        self._armed = False
+        backward.stop_listening(self)
+        # Another library, such as torch.fx, may have put its own function there for a while.
+        if self._call is not None and nn.Module.__call__ is self._call:
+            nn.Module.__call__ = self._original_call  # type: ignore[method-assign]
+            self._call = None
+
+    def _before_call(self, module: nn.Module) -> None:
+        if not self._armed:
+            self._disarm()
+            return
+        held = {id(parameter) for parameter in module.parameters()}
+        again = {key: old for key, old in self._inherited.items() if _updates(old(), held)}
+        if again or any(_updates(new(), held) for new in self._new.values()):
+            self._new |= again
+            self._report(module, "call")
+
+
+def _updates(optimizer: Optimizer | None, held: set[int]) -> bool:
+    """Whether the optimizer updates one of the parameters with these identities."""
+    groups = () if optimizer is None else optimizer.param_groups
+    return any(id(parameter) in held for group in groups for parameter in group["params"])

@@ -1,0 +1,195 @@
+"""One training that is recorded from outside: its probe, its files, and what outlives a kill.
+
+The rows are set aside from time to time as finished files, with the header so far beside them. So a
+process that is killed leaves the record of its steps until then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, write_atomically
+from harness.spec.command import CommandSpec
+from harness.tracing import digest
+from harness.tracing.attach.files import CUT_OFF, HEADER_SO_FAR, KEPT, PLACE
+from harness.tracing.listener import Listener
+from harness.tracing.options import TraceOptions
+from harness.tracing.probe import TraceProbe
+
+__all__ = ["Describe", "Recording"]
+
+Describe = Callable[[torch.device], dict[str, Any]]
+"""Facts of the environment of a process that uses a device, as JSON values."""
+
+_EVERY_S, _SHARE = 0.5, 50  # rows are set aside every 0.5 s, later every 50th of the time so far
+
+Status = Literal["completed", "failed", "interrupted"]
+
+
+class Recording(Listener):
+    """Records one training of this process in a folder."""
+
+    def __init__(
+        self, folder: Path, spec: CommandSpec, describe: Describe, number: int = 1
+    ) -> None:
+        """`number`: counts the trainings of this process."""
+        self.folder = folder
+        self._spec, self._describe = spec, describe
+        self._writer = RecordWriter(folder)
+        self._probe = TraceProbe(
+            self._writer, self, TraceOptions(detail=spec.detail, every=spec.every)
+        )
+        self._place: dict[str, Any] = {"pid": os.getpid(), "rank": 0, "world_size": 1, "group": ""}
+        self._place |= {"process_started": _process_start(), "number": number, "models": []}
+        self._started = self._kept_at = time.monotonic()
+        self._device = torch.device("cpu")
+        self._environment: dict[str, Any] | None = None
+        self._parts = 0
+        self._closed = False
+
+    @property
+    def steps(self) -> int:
+        """Number of updates so far."""
+        return self._probe.counts.steps
+
+    def watch(
+        self, model: nn.Module | Mapping[str, Tensor], optimizers: Sequence[Optimizer]
+    ) -> None:
+        """Watch a model and its optimizers, besides those that are watched already."""
+        if isinstance(model, nn.Module):
+            parameters: Iterable[Tensor] = model.parameters()
+            kind = type(getattr(model, "_orig_mod", model)).__name__
+        else:
+            parameters, kind = model.values(), "bare parameters"
+        self._device = next((parameter.device for parameter in parameters), self._device)
+        if kind not in self._place["models"]:
+            self._place["models"].append(kind)
+        self._probe.add(model, *optimizers)
+
+    def unseen(self, what: str) -> None:
+        """Record that something could not be seen."""
+        if what not in self._probe.counts.unseen:
+            self._probe.counts.unseen.append(what)
+
+    def after_step(self, step: int) -> None:
+        """Set the rows aside if that is due. A fault ends the recording, never the training."""
+        now = time.monotonic()
+        due = max(_EVERY_S, (now - self._started) / _SHARE)
+        if step > 1 and now - self._kept_at < due:
+            return
+        try:
+            if step == 1:
+                self._find_place()
+            self.keep()
+        except Exception as error:  # noqa: BLE001  # any fault is the harness's own
+            self._probe.counts.probe_fault = (
+                f"step {step}: rows could not be set aside: {type(error).__name__}: {error}"
+            )
+            self._probe.detach()
+
+    def keep(self) -> None:
+        """Set all rows so far aside, as finished files that outlive this process."""
+        self._writer.set_aside(self.folder / KEPT / f"{self._parts:06d}")
+        self._parts += 1
+        header = self._header("failed", CUT_OFF)
+        self._write(HEADER_SO_FAR, header.model_dump_json())
+        self._kept_at = time.monotonic()
+
+    def before_fork(self) -> None:
+        """Close the files, which a forked process would share."""
+        if self._writer.has_open_files:
+            self.keep()
+
+    def finish(self) -> None:
+        """Remove the hooks, and write the rows that are still pending."""
+        self._probe.close()
+
+    def close(self, status: Status, error: BaseException | None = None) -> None:
+        """Write the record. One without a step is removed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._probe.close()
+        if not self.steps:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        line = lines = None
+        if status == "interrupted":
+            line = "stopped by the user"
+        elif error is not None:
+            line = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+        if error is not None:
+            lines = "".join(traceback.format_exception(error))
+        self._write(PLACE, json.dumps(self._place))
+        self._writer.close(self._header(status, line, lines))
+        shutil.rmtree(self.folder / KEPT, ignore_errors=True)
+        (self.folder / HEADER_SO_FAR).unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Forget the recording in a forked process, which must not touch the files of its parent.
+
+        The hooks are removed, since this process may train the model further.
+        """
+        self._closed = True
+        self._probe.detach()
+
+    def _find_place(self) -> None:
+        """Find the rank of this process, once it has trained a step with the others."""
+        distributed = torch.distributed
+        if distributed.is_available() and distributed.is_initialized():
+            size = distributed.get_world_size()
+            self._place |= {"rank": distributed.get_rank(), "world_size": size, "group": _group()}
+        self._write(PLACE, json.dumps(self._place))
+
+    def _header(self, status: Status, error: str | None, lines: str | None = None) -> Header:
+        if self._environment is None:
+            self._environment = self._describe(self._device)
+        changed = {"device": self._device.type, "world_size": self._place["world_size"]}
+        return Header(
+            schema_version=SCHEMA_VERSION,
+            spec=self._spec.model_copy(update=changed),
+            status=status,
+            environment=self._environment,
+            digest_algorithm=digest.algorithm(),
+            tensors_every=self._spec.every,
+            wall_s=time.monotonic() - self._started,
+            error=error,
+            traceback=lines,
+            **self._probe.counts.model_dump(),
+        )
+
+    def _write(self, name: str, text: str) -> None:
+        with write_atomically(self.folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def _group() -> str:
+    """What the processes that train together share, and others do not: where they meet."""
+    from torch.distributed import distributed_c10d
+
+    store = distributed_c10d._get_default_store()
+    while (inner := getattr(store, "underlying_store", None)) is not None:
+        store = inner
+    names = ("path", "host", "port")
+    place = [str(getattr(store, name)) for name in names if hasattr(store, name)]
+    return " ".join([*place, os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")])
+
+
+def _process_start() -> int:
+    """When this process started, in ticks since the start of the machine; 0 if it is not known."""
+    try:
+        line = Path("/proc/self/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(line.rpartition(")")[2].split()[19])

@@ -1,0 +1,54 @@
+"""Notices each optimizer step of the process, through the global hooks of torch's optimizers.
+
+A listener may be added while a step begins: it is notified of that step too, after those before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch.optim import Optimizer
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+__all__ = ["StepListener", "listen", "stop_listening"]
+
+_listeners: list[StepListener] = []
+_handles: list[Any] = []
+
+
+class StepListener(Protocol):
+    """Is called before and after each step of any optimizer."""
+
+    def step_begins(self, optimizer: Optimizer) -> None:
+        """The optimizer is about to step."""
+
+    def step_ends(self, optimizer: Optimizer) -> None:
+        """The optimizer has stepped; it is not called for a step that failed."""
+
+
+def listen(listener: StepListener) -> None:
+    """Report steps to `listener`."""
+    _listeners.append(listener)
+    if not _handles:
+        _handles.append(register_optimizer_step_pre_hook(_before))
+        _handles.append(register_optimizer_step_post_hook(_after))
+
+
+def stop_listening(listener: StepListener) -> None:
+    """Report no more steps to `listener`."""
+    # Not `remove` of the handles: torch may be going through its hooks.
+    if listener in _listeners:
+        _listeners.remove(listener)
+
+
+def _before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for listener in _listeners:  # it may grow meanwhile
+        listener.step_begins(optimizer)
+
+
+def _after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for listener in _listeners:
+        listener.step_ends(optimizer)
