@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from harness.results.imported.log import Log, Series
 from harness.results.record import RunRecord
-from harness.spec.case import RunSpec
 
 __all__ = ["Computed", "LoggedRun", "Reading", "RecordedRun"]
 
@@ -69,10 +68,9 @@ class RecordedRun:
         self._norms = dict(
             zip(steps["step"].to_pylist(), steps["grad_norm"].to_pylist(), strict=True)
         )
-        # A loss scaler multiplies the loss before the backward pass.
-        spec = record.spec
-        scaled = isinstance(spec, RunSpec) and spec.recipe.precision == "fp16"
-        self._only_task = scaled or micro["loss"].null_count == len(micro)
+        # With fp16 a loss scaler multiplies the loss before the backward pass.
+        dtypes = record.circumstances["compute_dtype"].unique().to_pylist()
+        self._only_task = "float16" in dtypes or micro["loss"].null_count == len(micro)
         self._evaluations = {
             evaluation.step: {
                 name.lower(): value

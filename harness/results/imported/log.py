@@ -14,6 +14,7 @@ most decimals or that of its most significant digits, whichever is coarser. That
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,6 +42,9 @@ __all__ = [
 LATEST_STEP = 2**31 - 1
 """The largest step that a record can hold."""
 _LONGEST_NAME = 60
+_NUMBER = re.compile(
+    r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE
+)
 _DOUBLE_DIGITS = 15
 """From so many significant digits on, a column was written with every digit of its numbers."""
 _REMEDY = "correct the file, or pass another one"
@@ -146,17 +150,16 @@ def step_number(value: object, path: Path, place: str) -> int:
 
 def number_of(text: str, path: Path, place: str) -> Decimal:
     """A number as it was written. Raises `RecordError` unless it fits in double precision."""
-    try:
-        number = Decimal(text.strip())
-        fits = not number.is_snan() and (
-            not number.is_finite() or not number or -330 < number.adjusted() < 308
-        )
-    except ArithmeticError:
-        fits = False
-    if not fits:
-        met = f"{text[:40]!r}, {place} of {path}"
-        raise RecordError("a logged value is a number in double precision", met, _REMEDY)
-    return number
+    written = text.strip()
+    if _NUMBER.fullmatch(written):
+        try:
+            number = Decimal(written)
+        except ArithmeticError:
+            number = Decimal("1e999")
+        if not number or not number.is_finite() or -330 < number.adjusted() < 308:
+            return number
+    met = f"{text[:40]!r}, {place} of {path}"
+    raise RecordError("a logged value is a number in double precision", met, _REMEDY)
 
 
 def series_of_decimals(
