@@ -148,7 +148,7 @@ def _add(
     matched = [_match(name, stage, series, reading, shift) for reading in readings]
     best = max(matched, key=lambda one: one.rank, default=None)  # the first of equals
     if best is None or not best.steps:
-        result.not_compared.append(name)
+        result.not_compared.append(name.removeprefix("eval_"))
     else:
         result.found.append(best)
 

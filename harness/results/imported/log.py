@@ -43,7 +43,7 @@ LATEST_STEP = 2**31 - 1
 """The largest step that a record can hold."""
 _LONGEST_NAME = 60
 _NUMBER = re.compile(
-    r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE
+    r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE
 )
 _DOUBLE_DIGITS = 15
 """From so many significant digits on, a column was written with every digit of its numbers."""

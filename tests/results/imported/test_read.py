@@ -157,6 +157,7 @@ HOSTILE = {
     "an empty step": table("step,loss\n,0.5\n"),
     "a negative step in a cell": table("step,loss\n-1,0.5\n"),
     "a signalling NaN": table("step,loss\n1,sNaN\n"),
+    "a long number": table("step,loss\n1," + "1" * 130_000 + "x\n"),
     "an underscore": table("step,loss\n1,1_0\n"),
     "a formula": table("step,loss\n1,=1+1\n"),
     "losses of one step": table("step,loss\n1,0.5\n1,0.6\n"),
