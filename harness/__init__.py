@@ -5,21 +5,42 @@ from typing import TYPE_CHECKING, Any
 
 from harness.version import __version__
 
-__all__ = ["Case", "HarnessError", "Report", "RunFailed", "SpecError", "__version__", "run"]
+__all__ = [
+    "Case",
+    "HarnessError",
+    "Record",
+    "RecordError",
+    "Report",
+    "RunFailed",
+    "SpecError",
+    "__version__",
+    "bench",
+    "compare",
+    "load",
+    "run",
+]
 
 if TYPE_CHECKING:
-    from harness.api import run
-    from harness.errors import HarnessError, RunFailed, SpecError
+    from harness.api.bench import bench
+    from harness.api.compare import compare
+    from harness.api.load import Record, load
+    from harness.api.run import run
+    from harness.errors import HarnessError, RecordError, RunFailed, SpecError
     from harness.results.report import Report
     from harness.spec.case import Case
 else:
     _MODULES = {
         "Case": "harness.spec.case",
         "HarnessError": "harness.errors",
+        "Record": "harness.api.load",
+        "RecordError": "harness.errors",
         "Report": "harness.results.report",
         "RunFailed": "harness.errors",
         "SpecError": "harness.errors",
-        "run": "harness.api",
+        "bench": "harness.api.bench",
+        "compare": "harness.api.compare",
+        "load": "harness.api.load",
+        "run": "harness.api.run",
     }
 
     def __getattr__(name: str) -> Any:

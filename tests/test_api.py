@@ -1,95 +1,82 @@
-"""`harness.run` from Python: the report comes back, and wrong use leaves nothing."""
+"""Records and comparisons from Python: harness.load, harness.compare, and how reports are shown."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import harness
-from harness.errors import SpecError
-from harness.results.report import Report
-from tests.support.small_runs import write_pairs
+from tests.support.records import draft
 
 
-def loaded_by(code: str) -> str:
-    """Which of some libraries a fresh interpreter holds after `code`."""
-    names = ["pydantic", "rich", "scipy", "torch"]
-    script = f"{code}\nimport sys\nprint(*(name for name in {names} if name in sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
-    )
-    return done.stdout.strip()
-
-
-def test_the_package_is_free_until_it_is_asked() -> None:
-    """Importing it loads nothing; naming `run` loads what the command line needs, and no torch."""
-    assert "" == loaded_by("import harness")
-    assert "pydantic rich" == loaded_by("from harness import run")
-
-
-def test_dir_shows_what_a_user_may_call() -> None:
-    """The public names, each of which is there; a submodule, for control, is not shown."""
-    assert sorted(harness.__all__) == dir(harness)
-    assert all(hasattr(harness, name) for name in dir(harness))
-    assert "version" not in dir(harness)
-    assert issubclass(harness.SpecError, harness.HarnessError)
-
-
-def test_there_is_no_other_name() -> None:
-    """Control: what the package does not have is missing in the usual way."""
-    with pytest.raises(AttributeError, match="no attribute 'rum'"):
-        harness.rum  # type: ignore[attr-defined]  # noqa: B018  # it is asked for on purpose
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"case": "paraphrse"}, "did you mean 'paraphrase'"),
-        ({"loops": ["trainr"]}, "did you mean 'trainer'"),
-        ({"loops": "trainr"}, "did you mean 'trainer'"),
-        ({"loops": []}, "a run needs a loop"),
-        ({"conventions": "nativ"}, "did you mean 'native'"),
-        ({"device": "cdua"}, "did you mean 'cuda'"),
-        ({"devices": ["cpu"]}, "two different devices"),
-        ({"learning_rate": -1}, "learning_rate"),
-        ({"learning_rte": 1}, "did you mean 'learning_rate'"),
-        ({"seeds": 1}, "2 or more"),
-        ({"margins": {"accuracy": 0.1}}, "margins= applies to several seeds"),
-        ({"seeds": 2, "margins": {"acuracy": 0.1}}, "did you mean 'accuracy'"),
-    ],
-)
-def test_wrong_use_is_one_line_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: str
-) -> None:
-    """The same words as on the command line, as an error."""
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The records of one loop and of the same loop with another loss at step 3."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError, match=said) as caught:
-        harness.run(**asked)
-    assert "\n" not in str(caught.value)
-    assert [] == list(tmp_path.iterdir())
+    one, other = draft(), draft()
+    other.micro_batch(3)["loss"] = 0.75
+    other.micro_batch(3)["task_loss"] = 0.75
+    return one.write(tmp_path / "one").folder, other.write(tmp_path / "other").folder
 
 
-@pytest.mark.slow
-def test_a_run_gives_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is the report of the folder, says how to repeat it, and prints nothing."""
-    data = write_pairs(tmp_path / "data")
-    out = tmp_path / "out"
-    report = harness.run(
-        loops=["plain", "plain"], out=out, data=str(data), max_steps=2, max_grad_norm=None
-    )
+def test_equal_records_are_identical_in_any_form(tmp_path: Path, two: tuple[Path, Path]) -> None:
+    """A text, a path, a loaded record; the report is in the folder that was asked for."""
+    again = draft().write(tmp_path / "again")
+    for number, form in enumerate((str(two[0]), two[0], harness.load(two[0]))):
+        out = tmp_path / f"out{number}"
+        report = harness.compare(form, again, out)
+        assert "equivalent" == report.verdict
+        assert out == report.folder
+        assert (out / "report.html").is_file()
 
-    assert "equivalent" == report.verdict
-    assert out == report.folder
-    stored = Report.read(out)
-    assert stored.comparisons == report.comparisons
-    assert None is stored.folder
-    assert ("", "") == capsys.readouterr()
-    typed = " ".join(report.command)
-    assert typed.startswith(f"harness run paraphrase --set data={data} ")
-    assert typed.endswith(
-        f"--set max_steps=2 --set max_grad_norm=none --loops plain,plain --out {out}"
-    )
+
+def test_a_planted_difference_is_found(two: tuple[Path, Path]) -> None:
+    """Control: at its step and stage; without a folder the report goes to `reports/`."""
+    report = harness.compare(*two)
+    first = report.comparisons[0].first_divergence
+    assert "different" == report.verdict
+    assert first is not None
+    assert (3, "loss") == (first.step, first.stage)
+    assert report.folder is not None
+    assert "reports" == report.folder.parent.name
+
+
+def test_a_report_prints_in_a_few_lines(two: tuple[Path, Path]) -> None:
+    """The place of the first difference and the verdict, not the fields of the object."""
+    text = str(harness.compare(*two))
+    assert "first at step 3, micro-batch 1 in loss" in text
+    assert text.endswith("verdict: different")
+    assert 3 >= text.count("\n")
+
+
+def test_a_report_has_frames_and_records(two: tuple[Path, Path]) -> None:
+    """By pair, by run, and the record of each run."""
+    report = harness.compare(*two)
+    assert ["different"] == report.frame()["outcome"].tolist()
+    assert 2 == len(report.frame("runs"))
+    assert [two[0].name, two[1].name] == [one.folder.name for one in report.records.values()]
+    with pytest.raises(harness.SpecError, match="unknown frame of a report"):
+        report.frame("rnus")
+
+
+def test_a_record_has_its_traces_as_frames(two: tuple[Path, Path]) -> None:
+    """With as many rows as the record."""
+    record = harness.load(two[1])
+    assert [1, 2, 3, 4, 5, 6] == record.steps["step"].tolist()
+    assert 0.75 == record.micro_batches["loss"][record.micro_batches["step"] == 3].iloc[0]
+    assert {"gradient", "weight", "optimizer_state"} <= set(record.tensors.columns)
+    assert {"gradient", "applied"} <= set(record.norms.columns)
+    assert repr(record).startswith("<Record plain: 6 updates, completed, in ")
+
+
+def test_a_folder_of_several_records_is_refused_with_their_names(two: tuple[Path, Path]) -> None:
+    """So is what is no folder of a run at all."""
+    report = harness.compare(*two)
+    assert report.folder is not None
+    with pytest.raises(harness.SpecError, match=r"met 2 in .*: pass one of them: .*one, .*other"):
+        harness.load(report.folder)
+    with pytest.raises(harness.SpecError, match="must exist"):
+        harness.load("nowhere")
+    with pytest.raises(harness.SpecError, match="a value of type int"):
+        harness.compare(3, two[0])  # type: ignore[arg-type]  # on purpose

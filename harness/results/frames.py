@@ -14,7 +14,7 @@ from harness.results.report import Report
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["comparisons", "curves", "runs", "tensors"]
+__all__ = ["comparisons", "curves", "micro_batches", "norms", "runs", "tensors"]
 
 
 def curves(record: RunRecord) -> pd.DataFrame:
@@ -31,6 +31,19 @@ def tensors(record: RunRecord) -> pd.DataFrame:
     Digests are unsigned integers of 64 bits; one that was not recorded is <NA>.
     """
     return _frame(record.tensors)
+
+
+def micro_batches(record: RunRecord) -> pd.DataFrame:
+    """One row per backward pass: rows of the batch, digests of batch and generators, losses."""
+    return _frame(record.micro_batches)
+
+
+def norms(record: RunRecord) -> pd.DataFrame:
+    """One row per parameter and step: norms of the raw gradient and of the one that was applied.
+
+    At step 0 the norm of the initial weight. A value that was not recorded is NaN.
+    """
+    return _frame(record.norms)
 
 
 def comparisons(report: Report) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""A progress bar for each run on a terminal, and no output elsewhere."""
+"""A progress bar for each run on a terminal, lines now and then in a notebook, else nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +24,7 @@ from harness.spec.case import label
 
 __all__ = ["bars"]
 
+_LINE_EVERY_S = 5.0  # in a notebook, which keeps each line
 _MANY = 12  # with more runs, only active ones have a bar, below one for all
 
 
@@ -46,12 +48,15 @@ def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> It
             console.print(Text(text + ", ".join(names), style="yellow"))
 
     if not console.is_terminal:
+        show = _lines(runs, console) if console.is_jupyter else None
 
-        def quietly(number: int, event: dict[str, Any]) -> None:
+        def without_bars(number: int, event: dict[str, Any]) -> None:
             if event["event"] == "settled":
                 compare_settings(number, event)
+            elif show is not None:
+                show(number, event)
 
-        yield quietly
+        yield without_bars
         return
     with Progress(
         TextColumn("{task.fields[case]} {task.description}"),
@@ -96,3 +101,21 @@ def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> It
                 progress.update(task, state=str(name))
 
         yield on_event
+
+
+def _lines(runs: Sequence[Run], console: Console) -> Callable[[int, dict[str, Any]], None]:
+    """Prints where a run is, at most one line every few seconds for all runs together."""
+    printed_at, ended = time.monotonic(), 0
+
+    def show(number: int, event: dict[str, Any]) -> None:
+        nonlocal printed_at, ended
+        ended += event["event"] == "ended"
+        now = time.monotonic()
+        if event["event"] == "step" and now - printed_at >= _LINE_EVERY_S:
+            printed_at = now
+            spec = runs[number].spec
+            text = f"{spec.case.name} {label(spec)}: step {event['step']} of {event['total']}"
+            others = f", {ended} of {len(runs)} runs complete" if len(runs) > 1 else ""
+            console.print(Text(text + others), soft_wrap=True)
+
+    return show

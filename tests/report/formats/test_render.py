@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.api import ShownReport
+from harness.api.shown import ShownReport
 from harness.errors import SpecError
 from harness.report.formats.csv_table import tidy
 from harness.report.formats.junit import junit

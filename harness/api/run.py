@@ -1,6 +1,7 @@
 """`harness.run(...)`: the command `harness run`, from Python or a notebook.
 
-It prints nothing. The report that it returns is shown as text, and as a page in a notebook.
+A program prints nothing by it; a notebook shows where the runs are. The report that it returns is
+shown as text, and as a page in a notebook.
 """
 
 from __future__ import annotations
@@ -9,35 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from harness.api.function_loops import Loop, loop_names
+from harness.api.progress import progress_console
+from harness.api.shown import ShownReport, shown
 from harness.comparison.run import run_cases
 from harness.diagnosis.localize import localize_report
-from harness.report.render import render
-from harness.report.text.summary import first_lines
-from harness.results.report import Report
 from harness.spec.case import Case
 from harness.spec.recipe import LAUNCHERS, build
 from harness.spec.request import DEFAULT_LOOPS, RunRequest
 
-__all__ = ["ShownReport", "run"]
-
-
-class ShownReport(Report):
-    """A report that Python shows as a few lines of text, and a notebook as a page."""
-
-    def __repr__(self) -> str:
-        """The verdict and the main results, in a few lines."""
-        return "\n".join([*first_lines(self), f"verdict: {self.verdict}"])
-
-    def _repr_html_(self) -> str:
-        return render(self, "cell.html")
+__all__ = ["run"]
 
 
 def run(
     case: str | Case = "paraphrase",
     *,
-    loops: Sequence[str] = DEFAULT_LOOPS,
+    loops: Loop | Sequence[Loop] = DEFAULT_LOOPS,
     device: str | None = None,
     devices: Sequence[str] | None = None,
     conventions: str = "matched",
@@ -52,14 +40,15 @@ def run(
     jobs: int | None = None,
     out: Path | str | None = None,
     **settings: Any,
-) -> Report:
+) -> ShownReport:
     """Train `case` by each loop, compare each pair, and return the report.
 
-    `case`: a name, a path that ends in .toml, or a `Case`. `loops`: names, or paths of your own;
-    the first is the reference. `devices`: instead of `device`, to compare each loop with itself on
-    each of them. `settings`: recipe fields and workload options, as for `--set`. The other
-    arguments are the options of `harness run`. `dig`: the name of `localize` before 0.2.0. `out`: a
-    new folder; None: one in `reports/`. The report's `folder` is where the records and pages are.
+    `case`: a name, a path that ends in .toml or .py, or a `Case`. `loops`: names, paths of your
+    own, or functions `train(workload, recipe, probe)`; the first is the reference. `devices`:
+    instead of `device`, to compare each loop with itself on each of them. `settings`: recipe fields
+    and workload options, as for `--set`. The other arguments are the options of `harness run`.
+    `dig`: the name of `localize` before 0.2.0. `out`: a new folder; None: one in `reports/`. The
+    report's `folder` is where the records and pages are.
 
     Raises `SpecError` and leaves nothing behind if an argument does not fit.
     """
@@ -68,7 +57,7 @@ def run(
         {
             "spelling": "python",
             "cases": (case,),
-            "loops": [loops] if isinstance(loops, str) else list(loops),
+            "loops": loop_names(loops),
             "device": device,
             "devices": [devices] if isinstance(devices, str) else devices,
             "conventions": conventions,
@@ -84,8 +73,8 @@ def run(
             "settings": settings,
         },
     )
-    console = Console(quiet=True)
+    console = progress_console()
     report, folder = run_cases(request, console)
     if request.localize:
         report = localize_report(report, folder, jobs, console)
-    return ShownReport.model_validate(report.model_dump()).kept_in(folder)
+    return shown(report, folder)
