@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.api.load import Source
 from tests.support.records import draft
 
 
@@ -23,7 +24,8 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 def test_equal_records_are_identical_in_any_form(tmp_path: Path, two: tuple[Path, Path]) -> None:
     """A text, a path, a loaded record; the report is in the folder that was asked for."""
     again = draft().write(tmp_path / "again")
-    for number, form in enumerate((str(two[0]), two[0], harness.load(two[0]))):
+    forms: tuple[Source, ...] = (str(two[0]), two[0], harness.load(two[0]))
+    for number, form in enumerate(forms):
         out = tmp_path / f"out{number}"
         report = harness.compare(form, again, out)
         assert "equivalent" == report.verdict
