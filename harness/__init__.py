@@ -18,6 +18,8 @@ __all__ = [
     "compare",
     "load",
     "run",
+    "trace",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from harness.api.compare import compare
     from harness.api.load import Record, load
     from harness.api.run import run
+    from harness.api.trace import trace, watch
     from harness.errors import HarnessError, RecordError, RunFailed, SpecError
     from harness.results.report import Report
     from harness.spec.case import Case
@@ -41,6 +44,8 @@ else:
         "compare": "harness.api.compare",
         "load": "harness.api.load",
         "run": "harness.api.run",
+        "trace": "harness.api.trace",
+        "watch": "harness.api.trace",
     }
 
     def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-__all__ = ["StepListener", "listen", "stop_listening"]
+__all__ = ["StepListener", "listen", "release", "stop_listening"]
 
 _listeners: list[StepListener] = []
 _handles: list[Any] = []
@@ -42,6 +42,14 @@ def stop_listening(listener: StepListener) -> None:
     # Not `remove` of the handles: torch may be going through its hooks.
     if listener in _listeners:
         _listeners.remove(listener)
+
+
+def release() -> None:
+    """Remove the hooks from torch if nobody listens. Not to be called while an optimizer steps."""
+    if not _listeners:
+        for handle in _handles:
+            handle.remove()
+        _handles.clear()
 
 
 def _before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:

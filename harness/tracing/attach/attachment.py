@@ -19,19 +19,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from harness.tracing.attach.exceptions import Exceptions
-from harness.tracing.attach.modules import targets
+from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
 
 if TYPE_CHECKING:
     from harness.tracing.attach.recording import Recording
 
 __all__ = ["Attachment"]
-
-_UNSEEN = {
-    "no module": "No module owns some parameters, so forward passes through them were not seen.",
-    "backward": "The first forward pass was not seen: it began before the optimizer was made.",
-    "step": "The passes before the first step were not seen: only the step showed the optimizer.",
-}
 
 
 class Attachment:
@@ -94,14 +88,7 @@ class Attachment:
                 self._recording = self._new_recording(self._recordings)
             self._close_at_end_of_process()
         self._trained |= held
-        for target in targets(optimizers, called):
-            if target.model is None:
-                self._recording.unseen(_UNSEEN["no module"])
-            elif event == "backward":
-                self._recording.unseen(_UNSEEN[event])
-            if event == "step":
-                self._recording.unseen(_UNSEEN[event])
-            self._recording.watch(target.watched, target.optimizers)
+        watch_found(self._recording, optimizers, called, event)
 
     def _remove_hooks(self) -> None:
         """Called when an exception ends the program, before it is shown."""

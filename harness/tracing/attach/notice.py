@@ -3,14 +3,15 @@ its first step.
 
 Nothing is registered on a module, since the program may still wrap or compile it. The class
 `nn.Module` is changed only between the construction of an optimizer and the first forward pass of
-its parameters. No other library is imported, so that a program that trains nothing starts quickly.
+its parameters, or as long as optimizers that were made before this began are still waited for. No
+other library is imported, so that a program that trains nothing starts quickly.
 """
 
 from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -44,6 +45,8 @@ class Notice:
         self._restore: list[Callable[[], None]] = []
         self._armed = False
         self._call: Any = None
+        self._passed: set[int] = set()
+        """Modules that were called while armed, and belong to no optimizer that is waited for."""
 
     def install(self) -> None:
         """Begin to notice."""
@@ -66,7 +69,7 @@ class Notice:
     def remove(self) -> None:
         """Notice nothing any more."""
         self._disarm()
-        self._new = {}
+        self._new, self._inherited = {}, {}
         steps.stop_listening(self)
         for restore in self._restore:
             restore()
@@ -82,8 +85,22 @@ class Notice:
         if self._inherited:
             self._arm()
 
+    def wait_for(self, optimizers: Iterable[Optimizer]) -> None:
+        """Notice optimizers that exist already, if a module with their parameters is called."""
+        self._inherited |= {id(optimizer): weakref.ref(optimizer) for optimizer in optimizers}
+        if self._inherited:
+            self._arm()
+
+    def know(self, optimizers: Iterable[Optimizer]) -> None:
+        """Do not report these optimizers: somebody else has."""
+        for optimizer in optimizers:
+            self._known[id(optimizer)] = weakref.ref(optimizer)
+            self._new.pop(id(optimizer), None)
+            self._inherited.pop(id(optimizer), None)
+
     def _made(self, optimizer: Optimizer) -> None:
         self._new[id(optimizer)] = weakref.ref(optimizer)
+        self._passed = set()
         self._arm()
 
     def step_begins(self, optimizer: Optimizer) -> None:
@@ -116,6 +133,8 @@ class Notice:
         self._known |= new
         self._known = {key: known for key, known in self._known.items() if known() is not None}
         optimizers = [optimizer for optimizer in (known() for known in new.values()) if optimizer]
+        if self._inherited:
+            self._arm()
         if optimizers:
             self._on_optimizers(optimizers, called, event)
 
@@ -153,11 +172,15 @@ class Notice:
         if not self._armed:
             self._disarm()
             return
+        if id(module) in self._passed:
+            return
         held = {id(parameter) for parameter in module.parameters()}
         again = {key: old for key, old in self._inherited.items() if _updates(old(), held)}
         if again or any(_updates(new(), held) for new in self._new.values()):
             self._new |= again
             self._report(module, "call")
+        else:
+            self._passed.add(id(module))
 
 
 def _updates(optimizer: Optimizer | None, held: set[int]) -> bool:

@@ -82,6 +82,17 @@ class Recording(Listener):
         if what not in self._probe.counts.unseen:
             self._probe.counts.unseen.append(what)
 
+    @property
+    def probe(self) -> TraceProbe:
+        """The probe that records."""
+        return self._probe
+
+    def failed(self, what: str) -> None:
+        """Stop recording after a fault of the harness, which the record states."""
+        if self._probe.counts.probe_fault is None:
+            self._probe.counts.probe_fault = what
+        self._probe.detach()
+
     def after_step(self, step: int) -> None:
         """Set the rows aside if that is due. A fault ends the recording, never the training."""
         now = time.monotonic()
@@ -93,10 +104,9 @@ class Recording(Listener):
                 self._find_place()
             self.keep()
         except Exception as error:  # noqa: BLE001  # any fault is the harness's own
-            self._probe.counts.probe_fault = (
+            self.failed(
                 f"step {step}: rows could not be set aside: {type(error).__name__}: {error}"
             )
-            self._probe.detach()
 
     def keep(self) -> None:
         """Set all rows so far aside, as finished files that outlive this process."""
@@ -115,13 +125,15 @@ class Recording(Listener):
         """Remove the hooks, and write the rows that are still pending."""
         self._probe.close()
 
-    def close(self, status: Status, error: BaseException | None = None) -> None:
-        """Write the record. One without a step is removed."""
+    def close(
+        self, status: Status, error: BaseException | None = None, also_empty: bool = False
+    ) -> None:
+        """Write the record. One without a step is removed, except with `also_empty`."""
         if self._closed:
             return
         self._closed = True
         self._probe.close()
-        if not self.steps:
+        if not self.steps and not also_empty:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         line = lines = None

@@ -1,0 +1,37 @@
+"""Has a recording watch the modules that optimizers train, and notes what was not seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.optim import Optimizer
+
+from harness.tracing.attach.modules import targets
+from harness.tracing.attach.notice import Event
+
+if TYPE_CHECKING:
+    from harness.tracing.attach.recording import Recording
+
+__all__ = ["watch_found"]
+
+_UNSEEN = {
+    "no module": "No module owns some parameters, so forward passes through them were not seen.",
+    "backward": "The first forward pass was not seen: it began before the optimizer was made.",
+    "step": "The passes before the first step were not seen: only the step showed the optimizer.",
+}
+
+
+def watch_found(
+    recording: Recording, optimizers: Sequence[Optimizer], called: nn.Module | None, event: Event
+) -> None:
+    """Watch what `optimizers` train. `called` and `event`: how they were noticed; see `Notice`."""
+    for target in targets(optimizers, called):
+        if target.model is None:
+            recording.unseen(_UNSEEN["no module"])
+        elif event == "backward":
+            recording.unseen(_UNSEEN[event])
+        if event == "step":
+            recording.unseen(_UNSEEN[event])
+        recording.watch(target.watched, target.optimizers)
