@@ -69,7 +69,7 @@ def compared(tmp_path: Path, *changed: dict[str, Any]) -> Comparison:
         with harness.trace(tmp_path / f"run{number}") as tracing:
             train(model, optimizer, **arguments)
         traces.append(tracing)
-    report = harness.compare(*traces, tmp_path / "out")
+    report = harness.compare(traces[0], traces[1], tmp_path / "out")
     return report.comparisons[0]
 
 
@@ -198,7 +198,7 @@ def test_a_block_without_a_training_is_never_identical(tmp_path: Path) -> None:
             pass
         traces.append(tracing)
     assert ("No optimizer of torch.optim made a step.",) == traces[0].record.header.unseen
-    report = harness.compare(*traces, tmp_path / "out")
+    report = harness.compare(traces[0], traces[1], tmp_path / "out")
     assert "no_verdict" == report.verdict
 
 

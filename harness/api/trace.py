@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.api.load import Record, load
 from harness.errors import SpecError, check_known
@@ -140,8 +140,9 @@ class Tracing:
         if self in _active:
             _active.remove(self)
         good = error is None or (isinstance(error, SystemExit) and not error.code)
-        interrupted = isinstance(error, KeyboardInterrupt)
-        status = "completed" if good else "interrupted" if interrupted else "failed"
+        status: Literal["completed", "interrupted", "failed"] = "completed" if good else "failed"
+        if isinstance(error, KeyboardInterrupt):
+            status = "interrupted"
         try:
             block.end(status, None if good else error)
         except Exception as fault:  # noqa: BLE001  # the harness's own, as on a full disk
