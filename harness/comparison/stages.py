@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.comparison.alignment import Alignment
 from harness.comparison.batches import micro_batches
+from harness.comparison.circumstances import input_detail, missing_update, optimizer_detail
 from harness.comparison.describe import (
     evaluation_detail,
     gradient_detail,
@@ -97,16 +98,24 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
         return stage
     step, detail = first.step, first.detail
     if stage.stage == "data_order":
-        detail = order_detail(first.reference, first.candidate)
+        detail = missing_update(both, step) or order_detail(first.reference, first.candidate)
+    elif stage.stage == "batch_content" and first.micro_batch is not None:
+        number = first.micro_batch
+        if first.rank is not None:
+            number = both.reference.spec.processes * (number - 1) + first.rank + 1
+        detail = "; ".join(filter(None, (detail, input_detail(both, step, number))))
     elif stage.stage == "learning_rate":
         rates = highest_rates(both.reference), highest_rates(both.candidate)
-        detail = rate_detail(first, *rates)
+        detail = "; ".join(filter(None, (rate_detail(first, *rates), optimizer_detail(both, step))))
     elif stage.stage == "gradients":
         detail = missing_gradients(both, step) or gradient_detail(
             both.reference, both.candidate, step, first.tensors_differing or 0
         )
     elif stage.stage == "weights":
         detail = update_detail(both.reference, both.candidate, step)
+        detail = "; ".join(filter(None, (detail, optimizer_detail(both, step))))
+    elif stage.stage == "optimizer_state":
+        detail = optimizer_detail(both, step)
     elif stage.stage == "evaluation":
         detail = evaluation_detail(first.reference, first.candidate)
     relative = relative_distance(first.reference, first.candidate)

@@ -155,7 +155,7 @@ RULES = (
     CauseRule(
         "last-window",
         "the short last window of an epoch is treated differently",
-        ("gradients", "data_order", "learning_rate", "step_count"),
+        ("loss", "gradients", "data_order", "learning_rate", "step_count"),
         _last_window,
         "make an update from it, with the losses divided by its own length",
         "transformers#38837",

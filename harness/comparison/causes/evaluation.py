@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.comparison.causes.cause import CauseRule
 from harness.comparison.causes.evidence import Evidence
+from harness.comparison.causes.run_view import RunView
 from harness.results.header import GLOBAL_GENERATOR
 
 __all__ = ["RULES"]
@@ -79,10 +80,19 @@ def _eval_duplicates(evidence: Evidence) -> str | None:
         if two > one
         else (evidence.reference, evidence.candidate)
     )
+    if max(one, two) not in _filled_up(more, whole):
+        return None  # other rows, not the same ones with padding
     return (
         f"the evaluation after step {place.step} counts {max(one, two)} rows in {more.label} and "
         f"{min(one, two)} in {fewer.label}"
     )
+
+
+def _filled_up(run: RunView, rows: int) -> set[int]:
+    """The numbers of rows of which padding makes whole rounds or whole batches."""
+    size = run.record.run_spec.recipe.eval_batch_size
+    rounds = run.world_size, size, size * run.world_size
+    return {-(-rows // each) * each for each in rounds}
 
 
 def _mean_of_means(evidence: Evidence) -> str | None:

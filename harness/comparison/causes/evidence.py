@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.comparison.batches import BACKWARD
 from harness.comparison.causes.run_view import RunView, close
 from harness.comparison.describe import UNIFORM, factors, one_factor
 from harness.results.divergence import Divergence, StageDifference
@@ -72,9 +73,18 @@ class Evidence:
         return one_factor(factors(self.reference.record, self.candidate.record, place.step))
 
     @property
+    def only_backward_differs(self) -> bool:
+        """Whether the first divergence is the loss that goes backward, and the workload's own loss
+        agrees: the loss was scaled after it was computed."""
+        first = self.first
+        return first is not None and first.stage == "loss" and first.detail.startswith(BACKWARD)
+
+    @property
     def first_factor(self) -> float | None:
-        """`gradient_factor`, if gradients are the first divergence and the factor is not 1."""
-        factor = self.gradient_factor if self.first_stage == "gradients" else None
+        """`gradient_factor`, if the scale of the gradients is the first divergence, and not 1."""
+        place = self.firsts.get("gradients")
+        scaled = self.only_backward_differs and place is not None and place.step == self.step
+        factor = self.gradient_factor if self.first_stage == "gradients" or scaled else None
         return None if factor is None or abs(factor - 1) <= UNIFORM else factor
 
     @cached_property

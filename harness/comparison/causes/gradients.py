@@ -202,7 +202,7 @@ RULES = (
     CauseRule(
         "accumulation-not-averaged",
         "the Trainer leaves the average over a window to the model, which does not compute it",
-        ("gradients",),
+        ("loss", "gradients"),
         _accumulation_not_averaged,
         "set model.accepts_loss_kwargs = False before the Trainer is built",
         "transformers#47688",
@@ -218,14 +218,14 @@ RULES = (
     CauseRule(
         "loss-not-divided",
         "the losses of a window are summed, not averaged",
-        ("gradients",),
+        ("loss", "gradients"),
         _loss_not_divided,
         "divide each loss by the number of micro-batches in its window",
     ),
     CauseRule(
         "unshifted-label-count",
         "the loss is divided by a number of labels that includes labels never predicted",
-        ("gradients",),
+        ("loss", "gradients"),
         _unshifted_label_count,
         "count the labels after the shift",
         "transformers#46204",

@@ -56,7 +56,7 @@ def _off_by_one(evidence: Evidence) -> str | None:
     if not _rates_diverge(evidence):
         return None
     one, two = evidence.reference.rates, evidence.candidate.rates
-    if not (_moves(evidence.reference) and _moves(evidence.candidate)):
+    if not (_moves(evidence.reference) and _moves(evidence.candidate)) or _update_missing(evidence):
         return None
     for shift, when in ((1, "later"), (-1, "earlier")):
         if _follows(two, one, lambda n, shift=shift: n + shift):  # type: ignore[misc]  # bound at once
@@ -65,6 +65,14 @@ def _off_by_one(evidence: Evidence) -> str | None:
                 f"{evidence.reference.label} uses one step {when}"
             )
     return None
+
+
+def _update_missing(evidence: Evidence) -> bool:
+    """Whether one run makes no update from some rows: then its steps are other updates."""
+    place, rates = evidence.firsts.get("data_order"), evidence.firsts["learning_rate"]
+    if place is None or place.step > rates.step:
+        return False
+    return evidence.reference.window(place.step) != evidence.candidate.window(place.step)
 
 
 @dataclass(frozen=True)

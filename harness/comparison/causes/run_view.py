@@ -172,6 +172,21 @@ class RunView:
         rows = table.filter(pc.equal(table["step"], pa.scalar(0, pa.int32())))
         return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
 
+    @cached_property
+    def final_digests(self) -> dict[str, int]:
+        """Digests of the weights after the last recorded step, by parameter name."""
+        table = self.record.tensors
+        if not len(table):
+            return {}
+        last = pa.scalar(table["step"][len(table) - 1].as_py(), pa.int32())
+        rows = table.filter(pc.equal(table["step"], last))
+        return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
+
+    def moves(self, tensor: str) -> bool | None:
+        """Whether the weight differs after the training; None if it is not recorded."""
+        digests = self.initial_digests.get(tensor), self.final_digests.get(tensor)
+        return None if None in digests else digests[0] != digests[1]
+
     @property
     def parameters_named(self) -> int:
         """Number of tensors whose initial weights are recorded."""

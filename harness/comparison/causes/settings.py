@@ -11,6 +11,7 @@ from harness.units import number
 
 __all__ = ["RULES"]
 
+_UPDATE_RULE = ("optimizer.rule", "optimizer.decoupled_weight_decay")
 _TORCH_DECAY = 0.01  # the default weight_decay of torch.optim.AdamW
 
 
@@ -80,7 +81,7 @@ def _is_vector(name: str) -> bool:
 
 def _optimizer_flavour(evidence: Evidence) -> str | None:
     setting = evidence.settings.get("optimizer.flavour")
-    if setting is None:
+    if setting is None or any(name in evidence.settings for name in _UPDATE_RULE):
         return None
     return (
         f"{evidence.candidate.label} uses torch's {setting.candidate} implementation of the "
@@ -161,7 +162,9 @@ def _frozen(evidence: Evidence) -> str | None:
             ("optimizer.without", "does not pass to its optimizer"),
         ):
             ours, theirs = run.setting(name) or [], other.setting(name) or []
-            more = [parameter for parameter in ours if parameter not in theirs]
+            # A second optimizer may move what the first one lacks.
+            more = [n for n in ours if n not in theirs and run.moves(n) is not True]
+            more = [n for n in more if other.moves(n) is not False]
             if more and not run.setting("optimizer.foreign"):
                 if len(more) == 1:
                     return f"{run.label} {how} {more[0]}; {other.label} trains it"
@@ -243,6 +246,7 @@ RULES = (
         ("gradients", "grad_norm", *_UPDATE),
         _frozen,
         "set requires_grad and pass every trained parameter to the optimizer",
+        needs_recipe=False,
     ),
     CauseRule(
         "attention-kernel",

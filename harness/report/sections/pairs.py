@@ -20,7 +20,7 @@ from harness.report.text.causes import because
 from harness.report.text.divergence import place, short_place
 from harness.report.text.modules import sentence as localized
 from harness.report.text.seeds import seed_lines
-from harness.report.text.values import shown
+from harness.report.text.values import capitalized, shown
 from harness.results.comparison import Comparison
 
 __all__ = ["pair_name", "section"]
@@ -115,6 +115,7 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
     if pair.localization:
         found = "Localized: " if pair.localization.place else ""
         blocks.append(Sentence(f"{found}{localized(pair.localization)}."))
+    blocks += [Sentence(f"{capitalized(line)}.") for line in pair.alignment]
     if pair.restriction:
         blocks.append(Sentence(f"Compared {pair.restriction}."))
     blocks += [Sentence(line) for line in seed_lines(pair)]

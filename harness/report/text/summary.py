@@ -112,7 +112,9 @@ def sentence(comparison: Comparison) -> str:
     pair = f"{comparison.candidate} against {comparison.reference}"
     if comparison.outcome == "identical":
         restriction = f", {comparison.restriction}" if comparison.restriction else ""
-        return f"{pair}: identical, bit for bit, at all {comparison.steps} steps{restriction}"
+        how = "".join(f"; {line}" for line in comparison.alignment)
+        steps = comparison.steps
+        return f"{pair}: identical, bit for bit, at all {steps} steps{restriction}{how}"
     band = noise.sentence(comparison.noise) if comparison.noise is not None else ""
     if band and comparison.outcome == "within_noise":
         return f"{pair}: within_noise; {band}"

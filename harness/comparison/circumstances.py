@@ -1,0 +1,140 @@
+"""Sentences about a first divergence that other traces and the header allow: inputs, optimizers.
+
+They state what the records hold, without a cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.comparison.alignment import Alignment
+from harness.results.header import OptimizerSeen
+from harness.results.record import RunRecord
+
+__all__ = ["input_detail", "missing_update", "optimizer_detail"]
+
+_SIDES = ("reference", "candidate")
+
+
+def input_detail(both: Alignment, step: int, number: int) -> str:
+    """Which inputs of the model only one run passes, or differ, in micro-batch `number` of a step.
+
+    `number`: as in the trace, so it counts the processes too.
+    """
+    found = [_inputs(record, step, number) for record in (both.reference, both.candidate)]
+    one, two = found
+    if one is None or two is None:
+        return ""
+    parts = []
+    for side, ours, theirs in (("reference", one, two), ("candidate", two, one)):
+        absent = [name for name in theirs if name not in ours]
+        if absent:
+            parts.append(f"the batches of the {side} have no {' and no '.join(absent)}")
+    if not parts:
+        other = [name for name in one if one[name] != two[name]]
+        if other and len(other) < len(one):
+            parts.append(f"only {' and '.join(other)} {'differs' if len(other) == 1 else 'differ'}")
+    return "; ".join(parts)
+
+
+def _inputs(record: RunRecord, step: int, number: int) -> dict[str, Any] | None:
+    table = record.circumstances
+    rows = table.filter(
+        pc.and_(
+            pc.equal(table["step"], pa.scalar(step, pa.int32())),
+            pc.equal(table["micro_batch"], pa.scalar(number, pa.int32())),
+        )
+    )
+    if not len(rows):
+        return None
+    names, digests = (rows[name][0].as_py() for name in ("inputs", "input_digests"))
+    if names is None or digests is None or len(names) != len(digests):
+        return None
+    return dict(zip(names, digests, strict=True))
+
+
+def optimizer_detail(both: Alignment, step: int) -> str:
+    """How the optimizers of the two differ, if that can explain an update at `step`."""
+    records = both.reference, both.candidate
+    twice = [_updated_twice(record, step) for record in records]
+    for side, count in zip(_SIDES, twice, strict=True):
+        if count and not all(twice):
+            tensors = "1 tensor" if count == 1 else f"{count} tensors"
+            return f"at step {step} the {side} updates {tensors} more than once"
+    seen = [record.header.optimizers for record in records]
+    if not all(seen) or _kinds(seen[0]) == _kinds(seen[1]):
+        return ""
+    for side, optimizers in zip(_SIDES, seen, strict=True):
+        begun = _begun(optimizers)
+        if step in begun:
+            return (
+                f"from step {step} on another {begun[step]} updates the {side}, which begins "
+                "without a state"
+            )
+    one, two = (_described(optimizers) for optimizers in seen)
+    return f"the reference is updated by {one}, the candidate by {two}"
+
+
+def _updated_twice(record: RunRecord, step: int) -> int:
+    """Number of tensors that more than one step of an optimizer updated at a step."""
+    seen = record.header.observed.get("updated_twice", ())
+    return next((int(each.value or 1) for each in seen if each.step == step), 0)
+
+
+def _kinds(optimizers: Sequence[OptimizerSeen]) -> list[tuple[str, int, int]]:
+    return sorted((each.rule, each.parameters, each.steps) for each in optimizers)
+
+
+def _begun(optimizers: Sequence[OptimizerSeen]) -> dict[int, str]:
+    """The steps at which an optimizer of as many parameters takes over from the one before."""
+    if len({each.parameters for each in optimizers}) != 1:
+        return {}
+    begun, step = {}, 1
+    for each in optimizers:
+        if step > 1:
+            begun[step] = each.rule
+        step += each.steps
+    return begun
+
+
+def _described(optimizers: Sequence[OptimizerSeen]) -> str:
+    parts = [
+        f"{each.rule} ({_count(each.parameters, 'parameter')}, {_count(each.steps, 'step')})"
+        for each in optimizers[:4]
+    ]
+    more = len(optimizers) - len(parts)
+    return ", ".join(parts) + (f" and {more} more" if more else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def missing_update(both: Alignment, step: int) -> str:
+    """Whether one run makes no update where the other makes one: its step holds the rows of two."""
+    tables = both.reference.micro_batches, both.candidate.micro_batches
+    for side, (run, other) in zip(_SIDES, (tables, tables[::-1]), strict=True):
+        for column in ("sample_ids", "rows"):
+            whole = _rows_of(run, column, step)
+            first, second = (_rows_of(other, column, at) for at in (step, step + 1))
+            if None in (whole, first, second) or not first or not second:
+                continue
+            assert whole is not None
+            if whole == first + second:
+                others = _SIDES[side == "reference"]
+                return (
+                    f"an update is missing in the {side}: its step {step} holds the rows of steps "
+                    f"{step} and {step + 1} of the {others}"
+                )
+    return ""
+
+
+def _rows_of(table: pa.Table, column: str, step: int) -> list[int] | None:
+    lists = table[column].filter(pc.equal(table["step"], pa.scalar(step, pa.int32()))).to_pylist()
+    if not lists or None in lists:
+        return None
+    return [row for rows in lists for row in rows]
