@@ -31,19 +31,37 @@ def compare_command(
             rich_help_panel=COMPARE,
         ),
     ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="Replace a prefix of the candidate's parameter names before the names of the two "
+            "are matched. Can be repeated. Prefixes such as module. are found without it.",
+            rich_help_panel=COMPARE,
+        ),
+    ] = None,
     localize: LocalizeOption = False,
     dig: DigOption = False,
     out: OutOption = None,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Only --localize needs torch.
 
+    Each may be the run of a loop or a traced command. Parameters are matched by name, whatever
+    their prefix. Updates are compared as a whole if the two divide them differently.
+
     Either may be the log of a run that was not traced: a trainer_state.json, a TensorBoard log, or
     a CSV file with a column step. It is compared as far as it goes, and is never identical.
 
     Example: harness compare reports/BEFORE reports/AFTER
+
+    Two commands: harness trace --out one -- python one.py, the same with two, then
+    harness compare one two
     """
     margins = parse_margins(pairs_from(margin, "--margin", "METRIC=VALUE", "accuracy=0.02"))
-    report, folder = compare_folders(reference, candidate, out, command_line(), margins, noise)
+    renames = pairs_from(rename, "--rename", "OLD=NEW", "encoder.=bert.encoder.")
+    report, folder = compare_folders(
+        reference, candidate, out, command_line(), margins, noise, tuple(renames.items())
+    )
     if localize or dig:
         report = localize_report(report, folder, None, progress_console())
     return show(report, folder)

@@ -11,20 +11,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.comparison.alignment import AlignedTrace, Alignment
-from harness.comparison.describe import UNIFORM
 from harness.comparison.updates import Cut, ids_comparable, update_stages
 from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
 from harness.results.levels import not_recorded
 from harness.results.ranks import rank_of
-from harness.units import number
 
 __all__ = ["BACKWARD", "LOGGED", "micro_batches"]
 
 LOGGED = "the loss that the loop logs, not the loss that it computes"
 """The detail of a divergence in the logged loss."""
-BACKWARD = "the losses that go backward differ"
-"""Start of the detail if the workload's own loss agrees."""
+BACKWARD = "the losses that go backward differ, the workload's own loss agrees"
+"""The detail of a divergence in the scalar of `backward` alone."""
 
 
 def micro_batches(both: Alignment, cut: Cut | None) -> Iterator[StageDifference]:
@@ -123,13 +121,7 @@ def _detail(
         return "the row numbers are equal, the content of the rows is not"
     if column != "loss" or "task_loss" not in found or row in found["task_loss"]:
         return ""
-    one, two = trace.pair(column, row)
-    if one is None or two is None:
-        return ""
-    own = "the workload's own loss agrees"
-    if not one or not math.isfinite(two / one) or abs(two / one - 1) <= UNIFORM:
-        return f"{BACKWARD}; {own}"
-    return f"{BACKWARD} by the factor {number(two / one)} (candidate / reference); {own}"
+    return "" if None in trace.pair(column, row) else BACKWARD
 
 
 def _logged(both: Alignment) -> Divergence | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from harness.comparison.alignment import Alignment
 from harness.comparison.causes.table import causes_of
 from harness.comparison.names import Rename, match_tensors
-from harness.comparison.rates import compared_by_parameter
+from harness.comparison.rates import compared_by_parameter, optimized_in_one
 from harness.comparison.renamed_record import with_names
 from harness.comparison.stages import aligned_stages
 from harness.comparison.updates import Cut, cut_of
@@ -164,6 +164,8 @@ def _compare_values(
     doubts = []
     if len(both.steps) and not compared_by_parameter(both):
         doubts.append("not recorded in both runs: which parameter has which learning rate")
+    if first is None:
+        doubts.append(optimized_in_one(both))
     return _Values(
         steps=min(len(reference.steps), len(candidate.steps)),
         stages=tuple(stages),
@@ -171,7 +173,7 @@ def _compare_values(
         first=first,
         causes=causes_of(reference, candidate, labels, stages, first, settings),
         alignment=tuple(filter(None, alignment)),
-        doubts=tuple(doubts),
+        doubts=tuple(filter(None, doubts)),
         cut=cut,
     )
 

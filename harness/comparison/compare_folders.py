@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.comparison.log_folders import compare_log_folders
+from harness.comparison.names import Rename, named_tensors
 from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.pairs import compare_pair
 from harness.comparison.seeds import compare_seeds
-from harness.errors import RecordError
+from harness.errors import RecordError, SpecError
 from harness.report.write import write
 from harness.results.comparison import Comparison, incomparable
 from harness.results.folders import RECORDS, RunRecords, folder_labels, output_folder, records_in
@@ -18,6 +19,7 @@ from harness.results.metrics import Margin
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
 from harness.spec.case import RunSpec
+from harness.spec.command import CommandSpec
 
 __all__ = ["compare_folders", "compare_pairs"]
 
@@ -29,23 +31,26 @@ def compare_folders(
     command: Sequence[str],
     margins: Mapping[str, Margin] | None = None,
     noise: Path | None = None,
+    renames: Sequence[Rename] = (),
 ) -> tuple[Report, Path]:
     """Compare two records, or two output folders run by run, and write the report.
 
     Either may be the log of a run that was not traced: it is compared as far as it goes.
 
     `noise`: the output folder of a run with draws, whose noise applies to the pairs of its cases.
-    Raises `SpecError` or `RecordError` if a path holds neither a record nor an output folder.
+    `renames`: prefixes of parameter names in the candidate, and what replaces them. Raises
+    `SpecError` or `RecordError` if a path holds neither a record nor an output folder.
     """
     if is_log(reference) or is_log(candidate):
-        given = {"--margin": margins, "--noise": noise}
+        given = {"--margin": margins, "--noise": noise, "--rename": renames}
         options = [name for name, value in given.items() if value]
         return compare_log_folders(reference, candidate, out, command, options)
     left, right = records_in(reference), records_in(candidate)
     noises = _noises(noise) if noise is not None else {}
+    _check_renames(renames, right)
     with output_folder(out, "compare") as folder:
         names = folder_labels(reference, candidate)
-        comparisons = compare_pairs(left, right, names, margins or {}, noises)
+        comparisons = compare_pairs(left, right, names, margins or {}, noises, renames)
         records = [
             (f"{folder_name}: {name}", record)
             for folder_name, found in zip(names, (left, right), strict=True)
@@ -56,17 +61,34 @@ def compare_folders(
     return report, folder
 
 
+def _check_renames(renames: Sequence[Rename], candidate: RunRecords) -> None:
+    """Raises `SpecError` if no parameter of the candidate has the prefix of a rename."""
+    for old, new in renames:
+        names: list[str] = []
+        for record in candidate.values():
+            try:
+                names += named_tensors(record)
+            except RecordError:
+                return  # reported as the reason why the pair is incomparable
+        if not any(name.startswith(old) for name in names):
+            known = f"its names are like {names[0]}" if names else "it has no names"
+            rule = "--rename takes the beginning of a parameter name of the candidate"
+            raise SpecError(rule, f"{old}={new}", known)
+
+
 def compare_pairs(
     left: RunRecords,
     right: RunRecords,
     names: tuple[str, str],
     margins: Mapping[str, Margin] | None = None,
     noises: Mapping[str, CaseNoise] | None = None,
+    renames: Sequence[Rename] = (),
 ) -> list[Comparison]:
     """Compare the runs of two folders by case and loop; a run in only one is `incomparable`.
 
-    Two single records are a pair, whatever their loops. `noises` holds the noise of some cases. The
-    seeds of a case are one comparison, with `margins` for the final metrics.
+    Two single records are a pair, whatever their loops. A single command is compared with each run
+    of the other folder. `noises` holds the noise of some cases. The seeds of a case are one
+    comparison, with `margins` for the final metrics.
     """
     noises = noises or {}
     if len(left) == len(right) == 1:
@@ -74,10 +96,25 @@ def compare_pairs(
         labels = (one[0][1], two[0][1])
         if labels[0] == labels[1]:
             labels = names
-        return [compare_pair(two[0][0], labels, (one[1], two[1]), noises.get(one[0][0]))]
+        pair = one[1], two[1]
+        return [compare_pair(two[0][0], labels, pair, noises.get(one[0][0]), renames)]
+    if 1 in (len(left), len(right)) and _is_command(left if len(left) == 1 else right):
+        return [
+            compare_pair(
+                case, (f"{names[0]}: {loop}", f"{names[1]}: {other}"), (one, two), None, renames
+            )
+            for (_, loop), one in left.items()
+            for (case, other), two in right.items()
+        ]
     left_seeds, right_seeds = _by_seed(left), _by_seed(right)
     comparisons = [
-        compare_pair(case, (f"{names[0]}: {loop}", f"{names[1]}: {loop}"), pair, noises.get(case))
+        compare_pair(
+            case,
+            (f"{names[0]}: {loop}", f"{names[1]}: {loop}"),
+            pair,
+            noises.get(case),
+            renames,
+        )
         for case, loop in dict.fromkeys([*left, *right])
         for pair in [(left.get((case, loop)), right.get((case, loop)))]
         if not any(_is_seed(record) for record in pair)
@@ -91,6 +128,10 @@ def compare_pairs(
         else:
             comparisons.append(compare_seeds(case, labels, one_loop, other_loop, margins or {}))
     return comparisons
+
+
+def _is_command(found: RunRecords) -> bool:
+    return all(isinstance(record.spec, CommandSpec) for record in found.values())
 
 
 def _is_seed(record: RunRecord | None) -> bool:

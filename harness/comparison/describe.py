@@ -29,6 +29,7 @@ __all__ = [
     "order_detail",
     "rate_detail",
     "relative_distance",
+    "scaled_detail",
     "update_detail",
 ]
 
@@ -218,6 +219,22 @@ def factor_detail(ratios: dict[str, float], differing: int) -> str:
         f"the gradient norms of {len(scaled)} of {_tensors(len(ratios))} differ; the largest "
         f"change is that of {name}, by the factor {number(scaled[name])} (candidate / reference)"
     )
+
+
+def scaled_detail(reference: RunRecord, candidate: RunRecord, first: Divergence) -> str:
+    """The factor by which a loss that goes backward is scaled, if the gradients have it too.
+
+    A loss that is computed in another way also has a ratio, but its gradients have no factor.
+    """
+    if not isinstance(first.reference, float) or not isinstance(first.candidate, float):
+        return ""
+    factor = one_factor(factors(reference, candidate, first.step))
+    if factor is None or abs(factor - 1) <= UNIFORM or not first.reference:
+        return ""
+    ratio = first.candidate / first.reference
+    if not _close(ratio, factor):
+        return ""
+    return f"by the factor {number(factor)} (candidate / reference)"
 
 
 def _tensors(count: int) -> str:

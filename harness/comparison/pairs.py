@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.comparison.compare import compare
+from harness.comparison.names import Rename
 from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.seeds import compare_seeds
 from harness.results.comparison import Comparison, incomparable
@@ -18,16 +19,20 @@ RecordPair = tuple[RunRecord | None, RunRecord | None]
 
 
 def compare_pair(
-    case: str, labels: tuple[str, str], records: RecordPair, noise: CaseNoise | None = None
+    case: str,
+    labels: tuple[str, str],
+    records: RecordPair,
+    noise: CaseNoise | None = None,
+    renames: Sequence[Rename] = (),
 ) -> Comparison:
-    """Compare two runs, with the noise of their case if it is given."""
+    """Compare two runs, with the noise of their case if it is given; `renames` as in `compare`."""
     one, two = records
     if one is None or two is None:
         absent = labels[0] if one is None else labels[1]
         return incomparable(case, *labels, f"{absent} is missing; run it")
-    comparison = compare(one, two, labels)
+    comparison = compare(one, two, labels, renames)
     if noise is not None:
-        comparison = noise.apply(comparison, one, two)
+        comparison = noise.apply(comparison, one, two, renames)
     return comparison.model_copy(update={"case": case})
 
 

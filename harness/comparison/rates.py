@@ -6,7 +6,7 @@ So the order of the parameter groups has no effect, and a rate that changes its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,17 @@ from harness.results.arrow import as_numpy, filled
 from harness.results.divergence import Divergence, StageDifference
 from harness.results.record import RunRecord
 
-__all__ = ["NOT_OPTIMIZED", "compared_by_parameter", "learning_rates", "rate_faults"]
+__all__ = [
+    "NOT_OPTIMIZED",
+    "compared_by_parameter",
+    "learning_rates",
+    "optimized_in_one",
+    "rate_faults",
+]
 
 NOT_OPTIMIZED = "in no optimizer that stepped"
 """Shown for a parameter that no optimizer updates."""
+_NONE = 2  # kind of rate: the parameter is in no optimizer that stepped
 _CELLS = 1 << 22  # rates that are expanded at once
 
 Array = npt.NDArray[Any]
@@ -67,8 +74,8 @@ class _Rates:
         at = np.maximum(places, 0) + self.starts[steps][:, None]
         at = np.minimum(at, max(0, len(self.values) - 1))
         if not len(self.values):
-            return np.full(places.shape, 2), np.zeros(places.shape, np.uint64)
-        kinds = np.where(places < 0, 2, self.null[at].astype(np.int64))
+            return np.full(places.shape, _NONE), np.zeros(places.shape, np.uint64)
+        kinds = np.where(places < 0, _NONE, self.null[at].astype(np.int64))
         return kinds, np.where(kinds == 0, self.values[at], np.uint64(0))
 
     def unused(self) -> int | None:
@@ -167,7 +174,7 @@ def _differing(one: _Rates, two: _Rates, ours: Array, theirs: Array, steps: int)
     for start in range(0, steps, size):
         part = slice(start, min(start + size, steps))
         kinds, bits = zip(one.expanded(part, ours), two.expanded(part, theirs), strict=True)
-        rows = np.any((kinds[0] != kinds[1]) | (bits[0] != bits[1]), axis=1)
+        rows = np.any(_other(kinds, bits), axis=1)
         found.append(np.flatnonzero(rows) + start)
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
@@ -178,7 +185,7 @@ def _first(both: Alignment, one: _Rates, two: _Rates, row: int) -> Divergence:
     step = int(both.steps.steps[row])
     part = slice(row, row + 1)
     kinds, bits = zip(one.expanded(part, ours), two.expanded(part, theirs), strict=True)
-    columns = np.flatnonzero((kinds[0] != kinds[1])[0] | (bits[0] != bits[1])[0])
+    columns = np.flatnonzero(_other(kinds, bits)[0])
     values = [
         [
             _value(int(kind), number)
@@ -192,6 +199,37 @@ def _first(both: Alignment, one: _Rates, two: _Rates, row: int) -> Divergence:
     return _divergence(step, values[0][at], values[1][at]).model_copy(
         update={"tensor": names[at], "tensors_differing": len(columns)}
     )
+
+
+def _other(kinds: Sequence[Array], bits: Sequence[Array]) -> Array:
+    """Where both runs update a parameter, with another rate."""
+    both = (kinds[0] != _NONE) & (kinds[1] != _NONE)
+    other: Array = both & ((kinds[0] != kinds[1]) | (bits[0] != bits[1]))
+    return other
+
+
+def optimized_in_one(both: Alignment) -> str:
+    """The parameters that an optimizer of only one run updates; empty if there are none.
+
+    Such a parameter has no learning rate to compare: its weights differ from the first update on.
+    """
+    trace = both.steps
+    one, two = _of(both)
+    if one is None or two is None or not len(trace):
+        return ""
+    ours, theirs, names = _columns(both)
+    left, right = one.places[:, ours] < 0, two.places[:, theirs] < 0
+    rows = np.flatnonzero(np.any(left != right, axis=1))
+    if not len(rows):
+        return ""
+    first = rows[0]
+    lacking = np.flatnonzero((left != right)[first])
+    side = "reference" if left[first][lacking[0]] else "candidate"
+    alone = [names[at] for at in lacking if left[first][at] == left[first][lacking[0]]]
+    which = alone[0] if len(alone) == 1 else f"{len(alone)} parameters, first {alone[0]},"
+    verb = "is" if len(alone) == 1 else "are"
+    step = int(trace.steps[first])
+    return f"{which} {verb} in no optimizer of the {side} that stepped at step {step}"
 
 
 def _alike(values: Array) -> bool:

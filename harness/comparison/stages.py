@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.comparison.alignment import Alignment
-from harness.comparison.batches import micro_batches
+from harness.comparison.batches import BACKWARD, micro_batches
 from harness.comparison.circumstances import input_detail, missing_update, optimizer_detail
 from harness.comparison.describe import (
     evaluation_detail,
@@ -20,9 +20,10 @@ from harness.comparison.describe import (
     order_detail,
     rate_detail,
     relative_distance,
+    scaled_detail,
     update_detail,
 )
-from harness.comparison.rates import learning_rates
+from harness.comparison.rates import learning_rates, optimized_in_one
 from harness.comparison.tensors import digests, initial_weights, missing_gradients
 from harness.comparison.updates import Cut, cut_of
 from harness.results.divergence import STAGES, Divergence, StageDifference, ulp_distance
@@ -99,6 +100,9 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
     step, detail = first.step, first.detail
     if stage.stage == "data_order":
         detail = missing_update(both, step) or order_detail(first.reference, first.candidate)
+    elif detail == BACKWARD:
+        factor = scaled_detail(both.reference, both.candidate, first)
+        detail = f"{detail}; they differ {factor}" if factor else detail
     elif stage.stage == "batch_content" and first.micro_batch is not None:
         number = first.micro_batch
         if first.rank is not None:
@@ -112,8 +116,12 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
             both.reference, both.candidate, step, first.tensors_differing or 0
         )
     elif stage.stage == "weights":
-        detail = update_detail(both.reference, both.candidate, step)
-        detail = "; ".join(filter(None, (detail, optimizer_detail(both, step))))
+        details = (
+            update_detail(both.reference, both.candidate, step),
+            optimized_in_one(both),
+            optimizer_detail(both, step),
+        )
+        detail = "; ".join(filter(None, details))
     elif stage.stage == "optimizer_state":
         detail = optimizer_detail(both, step)
     elif stage.stage == "evaluation":

@@ -121,12 +121,8 @@ def missing_gradients(both: Alignment, step: int) -> str:
     at = slice(int(rows[0]), int(rows[-1]) + 1)  # the steps are in order
     names = trace.reference["tensor"][at].to_pylist()
     one, two = (table["gradient"][at].to_pylist() for table in (trace.reference, trace.candidate))
-    parameters = set(both.reference.header.parameter_names)
-    pairs = [
-        (name, left, right)
-        for name, left, right in zip(names, one, two, strict=True)
-        if name in parameters or (not parameters and (left or right))
-    ]
+    # Frozen parameters and buffers have none in either run.
+    pairs = [row for row in zip(names, one, two, strict=True) if row[1] or row[2]]
     parts, lacking = [], 0
     for side, place in (("reference", 1), ("candidate", 2)):
         without = [row[0] for row in pairs if row[place] == 0 and row[3 - place] != 0]

@@ -29,7 +29,7 @@ from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec import registry
-from harness.spec.case import label
+from harness.spec.case import RunSpec, label
 from harness.spec.request import TIMEOUT_S
 
 __all__ = ["FindPair", "localize_pairs", "localize_report"]
@@ -106,6 +106,8 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
         return why
     if pair is None:
         return "not localized: the records of the two runs are not both present"
+    if not all(isinstance(record.spec, RunSpec) for record in pair):
+        return "not localized: a traced command cannot be replayed"
     sizes = [record.run_spec.case.world_size for record in pair]
     if sizes[0] != sizes[1]:
         return (

@@ -1,8 +1,9 @@
 """A planted fault: its loop, its ground, and the step, stage and cause that must be found.
 
 Expectations were derived from what each loop does, before it was run. The first divergence is that
-of a recorded value. The harness recomputes each loss from the logits, so a change of the loss after
-that first shows in the gradients. A state before a step shows before its effects.
+of a recorded value. The loss on which `backward` is called is recorded, so a change of the loss
+after the forward pass shows there, while the workload's own loss, recomputed from the logits,
+agrees. A state before a step shows before its effects.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ SUMMED = Ground(
 ALL_DECAYED = Ground("all-decayed", {"weight_decay": 0.01, "decay_exclusions": "none"})
 
 UNKNOWN_LATER = (
-    Fault("divided_twice", THREE_SGD, 1, "gradients", None),
-    Fault("loss_shared_among_ranks", TWO_SGD, 1, "gradients", None),
-    Fault("sums_over_rows", SUMMED, 1, "gradients", None),
+    Fault("divided_twice", THREE_SGD, 1, "loss", None),
+    Fault("loss_shared_among_ranks", TWO_SGD, 1, "loss", None),
+    Fault("sums_over_rows", SUMMED, 1, "loss", None),
     Fault("clips_at_half", SGD, 1, "weights", None),
     Fault("zeroes_before_step", SGD, 1, "weights", None),
     Fault("cosine_with_a_floor", COSINE_SGD, 2, "learning_rate", None),

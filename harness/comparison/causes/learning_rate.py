@@ -18,8 +18,11 @@ _LEAST = 3  # steps needed to distinguish two ways of advancing a schedule
 
 
 def _rates_diverge(evidence: Evidence) -> bool:
-    return "learning_rate" in evidence.independent and all(
-        len(s.rates) >= _LEAST for s in evidence.runs
+    """Whether two schedules differ, each of one rate for all parameters."""
+    return (
+        "learning_rate" in evidence.independent
+        and evidence.firsts["learning_rate"].tensor is None
+        and all(len(s.rates) >= _LEAST for s in evidence.runs)
     )
 
 
@@ -194,7 +197,7 @@ def _in_micro_steps(evidence: Evidence) -> str | None:
 def _skip_unseen(evidence: Evidence) -> str | None:
     place = evidence.firsts.get("learning_rate")
     recipe = evidence.reference.record.run_spec.recipe
-    if place is None or recipe.precision != "fp16" or "learning_rate" not in evidence.independent:
+    if place is None or recipe.precision != "fp16" or not _rates_diverge(evidence):
         return None
     overflows = [
         step

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from harness.comparison.names import Rename, match_tensors
 from harness.comparison.noise.band import NoiseBand
 from harness.comparison.noise.verdict import apply_noise, noise_unavailable
+from harness.comparison.renamed_record import with_names
 from harness.errors import RecordError
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
+from harness.spec.case import RunSpec
 from harness.spec.expand import Rounding, _rounding
 
 __all__ = ["CaseNoise"]
@@ -23,13 +26,21 @@ class CaseNoise:
         self._draws = list(draws)
         self._bands: dict[Rounding, NoiseBand | str] = {}
 
-    def apply(self, comparison: Comparison, one: RunRecord, two: RunRecord) -> Comparison:
+    def apply(
+        self,
+        comparison: Comparison,
+        one: RunRecord,
+        two: RunRecord,
+        renames: Sequence[Rename] = (),
+    ) -> Comparison:
         """`comparison` of `one` and `two`; if it is `different`, with the outcome after noise.
 
-        Never raises for the content of records.
+        `renames` as in `compare`. Never raises for the content of records.
         """
         if comparison.outcome != "different":
             return comparison
+        if not all(isinstance(record.spec, RunSpec) for record in (one, two)):
+            return noise_unavailable(comparison, "the noise of a command is not measured")
         reference = self._reference
         if reference is None:
             return noise_unavailable(comparison, "the first run is missing; run it")
@@ -48,6 +59,15 @@ class CaseNoise:
         band = self._bands[rounding]
         if isinstance(band, str):
             return noise_unavailable(comparison, band)
+        try:
+            one, two = (
+                with_names(
+                    record, match_tensors(reference, record, renames if record is two else ())
+                )
+                for record in (one, two)
+            )
+        except RecordError as error:
+            return noise_unavailable(comparison, str(error))
         return apply_noise(comparison, one, two, band)
 
     def _make_band(self, reference: RunRecord, rounding: Rounding) -> NoiseBand | str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from harness.errors import RecordError
-from harness.results.arrow import as_numpy
+from harness.results.arrow import as_numpy, filled
 from harness.results.record import RunRecord
 
 __all__ = ["Array", "RunSeries", "difference_series", "norms", "signed_means"]
@@ -45,12 +46,10 @@ class RunSeries:
         names = table["tensor"].unify_dictionaries().combine_chunks()
         tensors = names[:count].to_pylist()
         flat = table["sketch"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        owner = as_numpy(record.micro_batches["step"])
-        losses = np.bincount(owner, as_numpy(record.losses), steps + 1)
         evaluations = record.header.evaluations
         with np.errstate(divide="ignore"):
             return cls(
-                loss=(losses / np.maximum(np.bincount(owner, minlength=steps + 1), 1))[1:],
+                loss=_losses(record, steps),
                 grad_norm=np.log(as_numpy(record.steps["grad_norm"])),
                 weights=flat.reshape(steps + 1, count, -1),
                 tensors=tensors,
@@ -64,6 +63,27 @@ class RunSeries:
         """Sketches of the difference from the initial weights."""
         movement: Array = self.weights - self.weights[:1]
         return movement
+
+
+def _losses(record: RunRecord, steps: int) -> Array:
+    """The loss of each update, however it is divided into micro-batches.
+
+    The mean over the rows of the workload's own loss; without one the sum of the losses that go
+    backward, averaged over the processes.
+    """
+    micro = record.micro_batches
+    owner = as_numpy(micro["step"])
+    if micro["task_loss"].null_count:
+        sums = np.bincount(owner, as_numpy(micro["loss"]), steps + 1)
+        return _of_steps(sums / record.spec.processes)
+    rows = as_numpy(filled(pc.list_value_length(micro["sample_ids"]), 1)).astype(np.float64)
+    sums = np.bincount(owner, rows * as_numpy(micro["task_loss"]), steps + 1)
+    return _of_steps(sums / np.maximum(np.bincount(owner, rows, steps + 1), 1))
+
+
+def _of_steps(values: Array) -> Array:
+    found: Array = values[1:]
+    return found
 
 
 def norms(sketches: Array) -> Array:
