@@ -51,6 +51,9 @@ class Reading:
     """The assumption about the log; empty if it needs none."""
     compute: Callable[[int, int], Computed | None]
     """The value for the updates after the first number up to the second; None: not recorded."""
+    resumes: int = 0
+    """If above 0, a window may also begin at a multiple of this number: at a checkpoint from which
+    the training was resumed."""
 
 
 class RecordedRun:
@@ -105,7 +108,11 @@ class RecordedRun:
         if log.kind == "trainer_state":
             losses = self._task_losses if self._only_task else self._losses
             share = 0.0 if self._only_task else 1.0 / self._processes
-            yield Reading("", lambda start, step: self._trainer_mean(losses, share, start, step))
+            yield Reading(
+                "",
+                lambda start, step: self._trainer_mean(losses, share, start, step),
+                log.save_every,
+            )
             return
         windows = "the loss of the log is the mean since the previous logged step"
         for window in ("", windows):

@@ -8,16 +8,15 @@ with what was compared and what the log does not hold. Two logs are compared in 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
-from harness.comparison.log_readings import LoggedRun, Reading, RecordedRun
+from harness.comparison.log_matching import Matched, MatchedLog, match_log
+from harness.comparison.log_readings import LoggedRun, RecordedRun
 from harness.comparison.validity import order_faults
 from harness.errors import RecordError
 from harness.results.comparison import Comparison, incomparable
 from harness.results.divergence import STAGES, Divergence, StageDifference
-from harness.results.imported.log import Log, Series
+from harness.results.imported.log import Log
 from harness.results.record import RunRecord
 
 __all__ = ["compare_log"]
@@ -25,41 +24,6 @@ __all__ = ["compare_log"]
 _FEW = 6
 """Names that a doubt lists."""
 _WITHOUT_VALUES = ("config", "step_count")
-
-
-@dataclass(frozen=True)
-class _Matched:
-    """One logged quantity, compared by one reading."""
-
-    name: str
-    stage: str
-    series: Series
-    reading: str
-    shift: int
-    steps: tuple[int, ...] = ()
-    """Steps of the log at which both have a value."""
-    differing: tuple[tuple[int, float, float], ...] = ()
-    """Step of the log, logged value and computed value."""
-    not_finite: tuple[int, ...] = ()
-    """Steps of the log at which a value is not finite."""
-
-    @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """Sort key: the best reading is the highest."""
-        first = self.differing[0][0] if self.differing else math.inf
-        return bool(self.steps), not self.differing, first
-
-
-@dataclass(frozen=True)
-class _Result:
-    """Every logged quantity, compared with the steps of the log moved by one number."""
-
-    found: list[_Matched] = field(default_factory=list)
-    not_compared: list[str] = field(default_factory=list)
-
-    @property
-    def agrees(self) -> bool:
-        return bool(self.found) and not any(one.differing for one in self.found)
 
 
 def compare_log(
@@ -79,7 +43,7 @@ def compare_log(
         if obstacles:
             return incomparable(case, *labels, "; ".join(obstacles))
         run = LoggedRun(other) if isinstance(other, Log) else RecordedRun(other)
-        result = _compare(log, run)
+        result = match_log(log, run)
     except RecordError as error:
         return incomparable(case, *labels, str(error))
     if not result.found:
@@ -118,68 +82,7 @@ def _obstacles(run: RunRecord | Log, label: str) -> Iterator[str]:
         yield from (f"{label}: {fault}" for fault in order_faults(run))
 
 
-def _compare(log: Log, run: RecordedRun | LoggedRun) -> _Result:
-    """The best readings; the steps count from 0 if only then everything agrees."""
-    result = _shifted(log, run, 0)
-    if log.kind == "trainer_state" or isinstance(run, LoggedRun) or result.agrees:
-        return result
-    from_zero = _shifted(log, run, 1)
-    starts_at_zero = any(series.steps[0] == 0 for series in log.training.values())
-    return from_zero if from_zero.agrees or (starts_at_zero and from_zero.found) else result
-
-
-def _shifted(log: Log, run: RecordedRun | LoggedRun, shift: int) -> _Result:
-    result = _Result()
-    for quantity, series in log.training.items():
-        _add(result, quantity, quantity, series, run.training(quantity, log), shift)
-    for name, series in log.evaluations.items():
-        _add(result, f"eval_{name}", "evaluation", series, run.metric(name), shift)
-    return result
-
-
-def _add(
-    result: _Result,
-    name: str,
-    stage: str,
-    series: Series,
-    readings: Iterable[Reading],
-    shift: int,
-) -> None:
-    matched = [_match(name, stage, series, reading, shift) for reading in readings]
-    best = max(matched, key=lambda one: one.rank, default=None)  # the first of equals
-    if best is None or not best.steps:
-        result.not_compared.append(name.removeprefix("eval_"))
-    else:
-        result.found.append(best)
-
-
-def _match(name: str, stage: str, series: Series, reading: Reading, shift: int) -> _Matched:
-    steps, differing, not_finite = [], [], []
-    before = -shift
-    for step, logged, half in zip(series.steps, series.values, series.half_units, strict=True):
-        computed = reading.compute(before + shift, step + shift)
-        before = step
-        if computed is None:
-            continue
-        steps.append(step)
-        if not (computed.all_finite and math.isfinite(logged)):
-            not_finite.append(step)
-        same = logged == computed.value or (math.isnan(logged) and math.isnan(computed.value))
-        if not same and not abs(logged - computed.value) <= half + computed.rounding:
-            differing.append((step, logged, computed.value))
-    return _Matched(
-        name,
-        stage,
-        series,
-        reading.words,
-        shift,
-        tuple(steps),
-        tuple(differing),
-        tuple(not_finite),
-    )
-
-
-def _stages(found: Sequence[_Matched], log_first: bool) -> Iterator[StageDifference]:
+def _stages(found: Sequence[Matched], log_first: bool) -> Iterator[StageDifference]:
     """The stages that differ: one that agrees agrees only as far as it was logged."""
     for stage in STAGES:
         matched = [one for one in found if one.stage == stage]
@@ -207,7 +110,7 @@ def _stages(found: Sequence[_Matched], log_first: bool) -> Iterator[StageDiffere
         )
 
 
-def _agreement(found: Sequence[_Matched], names: tuple[str, str]) -> Iterator[str]:
+def _agreement(found: Sequence[Matched], names: tuple[str, str]) -> Iterator[str]:
     parts = [
         f"{one.name} at {len(one.steps)} {'step' if len(one.steps) == 1 else 'steps'} "
         f"({one.series.precision})"
@@ -221,7 +124,7 @@ def _agreement(found: Sequence[_Matched], names: tuple[str, str]) -> Iterator[st
 
 
 def _not_recorded(
-    result: _Result, log: Log, other: RunRecord | Log, names: tuple[str, str]
+    result: MatchedLog, log: Log, other: RunRecord | Log, names: tuple[str, str]
 ) -> Iterator[str]:
     compared = {one.stage for one in result.found}
     absent = [stage for stage in STAGES if stage not in (*compared, *_WITHOUT_VALUES)]
@@ -238,15 +141,17 @@ def _not_recorded(
         yield f"not compared, as {names[1]} has no such value there: {text}{more}"
 
 
-def _assumptions(found: Sequence[_Matched], names: tuple[str, str]) -> Iterator[str]:
+def _assumptions(found: Sequence[Matched], names: tuple[str, str]) -> Iterator[str]:
     assumed = dict.fromkeys(one.reading for one in found if one.reading and not one.differing)
     if any(one.shift for one in found):
         assumed["its steps count from 0"] = None
+    for step in (step for one in found for step in one.resumed):
+        assumed[f"its training was resumed from a checkpoint at step {step}"] = None
     for words in assumed:
         yield f"{names[0]} agrees only if {words}"
 
 
-def _not_finite(found: Sequence[_Matched], names: tuple[str, str]) -> Iterator[str]:
+def _not_finite(found: Sequence[Matched], names: tuple[str, str]) -> Iterator[str]:
     for one in found:
         if one.not_finite:
             step = one.not_finite[0] + one.shift

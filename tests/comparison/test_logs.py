@@ -168,6 +168,20 @@ def test_a_loss_that_is_not_finite_is_replaced_as_the_trainer_does(tmp_path: Pat
         assert any("not finite at step 2" in doubt for doubt in found.doubts)
 
 
+def test_a_window_may_begin_at_a_checkpoint(tmp_path: Path) -> None:
+    """A log of a resumed training; the mean since another step is a difference."""
+    record = draft().write(tmp_path / "old")
+    rows = curve_table(record).to_pylist()
+    for first, expected in ((5, "inconclusive"), (4, "different")):
+        loss = sum(row["loss"] for row in rows[first - 1 :]) / (7 - first)
+        history = [{"loss": rows[0]["loss"], "step": 1}, {"loss": loss, "step": 6}]
+        log = write_state(tmp_path / f"{first}.json", history, save_steps=4)
+        found = compared(tmp_path / str(first), log)
+        assert expected == found.outcome
+        resumed = any("resumed from a checkpoint at step 4" in doubt for doubt in found.doubts)
+        assert (first == 5) == resumed
+
+
 def test_nan_on_both_sides_is_never_an_agreement(tmp_path: Path) -> None:
     """And NaN on one side is a difference."""
     made = draft()

@@ -43,10 +43,10 @@ def trainer_history(record: RunRecord, every: int = 2, digits: int | None = None
     return history
 
 
-def write_state(path: Path, history: Sequence[Any]) -> Path:
+def write_state(path: Path, history: Sequence[Any], **more: Any) -> Path:
     """A `trainer_state.json`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"global_step": history[-1]["step"], "log_history": history}
+    state = {"global_step": history[-1]["step"], "log_history": history, **more}
     path.write_text(json.dumps(state), encoding="utf-8")
     return path
 

@@ -77,6 +77,8 @@ class Log:
     """Metrics of evaluations, without a prefix such as `eval_`."""
     not_used: tuple[str, ...] = ()
     """Names in the log that no record holds."""
+    save_every: int = 0
+    """Of a Trainer's state: the number of updates between checkpoints; 0: it is not known."""
 
     @property
     def last_step(self) -> int:

@@ -15,12 +15,14 @@ from harness.errors import RecordError
 
 __all__ = ["framed", "read_frames"]
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 18
 _REMEDY = "copy the file again, or pass another log"
 
 
 def read_frames(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Place and content of each record of a file, without those above 1 MiB.
+    """Place and content of each record of a file, without those above 256 KiB.
+
+    A larger one, such as an image, holds no scalars, and its checksum would take long.
 
     Raises `RecordError` if a record is incomplete or a checksum is wrong.
     """
@@ -35,7 +37,7 @@ def read_frames(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _content(file: BinaryIO, head: bytes, place: str) -> bytes | None:
-    """The content of the record that begins with `head`; None if it is above 1 MiB."""
+    """The content of the record that begins with `head`; None if it is above 256 KiB."""
     if len(head) == 12:
         length, checksum = struct.unpack("<QI", head)
         if checksum != _masked_checksum(head[:8]):

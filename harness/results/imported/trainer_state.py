@@ -11,7 +11,8 @@ What the Trainer writes at a logged step (read in transformers 4.46, 4.57 and 5.
 - `grad_norm`: the norm of the raw gradients of this update, before clipping.
 - `eval_*`: metrics of an evaluation after this update.
 
-The first window after a resume begins at the checkpoint, which the file does not state.
+The first window after a resume begins at the checkpoint, which the file does not state. It does
+state how many updates lie between checkpoints (`save_steps`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from harness.errors import RecordError
 from harness.results.imported.log import (
+    LATEST_STEP,
     Log,
     Series,
     clean_name,
@@ -45,7 +47,8 @@ def read_trainer_state(text: str, path: Path) -> Log:
     """The log in the text of the file `path`. Raises `RecordError`."""
     found: dict[str, list[tuple[int, Decimal]]] = {}
     not_used: dict[str, None] = {}
-    for number, entry in enumerate(_entries(text, path), start=1):
+    state = _state(text, path)
+    for number, entry in enumerate(state["log_history"], start=1):
         place = f"entry {number} of log_history"
         step = step_number(entry.get("step"), path, place)
         for name, value in entry.items():
@@ -67,10 +70,23 @@ def read_trainer_state(text: str, path: Path) -> Log:
             evaluations[clean_name(name.removeprefix(_EVALUATION))] = series
         else:
             training[name] = series
-    return Log(path, "trainer_state", training, evaluations, tuple(map(clean_name, not_used)))
+    saved = state.get("save_steps")
+    save_every = 0
+    if isinstance(saved, Decimal) and saved.is_finite() and 1 <= saved <= LATEST_STEP:
+        save_every = int(saved) if saved % 1 == 0 else 0
+    return Log(
+        path,
+        "trainer_state",
+        training,
+        evaluations,
+        tuple(map(clean_name, not_used)),
+        save_every,
+    )
 
 
-def _entries(text: str, path: Path) -> list[dict[str, Any]]:
+def _state(text: str, path: Path) -> dict[str, Any]:
+    """The state, whose `log_history` is a list of objects. Raises `RecordError`."""
+
     def number(digits: str) -> Decimal:
         return number_of(digits, path, "a number")
 
@@ -81,4 +97,5 @@ def _entries(text: str, path: Path) -> list[dict[str, Any]]:
     entries = state.get("log_history") if isinstance(state, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise RecordError(_RULE, path, _REMEDY)
-    return entries
+    assert isinstance(state, dict)
+    return state

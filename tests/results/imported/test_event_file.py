@@ -66,11 +66,11 @@ def test_scalars_stored_as_tensors_are_read(tmp_path: Path) -> None:
 
 
 def test_other_content_is_skipped(tmp_path: Path) -> None:
-    """A tensor with a shape is no scalar; a record above 1 MiB is not parsed."""
+    """A tensor with a shape is no scalar; a record above 256 KiB is not parsed."""
     value = b"\x22\x04\x00\x00\x00\x3f"
     plain = b"\x2a\x0f\x0a\x0d\x0a\x01x\x42\x08\x08\x01" + value
     shaped = b"\x2a\x15\x0a\x13\x0a\x01y\x42\x0e\x08\x01\x12\x04\x12\x02\x08\x01" + value
-    large = bytes(1 << 20) + b"x"
+    large = bytes(1 << 18) + b"x"
     content = b"".join(map(framed, (plain, shaped, large))) + BY_TENSORBOARD
     assert ["x", *(one.tag for one in WRITTEN)] == [one.tag for one in scalars(tmp_path, content)]
     with pytest.raises(RecordError, match=r"must be complete .*record 3 of"):

@@ -218,3 +218,17 @@ def test_a_record_is_no_log(tmp_path: Path) -> None:
     draft().write(tmp_path / "record")
     write_events(tmp_path / "record", [("loss", 1, 1.0)])
     assert not is_log(tmp_path / "record")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4", 4), ("4.0", 4), ("0", 0), ("0.5", 0), ("NaN", 0), ('"4"', 0), ("null", 0), ("1e99", 0)],
+)
+def test_the_interval_of_checkpoints_may_be_anything(
+    tmp_path: Path, text: str, expected: int
+) -> None:
+    """Only a whole number is used; other values are no fault of the log."""
+    path = tmp_path / "trainer_state.json"
+    history = '[{"loss": 1.0, "step": 1}]'
+    path.write_text(f'{{"log_history": {history}, "save_steps": {text}}}', encoding="utf-8")
+    assert expected == read_log(path).save_every
