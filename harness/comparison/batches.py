@@ -25,6 +25,9 @@ BACKWARD = "the losses that go backward differ, the workload's own loss agrees"
 """The detail of a divergence in the scalar of `backward` alone."""
 
 
+GENERATORS = {"rng_python": "Python's generator", "rng_numpy": "NumPy's generator"}
+
+
 def micro_batches(both: Alignment, cut: Cut | None) -> Iterator[StageDifference]:
     """Compare every micro-batch, except in the steps that the two divide differently (`cut`)."""
     trace = both.micro_batches
@@ -98,11 +101,27 @@ def _columns(both: Alignment, stage: str) -> list[str]:
     wanted = {
         "batch_content": ["batch_content", "rows"],
         "loss": ["loss", "task_loss"],
+        "rng": ["rng", *_used_generators(both)],
     }.get(stage, [stage])
     tables = both.reference.micro_batches, both.candidate.micro_batches
     if stage == "batch_content" and not _by_ids(both):
         wanted.remove("rows")  # they are the order of the data
     return [name for name in wanted if all(table[name].null_count < len(table) for table in tables)]
+
+
+def _used_generators(both: Alignment) -> list[str]:
+    """The columns of Python's and NumPy's generators, if a run draws from them while it trains.
+
+    A generator from which nothing is drawn has no effect, and many scripts do not seed it.
+    """
+    return [
+        name
+        for name in GENERATORS
+        if any(
+            len(record.micro_batches[name].drop_null().unique()) > record.spec.processes
+            for record in (both.reference, both.candidate)
+        )
+    ]
 
 
 def _by_ids(both: Alignment) -> bool:
@@ -119,6 +138,8 @@ def _detail(
     """What a divergence is about, if its values do not show it."""
     if column == "rows":
         return "the row numbers are equal, the content of the rows is not"
+    if column in GENERATORS:
+        return f"the state of {GENERATORS[column]}"
     if column != "loss" or "task_loss" not in found or row in found["task_loss"]:
         return ""
     return "" if None in trace.pair(column, row) else BACKWARD

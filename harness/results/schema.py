@@ -10,9 +10,9 @@ Each trace has these rows:
   `every` leaves a value out.
 - `micro_batches`: one backward pass and the forward passes that it goes back through. Row numbers
   in the workload's training set, if there is a workload. One digest per row of the batch. Digest of
-  the tensors of the batch, and of the random generators before the first of the forward passes. The
-  scalar on which `backward` was called (null if it was no scalar), and the loss that the workload
-  defines (null if there is none).
+  the tensors of the batch. Digests of torch's, Python's and NumPy's random generators before the
+  first of the forward passes. The scalar on which `backward` was called (null if it was no scalar),
+  and the loss that the workload defines (null if there is none).
 - `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`. A
   gradient of 0 means that the parameter has none.
 - `sketches`: one parameter at one step, step 0 included, in a run that records sketches. Sums of
@@ -61,6 +61,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("rows", pa.list_(pa.uint64())),
             ("batch_content", pa.uint64()),
             ("rng", pa.uint64()),
+            ("rng_python", pa.uint64()),
+            ("rng_numpy", pa.uint64()),
             ("loss", pa.float64()),
             ("task_loss", pa.float64()),
         ]

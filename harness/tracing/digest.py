@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from harness.tracing.device_digest import word_sums
 __all__ = [
     "HOST",
     "ON_DEVICE",
+    "Generators",
     "algorithm",
     "combined",
     "of_batch",
@@ -141,16 +143,29 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
 
 
-def of_generators(device: torch.device) -> int:
-    """Digest of the states of Python's, NumPy's and torch's global generators."""
-    python = random.getstate()[1]
-    digest = xxhash.xxh3_64_intdigest(struct.pack(f"{len(python)}Q", *python))
-    numpy = np.random.get_state(legacy=False)["state"]
-    digest = xxhash.xxh3_64_intdigest(numpy["key"].tobytes(), digest ^ int(numpy["pos"]))
-    digest = of_tensor(torch.get_rng_state(), digest)
+class Generators(NamedTuple):
+    """Digests of the states of the global random generators."""
+
+    torch: int
+    """torch's generator on the CPU, and that of the device if it is another."""
+    python: int
+    """Python's generator, in the module `random`."""
+    numpy: int
+    """NumPy's generator."""
+
+
+def of_generators(device: torch.device) -> Generators:
+    """Digests of the states of torch's, Python's and NumPy's global generators."""
+    ours = of_tensor(torch.get_rng_state())
     if device.type != "cpu":
-        digest = of_tensor(torch.get_device_module(device).get_rng_state(), digest)
-    return digest
+        ours = of_tensor(torch.get_device_module(device).get_rng_state(), ours)
+    python = random.getstate()[1]
+    numpy = np.random.get_state(legacy=False)["state"]
+    return Generators(
+        torch=ours,
+        python=xxhash.xxh3_64_intdigest(struct.pack(f"{len(python)}Q", *python)),
+        numpy=xxhash.xxh3_64_intdigest(numpy["key"].tobytes(), int(numpy["pos"])),
+    )
 
 
 def combined(digests: Iterable[int]) -> int:

@@ -142,7 +142,7 @@ class ModuleRecorder:
             kind=type(module).__name__,
             call=number,
             training=module.training,
-            rng=digest.of_generators(self._device),
+            rng=digest.of_generators(self._device).torch,
             taken=taken,
             edges=edges,
         )

@@ -188,7 +188,7 @@ class TraceProbe(HookedProbe):
             "sample_ids": ids,
             "rows": row_digests(batch, pad),
             "batch_content": digest.of_batch(batch),
-            "rng": digest.of_generators(self._device),
+            "generators": digest.of_generators(self._device),
             "labels": labels,
             "circumstances": self._observer.begin_pass(one.model.training, batch, labels),
         }
@@ -239,12 +239,15 @@ class TraceProbe(HookedProbe):
         own = [one["task_loss"] for one in facts if "task_loss" in one]
         ids, rows = (_together(one[name] for one in facts) for name in ("sample_ids", "rows"))
         self.counts.samples += len(ids or rows or ())
+        generators = facts[0]["generators"] if facts else None
         self._rows.append(
             {
                 "sample_ids": ids,
                 "rows": rows,
                 "batch_content": _one_of([one["batch_content"] for one in facts]),
-                "rng": facts[0]["rng"] if facts else None,
+                "rng": generators and generators.torch,
+                "rng_python": generators and generators.python,
+                "rng_numpy": generators and generators.numpy,
                 "loss": loss,
                 "task_loss": own[0] if len(own) == 1 else None,
             }

@@ -95,6 +95,25 @@ def test_a_micro_batch_is_named(tmp_path: Path, stage: str) -> None:
     assert (5, 2, stage) == (found.step, found.micro_batch, found.stage)
 
 
+@pytest.mark.parametrize(
+    ("column", "name"), [("rng_python", "Python's generator"), ("rng_numpy", "NumPy's generator")]
+)
+def test_a_generator_counts_only_if_it_is_drawn_from(
+    tmp_path: Path, column: str, name: str
+) -> None:
+    """Many scripts do not seed it; without a draw its state has no effect."""
+    candidate = draft()
+    for row in candidate.rows["micro_batches"]:
+        row[column] += 1
+    unused = compare_drafts(tmp_path / "unused", draft(), candidate)
+    candidate.micro_batch(5, 2)[column] += 1
+    used = compare_drafts(tmp_path / "used", draft(), candidate)
+
+    assert ("identical", "different") == (unused.outcome, used.outcome)
+    first = first_of(used)
+    assert (1, "rng", f"the state of {name}") == (first.step, first.stage, first.detail)
+
+
 def test_another_order_of_rows_is_data_order(tmp_path: Path) -> None:
     """The same rows in another order within a micro-batch are another order."""
     candidate = draft()

@@ -146,6 +146,8 @@ def _micro_batch(step: int, number: int) -> Row:
         "sample_ids": list(range(first, first + BATCH_SIZE)),
         "batch_content": fake_digest("batch_content", step, number),
         "rng": fake_digest("rng", step, number),
+        "rng_python": fake_digest("python"),
+        "rng_numpy": fake_digest("numpy"),
         "rows": [fake_digest("row", first + place) for place in range(BATCH_SIZE)],
         "loss": 0.75 / step + number / 16,
         "task_loss": 0.75 / step + number / 16,

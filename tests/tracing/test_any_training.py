@@ -307,7 +307,7 @@ def test_weights_moved_by_hand_are_noticed_at_their_step(tmp_path: Path) -> None
             optimizer.zero_grad()
             if step == 1:
                 with torch.no_grad():
-                    model[0].weight.mul_(0.5)
+                    next(model.parameters()).mul_(0.5)
 
     record = recorded(tmp_path, train)
     assert [2] == [seen.step for seen in record.header.observed["weights_changed_outside_update"]]
