@@ -141,7 +141,7 @@ def _checked_loss(workload: Workload, batch: Mapping[str, Tensor]) -> Tensor:
     elif loss.numel() != 1 or loss.ndim:
         met, remedy = f"a tensor of shape {list(loss.shape)}", "return its mean or its sum"
     elif not torch.isfinite(loss):
-        met, remedy = str(float(loss)), "check the data and the loss"
+        met, remedy = str(float(loss.detach())), "check the data and the loss"
     elif not loss.requires_grad:
         met, remedy = "a loss without a gradient", "compute it from the output of the model"
     else:
