@@ -25,7 +25,7 @@ TRAINS = (
     "training",
 )
 """Rooms that run only in processes that train: what they import may stand in `[train]`."""
-OPTIONAL = {"pandas": "train", "pynvml": "gpu", "ruptures": "history"}
+OPTIONAL = {"lightning": "lightning", "pandas": "train", "pynvml": "gpu", "ruptures": "history"}
 """Modules that the code imports only where they are installed, and their extras."""
 UNINSTALLED = {"pynvml": "nvidia-ml-py"}
 """Distributions of modules that `make install` does not install."""
@@ -118,7 +118,7 @@ def test_every_declared_dependency_is_imported() -> None:
 def test_the_extra_dev_holds_what_tests_import(folder: str) -> None:
     """`dev` includes the other extras, so every import of a test is declared in some list."""
     lists = declared()
-    assert {"bench", "history", "train"} == Requirement(dev_requirements()[0]).extras
+    assert {"bench", "history", "lightning", "train"} == Requirement(dev_requirements()[0]).extras
     names = set().union(*lists.values())
     own = {"benchmarks", "docs", "harness", "studies", "tests", NAME}
     undeclared = [

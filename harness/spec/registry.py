@@ -7,15 +7,17 @@ read from the source and never executed, so that listing them needs no torch.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.errors import SpecError, unknown_name
+from harness.errors import LoopUnavailable, SpecError, unknown_name
 from harness.spec.aliases import canonical_fields
-from harness.spec.case import Case, RunSpec, slug
+from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Conventions, Option, Recipe, build, parse_value
 from harness.spec.source import literal_defaults, read_source, require_function
 
@@ -48,6 +50,8 @@ class LoopEntry:
     itself."""
     native_distributed: dict[str, Any]
     """Further fields if several processes train together."""
+    requires: dict[str, str]
+    """Optional libraries that it needs, each with the extra of this package that installs it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,13 @@ def loop(name: str) -> LoopEntry:
     known = loops()
     if name not in known:
         raise unknown_name("loop", name, [*known, "or the path of a file that ends in .py"])
+    for library, extra in known[name].requires.items():
+        if find_spec(library) is None:
+            raise LoopUnavailable(
+                f"the loop {name} needs the extra '{extra}'",
+                f"missing: {library}",
+                f"pip install 'trainloop-harness[{extra}]'",
+            )
     return known[name]
 
 
@@ -117,7 +128,7 @@ def case(name: str) -> Case:
     if name.endswith(".toml"):
         return case_from_file(Path(name))
     if name.endswith(".py"):
-        return _case_of(workload(name), slug(Path(name).stem))
+        return _case_of(workload(name), re.sub(r"^[^A-Za-z0-9]+", "", Path(name).stem) or "task")
     known = cases()
     if name not in known:
         raise unknown_name("case", name, [*known, "or a file that ends in .toml or .py"])
@@ -225,8 +236,9 @@ def _modules(folder: str) -> list[Path]:
 
 def _loop(path: Path) -> LoopEntry:
     source = read_source(path)
-    native, distributed = (source.constants.get(n, {}) for n in ("NATIVE", "NATIVE_DISTRIBUTED"))
-    return LoopEntry(path.stem, source.summary, path, native, distributed)
+    names = ("NATIVE", "NATIVE_DISTRIBUTED", "REQUIRES")
+    native, distributed, requires = (source.constants.get(name, {}) for name in names)
+    return LoopEntry(path.stem, source.summary, path, native, distributed, requires)
 
 
 def _task(path: Path) -> WorkloadEntry:
@@ -234,9 +246,10 @@ def _task(path: Path) -> WorkloadEntry:
     if not path.is_file():
         raise SpecError("a task given as a file must exist", path, "check the path")
     source = read_source(path, "task")
-    remedy = "add it, or begin with a task of `harness init task`"
     if source.binds("train") and not source.binds("task"):
         remedy = f"to train with the loop in this file, add it to --loops: --loops plain,{path}"
+        raise SpecError("a task is a file with a function task()", path, remedy)
+    remedy = "add it, or begin with a task of `harness init task`"
     require_function(source, "task", "task()", remedy)
     function = source.function("task")
     options = literal_defaults(function, path) if function is not None else {}

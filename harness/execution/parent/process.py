@@ -37,7 +37,7 @@ __all__ = ["Run", "Worker", "fork", "import_ahead", "launch", "stop"]
 _PRELOADED = [
     "harness.execution.child.main",
     *(f"harness.training.workloads.{name}" for name in registry.workloads()),
-    *(f"harness.training.loops.{name}" for name in registry.loops()),
+    *(f"harness.training.loops.{e.name}" for e in registry.loops().values() if not e.requires),
     "harness.execution.child.preload",  # last, once everything else is imported
 ]
 _GRACE_S = 10.0  # time for an interrupted worker to write its record
