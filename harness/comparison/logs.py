@@ -118,8 +118,8 @@ def _agreement(found: Sequence[Matched], names: tuple[str, str]) -> Iterator[str
     ]
     more = f" and {len(found) - _FEW} more metrics" if len(found) > _FEW else ""
     yield (
-        f"no logged value of {names[0]} differs by more than half a unit of its last digit: "
-        f"{', '.join(parts)}{more}"
+        f"no logged value of {names[0]} differs by more than half a unit of its last digit, with "
+        f"an allowance for the rounding of sums: {', '.join(parts)}{more}"
     )
 
 

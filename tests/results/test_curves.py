@@ -94,3 +94,17 @@ def test_a_command_has_no_seed(tmp_path: Path) -> None:
     """Nobody stated one."""
     facts = run_columns(traced_command().write(tmp_path / "record"), "a/command")
     assert (None, "script", "script") == (facts["seed"], facts["case"], facts["loop"])
+
+
+@pytest.mark.parametrize("traces", [(), ("steps",), ("micro_batches",)])
+def test_a_record_may_lack_traces(tmp_path: Path, traces: tuple[str, ...]) -> None:
+    """What it lacks is null; a record without any step has no row."""
+    made = draft(evaluations=())
+    made.rows = {name: made.rows[name] for name in traces}
+    table = curve_table(made.write(tmp_path / "record"))
+    assert (6 if traces else 0) == len(table)
+    held = {name for name in table.column_names if table[name].null_count < len(table)}
+    both = {"steps": {"grad_norm", "learning_rate"}, "micro_batches": {"loss", "task_loss"}}
+    expected = set().union(*(both[name] for name in traces))
+    assert expected == held - {"step"}
+    assert len(table) == len(stacked([("a/b", made.write(tmp_path / "again"))]))
