@@ -109,8 +109,12 @@ def _name_of(words: list[str]) -> str:
     """A name from the script or the module of a command, or else from its program."""
     scripts = [word for word in words if re.search(r"\.(py|sh|ipynb)$", word)]
     modules = [after for word, after in itertools.pairwise(words) if word == "-m"]
-    for found in (*scripts[:1], *modules[:1], words[0]):
-        name = slug(Path(found).stem).lstrip("._-")
+    for found in (
+        *(Path(script).stem for script in scripts[:1]),
+        *modules[:1],
+        Path(words[0]).name,
+    ):
+        name = slug(found).lstrip("._-")
         if name:
             return name
     return "command"

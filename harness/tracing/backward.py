@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from harness.tracing.listener import each_of
+
 __all__ = ["BackwardListener", "in_backward", "listen", "stop_listening"]
 
 _original = torch.autograd.backward
@@ -54,7 +56,7 @@ def _backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
     if in_backward():
         return _original(tensors, *args, **kwargs)
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    for listener in _listeners:  # a listener may add another one, which is notified too
+    for listener in each_of(_listeners):
         listener.backward_begins(roots)
     _original(tensors, *args, **kwargs)
     for listener in _listeners:

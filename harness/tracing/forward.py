@@ -117,12 +117,19 @@ class ForwardWatch:
         self._open = []
 
     def _hook(self, one: _Model, module: nn.Module) -> None:
+        # A script may compile what calls the module. The compiler sees a constant, and leaves the
+        # rest of the hook out.
         def enter(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-            self._safely(self._enter, one, module, args, kwargs)
+            if not torch.compiler.is_compiling():
+                self._safely(self._enter, one, module, args, kwargs)
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
-            self._safely(self._leave, module, output)
+            if not torch.compiler.is_compiling():
+                self._safely(self._leave, module, output)
 
+        if getattr(module, "_compiled_call_impl", None) is not None:
+            one.handles[module] = [_CompiledCall(module, enter, leave)]
+            return
         # `always_call`: a call that fails must end too, or its pass would stay open.
         one.handles[module] = [
             module.register_forward_pre_hook(enter, with_kwargs=True),
@@ -154,6 +161,33 @@ class ForwardWatch:
                 _mark_when_reached(one, output)
             self._listener.pass_ends(one, output)
         one.args, one.kwargs = (), {}
+
+
+class _CompiledCall:
+    """Hooks around the call of a module that is compiled in place, since its own are compiled."""
+
+    def __init__(
+        self, module: nn.Module, enter: Callable[..., None], leave: Callable[..., None]
+    ) -> None:
+        self._module, self._original = module, module._compiled_call_impl
+        call: Any = self._original
+
+        def hooked(*args: Any, **kwargs: Any) -> Any:
+            output = None
+            enter(module, args, kwargs)
+            try:
+                output = call(*args, **kwargs)
+            finally:
+                leave(module, args, output)
+            return output
+
+        self._hooked: Any = hooked
+        module._compiled_call_impl = hooked
+
+    def remove(self) -> None:
+        """Call the module as before."""
+        if self._module._compiled_call_impl is self._hooked:
+            self._module._compiled_call_impl = self._original
 
 
 def _mark_when_reached(one: ForwardPass, output: Any) -> None:

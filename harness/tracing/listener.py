@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Listener", "StopTraining"]
+__all__ = ["Listener", "StopTraining", "each_of"]
+
+_Any = TypeVar("_Any")
+
+
+def each_of(listeners: Sequence[_Any]) -> Iterator[_Any]:
+    """Each listener once, also one that another adds, and also if another removes itself."""
+    notified: list[_Any] = []
+    while left := [each for each in listeners if all(each is not one for one in notified)]:
+        notified.append(left[0])
+        yield left[0]
 
 
 class StopTraining(BaseException):

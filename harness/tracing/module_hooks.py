@@ -232,7 +232,7 @@ def visible_modules(model: nn.Module) -> dict[nn.Module, str]:
         if any(name.startswith(prefix) for prefix in hidden):
             continue
         if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None):
-            hidden.append(f"{name}.")
+            hidden.append(f"{name}." if name else "")
             if module is not model:
                 continue
         found[module] = name

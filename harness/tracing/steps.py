@@ -13,6 +13,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from harness.tracing.listener import each_of
+
 __all__ = ["StepListener", "listen", "release", "stop_listening"]
 
 _listeners: list[StepListener] = []
@@ -53,7 +55,7 @@ def release() -> None:
 
 
 def _before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-    for listener in _listeners:  # it may grow meanwhile
+    for listener in each_of(_listeners):
         listener.step_begins(optimizer)
 
 

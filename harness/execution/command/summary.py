@@ -25,8 +25,9 @@ def _lines(traced: Traced, folder: Path) -> Iterator[str]:
         if header.probe_fault:
             fault = header.probe_fault
             yield f"a fault of the harness ended the recording, not the training: {fault}"
-        if header.unseen:
-            yield f"not seen: {' '.join(header.unseen)}"
+        unseen = [*header.unseen, *_invisible_passes(each)]
+        if unseen:
+            yield f"not seen: {' '.join(unseen)}"
     if len(traced.recorded) > _RECORDS_SHOWN:
         yield f"{len(traced.recorded) - _RECORDS_SHOWN} more records are in the report"
     if not traced.recorded:
@@ -50,5 +51,13 @@ def _record_line(each: Recorded) -> str:
     )
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def _invisible_passes(each: Recorded) -> Iterator[str]:
+    """How many backward passes went back through no forward pass that was seen."""
+    content = each.record.micro_batches["batch_content"]
+    if content.null_count and "No module" not in " ".join(each.record.header.unseen):
+        passes = _counted(len(content), "backward pass", "es")
+        yield f"The forward passes of {content.null_count} of {passes} were not seen."
+
+
+def _counted(count: int, thing: str, ending: str = "s") -> str:
+    return f"{count:,} {thing}{'' if count == 1 else ending}"

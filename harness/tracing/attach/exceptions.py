@@ -25,6 +25,10 @@ _INNER = next(
 )
 
 
+_PASSES_ON = ("__init__", "__call__", "_backward", "hooked", "exec_module")
+"""Functions of the harness that call the program's own."""
+
+
 class Exceptions:
     """Stands before `sys.excepthook` and `threading.excepthook`, which are called as ever."""
 
@@ -76,7 +80,9 @@ def cleaned(place: TracebackType | None) -> TracebackType | None:
     for entry in entries:
         code = entry.tb_frame.f_code
         if code.co_filename.startswith(_PACKAGE) and not _is_users(entry):
-            continue
+            if code.co_name in _PASSES_ON:
+                continue
+            break  # what the harness itself was doing when a signal came
         if code is _INNER and kept and kept[-1][0].tb_frame.f_code is _CALL:
             plain = _plain_call(kept[-1][0])
             if plain is not None:

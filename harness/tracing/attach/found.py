@@ -18,7 +18,6 @@ __all__ = ["watch_found"]
 
 _UNSEEN = {
     "no module": "No module owns some parameters, so forward passes through them were not seen.",
-    "backward": "The first forward pass was not seen: it began before the optimizer was made.",
     "step": "The passes before the first step were not seen: only the step showed the optimizer.",
 }
 
@@ -30,8 +29,6 @@ def watch_found(
     for target in targets(optimizers, called):
         if target.model is None:
             recording.unseen(_UNSEEN["no module"])
-        elif event == "backward":
-            recording.unseen(_UNSEEN[event])
         if event == "step":
             recording.unseen(_UNSEEN[event])
         recording.watch(target.watched, target.optimizers)

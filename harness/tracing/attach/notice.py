@@ -43,7 +43,7 @@ class Notice:
         self._new: dict[int, weakref.ref[Optimizer]] = {}
         self._inherited: dict[int, weakref.ref[Optimizer]] = {}
         self._restore: list[Callable[[], None]] = []
-        self._armed = False
+        self._armed = self._listens = False
         self._call: Any = None
         self._passed: set[int] = set()
         """Modules that were called while armed, and belong to no optimizer that is waited for."""
@@ -71,6 +71,7 @@ class Notice:
         self._disarm()
         self._new, self._inherited = {}, {}
         steps.stop_listening(self)
+        backward.stop_listening(self)
         for restore in self._restore:
             restore()
         self._restore = []
@@ -143,7 +144,9 @@ class Notice:
         if self._armed:
             return
         self._armed = True
-        backward.listen(self)
+        if not self._listens:
+            self._listens = True
+            backward.listen(self)
         if self._call is not None and nn.Module.__call__ is self._call:
             return
         original = nn.Module.__call__
@@ -162,7 +165,6 @@ class Notice:
 
     def _disarm(self) -> None:
         self._armed = False
-        backward.stop_listening(self)
         # Another library, such as torch.fx, may have put its own function there for a while.
         if self._call is not None and nn.Module.__call__ is self._call:
             nn.Module.__call__ = self._original_call  # type: ignore[method-assign]
