@@ -55,6 +55,7 @@ def compare_log(
         *(_agreement(result.found, names) if first is None else ()),
         *_not_recorded(result, log, other, names),
         *_assumptions(result.found, names),
+        *_meanings(result.found, log, names),
         *_not_finite(result.found, names),
         *_run_doubts(other, names[1]),
         *_lengths(log, run, names),
@@ -149,6 +150,16 @@ def _assumptions(found: Sequence[Matched], names: tuple[str, str]) -> Iterator[s
         assumed[f"its training was resumed from a checkpoint at step {step}"] = None
     for words in assumed:
         yield f"{names[0]} agrees only if {words}"
+
+
+def _meanings(found: Sequence[Matched], log: Log, names: tuple[str, str]) -> Iterator[str]:
+    """A doubt about a loss that differs in every meaning that was tried."""
+    differs = any(one.name == "loss" and one.differing for one in found)
+    if differs and log.kind != "trainer_state":
+        yield (
+            f"{names[0]} does not state what its loss is; if it is none that was tried, such as a "
+            "moving average, this difference proves nothing"
+        )
 
 
 def _not_finite(found: Sequence[Matched], names: tuple[str, str]) -> Iterator[str]:

@@ -220,6 +220,8 @@ def test_a_script_may_log_another_loss_of_an_update(
     ]
     found = compared(tmp_path, write_csv(tmp_path / "log.csv", rows))
     assert ("different" if words == "nothing agrees" else "inconclusive") == found.outcome
+    unclear = any("does not state what its loss is" in doubt for doubt in found.doubts)
+    assert (words == "nothing agrees") == unclear
     assumed = [doubt for doubt in found.doubts if "agrees only if" in doubt]
     assert (words is not None and words != "nothing agrees") == bool(assumed)
     if assumed:
