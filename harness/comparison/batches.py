@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.comparison.alignment import AlignedTrace, Alignment
 from harness.comparison.updates import Cut, ids_comparable, update_stages
@@ -16,6 +17,7 @@ from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
 from harness.results.levels import not_recorded
 from harness.results.ranks import rank_of
+from harness.results.record import RunRecord
 
 __all__ = ["BACKWARD", "LOGGED", "micro_batches"]
 
@@ -67,6 +69,8 @@ def _each_micro_batch(
     for stage in ("batch_content", "rng", "loss"):
         columns = _columns(both, stage)
         if not columns:
+            if stage == "rng" and _recorded(both, "rng"):  # without a draw, no state has an effect
+                yield StageDifference(stage=stage, compared=len(trace), differing=0)
             continue
         found = {column: trace.differing(column) for column in columns}
         rows = np.unique(np.concatenate(list(found.values())))
@@ -101,27 +105,39 @@ def _columns(both: Alignment, stage: str) -> list[str]:
     wanted = {
         "batch_content": ["batch_content", "rows"],
         "loss": ["loss", "task_loss"],
-        "rng": ["rng", *_used_generators(both)],
+        "rng": list(_used_generators(both)),
     }.get(stage, [stage])
-    tables = both.reference.micro_batches, both.candidate.micro_batches
     if stage == "batch_content" and not _by_ids(both):
         wanted.remove("rows")  # they are the order of the data
-    return [name for name in wanted if all(table[name].null_count < len(table) for table in tables)]
+    return [name for name in wanted if _recorded(both, name)]
 
 
-def _used_generators(both: Alignment) -> list[str]:
-    """The columns of Python's and NumPy's generators, if a run draws from them while it trains.
+def _recorded(both: Alignment, column: str) -> bool:
+    """Whether both runs recorded a column of the micro-batches."""
+    tables = both.reference.micro_batches, both.candidate.micro_batches
+    return all(table[column].null_count < len(table) for table in tables)
 
-    A generator from which nothing is drawn has no effect, and many scripts do not seed it.
+
+def _used_generators(both: Alignment) -> Iterator[str]:
+    """The columns of the generators from which a run draws while it trains.
+
+    A generator from which nothing is drawn has no effect, and many scripts do not seed it. The
+    state of torch's generators counts if a pass draws from them, the others if they ever change.
     """
-    return [
-        name
-        for name in GENERATORS
-        if any(
-            len(record.micro_batches[name].drop_null().unique()) > record.spec.processes
-            for record in (both.reference, both.candidate)
-        )
-    ]
+    records = both.reference, both.candidate
+    if any(_draws(record) for record in records):
+        yield "rng"
+    for name in GENERATORS:
+        states = [record.micro_batches[name].drop_null().unique() for record in records]
+        counts = [record.spec.processes for record in records]
+        if any(len(each) > count for each, count in zip(states, counts, strict=True)):
+            yield name
+
+
+def _draws(record: RunRecord) -> bool:
+    """Whether a pass draws from torch's generators; also if that was not recorded."""
+    draws = record.circumstances["draws"]
+    return not len(draws) or draws.null_count > 0 or pc.any(draws).as_py()
 
 
 def _by_ids(both: Alignment) -> bool:

@@ -18,8 +18,9 @@ Each trace has these rows:
 - `sketches`: one parameter at one step, step 0 included, in a run that records sketches. Sums of
   its elements with random signs; see `harness.tracing.sketch`.
 - `timings`: seconds of each step, only in a timing run.
-- `circumstances`: evidence for causes, one row per micro-batch: how it was made and run, with the
-  name and digest of each tensor that its first forward pass took. Never compared bit for bit.
+- `circumstances`: evidence for causes, one row per micro-batch: how it was made and run, whether
+  numbers were drawn from torch's generators before its backward pass, and the name and digest of
+  each tensor that its first forward pass took. Never compared bit for bit.
 - `norms`: evidence for causes, one row per parameter and step. The 2-norms of the raw gradient and
   of the gradient that the update used; at step 0 the norm of the weight.
 - `logged`: evidence for causes: the loss of each step that the loop logs, if it logs one.
@@ -92,6 +93,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("labels", pa.int64()),
             ("targets", pa.int64()),
             ("passes_before", pa.int32()),
+            ("draws", pa.bool_()),
             ("compute_dtype", pa.dictionary(pa.int8(), pa.string())),
             ("inputs", pa.list_(pa.string())),
             ("input_digests", pa.list_(pa.uint64())),

@@ -34,6 +34,7 @@ __all__ = [
     "of_parameters",
     "of_state",
     "of_tensor",
+    "of_torch_generators",
     "use",
 ]
 
@@ -156,16 +157,21 @@ class Generators(NamedTuple):
 
 def of_generators(device: torch.device) -> Generators:
     """Digests of the states of torch's, Python's and NumPy's global generators."""
-    ours = of_tensor(torch.get_rng_state())
-    if device.type != "cpu":
-        ours = of_tensor(torch.get_device_module(device).get_rng_state(), ours)
     python = random.getstate()[1]
     numpy = np.random.get_state(legacy=False)["state"]
     return Generators(
-        torch=ours,
+        torch=of_torch_generators(device),
         python=xxhash.xxh3_64_intdigest(struct.pack(f"{len(python)}Q", *python)),
         numpy=xxhash.xxh3_64_intdigest(numpy["key"].tobytes(), int(numpy["pos"])),
     )
+
+
+def of_torch_generators(device: torch.device) -> int:
+    """Digest of the state of torch's generator on the CPU, and of the device if it is another."""
+    digest = of_tensor(torch.get_rng_state())
+    if device.type != "cpu":
+        digest = of_tensor(torch.get_device_module(device).get_rng_state(), digest)
+    return digest
 
 
 def combined(digests: Iterable[int]) -> int:

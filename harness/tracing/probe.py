@@ -224,6 +224,10 @@ class TraceProbe(HookedProbe):
         self._accumulated = False
         self._tensors.forward_begins()
         self._observer.begin_backward(first=not self._micro_batches)
+        now = digest.of_torch_generators(self._device)
+        for one in self._passes:
+            if "generators" in one.facts and "draws" not in one.facts:
+                one.facts["draws"] = now != one.facts["generators"].torch
 
     def _after_accumulation(self, parameter: Tensor) -> None:
         """The gradient of `parameter` is accumulated."""
@@ -252,7 +256,10 @@ class TraceProbe(HookedProbe):
                 "task_loss": own[0] if len(own) == 1 else None,
             }
         )
-        self._observer.add_micro_batch(facts[0]["circumstances"] if facts else None)
+        drawn = any(one["draws"] for one in facts)
+        self._observer.add_micro_batch(
+            facts[0]["circumstances"] | {"draws": drawn} if facts else None
+        )
 
     # Updates.
 

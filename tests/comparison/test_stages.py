@@ -9,6 +9,7 @@ import pytest
 from harness.comparison.stages import compare_stages
 from harness.results.comparison import Comparison
 from harness.results.divergence import STAGES, Divergence
+from tests.support.evidence import evident
 from tests.support.records import (
     MICRO_BATCHES,
     STAGE_COLUMNS,
@@ -112,6 +113,22 @@ def test_a_generator_counts_only_if_it_is_drawn_from(
     assert ("identical", "different") == (unused.outcome, used.outcome)
     first = first_of(used)
     assert (1, "rng", f"the state of {name}") == (first.step, first.stage, first.detail)
+
+
+def test_a_generator_from_which_no_pass_draws_has_no_effect(tmp_path: Path) -> None:
+    """Its state may differ; with one pass that draws, it counts."""
+    outcomes = []
+    for draws in (False, True):
+        runs = [evident(), evident()]
+        for made in runs:
+            for row in made.rows["circumstances"]:
+                row["draws"] = False
+        runs[1].rows["circumstances"][-1]["draws"] = draws
+        for row in runs[1].rows["micro_batches"]:
+            row["rng"] ^= 1
+        outcomes.append(compare_drafts(tmp_path / str(draws), *runs).outcome)
+
+    assert ["identical", "different"] == outcomes
 
 
 def test_another_order_of_rows_is_data_order(tmp_path: Path) -> None:

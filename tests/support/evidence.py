@@ -71,6 +71,7 @@ def evident(loop: str = "plain", **settings: Any) -> Draft:
             "labels": BATCH_SIZE,
             "targets": BATCH_SIZE,
             "passes_before": 0,
+            "draws": True,
             "compute_dtype": "float32",
             "inputs": ["attention_mask", "input_ids"],
             "input_digests": [step, number],

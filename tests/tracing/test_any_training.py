@@ -294,6 +294,32 @@ def test_gradients_removed_after_the_forward_pass_are_not_left_over(tmp_path: Pa
     assert [2, 3] == [seen.step for seen in faulty.header.observed["gradients_left_over"]]
 
 
+def test_draws_between_the_forward_and_the_backward_pass_are_noticed(tmp_path: Path) -> None:
+    """Of a module or of the loss; the state of a generator from which nothing is drawn is inert."""
+
+    def train_drawing(where: str) -> Training:
+        def train(probe: TraceProbe) -> None:
+            model = nn.Sequential(net(), nn.Dropout(0.5 if where == "module" else 0.0))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            probe.watch(model, optimizer)
+            for _ in range(2):
+                torch.rand(1)  # before the pass
+                loss = loss_of(model)
+                if where == "loss":
+                    loss = loss * torch.rand(())
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+        return train
+
+    draws = {
+        where: recorded(tmp_path / where, train_drawing(where)).circumstances["draws"].to_pylist()
+        for where in ("nowhere", "module", "loss")
+    }
+    assert {"nowhere": [False] * 2, "module": [True] * 2, "loss": [True] * 2} == draws
+
+
 def test_weights_moved_by_hand_are_noticed_at_their_step(tmp_path: Path) -> None:
     """Without an optimizer."""
 
