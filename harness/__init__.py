@@ -15,6 +15,7 @@ __all__ = [
     "SpecError",
     "__version__",
     "bench",
+    "check_loop",
     "compare",
     "load",
     "run",
@@ -24,6 +25,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from harness.api.bench import bench
+    from harness.api.check_loop import check_loop
     from harness.api.compare import compare
     from harness.api.load import Record, load
     from harness.api.run import run
@@ -41,6 +43,7 @@ else:
         "RunFailed": "harness.errors",
         "SpecError": "harness.errors",
         "bench": "harness.api.bench",
+        "check_loop": "harness.api.check_loop",
         "compare": "harness.api.compare",
         "load": "harness.api.load",
         "run": "harness.api.run",

@@ -23,6 +23,7 @@ from harness.cli.explain import explain_command
 from harness.cli.export import export_command
 from harness.cli.history import history_command
 from harness.cli.index import index_command
+from harness.cli.init import init_command
 from harness.cli.listing import list_command
 from harness.cli.pages import publish_command, report_command
 from harness.cli.run import run_command
@@ -59,7 +60,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., int | None]]] = {
         "index": index_command,
         "annotate": annotate_command,
     },
-    OTHER: {"list": list_command},
+    OTHER: {"list": list_command, "init": init_command},
 }
 """Commands by the panel of `harness --help` in which they stand."""
 

@@ -30,7 +30,7 @@ COMMANDS = [
         "history",
         "upgrade",
     ),
-    *("report", "export", "publish", "index", "annotate", "list"),
+    *("report", "export", "publish", "index", "annotate", "list", "init"),
 ]
 START = "import sys; sys.argv[0] = 'harness'; from harness.cli.main import main; sys.exit(main())"
 
