@@ -103,7 +103,7 @@ def _shown(value: Any) -> Any:
 def _columns(both: Alignment, stage: str) -> list[str]:
     """The columns of a stage that both runs recorded."""
     wanted = {
-        "batch_content": ["batch_content", "rows"],
+        "batch_content": ["batch_content", "label_content", "rows"],
         "loss": ["loss", "task_loss"],
         "rng": list(_used_generators(both)),
     }.get(stage, [stage])
@@ -152,6 +152,8 @@ def _detail(
     trace: AlignedTrace, found: dict[str, npt.NDArray[np.int64]], column: str, row: int
 ) -> str:
     """What a divergence is about, if its values do not show it."""
+    if column == "label_content":
+        return "the labels of the batch differ, its inputs do not"
     if column == "rows":
         return "the row numbers are equal, the content of the rows is not"
     if column in GENERATORS:

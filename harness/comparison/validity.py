@@ -113,7 +113,7 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         yield f"{rows} not from the training set"
 
 
-_NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "loss", "task_loss", "rate_of")
+_NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "label_content", "loss", "task_loss", "rate_of")
 """Columns that only a workload fills, or only a batch with rows. Without both losses the stage is
 not recorded."""
 _RECORDED_EVERY = ("grad_norm", "gradients", "weights", "optimizer_state")

@@ -9,10 +9,11 @@ Each trace has these rows:
   raw gradients, and of the weights and the optimizer state after the update. Null if `detail` or
   `every` leaves a value out.
 - `micro_batches`: one backward pass and the forward passes that it goes back through. Row numbers
-  in the workload's training set, if there is a workload. One digest per row of the batch. Digest of
-  the tensors of the batch. Digests of torch's, Python's and NumPy's random generators before the
-  first of the forward passes. The scalar on which `backward` was called (null if it was no scalar),
-  and the loss that the workload defines (null if there is none).
+  in the workload's training set, if there is a workload. One digest per row of the batch. Digests
+  of the inputs of the batch and of its labels, whatever their names (null without labels). Digests
+  of torch's, Python's and NumPy's random generators before the first of the forward passes. The
+  scalar on which `backward` was called (null if it was no scalar), and the loss that the workload
+  defines (null if there is none).
 - `tensors`: one parameter at one step; step 0 holds the initial weights. Not at detail `steps`. A
   gradient of 0 means that the parameter has none.
 - `sketches`: one parameter at one step, step 0 included, in a run that records sketches. Sums of
@@ -61,6 +62,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("sample_ids", pa.list_(pa.int32())),
             ("rows", pa.list_(pa.uint64())),
             ("batch_content", pa.uint64()),
+            ("label_content", pa.uint64()),
             ("rng", pa.uint64()),
             ("rng_python", pa.uint64()),
             ("rng_numpy", pa.uint64()),

@@ -15,17 +15,16 @@ __all__ = ["CommandSpec"]
 
 
 class CommandSpec(Frozen):
-    """A command, a `with` block, or the log of an old run, and how much of it was recorded."""
+    """A command or a block of Python code, and how much of it was recorded."""
 
     name: Name
     """The name in tables and folders."""
     command: tuple[str, ...] = ()
-    """The words of the command; empty if Python code or a log was recorded."""
+    """The words of the command; empty if Python code was recorded."""
     folder: str = ""
     """The folder in which it ran."""
-    source: Literal["command", "python", "log"] = "command"
-    """What was recorded: a command, code inside `harness.trace`, or the log of a run that was not
-    traced."""
+    source: Literal["command", "python"] = "command"
+    """What was recorded: a command, or Python code inside `harness.trace`."""
     detail: Detail = "full"
     """As in `RunSpec`."""
     every: int = Field(1, ge=1)

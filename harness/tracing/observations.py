@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from harness.results.record import OBSERVATIONS_KEPT, Counts, Observation, RecordWriter
-from harness.tracing import digest
 from harness.tracing.reader import Reader
 from harness.tracing.task import Task
 from harness.tracing.tensors import full_tensor
@@ -127,8 +126,6 @@ class Observer:
             "training": training,
             "shape": None if shape is None else list(shape),
             "passes_before": self._passes_without_gradient,
-            "inputs": list(batch),
-            "input_digests": [digest.of_batch({"": tensor}) for tensor in batch.values()],
             **counts,
         }
 

@@ -25,7 +25,7 @@ from harness.tracing.listener import Listener
 from harness.tracing.module_values import leaves
 from harness.tracing.observations import Observer
 from harness.tracing.options import TraceOptions
-from harness.tracing.rows import row_digests, tensors_of
+from harness.tracing.rows import content, content_digests, row_digests, tensors_of
 from harness.tracing.settings import draws_since_seed, live_settings
 from harness.tracing.task import Task
 from harness.tracing.tensors import TensorTrace, full_tensor
@@ -184,13 +184,21 @@ class TraceProbe(HookedProbe):
             if "labels" not in batch and ids is not None:  # the loss is computed outside the model
                 batch["labels"] = task.labels_of(ids, batch)
             labels = batch.get("labels")
+        digests = content_digests(batch)
+        inputs, label_content = content(digests)
+        seen = self._observer.begin_pass(one.model.training, batch, labels)
         one.facts |= {
             "sample_ids": ids,
             "rows": row_digests(batch, pad),
-            "batch_content": digest.of_batch(batch),
+            "batch_content": inputs,
+            "label_content": label_content,
             "generators": digest.of_generators(self._device),
             "labels": labels,
-            "circumstances": self._observer.begin_pass(one.model.training, batch, labels),
+            "circumstances": {
+                **seen,
+                "inputs": list(digests),
+                "input_digests": list(digests.values()),
+            },
         }
 
     def _end_pass(self, one: ForwardPass, output: Any) -> None:
@@ -249,6 +257,7 @@ class TraceProbe(HookedProbe):
                 "sample_ids": ids,
                 "rows": rows,
                 "batch_content": _one_of([one["batch_content"] for one in facts]),
+                "label_content": _one_of([one["label_content"] for one in facts]),
                 "rng": generators and generators.torch,
                 "rng_python": generators and generators.python,
                 "rng_numpy": generators and generators.numpy,
@@ -332,8 +341,9 @@ def _together(parts: Iterable[list[int] | None]) -> list[int] | None:
     return [row for part in known if part is not None for row in part]
 
 
-def _one_of(contents: Sequence[int]) -> int | None:
+def _one_of(contents: Sequence[int | None]) -> int | None:
     """One digest of the batches of several forward passes; None if there is none."""
-    if len(contents) < 2:
-        return contents[0] if contents else None
-    return digest.combined(contents)
+    known = [each for each in contents if each is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return digest.combined(known)

@@ -1,4 +1,8 @@
-"""The tensors of a batch, and one digest for each of its rows.
+"""The tensors of a batch, their digests, and one digest for each of its rows.
+
+The content of a batch does not depend on the names of the arguments. Labels have a digest
+of their own, since many scripts do not pass them to the model. A scalar, such as a count for the
+loss, does not belong to a batch.
 
 A row has the same digest in every script that reads it: padding and the type of integers have no
 effect. So the rows of an update can be compared however it is cut into micro-batches.
@@ -13,17 +17,37 @@ import torch
 import xxhash
 from torch import Tensor
 
+from harness.tracing import digest
 from harness.tracing.module_values import leaves
 
-__all__ = ["row_digests", "tensors_of"]
+__all__ = ["content", "content_digests", "row_digests", "tensors_of"]
 
 _TOKENS, _MASK = "input_ids", "attention_mask"
-_NOT_PRIMARY = (_MASK, "labels", "token_type_ids", "position_ids")
+_LABELS = ("labels", "label", "label_ids")
+_NOT_PRIMARY = (_MASK, *_LABELS, "token_type_ids", "position_ids")
 
 
 def tensors_of(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors among the arguments of a forward pass, by name."""
-    return {name: value for name, value in leaves(arguments) if isinstance(value, Tensor)}
+    """The tensors among the arguments of a forward pass that are no scalars, by name."""
+    return {
+        name: value for name, value in leaves(arguments) if isinstance(value, Tensor) and value.ndim
+    }
+
+
+def content_digests(batch: Mapping[str, Tensor]) -> dict[str, int]:
+    """The digest of shape, dtype and elements of each tensor, by name."""
+    return {name: digest.of_batch({"": tensor}) for name, tensor in batch.items()}
+
+
+def content(digests: Mapping[str, int]) -> tuple[int | None, int | None]:
+    """One digest of the inputs of a batch, and one of its labels; None without such a tensor."""
+    inputs = sorted(value for name, value in digests.items() if name not in _LABELS)
+    labels = sorted(value for name, value in digests.items() if name in _LABELS)
+    return _one_of(inputs), _one_of(labels)
+
+
+def _one_of(digests: list[int]) -> int | None:
+    return digest.combined(digests) if digests else None
 
 
 def row_digests(batch: Mapping[str, Tensor], pad_token_id: int | None) -> list[int] | None:

@@ -116,7 +116,7 @@ class World:
         rates = {"learning_rate": [1e-3], "rate_of": [0] * len(TENSORS)}
         writer.add("steps", step=step, grad_norm=_number(before), **rates, **digests)
         batch = {"sample_ids": [step], "rows": [step], "batch_content": step, "rng": step}
-        batch |= {"rng_python": 1, "rng_numpy": 1}
+        batch |= {"label_content": step, "rng_python": 1, "rng_numpy": 1}
         losses = dict.fromkeys(("loss", "task_loss"), _number(before))
         writer.add("micro_batches", step=step, micro_batch=1, **losses, **batch)
 

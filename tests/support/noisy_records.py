@@ -82,6 +82,7 @@ def noisy_draft(made: Values, name: str, draw: int | None = None) -> Draft:
                 "sample_ids": [step],
                 "batch_content": fake_digest("batch", step),
                 "rng": fake_digest("rng", step),
+                "label_content": step,
                 "rng_python": 1,
                 "rng_numpy": 1,
                 "rows": [fake_digest("row", step)],

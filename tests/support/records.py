@@ -145,6 +145,7 @@ def _micro_batch(step: int, number: int) -> Row:
         "micro_batch": number,
         "sample_ids": list(range(first, first + BATCH_SIZE)),
         "batch_content": fake_digest("batch_content", step, number),
+        "label_content": fake_digest("label_content", step, number),
         "rng": fake_digest("rng", step, number),
         "rng_python": fake_digest("python"),
         "rng_numpy": fake_digest("numpy"),

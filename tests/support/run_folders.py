@@ -97,6 +97,7 @@ def _long(folder: Path, steps: int, spike: int | None) -> RunRecord:
             "rows": pa.nulls(steps),
             "batch_content": digests,
             "rng": digests,
+            "label_content": digests,
             "rng_python": np.ones(steps, np.uint64),
             "rng_numpy": np.ones(steps, np.uint64),
             "loss": loss,

@@ -18,6 +18,7 @@ from harness.tracing.listener import Listener
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from harness.tracing.task import Task
+from harness.training.predictions import best_class
 from harness.training.workload import Workload
 
 __all__ = ["ROWS", "Classifier", "Notifications", "Watched", "batch", "task", "workload"]
@@ -61,6 +62,9 @@ def workload(model: nn.Module) -> Workload:
         world_size=1,
         tokenizer=None,
         num_classes=2,
+        own_task=False,
+        predict=best_class,
+        has_labels=True,
         collate=torch.utils.data.default_collate,
         targets=lambda labels: labels,
         loss_metrics={},
