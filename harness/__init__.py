@@ -14,6 +14,7 @@ __all__ = [
     "RunFailed",
     "SpecError",
     "__version__",
+    "assert_equivalent",
     "bench",
     "check_loop",
     "compare",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from harness.api.assertions import assert_equivalent
     from harness.api.bench import bench
     from harness.api.check_loop import check_loop
     from harness.api.compare import compare
@@ -42,6 +44,7 @@ else:
         "Report": "harness.results.report",
         "RunFailed": "harness.errors",
         "SpecError": "harness.errors",
+        "assert_equivalent": "harness.api.assertions",
         "bench": "harness.api.bench",
         "check_loop": "harness.api.check_loop",
         "compare": "harness.api.compare",

@@ -22,6 +22,7 @@ def compare(
     candidate: Source,
     out: str | os.PathLike[str] | None = None,
     *,
+    rename: Mapping[str, str] | None = None,
     noise: Source | None = None,
     margins: Mapping[str, float | str] | None = None,
     localize: bool = False,
@@ -29,7 +30,8 @@ def compare(
     """Compare two trainings value by value, and return the report.
 
     `reference`, `candidate`: a folder, a record, a report, or what `harness.trace` returned; also
-    the log of a run that was not traced. `noise`: a run with draws, for its noise band. `margins`:
+    the log of a run that was not traced. `rename`: prefixes of parameter names in the candidate,
+    and what replaces them. `noise`: a run with draws, for its noise band. `margins`:
     by final metric, for several seeds. `localize`: search for the first differing module. `out`: a
     new folder; None: one in `reports/`.
 
@@ -37,16 +39,15 @@ def compare(
     """
     folders = folder_of(reference), folder_of(candidate)
     noisy = None if noise is None else folder_of(noise)
-    tolerated = parse_margins(margins or {})
+    tolerated, renames = parse_margins(margins or {}), list((rename or {}).items())
     words = ["harness", "compare", *map(str, folders)]
-    words += [
-        word for name, value in (margins or {}).items() for word in ("--margin", f"{name}={value}")
-    ]
+    for option, pairs in (("--margin", margins or {}), ("--rename", dict(renames))):
+        words += [word for key, value in pairs.items() for word in (option, f"{key}={value}")]
     words += ["--noise", str(noisy)] if noisy is not None else []
     words += ["--localize"] if localize else []
     words += ["--out", str(out)] if out is not None else []
     target = None if out is None else Path(out)
-    report, folder = compare_folders(*folders, target, words, tolerated, noisy)
+    report, folder = compare_folders(*folders, target, words, tolerated, noisy, renames)
     if localize:
         report = localize_report(report, folder, None, Console(quiet=True))
     return shown(report, folder)
