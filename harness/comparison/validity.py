@@ -99,7 +99,8 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
     if len(steps) >= 2:
         for name in losses:
             yield from _constant(micro, name)
-        for name in ("gradients", "weights", "optimizer_state"):
+        moving = ["gradients", "weights", *([] if _keeps_no_state(record) else ["optimizer_state"])]
+        for name in moving:
             if name not in absent and len(due) >= 2:
                 yield from _constant(due, name)
     dissent = record.dissent
@@ -160,6 +161,12 @@ def _without_skipped(record: RunRecord, steps: pa.Table) -> pa.Table:
     before = np.roll(weights, 1)
     before[0] = int(record.header.initial_weights or "0", 16)
     return steps.filter(pa.array(weights != before))
+
+
+def _keeps_no_state(record: RunRecord) -> bool:
+    """Whether the optimizer keeps nothing between steps, as SGD without momentum does."""
+    states = record.tensors["optimizer_state"]
+    return len(states) > 0 and states.null_count == 0 and not as_numpy(states).any()
 
 
 def _constant(table: pa.Table, name: str) -> Iterator[str]:

@@ -123,6 +123,15 @@ def test_equal_records_are_identical_and_nothing_else(tmp_path: Path) -> None:
     }
 
 
+def test_an_optimizer_without_state_is_no_doubt(tmp_path: Path) -> None:
+    """As SGD without momentum: every parameter has the digest of nothing, 0."""
+    pair = draft(), draft()
+    for made in pair:
+        every("steps", "optimizer_state", 7)(made)
+        every("tensors", "optimizer_state", 0)(made)
+    assert "identical" == compare_drafts(tmp_path, *pair).outcome
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_agreement_in_a_fault_is_no_verdict(tmp_path: Path, fault: str) -> None:
     """Two runs that share a fault agree in every value, and that proves nothing."""

@@ -33,7 +33,7 @@ def test_training(tmp_path, reference_record):
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     with harness.trace(tmp_path / "run") as tracing:
         for _ in range(3):
-            model(torch.ones(2, 3)).sum().backward()
+            model(torch.ones(2, 3)).square().sum().backward()
             optimizer.step()
             optimizer.zero_grad()
     harness.assert_equivalent(reference_record, tracing)
@@ -64,7 +64,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(*options: str, rate: float = 0.5, test: str = TEST) -> pytest.RunResult:
-        pytester.makepyfile(test_it=f"RATE = {rate}\n{test}")
+        pytester.makepyfile(test_it=f"RATE = {rate} / 10\n{test}")
         return pytester.runpytest_inprocess("-p", "harness.pytest_plugin", *options)
 
     return run
@@ -105,8 +105,8 @@ def test_a_planted_fault_fails_with_the_explanation(run: Run, pytester: pytest.P
         [
             "E*AssertionError: expected identical, found different",
             "E*different, first at step 1*in learning_rate*",
-            "E*0.5*",
-            "E*0.25*",
+            "E*0.05*",
+            "E*0.025*",
             "E*report: *report.html",
             "report: *report.html",
         ]
