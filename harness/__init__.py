@@ -8,11 +8,13 @@ from harness.version import __version__
 __all__ = [
     "Case",
     "HarnessError",
+    "LightningCallback",
     "Record",
     "RecordError",
     "Report",
     "RunFailed",
     "SpecError",
+    "TrainerCallback",
     "__version__",
     "assert_equivalent",
     "bench",
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from harness.api.load import Record, load
     from harness.api.run import run
     from harness.api.trace import trace, watch
+    from harness.callbacks.lightning import LightningCallback
+    from harness.callbacks.trainer import TrainerCallback
     from harness.errors import HarnessError, RecordError, RunFailed, SpecError
     from harness.results.report import Report
     from harness.spec.case import Case
@@ -39,11 +43,13 @@ else:
     _MODULES = {
         "Case": "harness.spec.case",
         "HarnessError": "harness.errors",
+        "LightningCallback": "harness.callbacks.lightning",
         "Record": "harness.api.load",
         "RecordError": "harness.errors",
         "Report": "harness.results.report",
         "RunFailed": "harness.errors",
         "SpecError": "harness.errors",
+        "TrainerCallback": "harness.callbacks.trainer",
         "assert_equivalent": "harness.api.assertions",
         "bench": "harness.api.bench",
         "check_loop": "harness.api.check_loop",

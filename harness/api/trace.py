@@ -83,7 +83,12 @@ class Tracing:
         """The folder of the record."""
         self._spec, self._replace = spec, replace
         self._block: Block | None = None
-        self._ended = False
+        self._ended = self._gives_way = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it records now."""
+        return self._block is not None
 
     @property
     def record(self) -> Record:
@@ -112,10 +117,16 @@ class Tracing:
         values = {name: float(value) for name, value in metrics.items()}
         self._inside("evaluated").recording.probe.evaluated(_Scores(rows, values))
 
-    def begin(self, find: bool = True) -> None:
-        """Begin to record, as `with` does. Without `find`, only what `watch` names is recorded."""
+    def begin(self, gives_way: bool = False) -> None:
+        """Begin to record, as `with` does.
+
+        `gives_way`: the next trace may end this one, as failed: the training of a callback may have
+        failed without notice.
+        """
         if self._ended or self._block is not None:
             raise SpecError("a trace records one block", "a second block", "make another trace")
+        if _active and _active[-1]._gives_way:
+            _active[-1].end(SpecError("the training ended without notice, perhaps by an error"))
         if _active:
             raise SpecError(
                 "one trace is open at a time",
@@ -129,8 +140,9 @@ class Tracing:
 
         described = partial(describe, commit=_commit())
         self._block = Block(self.folder, self._spec, described)
+        self._gives_way = gives_way
         _active.append(self)
-        self._block.begin(find)
+        self._block.begin()
 
     def end(self, error: BaseException | None = None) -> None:
         """Remove the hooks and write the record; `error` is what ended the training."""

@@ -109,7 +109,7 @@ class _Test:
     def _reports(self) -> Path:
         chosen = self._item.config.getoption("--harness-reports")
         if chosen is not None:
-            return self._item.config.invocation_params.dir / chosen
+            return self._item.config.invocation_params.dir / str(chosen)
         cache = getattr(self._item.config, "cache", None)
         if cache is None:  # its plugin is switched off
             return Path(tempfile.mkdtemp(prefix="harness-reports-"))

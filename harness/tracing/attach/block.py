@@ -38,21 +38,18 @@ class Block:
 
     def __init__(self, folder: Path, spec: CommandSpec, describe: Describe) -> None:
         self.recording = Recording(folder, spec, describe)
-        self._notice: Notice | None = None
+        self._notice = Notice(self._on_optimizers, self._guarded)
 
-    def begin(self, find: bool = True) -> None:
-        """Begin to record. With `find`, what trains is found; else only `watch` names it."""
+    def begin(self) -> None:
+        """Begin to record."""
         _open.append(self)
-        if find:
-            self._notice = Notice(self._on_optimizers, self._guarded)
-            self._notice.install()
-            self._notice.wait_for(_living_optimizers())
+        self._notice.install()
+        self._notice.wait_for(_living_optimizers())
 
     def watch(self, model: nn.Module, *optimizers: Optimizer) -> None:
         """Record a model and its optimizers. May be called again, for others."""
         self.recording.watch(model, optimizers)
-        if self._notice is not None:
-            self._notice.know(unwrapped_optimizer(optimizer) for optimizer in optimizers)
+        self._notice.know(unwrapped_optimizer(optimizer) for optimizer in optimizers)
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
         """Remove every hook, and write the record."""
@@ -78,8 +75,7 @@ class Block:
     def _leave(self) -> None:
         if self in _open:
             _open.remove(self)
-        if self._notice is not None:
-            self._notice.remove()
+        self._notice.remove()
 
     def _on_optimizers(
         self, optimizers: list[Optimizer], called: nn.Module | None, event: Event
@@ -95,8 +91,7 @@ class Block:
             self.recording.failed(
                 f"an optimizer could not be watched: {type(error).__name__}: {error}"
             )
-            if self._notice is not None:
-                self._notice.remove()
+            self._notice.remove()
 
 
 def _living_optimizers() -> list[Optimizer]:

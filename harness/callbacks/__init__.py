@@ -1,0 +1,1 @@
+"""Ready callbacks for libraries that have a training loop of their own."""
