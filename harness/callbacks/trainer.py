@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 try:
     import transformers
 except ImportError as error:
-    raise LoopUnavailable("harness.TrainerCallback needs transformers", error, "install it") from None
+    raise LoopUnavailable(
+        "harness.TrainerCallback needs transformers", error, "install it"
+    ) from None
 
 __all__ = ["TrainerCallback"]
 
