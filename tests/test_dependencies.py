@@ -25,7 +25,13 @@ TRAINS = (
     "training",
 )
 """Rooms that run only in processes that train: what they import may stand in `[train]`."""
-OPTIONAL = {"lightning": "lightning", "pandas": "train", "pynvml": "gpu", "ruptures": "history"}
+OPTIONAL = {
+    "lightning": "lightning",
+    "pandas": "train",
+    "pynvml": "gpu",
+    "pytest": "bench",
+    "ruptures": "history",
+}
 """Modules that the code imports only where they are installed, and their extras."""
 UNINSTALLED = {"pynvml": "nvidia-ml-py"}
 """Distributions of modules that `make install` does not install."""

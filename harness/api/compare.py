@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -47,7 +48,8 @@ def compare(
     words += ["--localize"] if localize else []
     words += ["--out", str(out)] if out is not None else []
     target = None if out is None else Path(out)
-    report, folder = compare_folders(*folders, target, words, tolerated, noisy, renames)
+    more: dict[str, Any] = {"renames": renames} if renames else {}
+    report, folder = compare_folders(*folders, target, words, tolerated, noisy, **more)
     if localize:
         report = localize_report(report, folder, None, Console(quiet=True))
     return shown(report, folder)

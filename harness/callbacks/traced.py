@@ -6,22 +6,31 @@ import atexit
 import gc
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from torch import nn
 
 from harness.api.trace import Tracing, trace
 from harness.errors import SpecError
 from harness.spec.recipe import Detail
-from harness.training.evaluation import Scores
-from harness.training.probe import Probe
+
+if TYPE_CHECKING:
+    from harness.training.probe import Probe
 
 __all__ = ["Target", "TracedTraining", "called_form"]
 
-Target = str | os.PathLike[str] | Probe | None
+Target = Union[str, os.PathLike[str], "Probe", None]
 """A folder for a record; None: a new one in `reports/`. In a loop: its probe."""
 
 _CUT_OFF = "the training ended without notice: it raised an error, or its process ended"
+
+
+class _Scores(NamedTuple):
+    """The result of an evaluation, as a probe takes it; no classes are known."""
+
+    rows: int
+    metrics: dict[str, float]
+    predicted: frozenset[int] = frozenset()
 
 
 class TracedTraining:
@@ -36,7 +45,8 @@ class TracedTraining:
             "every": every,
             "replace": replace,
         }
-        self._probe = self._folder = None
+        self._probe: Any = None
+        self._folder: Any = None
         if hasattr(target, "watch"):
             self._probe = target
         else:
@@ -59,7 +69,7 @@ class TracedTraining:
         if not values or not rows:
             return
         if self._probe is not None:
-            self._probe.evaluated(Scores(rows, values, frozenset()))
+            self._probe.evaluated(_Scores(rows, values))
         elif self.tracing is not None and self.tracing.is_open:
             self.tracing.evaluated(values, rows)
 

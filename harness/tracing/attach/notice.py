@@ -33,7 +33,8 @@ class Notice:
 
     That is before the first call of a module that holds one of its parameters: `called` is that
     module, and all optimizers made so far come with it. If no such call is seen, it is before the
-    next backward pass, or before its first step.
+    next backward pass, or before its first step. A step that calls its closure before there is a
+    gradient is as good as a call: no pass was missed.
     """
 
     def __init__(self, on_optimizers: OnOptimizers, guarded: Callable[[], Guard]) -> None:
@@ -113,7 +114,8 @@ class Notice:
             with self._guarded():
                 # Perhaps a copy, which was made without a call of its constructor.
                 self._new[id(optimizer)] = weakref.ref(optimizer)
-                self._report(None, "step")
+                # Without a gradient the passes come inside the step, in a closure.
+                self._report(None, "step" if _has_gradient(optimizer) else "call")
 
     def step_ends(self, optimizer: Optimizer) -> None:
         """See `StepListener`."""
@@ -183,6 +185,12 @@ class Notice:
             self._report(module, "call")
         else:
             self._passed.add(id(module))
+
+
+def _has_gradient(optimizer: Optimizer) -> bool:
+    """Whether a backward pass has left a gradient that the optimizer is about to use."""
+    groups = optimizer.param_groups
+    return any(parameter.grad is not None for group in groups for parameter in group["params"])
 
 
 def _updates(optimizer: Optimizer | None, held: set[int]) -> bool:
