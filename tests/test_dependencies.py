@@ -18,7 +18,9 @@ from tests.support.fake_packages import NAME
 
 ROOT = Path(__file__).parents[1]
 TRAINS = (
+    "api/trace.py",
     "benchmark/child",
+    "callbacks",
     "execution/child",
     "execution/command/child.py",
     "tracing",

@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness.callbacks.traced import Target, TracedTraining
+from harness.callbacks.traced import Target, TracedTraining, rows_of
 from harness.errors import LoopUnavailable
 from harness.spec.recipe import Detail
 
@@ -70,10 +70,9 @@ class LightningCallback(Callback):
             return
         loaders = trainer.val_dataloaders
         several = loaders if isinstance(loaders, (list, tuple)) else [loaders]
-        sets = [getattr(loader, "dataset", None) for loader in several]
-        rows = sum(len(each) if hasattr(each, "__len__") else 0 for each in sets)
         metrics = trainer.callback_metrics.items()
-        self._training.evaluated({k: v for k, v in metrics if k.startswith("val")}, rows)
+        found = {name: value for name, value in metrics if name.startswith("val")}
+        self._training.evaluated(found, sum(map(rows_of, several)))
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write the record of a training that failed."""

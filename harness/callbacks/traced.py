@@ -17,7 +17,7 @@ from harness.spec.recipe import Detail
 if TYPE_CHECKING:
     from harness.training.probe import Probe
 
-__all__ = ["Target", "TracedTraining", "called_form"]
+__all__ = ["Target", "TracedTraining", "called_form", "rows_of"]
 
 Target = Union[str, os.PathLike[str], "Probe", None]
 """A folder for a record; None: a new one in `reports/`. In a loop: its probe."""
@@ -82,6 +82,12 @@ class TracedTraining:
     def cut_off(self) -> None:
         """The process ends, and the training has not."""
         self.end(SpecError(_CUT_OFF))
+
+
+def rows_of(loader: Any) -> int:
+    """Number of rows that a loader reads; 0 if it is not known."""
+    dataset: Any = getattr(loader, "dataset", None)
+    return len(dataset) if hasattr(dataset, "__len__") else 0
 
 
 def called_form(model: nn.Module) -> nn.Module:

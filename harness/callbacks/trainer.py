@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.callbacks.traced import Target, TracedTraining
+from harness.callbacks.traced import Target, TracedTraining, rows_of
 from harness.errors import LoopUnavailable
 from harness.spec.recipe import Detail
 
@@ -66,8 +66,7 @@ class TrainerCallback(transformers.TrainerCallback):
             short = name.removeprefix("eval_")
             if short != name and short not in _NO_METRICS and not short.startswith("mem_"):
                 found[short] = value
-        dataset = getattr(eval_dataloader, "dataset", None)
-        self._training.evaluated(found, len(dataset) if hasattr(dataset, "__len__") else 0)
+        self._training.evaluated(found, rows_of(eval_dataloader))
 
     def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]  # as above
         """Write the record."""

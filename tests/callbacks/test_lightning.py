@@ -33,7 +33,7 @@ class Line(lightning.LightningModule):  # type: ignore[misc, name-defined]  # th
         """The loss of a batch."""
         if self.global_step == self.fails_at:
             raise ValueError("a bad row")
-        loss = (self.body(batch[0]).squeeze(-1) - batch[1]).square().mean()
+        loss: Tensor = (self.body(batch[0]).squeeze(-1) - batch[1]).square().mean()
         self.log("train_loss", loss)
         return loss
 

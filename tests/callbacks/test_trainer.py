@@ -51,7 +51,7 @@ def fit(folder: Path, callback: Any, **arguments: Any) -> Regression:
         settings,
         train_dataset=ROWS,
         eval_dataset=ROWS[:5],
-        callbacks=[callback],  # type: ignore[arg-type]  # a list of rows is a dataset
+        callbacks=[callback],
     ).train()
     return model
 
