@@ -22,6 +22,7 @@ from harness.spec.recipe import Conventions, Option, Recipe, build, parse_value
 from harness.spec.source import literal_defaults, read_source, require_function
 
 __all__ = [
+    "ROW_LIMITS",
     "LoopEntry",
     "WorkloadEntry",
     "case_from_file",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 _TRAINING = Path(__file__).parent.parent / "training"
+ROW_LIMITS = ("train_rows", "eval_rows")
+"""Options of every task of a user's: the rows that are read; 0: all."""
 _FIRST = ("plain", "accelerated", "trainer")  # the reference comes first
 
 
@@ -252,7 +255,8 @@ def _task(path: Path) -> WorkloadEntry:
     remedy = "add it, or begin with a task of `harness init task`"
     require_function(source, "task", "task()", remedy)
     function = source.function("task")
-    options = literal_defaults(function, path) if function is not None else {}
+    options = dict.fromkeys(ROW_LIMITS, 0)
+    options |= literal_defaults(function, path) if function is not None else {}
     clash = sorted(options.keys() & Recipe.model_fields.keys())
     if clash:
         raise SpecError("an option of a task is no field of the recipe", clash[0], "rename it")

@@ -38,7 +38,7 @@ from harness.training.predictions import (
 from harness.training.task_model import TaskCollate, TaskModel
 from harness.training.workload import MetricModule, Workload
 
-__all__ = ["METRICS", "PARTS", "is_plain", "workload_of"]
+__all__ = ["METRICS", "PARTS", "first_rows", "is_plain", "workload_of"]
 
 PARTS = ("model", "data", "loss", "metric", "collate")
 """The keys of what a task returns."""
@@ -90,6 +90,17 @@ def workload_of(parts: Any, name: str, device: torch.device, output_dir: Path) -
         own_task=True,
         has_labels=has_labels,
     )
+
+
+def first_rows(rows: Any, option: str, count: object) -> Any:
+    """The first `count` rows; all rows if there are fewer or if `count` is 0.
+
+    Raises `SpecError` with the name of the `option` for a negative `count`.
+    """
+    number = int(str(count))
+    if number < 0:
+        raise SpecError(f"{option} is a number of rows, or 0 for all rows", number, "raise it")
+    return Subset(rows, range(number)) if 0 < number < len(rows) else rows
 
 
 def is_plain(rows: Any) -> bool:

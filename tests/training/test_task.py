@@ -16,7 +16,7 @@ from harness.errors import SpecError
 from harness.spec.recipe import Recipe
 from harness.training.apply_recipe import apply_recipe
 from harness.training.evaluation import check_one_batch, evaluate_model
-from harness.training.task import is_plain, joined, workload_of
+from harness.training.task import first_rows, is_plain, joined, workload_of
 from harness.training.task_model import TaskCollate, TaskModel
 from harness.training.workload import Workload
 
@@ -243,3 +243,12 @@ def test_only_rows_whose_reading_has_no_effect_are_read_again() -> None:
     assert is_plain(torch.utils.data.Subset(rows, [0]))
     assert not is_plain(Counting(torch.zeros(2)))
     assert not is_plain(torch.utils.data.Subset(Counting(torch.zeros(2)), [0]))
+
+
+def test_the_rows_of_a_task_can_be_limited() -> None:
+    """To the first ones; 0 stands for all, and a negative number is refused."""
+    rows = [1, 2, 3]
+    assert [1, 2] == list(first_rows(rows, "train_rows", 2))
+    assert rows == first_rows(rows, "train_rows", 0) == first_rows(rows, "train_rows", 5)
+    with pytest.raises(SpecError, match="train_rows is a number of rows"):
+        first_rows(rows, "train_rows", -1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +15,8 @@ import torch
 from harness.errors import HarnessError, SpecError
 from harness.execution.child.user_code import import_file, reason
 from harness.spec.case import Case
-from harness.training.task import workload_of
+from harness.spec.registry import ROW_LIMITS
+from harness.training.task import first_rows, workload_of
 from harness.training.workload import Workload
 
 __all__ = ["build_task", "task_errors"]
@@ -26,8 +29,16 @@ def build_task(case: Case, device: torch.device, output_dir: Path) -> Workload:
     function = getattr(module, "task", None)
     if not callable(function):
         raise SpecError("a task has a function task()", case.workload, "add it")
+    taken = inspect.signature(function).parameters
+    limits = {name: case.options.get(name, 0) for name in ROW_LIMITS if name not in taken}
+    options = {name: value for name, value in case.options.items() if name not in limits}
     with task_errors(case):
-        return workload_of(function(**case.options), path.stem, device, output_dir)
+        workload = workload_of(function(**options), path.stem, device, output_dir)
+    return replace(
+        workload,
+        train_set=first_rows(workload.train_set, "train_rows", limits.get("train_rows", 0)),
+        eval_set=first_rows(workload.eval_set, "eval_rows", limits.get("eval_rows", 0)),
+    )
 
 
 @contextmanager
