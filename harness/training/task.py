@@ -20,6 +20,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, Subset, TensorDataset, default_collate
 
 from harness.errors import SpecError, check_known
@@ -117,7 +118,10 @@ def _data(data: Any) -> tuple[Any, Any]:
     if isinstance(data, Mapping):
         pair = data.get("train"), data.get("validation", data.get("test"))
     else:
-        pair = data if isinstance(data, tuple) and len(data) == 2 else (data, data)
+        several = isinstance(data, tuple) or (  # `random_split` returns a list
+            isinstance(data, list) and all(isinstance(each, TorchDataset) for each in data)
+        )
+        pair = tuple(data) if several and len(data) == 2 else (data, data)
     for which, rows in zip(("training", "evaluation"), pair, strict=True):
         met = f"a value of type {type(rows).__name__}"
         if isinstance(rows, IterableDataset):

@@ -252,3 +252,13 @@ def test_the_rows_of_a_task_can_be_limited() -> None:
     assert rows == first_rows(rows, "train_rows", 0) == first_rows(rows, "train_rows", 5)
     with pytest.raises(SpecError, match="train_rows is a number of rows"):
         first_rows(rows, "train_rows", -1)
+
+
+def test_a_split_of_torch_is_a_pair(tmp_path: Path) -> None:
+    """`random_split` returns a list; a list of rows is one set."""
+    split = torch.utils.data.random_split(
+        TensorDataset(torch.zeros(5, 2), torch.ones(5, 1)), [3, 2]
+    )
+    own = task(tmp_path, data=split)
+    assert [3, 2] == [len(own.train_set), len(own.eval_set)]
+    assert [2, 2] == [len(rows) for rows in (task(tmp_path).train_set, task(tmp_path).eval_set)]
