@@ -261,4 +261,4 @@ def test_a_split_of_torch_is_a_pair(tmp_path: Path) -> None:
     )
     own = task(tmp_path, data=split)
     assert [3, 2] == [len(own.train_set), len(own.eval_set)]
-    assert [2, 2] == [len(rows) for rows in (task(tmp_path).train_set, task(tmp_path).eval_set)]
+    assert [2, 2] == [len(one) for one in (task(tmp_path).train_set, task(tmp_path).eval_set)]
