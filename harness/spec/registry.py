@@ -255,7 +255,7 @@ def _task(path: Path) -> WorkloadEntry:
     remedy = "add it, or begin with a task of `harness init task`"
     require_function(source, "task", "task()", remedy)
     function = source.function("task")
-    options = dict.fromkeys(ROW_LIMITS, 0)
+    options: dict[str, Option] = dict.fromkeys(ROW_LIMITS, 0)
     options |= literal_defaults(function, path) if function is not None else {}
     clash = sorted(options.keys() & Recipe.model_fields.keys())
     if clash:
