@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from harness.errors import RecordError
+from harness.results.columns import table_of
 from harness.results.header import (
     COLLAPSE,
     OBSERVATIONS_KEPT,
@@ -141,7 +142,7 @@ class RecordWriter:
         held = self._held.pop(trace, None)
         if not held:
             return
-        self.add_table(trace, pa.table(held, schema=SCHEMAS[trace]))
+        self.add_table(trace, table_of(held, SCHEMAS[trace]))
 
     def add_table(self, trace: str, table: pa.Table) -> None:
         """Append many rows at once, as one row group."""
