@@ -83,6 +83,10 @@ class TraceProbe(HookedProbe):
         self._safely(self._tensors.finish)
         super().saved(checkpoint)
 
+    def flush(self) -> None:
+        """Write the rows of the last update, which are otherwise written before the next one."""
+        self._safely(self._tensors.finish)
+
     def close(self) -> None:
         """Remove the hooks, and write the rows that are still pending."""
         super().close()

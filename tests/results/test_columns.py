@@ -52,7 +52,8 @@ def test_pandas_is_not_imported(make: str, imported: str) -> None:
     code = (
         "import sys; import pyarrow as pa; from harness.results.columns import table_of; "
         "from harness.results.schema import SCHEMAS; "
-        f"{make}({{'step': [1], 'loss': [None]}}, SCHEMAS['logged']); print('pandas' in sys.modules)"
+        f"{make}({{'step': [1], 'loss': [None]}}, SCHEMAS['logged']); "
+        "print('pandas' in sys.modules)"
     )
     if make == "pa.table":
         code = code.replace("SCHEMAS['logged'])", "schema=SCHEMAS['logged'])")

@@ -110,6 +110,7 @@ class Recording(Listener):
 
     def keep(self) -> None:
         """Set all rows so far aside, as finished files that outlive this process."""
+        self._probe.flush()
         self._writer.set_aside(self.folder / KEPT / f"{self._parts:06d}")
         self._parts += 1
         header = self._header("failed", CUT_OFF)

@@ -134,19 +134,22 @@ def test_each_training_of_a_command_has_a_record(tmp_path: Path) -> None:
     """Alternating optimizers are one training, an optimizer made again goes on with it, another
     model begins another one. Forked and spawned processes have their own, also after `os._exit`.
     What a killed process had set aside is kept, and is not taken for the whole."""
-    done, records = traced(script(tmp_path, TRAIN, SEVERAL, name="several.py"), tmp_path)
+    words = script(tmp_path, TRAIN, SEVERAL, name="several.py")
+    # With several threads a forked process waits for ever, with or without the harness.
+    done, records = traced(words, tmp_path, variables={"OMP_NUM_THREADS": "1"})
     assert 128 + signal.SIGKILL == done.returncode
     assert "fork 0\nspawn 0\n" == done.stdout
     found = {record.spec.run_label: record for record in records}
     assert ["several", "several-2", "several-3", "several-4"] == sorted(found)
-    steps = {name: len(record.steps) for name, record in found.items()}
-    assert {"several": 6, "several-2": 5, "several-3": 3, "several-4": 4} == steps
+    steps = [len(found[name].steps) for name in ("several", "several-3", "several-4")]
+    assert [6, 3, 4] == steps
     assert [3, 3] == [one.steps for one in found["several"].header.optimizers]
     assert 8 == len(found["several"].header.parameter_names)
     killed = found["several-2"].header
     assert "failed" == killed.status
     assert "the command was ended by SIGKILL" == killed.error
     assert killed.unseen
+    assert 1 <= killed.steps == len(found["several-2"].steps) <= 5
     assert not found["several-3"].header.unseen
 
 
