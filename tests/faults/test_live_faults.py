@@ -49,7 +49,7 @@ def test_the_trainer_does_not_average_what_a_bert_head_ignores(k: int, tmp_path:
     found = pair(case, "trainer", tmp_path / "stock", loss_average="model")
     expect_fault(found, "transformers")
     assert found.first_divergence is not None
-    assert (1, "gradients") == (found.first_divergence.step, found.first_divergence.stage)
+    assert (1, "loss") == (found.first_divergence.step, found.first_divergence.stage)
     assert k == pytest.approx(first_grad_norm_ratio(found), rel=1e-6)
     assert "identical" == pair(case, "trainer", tmp_path / "remedied").outcome
 
@@ -63,7 +63,7 @@ def test_accelerate_divides_a_short_last_window_by_the_configured_number(tmp_pat
     found = comparison(records, "plain", "accelerated")
     expect_fault(found, "accelerate")
     assert found.first_divergence is not None
-    assert (2, "gradients") == (found.first_divergence.step, found.first_divergence.stage)
+    assert (2, "loss") == (found.first_divergence.step, found.first_divergence.stage)
     norms = [records[loop].steps["grad_norm"][1].as_py() for loop in ("accelerated", "plain")]
     assert 2 / 4 == pytest.approx(norms[0] / norms[1], rel=1e-6)
     assert "identical" == pair(case, "accelerated", tmp_path / "remedied").outcome
