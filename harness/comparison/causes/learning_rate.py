@@ -18,10 +18,10 @@ _LEAST = 3  # steps needed to distinguish two ways of advancing a schedule
 
 
 def _rates_diverge(evidence: Evidence) -> bool:
-    """Whether two schedules differ, each of one rate for all parameters."""
+    """Whether two schedules differ, each of one rate for all parameters that it updates."""
     return (
         "learning_rate" in evidence.independent
-        and evidence.firsts["learning_rate"].tensor is None
+        and all(s.has_one_rate for s in evidence.runs)
         and all(len(s.rates) >= _LEAST for s in evidence.runs)
     )
 

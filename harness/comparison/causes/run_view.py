@@ -102,6 +102,12 @@ class RunView:
         """The highest learning rate of each step."""
         return highest_rates(self.record)
 
+    @property
+    def has_one_rate(self) -> bool:
+        """Whether no step has two learning rates."""
+        lengths = pc.list_value_length(self.record.steps["learning_rate"])
+        return bool(pc.all(pc.less_equal(lengths, 1)).as_py())
+
     @cached_property
     def grad_norms(self) -> list[float]:
         """Total norm of the raw gradients at each step; NaN where not recorded."""
