@@ -77,6 +77,9 @@ class Runner:
         if words[0] == "harness":
             assert not set("$*|<>;&`") & set(text), f"{place}: {text} needs a shell"
             self._monkeypatch.setattr(sys, "argv", small(words))
+            # A traced command finds the `python` of this environment, as in an activated one.
+            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            self._monkeypatch.setenv("PATH", path)
             code = cli.main()
             output = "".join(self._capsys.readouterr())
         else:
