@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -83,6 +84,8 @@ class Runner:
             code = cli.main()
             output = "".join(self._capsys.readouterr())
         else:
+            if words[0] == "pytest" and not entry_points(group="pytest11", name="harness"):
+                text += " -p harness.pytest_plugin"  # this checkout is not installed
             done = subprocess.run(
                 ["bash", "-euc", text],
                 env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
