@@ -47,6 +47,8 @@ class Script:
     twins: tuple[Twin, ...]
     processes: int = 1
     """Processes that train together."""
+    unseen: tuple[str, ...] = ()
+    """What cannot be seen from outside, as words of the record."""
 
 
 def plant(twin: Twin | None, folder: Path) -> Path:
@@ -279,13 +281,16 @@ SCRIPTS = (
             1, "data_order", "each worker reads the whole stream",
         ),
     ),
-    _python(
-        "functional", 8,
-        Twin(
-            "less_momentum", "functional.py",
-            "momentum=0.9", "momentum=0.8",
-            2, "weights", "the momentum of update 1 is its gradient, whatever the factor",
+    Script(
+        "functional", ("python", "functional.py"), 8,
+        (
+            Twin(
+                "less_momentum", "functional.py",
+                "momentum=0.9", "momentum=0.8",
+                2, "weights", "the momentum of update 1 is its gradient, whatever the factor",
+            ),
         ),
+        unseen=("No module owns some parameters",),
     ),
     _python(
         "spawned", 8,
