@@ -22,6 +22,7 @@ settings.load_profile("harness")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = (
+    "tests/scripts/test_scripts.py",
     "tests/regression/test_upgrade.py",
     "tests/docs/test_blocks.py",
     "tests/faults/test_planted_faults.py",

