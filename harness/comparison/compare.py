@@ -64,6 +64,24 @@ def compare(
     matched. Never raises for the content of records: a damaged record makes the pair
     `incomparable`.
     """
+    try:
+        return _compare(reference, candidate, labels, renames)
+    except Exception as error:  # noqa: BLE001  # no record may end a comparison of many
+        why = f"{type(error).__name__}: {error}"
+        return incomparable(
+            candidate.spec.case_name,
+            *labels,
+            f"the two records cannot be compared; this is a fault of the harness ({why})",
+        )
+
+
+def _compare(
+    reference: RunRecord,
+    candidate: RunRecord,
+    labels: tuple[str, str],
+    renames: Sequence[Rename],
+) -> Comparison:
+    """As `compare`, for records whose content this version knows how to refuse."""
     pair = ((reference, labels[0]), (candidate, labels[1]))
     not_run = [
         f"{label} not run: {record.header.error}"

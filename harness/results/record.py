@@ -61,6 +61,7 @@ __all__ = [
 ]
 
 HEADER = "record.json"
+_MOST_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 _ROWS_HELD = 4096  # rows kept in memory before they are written as one row group
 
 
@@ -273,14 +274,27 @@ class RunRecord:
             raise RecordError("a trace must be unchanged", path, remedy)
         try:
             # Not `read_table`: that imports pandas, which takes longer than everything else.
-            table = pq.ParquetFile(path).read()
-        except pa.ArrowInvalid:
+            file = pq.ParquetFile(path)
+            if file.metadata.num_rows != stored.rows:
+                raise RecordError("a trace must have the rows of its header", path, remedy)
+            if _values(file) * 8 > _MOST_MEMORY:
+                rule = "a trace must fit into the memory of this machine"
+                raise RecordError(rule, path, "read it on a machine with more memory")
+            table = file.read()
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError):
             raise RecordError("a trace is a Parquet file", path, remedy) from None
         if self.header.schema_version != SCHEMA_VERSION:
             table = upgraded(name, table)
         if table.num_rows != stored.rows or not table.schema.equals(schema):
             raise RecordError("a trace must have the rows and columns of its header", path, remedy)
         return table
+
+
+def _values(file: pq.ParquetFile) -> int:
+    """The number of values in a file, before it is decompressed."""
+    groups = (file.metadata.row_group(at) for at in range(file.metadata.num_row_groups))
+    return sum(group.column(at).num_values for group in groups for at in range(group.num_columns))
 
 
 def _header(text: str, path: Path) -> Header:
@@ -296,7 +310,11 @@ def _header(text: str, path: Path) -> Header:
             "run it again with this version, or read it with the one that wrote it",
         )
     try:
-        return Header.model_validate(raw)
+        header = Header.model_validate(raw)
+        if not header.traces.keys() <= SCHEMAS.keys():
+            unknown = next(name for name in header.traces if name not in SCHEMAS)
+            raise RecordError("a record has known traces", f"{unknown!r} in {path}", "run it again")
+        return header
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
