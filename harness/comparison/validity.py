@@ -24,6 +24,19 @@ __all__ = ["order_faults", "validity_doubts"]
 
 def order_faults(record: RunRecord) -> Iterator[str]:
     """Traces whose rows are not 1, 2, 3, ...: such a record cannot be aligned with another."""
+    keys = {
+        "steps": (record.steps, ("step",)),
+        "micro-batches": (record.micro_batches, ("step", "micro_batch")),
+        "tensors": (record.tensors, ("step", "tensor")),
+    }
+    unnumbered = [
+        name
+        for name, (table, columns) in keys.items()
+        if any(table[column].null_count for column in columns)
+    ]
+    if unnumbered:
+        yield f"the {' and '.join(unnumbered)} of its trace are out of order or incomplete"
+        return
     steps = as_numpy(record.steps["step"])
     if not np.array_equal(steps, np.arange(1, len(steps) + 1)):
         yield "the steps of its trace are out of order or incomplete"
@@ -41,7 +54,7 @@ def _tensors_complete(record: RunRecord) -> bool:
     """Whether the trace holds the same parameters, in the same order, at each required step."""
     table = record.tensors
     if not len(table):
-        return True
+        return "tensors" not in record.header.traces
     owner = as_numpy(table["step"])
     count = int(np.count_nonzero(owner == owner[0]))
     names = as_numpy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.spec.case import RunSpec
 from harness.spec.command import CommandSpec
@@ -131,7 +131,7 @@ class Header(_Stored):
     """Samples that were repeated in the same epoch, since processes pad their last batches."""
     initial_weights: str | None = None
     """Digest of the weights before the first step, in hexadecimal."""
-    tensors_every: int = 1
+    tensors_every: int = Field(1, ge=1, lt=2**31)
     """The `tensors` trace holds step 1 and each step that is a multiple of this number."""
     evaluations: tuple[Evaluation, ...] = ()
     resumed_from: tuple[int, ...] = ()

@@ -15,6 +15,7 @@ from harness.results.comparison import Comparison
 from harness.results.record import SCHEMA_VERSION, Evaluation, Header, RecordWriter, RunRecord
 from harness.results.report import Report
 from harness.spec.case import Case, RunSpec
+from harness.spec.command import CommandSpec
 from harness.spec.recipe import Recipe
 
 STEPS = 6
@@ -64,7 +65,7 @@ class Draft:
         micro = self.rows["micro_batches"]
         self.header["steps"] = len(self.rows["steps"])
         self.header["micro_batches"] = len(micro)
-        self.header["samples"] = sum(len(row["sample_ids"]) for row in micro)
+        self.header["samples"] = sum(len(row["sample_ids"] or row["rows"] or ()) for row in micro)
         self.header["epochs"] = self.header["samples"] / (STEPS * MICRO_BATCHES * BATCH_SIZE)
 
     def write(self, folder: Path) -> RunRecord:
@@ -125,6 +126,51 @@ def draft(loop: str = "plain", case: str = "tiny", **header: Any) -> Draft:
     )
     made.recount()
     made.header |= header
+    return made
+
+
+def command_draft(name: str = "train", **spec: Any) -> Draft:
+    """The same run, traced from outside: without a workload, a recipe and an evaluation."""
+    made = draft()
+    made.header |= {
+        "spec": CommandSpec(name=name, command=("python", f"{name}.py"), **spec),
+        "steps_expected": None,
+        "evaluations": (),
+        "epochs": 0.0,
+        "tensors_every": spec.get("every", 1),
+    }
+    for row in made.rows["micro_batches"]:
+        row["sample_ids"] = row["task_loss"] = None
+    return made
+
+
+def renamed(made: Draft, prefix: str) -> Draft:
+    """The draft with a prefix before the name of each tensor."""
+    for row in made.rows["tensors"]:
+        row["tensor"] = prefix + row["tensor"]
+    made.header["parameter_names"] = tuple(prefix + n for n in made.header["parameter_names"])
+    return made
+
+
+def divided(made: Draft) -> Draft:
+    """The draft with one micro-batch per step, which holds the rows of all of them."""
+    whole = []
+    for step in range(1, len(made.rows["steps"]) + 1):
+        rows = [row for row in made.rows["micro_batches"] if row["step"] == step]
+        joined = {**rows[0], "batch_content": fake_digest("whole", step)}
+        for column in ("sample_ids", "rows"):
+            lists = [row[column] for row in rows]
+            joined[column] = (
+                None if None in lists else [one for rows_of in lists for one in rows_of]
+            )
+        joined["loss"] = sum(row["loss"] for row in rows)
+        own = [row["task_loss"] for row in rows]
+        joined["task_loss"] = None if None in own else sum(own) / len(own)
+        whole.append(joined)
+    made.rows["micro_batches"] = whole
+    samples, epochs = made.header["samples"], made.header["epochs"]
+    made.recount()
+    made.header |= {"samples": samples, "epochs": epochs}
     return made
 
 
