@@ -134,13 +134,13 @@ class Cut:
             counts = f"{self.processes[0]} and {self.processes[1]}"
             return (
                 f"the two have other numbers of processes ({counts}), so whole updates are "
-                "compared; their rounding differs by design"
+                "compared; their rounding, and dropout if there is any, differ by design"
             )
         where = "" if self.every_step else f" at {_steps(sorted(self.steps))}"
         return (
             f"the two divide an update into micro-batches differently{where} (reference "
-            f"{one.words}, candidate {two.words}), so whole updates are compared; their rounding "
-            "differs by design"
+            f"{one.words}, candidate {two.words}), so whole updates are compared; their rounding, "
+            "and dropout if there is any, differ by design"
         )
 
 

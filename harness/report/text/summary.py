@@ -123,7 +123,8 @@ def sentence(comparison: Comparison) -> str:
         why = comparison.doubts[0] if comparison.doubts else "no reason recorded"
         return f"{pair}: {comparison.outcome}; {why}"
     cause = because(comparison) if comparison.outcome == "different" else ""
-    parts = [f"{pair}: {comparison.outcome}, first at {_place(first)}", band, cause]
+    where = f"{pair}: {comparison.outcome}, first at {_place(first)}"
+    parts = [where, band, cause, *comparison.alignment]
     return "; ".join(filter(None, parts))
 
 
