@@ -18,8 +18,8 @@ _RENAMED = {("micro_batches", "loss"): "task_loss"}
 """Columns of version 1 that have another name today: it recorded only the workload's own loss."""
 _NEW = {
     "steps": {"rate_of"},
-    "micro_batches": {"rows", "loss"},
-    "circumstances": {"inputs", "input_digests"},
+    "micro_batches": {"rows", "rng_python", "rng_numpy", "loss"},
+    "circumstances": {"draws", "inputs", "input_digests"},
 }
 """Columns that version 1 did not have."""
 

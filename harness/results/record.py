@@ -62,6 +62,7 @@ __all__ = [
 
 HEADER = "record.json"
 _MOST_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+_MANY = 1_000_000  # values that are worth reading with several threads
 _ROWS_HELD = 4096  # rows kept in memory before they are written as one row group
 
 
@@ -276,11 +277,12 @@ class RunRecord:
             # Not `read_table`: that imports pandas, which takes longer than everything else.
             file = pq.ParquetFile(path)
             if file.metadata.num_rows != stored.rows:
-                raise RecordError("a trace must have the rows of its header", path, remedy)
+                rule = "a trace must have the rows and columns of its header"
+                raise RecordError(rule, path, remedy)
             if _values(file) * 8 > _MOST_MEMORY:
                 rule = "a trace must fit into the memory of this machine"
                 raise RecordError(rule, path, "read it on a machine with more memory")
-            table = file.read()
+            table = file.read(use_threads=_values(file) > _MANY)
             table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError):
             raise RecordError("a trace is a Parquet file", path, remedy) from None

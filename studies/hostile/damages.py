@@ -40,7 +40,7 @@ class Hostile:
 
     def table(self, trace: str) -> pa.Table:
         """One trace."""
-        return pq.ParquetFile(self.folder / f"{trace}.parquet").read()
+        return pq.ParquetFile(self.folder / f"{trace}.parquet").read(use_threads=False)
 
     def put(self, trace: str, table: pa.Table) -> None:
         """Replace a trace, with the number of rows and the digest that the header states."""
@@ -282,7 +282,14 @@ def hostile_record(sound: Path, folder: Path, number: int) -> Hostile:
     for damage in rng.choices(kinds, weights, k=rng.choice([1, 1, 1, 2, 3])):
         try:
             one.damages.append(damage(one, rng))
-        except (LookupError, TypeError, AttributeError, ValueError, OSError) as error:
+        except (
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            OSError,
+            pa.ArrowException,
+        ) as error:
             # An earlier damage forbids it.
             one.damages.append(f"(not applied: {type(error).__name__})")
     text = one.text
