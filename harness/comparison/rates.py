@@ -193,9 +193,11 @@ def _first(both: Alignment, one: _Rates, two: _Rates, row: int) -> Divergence:
         ]
         for side in (0, 1)
     ]
-    if all(_alike(kinds[side][0]) and _alike(bits[side][0]) for side in (0, 1)):
-        return _divergence(step, [values[0][0]], [values[1][0]])
+    both_update = (kinds[0][0] != _NONE) & (kinds[1][0] != _NONE)
     at = int(columns[0])
+    sides = [(kinds[side][0][both_update], bits[side][0][both_update]) for side in (0, 1)]
+    if all(_alike(kind) and _alike(number) for kind, number in sides):
+        return _divergence(step, [values[0][at]], [values[1][at]])
     return _divergence(step, values[0][at], values[1][at]).model_copy(
         update={"tensor": names[at], "tensors_differing": len(columns)}
     )

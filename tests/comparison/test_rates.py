@@ -90,6 +90,13 @@ def test_a_parameter_in_no_optimizer_is_a_difference_of_weights(tmp_path: Path) 
     assert (1, "weights", words) == (first.step, first.stage, first.detail)
 
 
+def test_one_rate_for_all_that_are_updated_has_no_name(tmp_path: Path) -> None:
+    """A frozen parameter, which no optimizer of one run holds, does not make two rates of one."""
+    pair = rated([1e-3], [0, 0, 0]), rated([2e-3], [0, 0, -1])
+    first = first_of(compare_drafts(tmp_path, *pair))
+    assert (None, [1e-3], [2e-3]) == (first.tensor, first.reference, first.candidate)
+
+
 @pytest.mark.parametrize(
     ("rates", "owners", "words"),
     [

@@ -68,7 +68,7 @@ class RunView:
     def rows(self) -> npt.NDArray[np.int32]:
         """All row ids in training order; with several processes, round by round."""
         ids = pc.list_flatten(self.record.micro_batches["sample_ids"])
-        return as_numpy(ids).astype(np.int32)
+        return as_numpy(filled(ids, -1)).astype(np.int32)
 
     def rows_before(self, step: int) -> npt.NDArray[np.int32]:
         """The row ids of all steps before `step`."""
