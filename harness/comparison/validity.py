@@ -42,7 +42,9 @@ def order_faults(record: RunRecord) -> Iterator[str]:
         yield "the steps of its trace are out of order or incomplete"
     micro = record.micro_batches
     owner, number = as_numpy(micro["step"]), as_numpy(micro["micro_batch"])
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    starts = np.flatnonzero(
+        np.diff(owner, prepend=owner[:1] - 1)
+    )  # the first row always starts one
     expected = np.arange(1, len(owner) + 1) - np.repeat(starts, np.diff(starts, append=len(owner)))
     if np.any(np.diff(owner) < 0) or not np.array_equal(number, expected):
         yield "the micro-batches of its trace are out of order or incomplete"

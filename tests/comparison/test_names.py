@@ -32,7 +32,8 @@ def test_equal_names_need_no_sentence() -> None:
 def test_one_prefix_is_found_without_values(prefix: str, side: str) -> None:
     """Any prefix of either side, also where no initial value was recorded."""
     sides = [unknown(*LAYERS), unknown(*(prefix + name for name in LAYERS))]
-    found = match_names(*(sides if side == "candidate" else sides[::-1]))
+    one, two = sides if side == "candidate" else sides[::-1]
+    found = match_names(one, two)
     assert f"names differ by the prefix `{prefix}`; 4 of 4 matched" == found.sentence
     assert all(
         ours.removeprefix(prefix) == theirs.removeprefix(prefix)

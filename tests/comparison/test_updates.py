@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,9 @@ def place(found: Comparison) -> tuple[int, int | None, str]:
 
 
 @pytest.mark.parametrize("make", [draft, command_draft])
-def test_another_division_of_equal_updates_agrees(tmp_path: Path, make: type[Draft]) -> None:
+def test_another_division_of_equal_updates_agrees(
+    tmp_path: Path, make: Callable[[], Draft]
+) -> None:
     """The losses of the draft are exact in binary, so their sums are equal in any order."""
     found = compare_drafts(tmp_path, make(), divided(make()))
     assert "identical" == found.outcome, found.doubts
@@ -46,7 +49,7 @@ def test_another_division_of_equal_updates_agrees(tmp_path: Path, make: type[Dra
 
 
 @pytest.mark.parametrize("make", [draft, command_draft])
-def test_a_row_of_another_update_is_found(tmp_path: Path, make: type[Draft]) -> None:
+def test_a_row_of_another_update_is_found(tmp_path: Path, make: Callable[[], Draft]) -> None:
     """By number or by digest, whatever the micro-batch."""
     candidate = make()
     column = "sample_ids" if make is draft else "rows"
