@@ -9,6 +9,7 @@ import pytest
 import harness
 from harness.api.load import Source
 from tests.support.records import draft
+from tests.support.traced_commands import traced_command
 
 
 @pytest.fixture
@@ -82,3 +83,17 @@ def test_a_folder_of_several_records_is_refused_with_their_names(two: tuple[Path
         harness.load("nowhere")
     with pytest.raises(harness.SpecError, match="a value of type int"):
         harness.compare(3, two[0])  # type: ignore[arg-type]  # on purpose
+
+
+def test_names_of_parameters_are_matched_by_rename(tmp_path: Path) -> None:
+    """A prefix that no rule could find; without it the two differ."""
+    one, other = traced_command("one"), traced_command("other")
+    for row in other.rows["tensors"]:
+        row["tensor"] = f"odd.{row['tensor']}"
+    report = harness.compare(
+        one.write(tmp_path / "one"),
+        other.write(tmp_path / "other"),
+        tmp_path / "out",
+        rename={"odd.": ""},
+    )
+    assert any("--rename" in line for line in report.comparisons[0].alignment)

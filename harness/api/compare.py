@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -48,8 +47,7 @@ def compare(
     words += ["--localize"] if localize else []
     words += ["--out", str(out)] if out is not None else []
     target = None if out is None else Path(out)
-    more: dict[str, Any] = {"renames": renames} if renames else {}
-    report, folder = compare_folders(*folders, target, words, tolerated, noisy, **more)
+    report, folder = compare_folders(*folders, target, words, tolerated, noisy, renames)
     if localize:
         report = localize_report(report, folder, None, Console(quiet=True))
     return shown(report, folder)
