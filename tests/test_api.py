@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,3 +98,27 @@ def test_names_of_parameters_are_matched_by_rename(tmp_path: Path) -> None:
         rename={"odd.": ""},
     )
     assert any("--rename" in line for line in report.comparisons[0].alignment)
+
+
+@pytest.mark.parametrize(
+    ("asked", "met"),
+    [
+        ({"case": "paraphrse"}, "did you mean 'paraphrase'"),
+        ({"loops": ["plain"]}, "a bench compares an arm with the first one"),
+        ({"loops": ["plain", "trainr"]}, "did you mean 'trainer'"),
+        ({"sessions": 1}, "sessions=1"),
+        ({"budget_s": 0}, "a bench takes time"),
+        ({"margin": "x"}, "a margin is a positive number"),
+        ({"beside": "al"}, "unknown value for beside"),
+        ({"arms": ["fast"]}, "--arm takes NAME=LOOP"),
+    ],
+)
+def test_a_bench_that_does_not_fit_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], met: str
+) -> None:
+    """Before anything is started or written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(harness.SpecError, match=met) as caught:
+        harness.bench(**asked)
+    assert "\n" not in str(caught.value)
+    assert [] == list(tmp_path.iterdir())
