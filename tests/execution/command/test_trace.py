@@ -42,7 +42,6 @@ print(torch.are_deterministic_algorithms_enabled(), torch.get_default_dtype())
 sys.stdout.flush()
 trained(torch.randn(3, 5))
 """
-_STEPS = {"completed": 4}
 
 
 def script(folder: Path, *parts: str, plant: str = "", name: str = "train.py") -> list[str]:
@@ -199,14 +198,12 @@ def test_what_cannot_be_seen_is_said(tmp_path: Path) -> None:
     done, records = traced(words, tmp_path, "inference")
     assert (0, []) == (done.returncode, records)
     assert "no optimizer of torch.optim made a step" in done.stderr
-    (tmp_path / "harness.py").write_text("mine = 3\n", encoding="utf-8")
-    words = script(tmp_path, TRAIN, "import harness; train(model()); print(harness.mine)")
-    done = alone([*HARNESS, "--out", "own", "--", *words], tmp_path.parent)
-    code = f"import os, sys; os.chdir({str(tmp_path.parent)!r}); import runpy; sys.argv = ['h', "
-    code += f"'trace', '--out', 'own', '--', *{[words[0], str(tmp_path / words[1])]!r}]; "
-    code += "runpy.run_module('harness', run_name='__main__')"
-    done = alone([sys.executable, "-c", code], tmp_path.parent)
-    assert (0, "3\n") == (done.returncode, done.stdout)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "harness.py").write_text("mine = 3\n", encoding="utf-8")
+    script(own, TRAIN, "import harness; train(model()); print(harness.mine)")
+    done, records = traced([sys.executable, "own/train.py"], tmp_path, "conflict")
+    assert (0, "3\n", []) == (done.returncode, done.stdout, records)
     assert "module `harness` of its own" in done.stderr
 
 
