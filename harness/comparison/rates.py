@@ -55,13 +55,16 @@ class _Rates:
         rates, owners = table["learning_rate"], table["rate_of"]
         if not parameters or not len(table) or rates.null_count or owners.null_count:
             return None
-        if np.any(as_numpy(pc.list_value_length(owners)) != parameters):
+        lengths = as_numpy(pc.list_value_length(owners)).astype(np.int64)
+        if np.any(lengths > parameters) or np.any(np.diff(lengths) < 0) or lengths[-1] < parameters:
             return None
         flat, places = pc.list_flatten(rates), pc.list_flatten(owners)
         sizes = as_numpy(pc.list_value_length(rates)).astype(np.int64)
         if places.null_count:
             return None
-        of_step = as_numpy(places).astype(np.int64).reshape(len(table), parameters)
+        # A parameter that was added later has no rate before.
+        of_step = np.full((len(table), parameters), -1, np.int64)
+        of_step[np.arange(parameters) < lengths[:, None]] = as_numpy(places)
         if np.any(of_step < -1) or np.any(of_step >= sizes[:, None]):
             return None
         bits = as_numpy(filled(flat, 0.0)).astype(np.float64).view(np.uint64)

@@ -53,25 +53,32 @@ def order_faults(record: RunRecord) -> Iterator[str]:
 
 
 def _tensors_complete(record: RunRecord) -> bool:
-    """Whether the trace holds the same parameters, in the same order, at each required step."""
+    """Whether the trace holds each parameter once at each required step.
+
+    A training may go on with further parameters; none may vanish.
+    """
     table = record.tensors
     if not len(table):
         return "tensors" not in record.header.traces
     owner = as_numpy(table["step"])
-    count = int(np.count_nonzero(owner == owner[0]))
     names = as_numpy(
         pa.chunked_array([table["tensor"].unify_dictionaries().combine_chunks().indices])
     )
-    if len(owner) % count or len(np.unique(names[:count])) != count:
-        return False
-    blocks = owner.reshape(-1, count)
     last = len(record.steps)
     held = [step for step in range(last + 1) if step < 2 or step % record.header.tensors_every == 0]
-    return (
-        bool(np.all(blocks == blocks[:, :1]))
-        and bool(np.all(names.reshape(-1, count) == names[:count]))
-        and blocks[:, 0].tolist() == held
-    )
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    if owner[starts].tolist() != held:
+        return False
+    before: npt.NDArray[Any] = names[:0]
+    for block in np.split(names, starts[1:]):
+        if np.array_equal(block, before):
+            continue
+        if len(np.unique(block)) != len(block) or not np.all(np.isin(before, block)):
+            return False
+        if len(block) == len(before):  # the same parameters in another order
+            return False
+        before = block
+    return True
 
 
 def validity_doubts(record: RunRecord) -> Iterator[str]:

@@ -9,12 +9,13 @@ if they used the same algorithm. A process uses one of them.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -64,10 +65,25 @@ def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
     """
     if _chosen == ON_DEVICE:
         return _of_sum(word_sums([tensor])[0], seed)
-    if tensor.dtype is torch.float32 and tensor.device.type == "cpu" and tensor.is_contiguous():
-        return xxhash.xxh3_64_intdigest(tensor.detach().numpy().data, seed)  # fewer calls
-    flat = tensor.detach().cpu().contiguous().view(-1)
-    return xxhash.xxh3_64_intdigest(flat.view(torch.uint8).numpy().data, seed)
+    tensor = tensor.detach()
+    if not (tensor.is_cpu and tensor.is_contiguous()):
+        tensor = tensor.cpu().contiguous()
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    size, address = tensor.nbytes, tensor.data_ptr()
+    if not size:
+        return xxhash.xxh3_64_intdigest(b"", seed)
+    end = tensor.storage_offset() * tensor.element_size() + size
+    if not address or tensor.untyped_storage().nbytes() < end:
+        raise ValueError(f"a {type(tensor).__name__} without memory of its own cannot be read")
+    # Not through NumPy: after that torch refuses to resize the memory, as FSDP does.
+    return xxhash.xxh3_64_intdigest(_bytes(size).from_address(address), seed)
+
+
+@lru_cache(4096)
+def _bytes(size: int) -> type[ctypes.Array[ctypes.c_ubyte]]:
+    """The type of that many bytes of memory."""
+    return ctypes.c_ubyte * size
 
 
 def _of_sum(number: int, seed: int) -> int:

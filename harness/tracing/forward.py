@@ -144,8 +144,8 @@ class ForwardWatch:
             return
         one.called.add(module)
         begun = ForwardPass(one.model, module, args, kwargs, torch.is_grad_enabled())
+        self._listener.pass_begins(begun)  # may end an update, and with it what was open before
         self._open.append((module, begun))
-        self._listener.pass_begins(begun)
 
     def _leave(self, module: nn.Module, output: Any) -> None:
         if in_backward() or threading.get_ident() != self._thread or not self._open:

@@ -362,6 +362,13 @@ class HookedProbe:
         """Stop recording after a fault; steps are still counted."""
         self._forward.remove()
 
+    def forget(self) -> None:
+        """Hold no model, optimizer or pass any more."""
+        self._names.forget()
+        self._optimizers, self._stepped, self._kept = [], [], []
+        self._passes.clear()
+        self._passes_before, self._loss, self._stepping = [], None, None
+
     def _detach(self) -> None:
         self._closed = True
         self._forward.remove()

@@ -6,6 +6,7 @@ name of its class stands before the names of each, with a number from the second
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ class WatchedNames:
     def __init__(self) -> None:
         self.models: list[nn.Module] = []
         self._bare: dict[str, Tensor] = {}
-        self._frozen_prefixes: dict[int, str] = {}
+        self._prefixes: dict[int, str] = {}
+        self._fixed = False
         self.parameters: dict[str, Tensor] = {}
         """Each parameter once, by name."""
         self.buffers: dict[str, Tensor] = {}
@@ -46,24 +48,40 @@ class WatchedNames:
         self.read()
 
     def fix(self) -> None:
-        """From now on no name changes: what is added later has a prefix, what is here keeps its."""
-        self._frozen_prefixes = {id(model): self._prefix(model) for model in self.models}
+        """From now on no name changes and no tensor moves; what is added later comes last."""
+        self._prefixes = {id(model): self._prefix(model) for model in self.models}
+        self._fixed = True
+
+    def forget(self) -> None:
+        """Hold no model and no tensor any more."""
+        self.models, self._bare, self._names = [], {}, {}
+        self.parameters, self.buffers = {}, {}
 
     def read(self) -> None:
         """Read the names again, since a model may have been changed or wrapped."""
-        self.parameters, self.buffers, self._names = {}, {}, {}
+        if not self._fixed:
+            self.parameters, self.buffers, self._names = {}, {}, {}
+        held = {id(buffer) for buffer in self.buffers.values()}
         for model in self.models:
             prefix = self._prefix(model)
             for name, parameter in model.named_parameters():
-                if parameter not in self._names:
-                    self._names[parameter] = f"{prefix}{name}"
-                    self.parameters[f"{prefix}{name}"] = parameter
+                self._name(f"{prefix}{name}", parameter)
             for name, buffer in model.named_buffers():
-                self.buffers[f"{prefix}{name}"] = buffer
+                if id(buffer) not in held:
+                    self.buffers[self._free(f"{prefix}{name}", self.buffers)] = buffer
         for name, tensor in self._bare.items():
-            if tensor not in self._names:
-                self._names[tensor] = name
-                self.parameters[name] = tensor
+            self._name(name, tensor)
+
+    def _name(self, name: str, parameter: Tensor) -> None:
+        if parameter not in self._names:
+            free = self._free(name, self.parameters)
+            self._names[parameter], self.parameters[free] = free, parameter
+
+    def _free(self, name: str, taken: Mapping[str, Tensor]) -> str:
+        """The name, or one with a number if an earlier tensor has it."""
+        if not self._fixed or name not in taken:
+            return name
+        return next(free for n in itertools.count(2) if (free := f"{name}-{n}") not in taken)
 
     def complete(self) -> bool:
         """Whether every tensor has its memory; a lazy module gets it in its first forward pass."""
@@ -78,8 +96,8 @@ class WatchedNames:
         return self._names.get(tensor)
 
     def _prefix(self, model: nn.Module) -> str:
-        if id(model) in self._frozen_prefixes:
-            return self._frozen_prefixes[id(model)]
+        if id(model) in self._prefixes:
+            return self._prefixes[id(model)]
         if len(self.models) == 1 and not self._bare:
             return ""
         kind = type(model).__name__

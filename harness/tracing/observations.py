@@ -107,7 +107,7 @@ class Observer:
         If a backward pass reaches it, it is handed to `add_micro_batch`.
         """
         step = self._counts.steps + 1
-        self._check_weights(step)
+        self.check_weights(step)
         if (
             self._passes_without_gradient
             and self._generator is not None
@@ -134,7 +134,7 @@ class Observer:
         step = self._counts.steps + 1
         gradient = None if self._sentinel is None else self._sentinel.grad
         if first:
-            self._check_weights(step)
+            self.check_weights(step)
             self._check_gradients(step)
             if gradient is not None and _any(gradient):
                 self.observe("gradients_left_over", step, self._gradient_norm())
@@ -248,6 +248,11 @@ class Observer:
         if self._alone:
             self._weight_versions = sum(parameter._version for parameter in self._names)
 
+    def forget(self) -> None:
+        """Hold no tensor any more."""
+        self._names, self._sentinel, self._after_update = {}, None, None
+        self._applied, self._before_update, self._loss_factors = {}, {}, []
+
     def _check_gradients(self, step: int) -> None:
         """Record whether gradients have changed since the last update."""
         if self._after_update is not None:
@@ -258,8 +263,8 @@ class Observer:
                 self.observe("gradients_changed_before_zeroing", step - 1)
             self._after_update = None
 
-    def _check_weights(self, step: int) -> None:
-        """Record whether weights have changed since the last update."""
+    def check_weights(self, step: int) -> None:
+        """Record whether weights have changed since the update before `step`."""
         versions = sum(parameter._version for parameter in self._names)
         if self._weight_versions not in (None, versions):
             self.observe("weights_changed_outside_update", step - 1)

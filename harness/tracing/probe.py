@@ -90,7 +90,13 @@ class TraceProbe(HookedProbe):
     def close(self) -> None:
         """Remove the hooks, and write the rows that are still pending."""
         super().close()
+        if self._started:
+            self._safely(self._observer.check_weights, self.counts.steps + 1)
         self._safely(self._tensors.close)
+        # A model that lives until the interpreter ends can abort a distributed program.
+        self._tensors.forget()
+        self._observer.forget()
+        self.forget()
 
     def _detach(self) -> None:
         super()._detach()
@@ -116,15 +122,29 @@ class TraceProbe(HookedProbe):
         self._hook_parameters()  # now, so that hooks of the script's run after these
 
     def _read_names(self) -> None:
-        """Read the names and hook the parameters; called again if there are more of them."""
+        """Take over the names and hook the parameters; called again if there are more of them."""
         self._tensors.finish()
-        self._names.read()
+        if self._lacks_names():
+            self._names.read()
         parameters = self._names.parameters
         self.counts.parameter_names = list(parameters)
         self._observer.attach({p: name for name, p in parameters.items()}, self._alone)
         at_once = not self._alone or any(p.device.type != "cpu" for p in parameters.values())
         self._tensors.attach(self._names, self._state_of, at_once)
         self._hook_parameters()
+
+    def _lacks_names(self) -> bool:
+        """Whether an optimizer holds a parameter without a name.
+
+        Otherwise the names are not read again: during a pass, the modules of FSDP hold other
+        tensors than their optimizer.
+        """
+        return any(
+            parameter not in self._names
+            for optimizer in self._living
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        )
 
     def _hook_parameters(self) -> None:
         for parameter in self._names.parameters.values():
@@ -135,12 +155,13 @@ class TraceProbe(HookedProbe):
                 )
 
     def _begin_training(self) -> None:
-        self._names.fix()
         if self._processes is None:
             distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
             self._processes = torch.distributed.get_world_size() if distributed else 1
         self._alone = self._processes == 1
-        self._names.read()
+        if self._lacks_names():
+            self._names.read()
+        self._names.fix()
         parameters = list(self._names.parameters.values())
         self._device = next((p.device for p in parameters), self._device)
         self._read_names()

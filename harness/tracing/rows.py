@@ -84,7 +84,7 @@ def _stripped(row: Tensor, pad: int) -> Tensor:
 
 def _on_host(tensor: Tensor) -> Tensor:
     """A copy on the host whose type does not depend on how exactly a script stores it."""
-    tensor = tensor.detach().cpu().contiguous()
+    tensor = tensor.detach().to("cpu", copy=True)  # a NumPy view would fix the script's memory
     if tensor.is_complex():
-        return torch.view_as_real(tensor)
-    return tensor.float() if tensor.is_floating_point() else tensor.long()
+        return torch.view_as_real(tensor.resolve_conj()).contiguous()
+    return (tensor.float() if tensor.is_floating_point() else tensor.long()).contiguous()

@@ -178,6 +178,11 @@ class TensorTrace:
         self.finish()
         self._reader.close()
 
+    def forget(self) -> None:
+        """Hold no tensor any more."""
+        self._parameters, self._names, self._buffers, self._named = {}, {}, {}, {}
+        self._norms, self._being_read, self._unread = {}, {}, []
+
     def _hand_over_gradients(self) -> None:
         """Submit digests and norms as two tasks, so that both threads stay busy to the end."""
         unread, self._unread, self._elements_unread = self._unread, [], 0

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,17 +31,6 @@ TWINS = [(script, twin) for script in SCRIPTS for twin in script.twins]
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 300
 # What the harness does wrong today: each entry goes when the fault is mended. Expectations stay.
-MENDING = {
-    "gan": "the first pass of the discriminator in each later round is not seen",
-    "unfreeze": "parameters that begin to train later do not fit the rows before",
-    "body_stays_frozen": "parameters that begin to train later do not fit the rows before",
-    "trl_sft": "a program that looks for torch by find_spec before it imports it is not attached",
-    "fsdp2": "a digest makes a storage fixed in size, and FSDP cannot free it",
-    "larger_epsilon": "a digest makes a storage fixed in size, and FSDP cannot free it",
-    "fsdp2 output": "a digest makes a storage fixed in size, and FSDP cannot free it",
-    "trains_on_prompts": "a program that looks for torch by find_spec before it imports it is not "
-    "attached",
-}
 # Times that the Trainer prints.
 CLOCK = re.compile(r"'\w+(_runtime|_per_second)': '?[\d.e+-]+'?")
 
@@ -107,14 +95,7 @@ def compared(one: Ended, other: Ended) -> Comparison:
     return compare(one.record, other.record, ("one", "other"))
 
 
-def marked(values: tuple[Any, ...], name: str, about: str = "") -> Any:
-    """The parameters of a test; it is expected to fail as long as its fault is not mended."""
-    why = MENDING.get(name + about)
-    marks = () if why is None else (pytest.mark.xfail(strict=True, reason=why),)
-    return pytest.param(*values, id=name, marks=marks)
-
-
-@pytest.mark.parametrize("script", [marked((script,), script.name) for script in SCRIPTS])
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_a_script_is_traced_whole_and_is_identical_with_itself(
     script: Script, commands: Commands
 ) -> None:
@@ -134,9 +115,7 @@ def test_a_script_is_traced_whole_and_is_identical_with_itself(
     assert script.updates == found.steps
 
 
-@pytest.mark.parametrize(
-    "script", [marked((script,), script.name, " output") for script in SCRIPTS]
-)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_output_and_exit_code_are_those_of_the_command_alone(
     script: Script, commands: Commands
 ) -> None:
@@ -149,7 +128,7 @@ def test_output_and_exit_code_are_those_of_the_command_alone(
 
 
 @pytest.mark.parametrize(
-    ("script", "twin"), [marked((one, twin), twin.name) for one, twin in TWINS]
+    ("script", "twin"), [pytest.param(*pair, id=pair[1].name) for pair in TWINS]
 )
 def test_a_twin_differs_where_its_fault_first_shows(
     script: Script, twin: Twin, commands: Commands

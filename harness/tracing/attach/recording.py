@@ -93,24 +93,32 @@ class Recording(Listener):
             self._probe.counts.probe_fault = what
         self._probe.detach()
 
-    def after_step(self, step: int) -> None:
-        """Set the rows aside if that is due. A fault ends the recording, never the training."""
+    def before_step(self, step: int) -> None:
+        """Set the rows aside if that is due. A fault ends the recording, never the training.
+
+        Now every earlier step is whole. What is read, and when, does not depend on the clock.
+        """
         now = time.monotonic()
         due = max(_EVERY_S, (now - self._started) / _SHARE)
-        if step > 1 and now - self._kept_at < due:
+        if step == 1 or (step > 2 and now - self._kept_at < due):
             return
         try:
-            if step == 1:
-                self._find_place()
             self.keep()
         except Exception as error:  # noqa: BLE001  # any fault is the harness's own
             self.failed(
                 f"step {step}: rows could not be set aside: {type(error).__name__}: {error}"
             )
 
+    def after_step(self, step: int) -> None:
+        """Note the place of the process among those that train together, while they do."""
+        if step == 1:
+            try:
+                self._find_place()
+            except Exception as error:  # noqa: BLE001  # as above
+                self.failed(f"step 1: {type(error).__name__}: {error}")
+
     def keep(self) -> None:
         """Set all rows so far aside, as finished files that outlive this process."""
-        self._probe.flush()
         self._writer.set_aside(self.folder / KEPT / f"{self._parts:06d}")
         self._parts += 1
         header = self._header("failed", CUT_OFF)
@@ -120,6 +128,7 @@ class Recording(Listener):
     def before_fork(self) -> None:
         """Close the files, which a forked process would share."""
         if self._writer.has_open_files:
+            self._probe.flush()
             self.keep()
 
     def finish(self) -> None:

@@ -29,6 +29,7 @@ class _Loader:
 
     def exec_module(self, module: Any) -> None:
         module.__spec__.loader = module.__loader__ = self._loader
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
         try:
             self._loader.exec_module(module)
         except BaseException:
@@ -38,21 +39,29 @@ class _Loader:
 
 
 class _Finder:
-    """Waits for the import of torch; every other module is left to the finders after it."""
+    """Waits for the import of torch; every other module is left to the finders after it.
+
+    A library may only ask whether there is a torch, so it waits until the module is executed.
+    """
+
+    def __init__(self) -> None:
+        self._asking = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         _leave()
-        if name != "torch":
+        if name != "torch" or self._asking:
             return None
-        sys.meta_path.remove(self)
-        for finder in list(sys.meta_path):
-            found = getattr(finder, "find_spec", None)
-            spec = found and found(name, path, target)
-            if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader)
-                return spec
-        sys.meta_path.insert(0, self)
+        self._asking = True
+        try:
+            for finder in list(sys.meta_path):
+                found = getattr(finder, "find_spec", None)
+                spec = found and found(name, path, target)
+                if spec is not None:
+                    if hasattr(spec.loader, "exec_module"):
+                        spec.loader = _Loader(spec.loader)
+                    return spec
+        finally:
+            self._asking = False
         return None
 
 
