@@ -45,6 +45,8 @@ class Observer:
         self._loss_factors: list[Tensor] = []
         self._generator: Tensor | None = None
         self._evaluated: list[tuple[int, float]] = []
+        self.sentinel: Tensor | None = None
+        """The parameter whose gradient shows whether gradients have changed."""
 
     def attach(self, names: Mapping[Tensor, str], alone: bool) -> None:
         """Register the parameters `names`; called again if there are more of them.
@@ -53,7 +55,7 @@ class Observer:
         """
         self._names, self._alone = dict(names), alone
         trained = [p for p in names if p.requires_grad and not isinstance(p, DTensor)]
-        self._sentinel = min(trained, key=Tensor.numel) if trained else None
+        self.sentinel = min(trained, key=Tensor.numel) if trained else None
 
     def note_dtype_of(self, model: nn.Module) -> list[Any]:
         """Note the type in which a model computes; return the hooks' handles."""
@@ -132,7 +134,7 @@ class Observer:
     def begin_backward(self, first: bool) -> None:
         """A backward pass begins; `first`: the first one of its update."""
         step = self._counts.steps + 1
-        gradient = None if self._sentinel is None else self._sentinel.grad
+        gradient = None if self.sentinel is None else self.sentinel.grad
         if first:
             self.check_weights(step)
             self._check_gradients(step)
@@ -181,10 +183,10 @@ class Observer:
         tolerance = _TOLERANCES.get(logits.dtype, 2e-2)
         logits.register_hook(note)
 
-    def after_backward(self, parameter: Tensor) -> None:
-        """The gradient of `parameter` is accumulated."""
-        if parameter is self._sentinel and parameter.grad is not None:
-            self._after_backward = parameter.grad._version
+    def after_backward(self) -> None:
+        """The gradient of `sentinel` is accumulated."""
+        if self.sentinel is not None and self.sentinel.grad is not None:
+            self._after_backward = self.sentinel.grad._version
 
     def before_step(self, gradients: Mapping[str, Tensor], reader: Reader | None) -> None:
         """The update comes next; `gradients` by parameter name.
@@ -243,7 +245,7 @@ class Observer:
         self._note_loss_factor(step)
         self._rows, self._applied, self._after_backward = [], {}, None
         self._generator = torch.get_rng_state()
-        last = None if self._sentinel is None else self._sentinel.grad
+        last = None if self.sentinel is None else self.sentinel.grad
         self._after_update = None if last is None else (last, last._version)
         if self._alone:
             self._weight_versions = sum(parameter._version for parameter in self._names)

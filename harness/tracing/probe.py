@@ -264,9 +264,12 @@ class TraceProbe(HookedProbe):
 
     def _after_accumulation(self, parameter: Tensor) -> None:
         """The gradient of `parameter` is accumulated."""
+        # Called for each parameter, so the calls that would do nothing are not made.
         first, self._accumulated = not self._accumulated, True
-        self._safely(self._observer.after_backward, parameter)
-        self._safely(self._tensors.after_backward, parameter, first)
+        if parameter is self._observer.sentinel:
+            self._safely(self._observer.after_backward)
+        if self._tensors.reads:
+            self._safely(self._tensors.after_backward, parameter, first)
 
     def _reached(self) -> bool:
         return self._accumulated

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 import xxhash
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.tracing import digest
@@ -68,18 +70,19 @@ def row_digests(batch: Mapping[str, Tensor], pad_token_id: int | None) -> list[i
     mask = batch.get(_MASK)
     if mask is None or mask.shape != primary.shape:
         mask = torch.ones_like(values)
-    shown = mask.detach().cpu().bool()
     pad = 0 if pad_token_id is None else pad_token_id
+    # As arrays: an operation on so few elements takes a tensor several times as long.
+    rows, shown = values.numpy(), mask.detach().cpu().bool().numpy()
     return [
-        xxhash.xxh3_64_intdigest(_stripped(row[kept], pad).numpy().tobytes())
-        for row, kept in zip(values, shown, strict=True)
+        xxhash.xxh3_64_intdigest(_stripped(row[kept], pad).tobytes())
+        for row, kept in zip(rows, shown, strict=True)
     ]
 
 
-def _stripped(row: Tensor, pad: int) -> Tensor:
+def _stripped(row: NDArray[Any], pad: int) -> NDArray[Any]:
     """The tokens [length] without padding at either end."""
-    kept = torch.nonzero(row != pad).flatten()
-    return row[int(kept[0]) : int(kept[-1]) + 1] if len(kept) else row[:0]
+    kept = np.flatnonzero(row != pad)
+    return row[kept[0] : kept[-1] + 1] if len(kept) else row[:0]
 
 
 def _on_host(tensor: Tensor) -> Tensor:

@@ -106,9 +106,10 @@ class TensorTrace:
             self._reader.submit(partial(self._read_states, some))
 
     def after_backward(self, parameter: Tensor, first: bool) -> None:
-        """The gradient of `parameter` is accumulated; `first` in this backward pass."""
-        if not self.reads:
-            return
+        """The gradient of `parameter` is accumulated; `first` in this backward pass.
+
+        To be called only while `reads` holds.
+        """
         if self._read_at_once:
             if first:
                 _at_the_very_end_of_backward(self._read_gradients)
