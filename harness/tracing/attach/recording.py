@@ -33,6 +33,7 @@ Describe = Callable[[torch.device], dict[str, Any]]
 """Facts of the environment of a process that uses a device, as JSON values."""
 
 _EVERY_S, _SHARE = 0.5, 50  # rows are set aside every 0.5 s, later every 50th of the time so far
+_COST, _PATIENCE_S = 1000, 30.0  # but only after 1000 times the time that this took, or after 30 s
 
 Status = Literal["completed", "failed", "interrupted"]
 
@@ -53,6 +54,7 @@ class Recording(Listener):
         self._place: dict[str, Any] = {"pid": os.getpid(), "rank": 0, "world_size": 1, "group": ""}
         self._place |= {"process_started": _process_start(), "number": number, "models": []}
         self._started = self._kept_at = time.monotonic()
+        self._keeping_s = 0.0
         self._device = torch.device("cpu")
         self._environment: dict[str, Any] | None = None
         self._parts = 0
@@ -99,7 +101,8 @@ class Recording(Listener):
         Now every earlier step is whole. What is read, and when, does not depend on the clock.
         """
         now = time.monotonic()
-        due = max(_EVERY_S, (now - self._started) / _SHARE)
+        affordable = min(_COST * self._keeping_s, _PATIENCE_S)
+        due = max(_EVERY_S, (now - self._started) / _SHARE, affordable)
         if step == 1 or (step > 2 and now - self._kept_at < due):
             return
         try:
@@ -119,11 +122,14 @@ class Recording(Listener):
 
     def keep(self) -> None:
         """Set all rows so far aside, as finished files that outlive this process."""
+        began = time.monotonic()
         self._writer.set_aside(self.folder / KEPT / f"{self._parts:06d}")
         self._parts += 1
         header = self._header("failed", CUT_OFF)
         self._write(HEADER_SO_FAR, header.model_dump_json())
         self._kept_at = time.monotonic()
+        if self._parts > 1:  # the first time also imports libraries and reads the environment
+            self._keeping_s = self._kept_at - began
 
     def before_fork(self) -> None:
         """Close the files, which a forked process would share."""
