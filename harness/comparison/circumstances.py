@@ -15,7 +15,7 @@ from harness.comparison.alignment import Alignment
 from harness.results.header import OptimizerSeen
 from harness.results.record import RunRecord
 
-__all__ = ["input_detail", "missing_update", "optimizer_detail"]
+__all__ = ["input_detail", "missing_update", "optimizer_detail", "same_rows"]
 
 _SIDES = ("reference", "candidate")
 
@@ -131,6 +131,18 @@ def missing_update(both: Alignment, step: int) -> str:
                     f"{step} and {step + 1} of the {others}"
                 )
     return ""
+
+
+def same_rows(both: Alignment) -> bool:
+    """Whether both runs read the same rows equally often, by number or else by digest."""
+    tables = both.reference.micro_batches, both.candidate.micro_batches
+    for column in ("sample_ids", "rows"):
+        if any(table[column].null_count for table in tables):
+            continue
+        read = [pc.list_flatten(table[column]).value_counts() for table in tables]
+        counts = [{each["values"]: each["counts"] for each in one.to_pylist()} for one in read]
+        return counts[0] == counts[1]
+    return False
 
 
 def _rows_of(table: pa.Table, column: str, step: int) -> list[int] | None:

@@ -50,10 +50,13 @@ def relative_distance(reference: Any, candidate: Any) -> float | None:
 
 
 def order_detail(
-    reference: Sequence[int | str] | None, candidate: Sequence[int | str] | None
+    reference: Sequence[int | str] | None,
+    candidate: Sequence[int | str] | None,
+    same_overall: bool = False,
 ) -> str:
     """Which rows of one micro-batch or update are moved, repeated, missing or unexpected.
 
+    `same_overall`: over all steps, both runs read the same rows equally often.
     Rows are given by number, or by digest, which is counted and not shown.
     """
     if reference is None or candidate is None:
@@ -75,6 +78,9 @@ def order_detail(
     others = [row for row in new if row not in twice]
     if others:
         changes.append(f"{_rows(others)} unexpected")
+    if same_overall:
+        overall = "another order: over all steps, both runs read the same rows equally often"
+        return f"{overall}; here {', '.join(changes)}"
     return "; ".join(changes)
 
 

@@ -12,7 +12,12 @@ import numpy as np
 
 from harness.comparison.alignment import Alignment
 from harness.comparison.batches import BACKWARD, micro_batches
-from harness.comparison.circumstances import input_detail, missing_update, optimizer_detail
+from harness.comparison.circumstances import (
+    input_detail,
+    missing_update,
+    optimizer_detail,
+    same_rows,
+)
 from harness.comparison.describe import (
     evaluation_detail,
     gradient_detail,
@@ -99,7 +104,9 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
         return stage
     step, detail = first.step, first.detail
     if stage.stage == "data_order":
-        detail = missing_update(both, step) or order_detail(first.reference, first.candidate)
+        detail = missing_update(both, step) or order_detail(
+            first.reference, first.candidate, same_rows(both)
+        )
     elif detail == BACKWARD:
         factor = scaled_detail(both.reference, both.candidate, first)
         detail = f"{detail}; they differ {factor}" if factor else detail

@@ -28,7 +28,10 @@ def section(source: Source) -> Section | None:
     for pair in report.comparisons:
         found = _blocks(pair)
         if found:
-            title = f"{pair.case}: why {pair.candidate} differs from {pair.reference}"
+            names = f"{pair.candidate} differs from {pair.reference}"
+            title = f"{pair.case}: why {names}"
+            if not is_explained(pair):
+                title = f"{pair.case}: settings in which {names}"
             blocks.append(Subsection(title, found))
     blocks += [Sentence(line) for line in _remedies(report)]
     if not blocks:

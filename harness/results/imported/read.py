@@ -16,7 +16,7 @@ __all__ = ["is_log", "read_log"]
 
 _MOST_BYTES = 1 << 28
 _FORMS = f"a {STATE_FILE}, a CSV file, or an event file or log folder of TensorBoard"
-_REMEDY = f"pass {_FORMS}"
+_REMEDY = "pass such a file, the folder of a run, or a record"
 
 
 def is_log(path: Path) -> bool:
@@ -48,6 +48,9 @@ def _read(path: Path) -> Log:
         raise RecordError(f"a log is {_FORMS}", path, _REMEDY)
     if EVENT_FILE in path.name:
         return read_events([path], path)
+    if path.suffix.lower() in (".py", ".sh", ".ipynb"):
+        remedy = f"trace its command first: harness trace --out DIR -- python {path}"
+        raise RecordError("a script has no values before it is traced", path, remedy)
     if path.suffix.lower() not in (".json", ".csv"):
         raise RecordError(f"a log is {_FORMS}", path, _REMEDY)
     if path.stat().st_size > _MOST_BYTES:
