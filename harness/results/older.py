@@ -18,7 +18,7 @@ _RENAMED = {("micro_batches", "loss"): "task_loss"}
 """Columns of version 1 that have another name today: it recorded only the workload's own loss."""
 _NEW = {
     "steps": {"rate_of"},
-    "micro_batches": {"rows", "rng_python", "rng_numpy", "loss"},
+    "micro_batches": {"rows", "label_content", "rng_python", "rng_numpy", "loss"},
     "circumstances": {"draws", "inputs", "input_digests"},
 }
 """Columns that version 1 did not have."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.tracing.backward import in_backward
+from harness.tracing.copies import hide_hooks, stop_hiding
 from harness.tracing.module_hooks import visible_modules
 from harness.tracing.module_values import leaves
 
@@ -88,6 +89,8 @@ class ForwardWatch:
         """Watch `model`; `called` is the model itself or its compiled form."""
         one = _Model(model)
         self._models.append(one)
+        if len(self._models) == 1:
+            hide_hooks(self)
         modules = [called] if called is not model else visible_modules(model)
         for module in modules:
             self._hook(one, module)
@@ -106,6 +109,7 @@ class ForwardWatch:
 
     def remove(self) -> None:
         """Remove all hooks."""
+        stop_hiding(self)
         for one in self._models:
             for handles in one.handles.values():
                 for handle in handles:
@@ -137,7 +141,7 @@ class ForwardWatch:
         ]
 
     def _enter(self, one: _Model, module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        if in_backward() or threading.get_ident() != self._thread:
+        if self._ignores_calls():
             return
         if self._open:
             self._open.append((module, None))
@@ -147,8 +151,18 @@ class ForwardWatch:
         self._listener.pass_begins(begun)  # may end an update, and with it what was open before
         self._open.append((module, begun))
 
+    def _ignores_calls(self) -> bool:
+        """Whether calls now are no passes: repeated in a backward pass, of another thread, made to
+        trace the model, or inside a transform of torch.func, whose tensors hold no values."""
+        return (
+            in_backward()
+            or threading.get_ident() != self._thread
+            or torch._C._get_tracing_state() is not None
+            or torch._C._functorch.peek_interpreter_stack() is not None
+        )
+
     def _leave(self, module: nn.Module, output: Any) -> None:
-        if in_backward() or threading.get_ident() != self._thread or not self._open:
+        if self._ignores_calls() or not self._open:
             return
         opened, one = self._open.pop()
         if opened is not module:  # a hook of the script's ended a call before this hook
@@ -181,6 +195,7 @@ class _CompiledCall:
                 leave(module, args, output)
             return output
 
+        hooked.__wrapped__ = call  # type: ignore[attr-defined]
         self._hooked: Any = hooked
         module._compiled_call_impl = hooked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -495,6 +496,48 @@ def test_a_fault_of_the_probe_does_not_reach_the_training(
     assert 3 == record.header.steps
 
 
+def save_whole(model: nn.Module, folder: Path) -> object:
+    """Save the module itself, and read it back."""
+    torch.save(model, folder / "model.pt")
+    return torch.load(folder / "model.pt", weights_only=False)
+
+
+USES: dict[str, Callable[[nn.Module, Path], object]] = {
+    "pickled": save_whole,
+    "copied": lambda model, _: copy.deepcopy(model),
+    "scripted": lambda model, _: torch.jit.script(model),
+    "transformed": lambda model, _: torch.func.vmap(model)(X),
+    "derived": lambda model, _: torch.func.jacrev(model)(X[0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_watched_model_can_be_used_as_without_the_probe(
+    use: str, step: int, tmp_path: Path
+) -> None:
+    """Its copies hold no hook; a pass of a copy is no pass of the model."""
+
+    def train(probe: TraceProbe) -> None:
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        probe.watch(model, optimizer)
+        for number in range(4):
+            if number == step:
+                made = USES[use](model, tmp_path)
+                if isinstance(made, nn.Module):
+                    assert not made._forward_hooks
+                    assert not made._forward_pre_hooks
+            loss_of(model).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    record = recorded(tmp_path / "record", train)
+    assert record.header.probe_fault is None
+    assert [8] * 4 == [len(rows) for rows in record.micro_batches["rows"].to_pylist()]
+
+
 def test_nothing_stays_behind(tmp_path: Path) -> None:
     """Hooks and replaced functions are gone after the probe is closed."""
     backward = torch.autograd.backward
@@ -509,6 +552,7 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
 
     recorded(tmp_path, train)
     assert torch.autograd.backward is backward
+    assert "__reduce_ex__" not in vars(nn.Module)
     for module in model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks

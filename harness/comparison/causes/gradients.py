@@ -173,6 +173,16 @@ def _hidden_clip(evidence: Evidence) -> str | None:
     )
 
 
+def _other_clip(evidence: Evidence) -> str | None:
+    if evidence.first_stage not in _UPDATE:
+        return None
+    one, two = (run.clip_norm for run in evidence.runs)
+    if one is None or two is None or close(one, two):
+        return None
+    first, second = (run.label for run in evidence.runs)
+    return f"{first} scales gradients of a larger norm to {number(one)}, {second} to {number(two)}"
+
+
 def _clip_after_step(evidence: Evidence) -> str | None:
     found = _only_one_clips(evidence)
     if found is None or not found[1].observed("gradients_changed_after_update"):
@@ -252,6 +262,14 @@ RULES = (
         _UPDATE,
         _hidden_clip,
         "set the same max_grad_norm; the default of the Trainer is 1.0",
+        needs_recipe=False,
+    ),
+    CauseRule(
+        "clip-norm-differs",
+        "the two clip gradients to different norms",
+        _UPDATE,
+        _other_clip,
+        "set the same max_grad_norm",
         needs_recipe=False,
     ),
     CauseRule(

@@ -1,7 +1,8 @@
-"""The whole text on ten typical differences, and that nothing unknown is claimed."""
+"""The whole text on typical differences, and that nothing unknown is claimed."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.report.text.summary import sentence
 from harness.report.text.values import setting_text
 from harness.results.comparison import Comparison
 from harness.results.record import Observation
-from tests.support.evidence import evident, scale_gradients
+from tests.support.evidence import LIMIT, evident, scale_gradients
 from tests.support.records import STEPS, TENSORS, Draft, compare_drafts
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -44,6 +45,15 @@ def decayed_by_default(made: Draft) -> None:
 def unclipped(made: Draft) -> None:
     for row in made.rows["norms"]:
         row["applied"] = row["gradient"]
+    other_weights(made)
+
+
+def clipped_elsewhere(made: Draft) -> None:
+    """To half the norm to which the reference clips."""
+    rows = [row for row in made.rows["norms"] if row["step"]]
+    for row in rows:
+        total = math.hypot(*(each["gradient"] for each in rows if each["step"] == row["step"]))
+        row["applied"] = row["gradient"] * min(1.0, 0.5 * LIMIT / total)
     other_weights(made)
 
 
@@ -97,6 +107,7 @@ TYPICAL: dict[str, tuple[Callable[[Draft], None], list[str]]] = {
     "left-to-the-model": (left_to_the_model, ["accumulation-not-averaged"]),
     "decayed-by-default": (decayed_by_default, ["weight-decay-default"]),
     "unclipped": (unclipped, ["hidden-clip"]),
+    "clipped-elsewhere": (clipped_elsewhere, ["clip-norm-differs"]),
     "clipped-after-the-update": (clipped_late, ["clip-after-step"]),
     "another-order": (another_order, ["sampler-differs"]),
     "never-scheduled": (never_scheduled, ["schedule-never-steps"]),
