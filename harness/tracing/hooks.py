@@ -11,9 +11,7 @@ recording, and `counts.probe_fault` states what failed.
 
 from __future__ import annotations
 
-import gc
 import traceback
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,16 +20,17 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from harness.errors import SpecError
-from harness.results.record import Counts, Evaluation, OptimizerSeen, RecordWriter
+from harness.results.record import Counts, Evaluation, RecordWriter
 from harness.tracing import backward, steps
 from harness.tracing.forward import ForwardPass, ForwardWatch
 from harness.tracing.listener import Listener, StopTraining
 from harness.tracing.names import WatchedNames
+from harness.tracing.optimizers import WatchedOptimizers
+from harness.tracing.wrappers import compiled_form, unwrapped_model, unwrapped_optimizer
 
-__all__ = ["HookedProbe", "unwrapped_optimizer"]
+__all__ = ["HookedProbe", "Scored"]
 
 _PASSES_KEPT = 4096
 """Forward passes since the update before the last; a pass may go backward an update later."""
@@ -66,8 +65,7 @@ class HookedProbe:
         self._rates: Sequence[float] | None = None
         self._forward = ForwardWatch(self, self._safely)
         self._handles: list[Any] = []
-        self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
-        self._seen: dict[int, int] = {}  # id of an optimizer -> its place in `counts.optimizers`
+        self._optimizers = WatchedOptimizers(self._names, self.counts.optimizers)
         self._listens = self._started = self._closed = False
         # Of the current update.
         self._passes: deque[ForwardPass] = deque(maxlen=_PASSES_KEPT)
@@ -110,15 +108,15 @@ class HookedProbe:
         latest when it steps.
         """
         if isinstance(model, nn.Module):
-            inner = _unwrapped_model(model)
+            inner = unwrapped_model(model)
             if self._names.add(inner):
                 # Hooks on the inner module of a compiled model would be compiled.
-                compiled = _compiled(model)
+                compiled = compiled_form(model)
                 self._forward.add(inner, inner if compiled is None else compiled)
         else:
             self._names.add_tensors(model)
         for optimizer in optimizers:
-            self._know(unwrapped_optimizer(optimizer))
+            self._optimizers.add(unwrapped_optimizer(optimizer))
         if not self._listens:
             self._listens = True
             steps.listen(self)
@@ -274,7 +272,7 @@ class HookedProbe:
             return
         self._stepping = None
         self._stepped.append(optimizer)
-        self._count_step(optimizer)
+        self._optimizers.count_step(optimizer)
         self._safely(self._end_step, optimizer, self._backward_in_step)
         if all(any(each is stepped for stepped in self._stepped) for each in self._living):
             self._end_update()
@@ -300,46 +298,21 @@ class HookedProbe:
             self._count_parameters()
             self._safely(self._begin_training)
 
-    # Optimizers.
-
     @property
     def _living(self) -> list[torch.optim.Optimizer]:
         """The watched optimizers that still exist."""
-        return [each for each in (known() for known in self._optimizers) if each is not None]
-
-    def _know(self, optimizer: torch.optim.Optimizer) -> None:
-        if not any(optimizer is each for each in self._living):
-            self._optimizers = [known for known in self._optimizers if known() is not None]
-            self._optimizers.append(weakref.ref(optimizer))
+        return self._optimizers.living
 
     def _knows(self, optimizer: torch.optim.Optimizer) -> bool:
         """Whether the optimizer updates a watched parameter; from then on it is watched."""
-        if any(optimizer is each for each in self._living):
-            return True
-        held = (p for group in optimizer.param_groups for p in group["params"])
-        if any(p in self._names for p in held):
-            self._know(optimizer)
+        if self._optimizers.adopts(optimizer):
             self._safely(self._watched)
-            return True
-        return False
+        return any(optimizer is each for each in self._living)
 
     def _adopt_living_optimizers(self) -> None:
         """Watch every optimizer that holds a watched parameter, whether or not it was named."""
-        for value in gc.get_objects():
-            if issubclass(type(value), torch.optim.Optimizer):
-                inner = unwrapped_optimizer(value)
-                if getattr(inner, "param_groups", None):
-                    self._knows(inner)
-
-    def _count_step(self, optimizer: torch.optim.Optimizer) -> None:
-        seen = self.counts.optimizers
-        place = self._seen.get(id(optimizer))
-        held = sum(len(group["params"]) for group in optimizer.param_groups)
-        if place is None or place >= len(seen):
-            place = self._seen[id(optimizer)] = len(seen)
-            seen.append(OptimizerSeen(rule=type(optimizer).__name__, parameters=held, steps=0))
-        one = seen[place]
-        seen[place] = one.model_copy(update={"steps": one.steps + 1})
+        for optimizer in self._optimizers.all_alive():
+            self._knows(optimizer)
 
     # Faults.
 
@@ -365,7 +338,8 @@ class HookedProbe:
     def forget(self) -> None:
         """Hold no model, optimizer or pass any more."""
         self._names.forget()
-        self._optimizers, self._stepped, self._kept = [], [], []
+        self._optimizers.forget()
+        self._stepped, self._kept = [], []
         self._passes.clear()
         self._passes_before, self._loss, self._stepping = [], None, None
 
@@ -377,24 +351,3 @@ class HookedProbe:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-
-
-def _unwrapped_model(model: nn.Module) -> nn.Module:
-    """The module inside `DistributedDataParallel` and `torch.compile`."""
-    if isinstance(model, DistributedDataParallel):
-        return _unwrapped_model(model.module)
-    inner = getattr(model, "_orig_mod", None)
-    return _unwrapped_model(inner) if isinstance(inner, nn.Module) else model
-
-
-def _compiled(model: nn.Module) -> nn.Module | None:
-    """The compiled module, if `model` or the module that it wraps is one."""
-    if isinstance(getattr(model, "_orig_mod", None), nn.Module):
-        return model
-    return _compiled(model.module) if isinstance(model, DistributedDataParallel) else None
-
-
-def unwrapped_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The optimizer inside Accelerate's wrapper; the wrapper's `step` calls it."""
-    inner = getattr(optimizer, "optimizer", None)
-    return unwrapped_optimizer(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer

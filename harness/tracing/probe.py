@@ -8,7 +8,7 @@ or draws a random number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from harness.tracing import digest
 from harness.tracing.forward import ForwardPass
 from harness.tracing.hooks import HookedProbe, Scored
 from harness.tracing.listener import Listener
+from harness.tracing.micro_batches import Batch, facts_of, row_of
 from harness.tracing.module_values import leaves
 from harness.tracing.observations import Observer
 from harness.tracing.options import TraceOptions
-from harness.tracing.rows import content, content_digests, row_digests, tensors_of
 from harness.tracing.settings import draws_since_seed, live_settings
 from harness.tracing.task import Task
 from harness.tracing.tensors import TensorTrace, full_tensor
@@ -196,35 +196,9 @@ class TraceProbe(HookedProbe):
         if not self._settings_recorded:
             self._record_settings()
         self._tensors.forward_begins()
-        arguments = one.arguments()
-        ids = labels = None
-        task = self._task
-        if task is None:
-            batch = tensors_of(arguments)
-            pad = getattr(getattr(one.model, "config", None), "pad_token_id", None)
-        else:
-            batch = {n: arguments[n] for n in task.columns if isinstance(arguments.get(n), Tensor)}
-            pad = task.pad_token_id
-            ids = task.identify(batch)
-            if "labels" not in batch and ids is not None:  # the loss is computed outside the model
-                batch["labels"] = task.labels_of(ids, batch)
-            labels = batch.get("labels")
-        digests = content_digests(batch)
-        inputs, label_content = content(digests)
-        seen = self._observer.begin_pass(one.model.training, batch, labels)
-        one.facts |= {
-            "sample_ids": ids,
-            "rows": row_digests(batch, pad),
-            "batch_content": inputs,
-            "label_content": label_content,
-            "generators": digest.of_generators(self._device),
-            "labels": labels,
-            "circumstances": {
-                **seen,
-                "inputs": list(digests),
-                "input_digests": list(digests.values()),
-            },
-        }
+        batch = Batch(one, self._task)
+        seen = self._observer.begin_pass(one.model.training, batch.tensors, batch.labels)
+        one.facts |= facts_of(batch, self._device, seen)
 
     def _end_pass(self, one: ForwardPass, output: Any) -> None:
         labels = one.facts.pop("labels", None)
@@ -276,23 +250,9 @@ class TraceProbe(HookedProbe):
 
     def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
         facts = [one.facts for one in passes if "batch_content" in one.facts]
-        own = [one["task_loss"] for one in facts if "task_loss" in one]
-        ids, rows = (_together(one[name] for one in facts) for name in ("sample_ids", "rows"))
-        self.counts.samples += len(ids or rows or ())
-        generators = facts[0]["generators"] if facts else None
-        self._rows.append(
-            {
-                "sample_ids": ids,
-                "rows": rows,
-                "batch_content": _one_of([one["batch_content"] for one in facts]),
-                "label_content": _one_of([one["label_content"] for one in facts]),
-                "rng": generators and generators.torch,
-                "rng_python": generators and generators.python,
-                "rng_numpy": generators and generators.numpy,
-                "loss": loss,
-                "task_loss": own[0] if len(own) == 1 else None,
-            }
-        )
+        row = row_of(facts, loss)
+        self.counts.samples += len(row["sample_ids"] or row["rows"] or ())
+        self._rows.append(row)
         drawn = any(one["draws"] for one in facts)
         self._observer.add_micro_batch(
             facts[0]["circumstances"] | {"draws": drawn} if facts else None
@@ -359,19 +319,3 @@ class TraceProbe(HookedProbe):
                 rates.append(rate)
             places.append(rates.index(rate))
         return rates, places
-
-
-def _together(parts: Iterable[list[int] | None]) -> list[int] | None:
-    """The rows of several forward passes; None if one of them has none, or if there is none."""
-    known = list(parts)
-    if not known or None in known:
-        return None
-    return [row for part in known if part is not None for row in part]
-
-
-def _one_of(contents: Sequence[int | None]) -> int | None:
-    """One digest of the batches of several forward passes; None if there is none."""
-    known = [each for each in contents if each is not None]
-    if len(known) < 2:
-        return known[0] if known else None
-    return digest.combined(known)

@@ -23,8 +23,8 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from torch.utils.data.distributed import DistributedSampler
 
 from harness.results.header import GLOBAL_GENERATOR
-from harness.tracing.hooks import unwrapped_optimizer
 from harness.tracing.task import Task
+from harness.tracing.wrappers import unwrapped_optimizer
 
 __all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
 

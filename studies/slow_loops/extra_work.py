@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.tracing.hooks import unwrapped_optimizer
+from harness.tracing.wrappers import unwrapped_optimizer
 from harness.training.evaluation import Scores
 from harness.training.probe import Probe
 

@@ -20,7 +20,7 @@ from torch.utils.data import dataloader
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.benchmark.child.turn_gate import own_clock_s, synchronize
-from harness.tracing.hooks import unwrapped_optimizer
+from harness.tracing.wrappers import unwrapped_optimizer
 
 __all__ = ["Allocated", "Flops", "Memory", "Profile", "peak_flops_per_s"]
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.tracing.hooks import unwrapped_optimizer
 from harness.tracing.listener import StopTraining
+from harness.tracing.wrappers import unwrapped_optimizer
 from harness.training.evaluation import Scores
 from harness.training.probe import Probe
 

@@ -23,7 +23,7 @@ from harness.tracing.attach.files import PLACE
 from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
 from harness.tracing.attach.recording import Describe, Recording, Status
-from harness.tracing.hooks import unwrapped_optimizer
+from harness.tracing.wrappers import unwrapped_optimizer
 
 __all__ = ["Block"]
 
