@@ -63,12 +63,14 @@ def test_every_command_of_a_page_can_be_parsed(page: Path) -> None:
 
 
 def test_the_example_of_each_command_can_be_parsed() -> None:
-    """`harness COMMAND --help` shows an example that works."""
+    """`harness COMMAND --help` shows examples that work."""
     commands = cast(click.Group, typer.main.get_command(cli.app)).commands
     for name, command in commands.items():
-        (example,) = re.findall(r"Example: (.+)", command.help or "")
-        assert example.startswith(f"harness {name}")
-        parse(Command(example, frozenset({0})), f"harness {name} --help")
+        examples = re.findall(r"Example: (.+)", command.help or "")
+        assert examples, name
+        for example in examples:
+            assert example.startswith(f"harness {name}")
+            parse(Command(example, frozenset({0})), f"harness {name} --help")
 
 
 def test_what_is_not_run_is_counted() -> None:
