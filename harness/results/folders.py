@@ -40,14 +40,7 @@ def records_in(path: Path) -> RunRecords:
             f"a run folder holds a {REPORT_FILE}, a record a {HEADER}", path, "pass one of those"
         )
     found = {}
-    runs = Report.read(path).runs
-    if not runs:
-        raise RecordError(
-            "a compared folder holds a training",
-            f"{path}, in which none was recorded",
-            "trace it again",
-        )
-    for run in runs:
+    for run in Report.read(path).runs:
         record = RunRecord(path / run.record)
         found[record.spec.case_name, run.loop] = record
     return found
