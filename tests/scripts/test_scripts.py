@@ -68,6 +68,7 @@ class Commands:
         self, script: Script, twin: Twin | None, *, traced: bool = True, again: bool = False
     ) -> Ended:
         fresh = script.name in FRESH and traced and not (twin or again)
+        fresh = fresh or script.processes > 1  # gloo may hang in processes that were forked
         ways = [twin.name if twin else script.name, "traced" * traced, "again" * again]
         folder = self._folder / "-".join(filter(None, ways))
         tree, out = plant(twin, folder / "tree"), folder / "out"
