@@ -20,6 +20,7 @@ settings.load_profile("harness")
 # A shell without job control starts background commands with SIGINT ignored, and so would be all
 # commands that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it
 
 LONGEST_FIRST = (
     "tests/scripts/test_scripts.py",

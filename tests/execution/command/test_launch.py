@@ -69,6 +69,10 @@ def test_a_signal_to_the_parent_reaches_the_command(name: str) -> None:
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
         process.send_signal(getattr(signal, f"SIG{name}"))
-        out, _ = process.communicate(timeout=30)
+        try:
+            out, _ = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()  # else the block would wait for it
+            raise
     sent = [] if name == "USR1" else [int(getattr(signal, f"SIG{name}"))]
     assert f"got\n9 {sent}\n" == out
