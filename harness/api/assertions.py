@@ -20,7 +20,7 @@ from harness.report.text.values import shown as shown_value
 from harness.results.comparison import Comparison
 from harness.results.header import Header
 
-__all__ = ["LEVELS", "Reference", "assert_equivalent", "environment_differences"]
+__all__ = ["FACTS", "LEVELS", "Reference", "assert_equivalent", "environment_differences"]
 
 LEVELS = {
     "identical": ("identical",),
@@ -32,7 +32,7 @@ _NEEDS = {
     "within_noise": "A noise band comes from a run with draws: pass noise=RUN_DIR.",
     "equivalent": "Means are compared over several seeds: pass two runs with seeds.",
 }
-_FACTS = (
+FACTS = (
     "python",
     "cpu",
     "cpu_capability",
@@ -113,7 +113,7 @@ def environment_differences(one: Header, other: Header) -> list[str]:
 def _facts(header: Header) -> dict[str, Any]:
     environment = header.environment
     versions = environment.get("versions")
-    known = {name: environment[name] for name in _FACTS if name in environment}
+    known = {name: environment[name] for name in FACTS if name in environment}
     return {**known, **(versions if isinstance(versions, dict) else {})}
 
 

@@ -11,15 +11,15 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping
-from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.api.load import Record, load
 from harness.errors import SpecError, check_known
 from harness.execution.commit import find_commit
+from harness.results.folders import new_in_reports
 from harness.results.record import HEADER
 from harness.spec.case import slug
 from harness.spec.command import CommandSpec
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from harness.tracing.attach.block import Block
 
-__all__ = ["Tracing", "trace", "watch"]
+__all__ = ["Scores", "Tracing", "trace", "watch"]
 
 _USE = "write `with harness.trace(folder) as tracing:`"
 _active: list[Tracing] = []
@@ -58,7 +58,7 @@ def trace(
     open.
     """
     check_known("detail", detail, DETAILS)
-    target = Path(folder) if folder is not None else _new_in_reports(name)
+    target = Path(folder) if folder is not None else new_in_reports(name or "trace")
     given = name if name is not None else slug(target.absolute().name).lstrip("._-") or "trace"
     fields = {"name": given, "folder": str(Path.cwd()), "source": "python"}
     spec = build(CommandSpec, {**fields, "detail": detail, "every": every})
@@ -115,7 +115,7 @@ class Tracing:
     def evaluated(self, metrics: Mapping[str, float], rows: int) -> None:
         """Record an evaluation on so many rows; `loss` among the metrics may be missing."""
         values = {name: float(value) for name, value in metrics.items()}
-        self._inside("evaluated").recording.probe.evaluated(_Scores(rows, values))
+        self._inside("evaluated").recording.probe.evaluated(Scores(rows, values))
 
     def begin(self, gives_way: bool = False) -> None:
         """Begin to record, as `with` does.
@@ -186,26 +186,18 @@ class Tracing:
         return self._block
 
 
-class _Scores:
-    """The result of an evaluation, as a probe takes it."""
+class Scores(NamedTuple):
+    """The result of an evaluation, as a probe takes it; no classes are known."""
 
-    def __init__(self, rows: int, metrics: dict[str, float]) -> None:
-        self.rows, self.metrics = rows, metrics
+    rows: int
+    metrics: dict[str, float]
+    predicted: frozenset[int] = frozenset()
 
 
 @cache
 def _commit() -> str:
     """The commit of the harness; git is asked once in a process."""
     return find_commit() or ""
-
-
-def _new_in_reports(name: str | None) -> Path:
-    stem = Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name or 'trace'}"
-    folder, number = stem, 1
-    while folder.exists():
-        number += 1
-        folder = stem.with_name(f"{stem.name}-{number}")
-    return folder
 
 
 def _make_ready(folder: Path, replace: bool) -> None:

@@ -6,12 +6,12 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from harness.errors import RunFailed, SpecError
+from harness.results.folders import new_in_reports
 
 __all__ = ["output_folder"]
 
@@ -26,7 +26,7 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
     the folder, or if it holds results and `resume` is not set. The files of a refused bench are
     removed. Raises `RunFailed` if the disk is full; files are written atomically.
     """
-    folder = out or _unused(name)
+    folder = out or new_in_reports(f"bench-{name}")
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,15 +67,6 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
         (folder / _LOCK).unlink(missing_ok=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _unused(name: str) -> Path:
-    first = Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-bench-{name}"
-    folder, number = first, 1
-    while folder.exists():
-        number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder
 
 
 def _clear(folder: Path) -> None:

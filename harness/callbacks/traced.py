@@ -6,11 +6,11 @@ import atexit
 import gc
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from torch import nn
 
-from harness.api.trace import Tracing, trace
+from harness.api.trace import Scores, Tracing, trace
 from harness.errors import SpecError
 from harness.spec.recipe import Detail
 
@@ -23,14 +23,6 @@ Target = Union[str, os.PathLike[str], "Probe", None]
 """A folder for a record; None: a new one in `reports/`. In a loop: its probe."""
 
 _CUT_OFF = "the training ended without notice: it raised an error, or its process ended"
-
-
-class _Scores(NamedTuple):
-    """The result of an evaluation, as a probe takes it; no classes are known."""
-
-    rows: int
-    metrics: dict[str, float]
-    predicted: frozenset[int] = frozenset()
 
 
 class TracedTraining:
@@ -69,7 +61,7 @@ class TracedTraining:
         if not values or not rows:
             return
         if self._probe is not None:
-            self._probe.evaluated(_Scores(rows, values))
+            self._probe.evaluated(Scores(rows, values))
         elif self.tracing is not None and self.tracing.is_open:
             self.tracing.evaluated(values, rows)
 

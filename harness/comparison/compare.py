@@ -248,7 +248,7 @@ def _unrecorded(pair: LabelledPair, values: _Values, named: Sequence[str]) -> It
         excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
     missing = [stage for stage in _NEEDED if stage not in excused]
     if missing:
-        yield f"not recorded in both runs: {', '.join(missing)}; run with the trace probe"
+        yield f"not recorded in both runs: {', '.join(missing)}"
     every = _every(one), _every(two)
     if every[0] != every[1]:
         yield (

@@ -177,7 +177,7 @@ def _run_doubts(run: RunRecord | Log, label: str) -> Iterator[str]:
         yield f"{label} {header.status}: {header.error or 'no reason recorded'}"
     if header.probe_fault:
         yield f"{label}: the harness's probe failed and detached: {header.probe_fault}"
-    yield from (f"{label}: {sentence}" for sentence in header.unseen)
+    yield from (f"{label}: {sentence.removesuffix('.')}" for sentence in header.unseen)
 
 
 def _lengths(log: Log, run: RecordedRun | LoggedRun, names: tuple[str, str]) -> Iterator[str]:

@@ -112,7 +112,7 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         yield from _not_finite(micro, name)
     if not header.final_metrics and isinstance(record.spec, RunSpec):
         yield "the trained model was not evaluated"
-    yield from header.unseen
+    yield from (sentence.removesuffix(".") for sentence in header.unseen)
     for number, evaluation in enumerate(header.evaluations, start=1):
         which = "final" if number == len(header.evaluations) else f"step {evaluation.step}"
         for name, value in evaluation.metrics.items():

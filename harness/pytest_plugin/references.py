@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.api.assertions import FACTS
 from harness.api.load import Record, Source, load
 from harness.comparison.compare import compare
 from harness.errors import RecordError
@@ -23,19 +24,7 @@ from harness.results.record import HEADER, RunRecord, write_atomically
 __all__ = ["FOLDER", "TestReference"]
 
 FOLDER = "references"
-_MADE = (
-    "harness",
-    "python",
-    "platform",
-    "cpu",
-    "cpu_capability",
-    "threads",
-    "device",
-    "device_name",
-    "cuda",
-    "driver",
-    "versions",
-)
+_MADE = ("harness", "platform", *FACTS, "versions")
 """Facts of the environment that the file beside a reference states."""
 
 

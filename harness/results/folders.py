@@ -12,7 +12,14 @@ from harness.errors import RecordError, SpecError
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
 
-__all__ = ["RECORDS", "RunRecords", "folder_labels", "output_folder", "records_in"]
+__all__ = [
+    "RECORDS",
+    "RunRecords",
+    "folder_labels",
+    "new_in_reports",
+    "output_folder",
+    "records_in",
+]
 
 RunRecords = dict[tuple[str, str], RunRecord]
 """Records by case and label."""
@@ -46,17 +53,23 @@ def records_in(path: Path) -> RunRecords:
     return found
 
 
+def new_in_reports(name: str) -> Path:
+    """The path of a folder in `reports/` that does not exist yet."""
+    first = folder = Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
 @contextmanager
 def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
     """Create a new folder, and remove it again if the body raises `SpecError` or `RecordError`.
 
     With `again` it may be the folder of a stopped run, which is never removed.
     """
-    folder = out or Path("reports") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    number = 1
-    while out is None and folder.exists():
-        number += 1
-        folder = folder.with_name(f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{number}")
+    folder = out or new_in_reports(name)
     if again and (folder / RECORDS).is_dir():
         yield folder
         return

@@ -7,7 +7,7 @@ rank differs from rank 0 at the end of a step go into the trace `dissent`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +80,19 @@ def _header(records: Sequence[RunRecord]) -> Header:
             "micro_batches": sum(header.micro_batches for header in headers),
             "epochs": samples / rows if rows else 0.0,
             "repeated_samples": _repeated(records),
+            # What one process lacks, the whole record lacks.
+            "probe_fault": next(_of_ranks(headers, "probe_fault"), None),
+            "unseen": tuple(dict.fromkeys(what for each in headers for what in each.unseen)),
         }
     )
+
+
+def _of_ranks(headers: Sequence[Header], name: str) -> Iterator[str]:
+    """A fact of each process that has it, with its rank."""
+    for rank, header in enumerate(headers):
+        fact = getattr(header, name)
+        if fact is not None:
+            yield f"rank {rank}: {fact}"
 
 
 def _repeated(records: Sequence[RunRecord]) -> int:

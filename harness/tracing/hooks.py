@@ -27,7 +27,7 @@ from harness.tracing import backward, steps
 from harness.tracing.forward import ForwardPass, ForwardWatch
 from harness.tracing.listener import Listener, StopTraining
 from harness.tracing.names import WatchedNames
-from harness.tracing.optimizers import WatchedOptimizers
+from harness.tracing.optimizers import WatchedOptimizers, living_optimizers
 from harness.tracing.wrappers import compiled_form, unwrapped_model, unwrapped_optimizer
 
 __all__ = ["HookedProbe", "Scored"]
@@ -311,7 +311,7 @@ class HookedProbe:
 
     def _adopt_living_optimizers(self) -> None:
         """Watch every optimizer that holds a watched parameter, whether or not it was named."""
-        for optimizer in self._optimizers.all_alive():
+        for optimizer in living_optimizers():
             self._knows(optimizer)
 
     # Faults.

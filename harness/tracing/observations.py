@@ -267,10 +267,9 @@ class Observer:
 
     def check_weights(self, step: int) -> None:
         """Record whether weights have changed since the update before `step`."""
-        versions = sum(parameter._version for parameter in self._names)
-        if self._weight_versions not in (None, versions):
+        before, self._weight_versions = self._weight_versions, None
+        if before is not None and before != sum(each._version for each in self._names):
             self.observe("weights_changed_outside_update", step - 1)
-        self._weight_versions = None
 
     def _note_loss_factor(self, step: int) -> None:
         """Record by what factor the update's loss differs from the mean over its micro-batches.

@@ -12,7 +12,17 @@ from harness.results.record import OptimizerSeen
 from harness.tracing.names import WatchedNames
 from harness.tracing.wrappers import unwrapped_optimizer
 
-__all__ = ["WatchedOptimizers"]
+__all__ = ["WatchedOptimizers", "living_optimizers"]
+
+
+def living_optimizers() -> Iterator[Optimizer]:
+    """Every optimizer of the process that is no wrapper around another."""
+    for value in gc.get_objects():
+        # `issubclass` of the type, since `isinstance` asks objects for `__class__`, and runs code.
+        if not issubclass(type(value), Optimizer) or unwrapped_optimizer(value) is not value:
+            continue
+        if getattr(value, "param_groups", None):
+            yield value
 
 
 class WatchedOptimizers:
@@ -43,14 +53,6 @@ class WatchedOptimizers:
             self.add(optimizer)
             return True
         return False
-
-    def all_alive(self) -> Iterator[Optimizer]:
-        """Every optimizer of the process, without wrappers."""
-        for value in gc.get_objects():
-            if issubclass(type(value), Optimizer):
-                inner = unwrapped_optimizer(value)
-                if getattr(inner, "param_groups", None):
-                    yield inner
 
     def count_step(self, optimizer: Optimizer) -> None:
         """A watched optimizer has stepped."""

@@ -265,7 +265,8 @@ class TraceProbe(HookedProbe):
         self._tensors.finish()
 
     def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if any(p.grad is not None and p not in self._hooked for p in self._parameters):
+        parameters = self._names.parameters.values()
+        if any(p.grad is not None and p not in self._hooked for p in parameters):
             self._read_names()  # a parameter that was frozen when the training began
         self._tensors.read_left_over()
         for group in optimizer.param_groups:
@@ -274,19 +275,15 @@ class TraceProbe(HookedProbe):
                 self._rate_of[parameter] = None if rate is None else float(rate)
                 self._held[parameter] = self._held.get(parameter, 0) + 1
         if self._tensors.reads:
-            held = {p for group in optimizer.param_groups for p in group["params"]}
-            self._observer.before_step(self._gradients(held), self._tensors.reader)
+            self._observer.before_step(self._gradients(optimizer), self._tensors.reader)
 
     def _end_step(self, optimizer: torch.optim.Optimizer, with_backward: bool) -> None:
         if with_backward and self._tensors.reads:
-            held = {p for group in optimizer.param_groups for p in group["params"]}
-            self._observer.applied_in_closure(self._gradients(held))
+            self._observer.applied_in_closure(self._gradients(optimizer))
 
-    @property
-    def _parameters(self) -> Sequence[Tensor]:
-        return list(self._names.parameters.values())
-
-    def _gradients(self, held: set[Tensor]) -> dict[str, Tensor]:
+    def _gradients(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """The gradients that an optimizer uses, by parameter name."""
+        held = {p for group in optimizer.param_groups for p in group["params"]}
         return {
             name: full_tensor(p.grad)
             for name, p in self._names.parameters.items()

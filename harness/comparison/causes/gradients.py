@@ -12,6 +12,7 @@ from harness.units import number
 __all__ = ["RULES"]
 
 _UPDATE = ("weights", "optimizer_state")
+_SCALER = 3  # a loss scaler multiplies by a power of two, hardly below the third
 
 
 def _is(factor: float, expected: float) -> bool:
@@ -179,6 +180,12 @@ def _other_clip(evidence: Evidence) -> str | None:
     one, two = (run.clip_norm for run in evidence.runs)
     if one is None or two is None or close(one, two):
         return None
+    ours, theirs = (run.applied_norm(evidence.step) for run in evidence.runs)
+    if ours is None or theirs is None or close(ours, theirs):
+        return None  # neither clips at this step, so something else differs
+    power = math.log2(one / two)
+    if abs(power) >= _SCALER and abs(power - round(power)) < 1e-3:
+        return None  # perhaps one of them clips while a loss scaler has scaled the gradients
     first, second = (run.label for run in evidence.runs)
     return f"{first} scales gradients of a larger norm to {number(one)}, {second} to {number(two)}"
 

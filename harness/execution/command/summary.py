@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.execution.command.parts import Recorded
 from harness.execution.command.trace import Traced
+from harness.tracing.attach.files import NO_MODULE
 
 __all__ = ["summary_lines"]
 
@@ -54,7 +55,7 @@ def _record_line(each: Recorded) -> str:
 def _invisible_passes(each: Recorded) -> Iterator[str]:
     """How many backward passes went back through no forward pass that was seen."""
     content = each.record.micro_batches["batch_content"]
-    if content.null_count and "No module" not in " ".join(each.record.header.unseen):
+    if content.null_count and NO_MODULE not in each.record.header.unseen:
         passes = _counted(len(content), "backward pass", "es")
         yield f"The forward passes of {content.null_count} of {passes} were not seen."
 

@@ -7,7 +7,6 @@ not recorded.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from harness.tracing.attach.files import PLACE
 from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
 from harness.tracing.attach.recording import Describe, Recording, Status
+from harness.tracing.optimizers import living_optimizers
 from harness.tracing.wrappers import unwrapped_optimizer
 
 __all__ = ["Block"]
@@ -44,7 +44,7 @@ class Block:
         """Begin to record."""
         _open.append(self)
         self._notice.install()
-        self._notice.wait_for(_living_optimizers())
+        self._notice.wait_for(living_optimizers())
 
     def watch(self, model: nn.Module, *optimizers: Optimizer) -> None:
         """Record a model and its optimizers. May be called again, for others."""
@@ -92,15 +92,6 @@ class Block:
                 f"an optimizer could not be watched: {type(error).__name__}: {error}"
             )
             self._notice.remove()
-
-
-def _living_optimizers() -> list[Optimizer]:
-    # `issubclass` of the type, since `isinstance` asks objects for `__class__`, and runs code.
-    return [
-        value
-        for value in gc.get_objects()
-        if issubclass(type(value), Optimizer) and unwrapped_optimizer(value) is value
-    ]
 
 
 def _before_fork() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.tracing.attach.files import NO_MODULE
 from harness.tracing.attach.modules import targets
 from harness.tracing.attach.notice import Event
 
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["watch_found"]
 
-_UNSEEN = {
-    "no module": "No module owns some parameters, so forward passes through them were not seen.",
-    "step": "The passes before the first step were not seen: only the step showed the optimizer.",
-}
+_PASSES_BEFORE = (
+    "The passes before the first step were not seen: only the step showed the optimizer."
+)
 
 
 def watch_found(
@@ -28,7 +28,7 @@ def watch_found(
     """Watch what `optimizers` train. `called` and `event`: how they were noticed; see `Notice`."""
     for target in targets(optimizers, called):
         if target.model is None:
-            recording.unseen(_UNSEEN["no module"])
+            recording.unseen(NO_MODULE)
         if event == "step":
-            recording.unseen(_UNSEEN[event])
+            recording.unseen(_PASSES_BEFORE)
         recording.watch(target.watched, target.optimizers)

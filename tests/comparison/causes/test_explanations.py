@@ -57,6 +57,14 @@ def clipped_elsewhere(made: Draft) -> None:
     other_weights(made)
 
 
+def clipped_while_scaled(made: Draft) -> None:
+    """To a 16th, as if a loss scaler had multiplied the gradients that were clipped."""
+    for row in made.rows["norms"]:
+        if row["step"]:
+            row["applied"] /= 16
+    other_weights(made)
+
+
 def clipped_late(made: Draft) -> None:
     unclipped(made)
     made.header["observed"] = {"gradients_changed_after_update": [Observation(step=1)]}
@@ -108,6 +116,7 @@ TYPICAL: dict[str, tuple[Callable[[Draft], None], list[str]]] = {
     "decayed-by-default": (decayed_by_default, ["weight-decay-default"]),
     "unclipped": (unclipped, ["hidden-clip"]),
     "clipped-elsewhere": (clipped_elsewhere, ["clip-norm-differs"]),
+    "clipped-while-scaled": (clipped_while_scaled, []),
     "clipped-after-the-update": (clipped_late, ["clip-after-step"]),
     "another-order": (another_order, ["sampler-differs"]),
     "never-scheduled": (never_scheduled, ["schedule-never-steps"]),
