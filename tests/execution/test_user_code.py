@@ -11,6 +11,7 @@ import torch
 
 from harness.errors import SpecError
 from harness.execution.child.user_code import import_file, import_loop, place, reason
+from harness.training.loops import minimal
 
 LOOP = "def train(workload, recipe, probe): ...\n"
 
@@ -41,6 +42,15 @@ def test_a_loop_imports_what_lies_beside_it(
     path = written(tmp_path / "loops", f"from lies_beside_a_loop import RATE\n{LOOP}")
     monkeypatch.chdir("/")
     assert 0.5 == import_loop(str(path)).RATE
+
+
+def test_a_loop_of_the_package_hides_no_library(tmp_path: Path) -> None:
+    """Beside it lie files with the names of libraries, such as lightning.py."""
+    before = list(sys.path)
+    import_loop(str(minimal.__file__))
+    assert before == sys.path
+    import_loop(str(written(tmp_path, LOOP)))
+    assert [str(tmp_path), *before] == sys.path
 
 
 def test_what_does_not_lie_beside_it_is_missed_with_its_line(tmp_path: Path) -> None:
