@@ -66,6 +66,14 @@ A report names a cause only if its signature holds in the records of both runs, 
 evidence beside the name. If no signature holds, the report says that the cause is unknown. The
 *stages* are those in which the cause can be the first divergence. [Diagnosis](diagnose.md) explains
 how to read a cause.
+
+Explanations that leave the same records are never named as a fact. The report lists them together,
+as "consistent with A, B or C".
+"""
+_EXCLUDED = """\
+## What excludes a cause
+
+A cause is not named if the records show one of these other explanations.
 """
 
 
@@ -101,7 +109,19 @@ def causes_page() -> str:
         [f"`{row.id}`", row.title, ", ".join(row.explains), row.remedy, row.reference]
         for row in TABLE
     ]
-    return "\n".join([_CAUSES, _table(["id", "cause", "stages", "remedy", "more"], rows)])
+    excluded = [
+        [f"`{row.id}`", other.alternative, other.records]
+        for row in TABLE
+        for other in row.excluded_by
+    ]
+    return "\n".join(
+        [
+            _CAUSES,
+            _table(["id", "cause", "stages", "remedy", "more"], rows),
+            _EXCLUDED,
+            _table(["id", "not named if", "records"], excluded),
+        ]
+    )
 
 
 def with_files(page: Path) -> str:

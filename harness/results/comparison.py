@@ -17,7 +17,10 @@ __all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "incompar
 
 
 class Cause(Result):
-    """A cause of a difference, named only where the evidence excludes the alternatives."""
+    """A cause of a difference, named only where the evidence excludes the alternatives.
+
+    Causes that leave the same records are one entry, which lists them in `consistent_with`.
+    """
 
     id: str
     """Stable name of the cause."""
@@ -31,6 +34,8 @@ class Cause(Result):
     """Issues or pages that describe the cause."""
     explains_first: bool = True
     """Whether it explains the first divergence; if not, it is another difference."""
+    consistent_with: tuple[str, ...] = ()
+    """Explanations that the records do not distinguish; empty if the cause is the only one."""
 
 
 Outcome = Literal[

@@ -1,7 +1,7 @@
 """The table of causes, one rule each, and the search through it.
 
-A cause is named only where its signature matches. Several causes may match. If no cause explains
-the first divergence, none is guessed.
+A cause is named only where its signature matches and none of its counter-evidence holds. Several
+causes may match. If no cause explains the first divergence, none is guessed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.comparison.causes import (
     random_numbers,
     settings,
 )
-from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.cause import CauseRule, OneOf
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
 from harness.results.comparison import Cause
@@ -66,18 +66,19 @@ def causes_of(
     for rule in TABLE:
         if rule.needs_recipe and not followed:
             continue
-        sentence = rule.signature(evidence)
-        if sentence is None:
+        found = rule.signature(evidence)
+        if found is None or any(other.holds(evidence) for other in rule.excluded_by):
             continue
         explains_first = first.stage in rule.explains
         earliest = min(STAGES.index(stage) for stage in rule.explains)
         cause = Cause(
             id=rule.id,
             title=rule.title,
-            evidence=sentence,
+            evidence=found.evidence if isinstance(found, OneOf) else found,
             remedy=rule.remedy,
             reference=rule.reference,
             explains_first=explains_first,
+            consistent_with=found.possible if isinstance(found, OneOf) else (),
         )
         matches.append((not explains_first, earliest, cause))
     return tuple(cause for *_, cause in sorted(matches, key=lambda match: match[:2]))

@@ -13,7 +13,13 @@ from harness.report.document import (
 )
 from harness.report.sections.pairs import pair_name
 from harness.report.sections.source import Source
-from harness.report.text.causes import cause_label, detail, is_explained, unexplained
+from harness.report.text.causes import (
+    cause_label,
+    detail,
+    evidence,
+    is_explained,
+    unexplained,
+)
 from harness.report.text.values import setting_text
 from harness.results.comparison import Cause, Comparison
 from harness.results.report import Report
@@ -66,7 +72,7 @@ def _card(cause: Cause) -> CauseCard:
         title=cause.title,
         id=cause.id,
         reference=cause.reference,
-        evidence=cause.evidence,
+        evidence=evidence(cause),
         remedy=cause.remedy,
         explains_first=cause.explains_first,
     )

@@ -9,7 +9,9 @@ __all__ = [
     "cause_label",
     "cause_line",
     "detail",
+    "evidence",
     "is_explained",
+    "possible",
     "reasons",
     "unexplained",
 ]
@@ -19,10 +21,17 @@ def because(comparison: Comparison) -> str:
     """The cause of the first divergence in a few words; empty if there is nothing to explain."""
     if comparison.first_divergence is None or comparison.test:
         return ""
-    named = [cause.title for cause in comparison.causes if cause.explains_first]
-    if named:
-        return f"cause: {'; '.join(named)}"
-    return "cause unknown"
+    first = [cause for cause in comparison.causes if cause.explains_first]
+    named = [cause.title for cause in first if not cause.consistent_with]
+    parts = [f"cause: {'; '.join(named)}"] if named else []
+    parts += [f"consistent with: {possible(cause)}" for cause in first if cause.consistent_with]
+    return "; ".join(parts) or "cause unknown"
+
+
+def possible(cause: Cause) -> str:
+    """The explanations that the records do not distinguish: 'A, B or C'."""
+    *others, last = cause.consistent_with
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def reasons(comparison: Comparison) -> list[str]:
@@ -53,16 +62,25 @@ def detail(comparison: Comparison) -> str:
 
 def cause_label(cause: Cause) -> str:
     """Whether the cause explains the first divergence, or is another difference of the two."""
-    return "Cause" if cause.explains_first else "Another difference"
+    if not cause.explains_first:
+        return "Another difference"
+    return "Consistent with several causes" if cause.consistent_with else "Cause"
 
 
 def cause_line(cause: Cause) -> str:
     """A cause with its evidence and its remedy."""
     where = f", {cause.reference}" if cause.reference else ""
     return (
-        f"{cause_label(cause)}: {cause.title} ({cause.id}{where}). Evidence: {cause.evidence}. "
+        f"{cause_label(cause)}: {cause.title} ({cause.id}{where}). Evidence: {evidence(cause)}. "
         f"Remedy: {cause.remedy}."
     )
+
+
+def evidence(cause: Cause) -> str:
+    """What the records show, and which explanations they do not distinguish."""
+    if not cause.consistent_with:
+        return cause.evidence
+    return f"{cause.evidence}; consistent with: {possible(cause)}"
 
 
 def unexplained(comparison: Comparison) -> str:
