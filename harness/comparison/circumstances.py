@@ -13,9 +13,16 @@ import pyarrow.compute as pc
 
 from harness.comparison.alignment import Alignment
 from harness.results.header import OptimizerSeen
+from harness.results.ranks import rank_of
 from harness.results.record import RunRecord
 
-__all__ = ["input_detail", "missing_update", "optimizer_detail", "same_rows"]
+__all__ = [
+    "input_detail",
+    "missing_update",
+    "optimizer_detail",
+    "repeated_backward",
+    "same_rows",
+]
 
 _SIDES = ("reference", "candidate")
 
@@ -37,8 +44,14 @@ def input_detail(both: Alignment, step: int, number: int) -> str:
     if not parts:
         other = [name for name in one if one[name] != two[name]]
         if other and len(other) < len(one):
-            parts.append(f"only {' and '.join(other)} {'differs' if len(other) == 1 else 'differ'}")
+            parts.append(f"only {_listed(other)} {'differs' if len(other) == 1 else 'differ'}")
     return "; ".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _inputs(record: RunRecord, step: int, number: int) -> dict[str, Any] | None:
@@ -131,6 +144,39 @@ def missing_update(both: Alignment, step: int) -> str:
                     f"{step} and {step + 1} of the {others}"
                 )
     return ""
+
+
+def repeated_backward(both: Alignment, step: int, number: int) -> str:
+    """Whether micro-batch `number`, which only one run has, repeats one before it in the step.
+
+    `number`: as in the trace, so it counts the processes too.
+    """
+    runs = both.reference, both.candidate
+    found = [_passes(run.micro_batches, step) for run in runs]
+    for side, run, ours, theirs in zip(_SIDES, runs, found, found[::-1], strict=True):
+        if number not in ours or number in theirs:
+            continue
+        size = run.spec.processes
+        for earlier in range(number - size, 0, -size):
+            if ours.get(earlier) == ours[number]:
+                return (
+                    f"only the {side} has this micro-batch, and it repeats micro-batch "
+                    f"{rank_of(earlier, size)[1]}: the same rows, batch and random state go "
+                    "backward again"
+                )
+    return ""
+
+
+def _passes(table: pa.Table, step: int) -> dict[int, tuple[Any, ...]]:
+    """Rows, batch and generators of each micro-batch of a step, by its number."""
+    rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
+    names = ("sample_ids", "rows", "batch_content", "label_content", "rng")
+    columns = [rows[name].to_pylist() for name in names]
+    numbers = rows["micro_batch"].to_pylist()
+    return {
+        number: tuple(map(str, values))
+        for number, values in zip(numbers, zip(*columns, strict=True), strict=True)
+    }
 
 
 def same_rows(both: Alignment) -> bool:

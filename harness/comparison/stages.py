@@ -16,18 +16,17 @@ from harness.comparison.circumstances import (
     input_detail,
     missing_update,
     optimizer_detail,
+    repeated_backward,
     same_rows,
 )
 from harness.comparison.describe import (
     evaluation_detail,
-    gradient_detail,
     highest_rates,
     order_detail,
     rate_detail,
     relative_distance,
-    scaled_detail,
-    update_detail,
 )
+from harness.comparison.factors import gradient_detail, scaled_detail, update_detail
 from harness.comparison.rates import learning_rates, optimized_in_one
 from harness.comparison.tensors import digests, initial_weights, missing_gradients
 from harness.comparison.updates import Cut, cut_of
@@ -104,16 +103,16 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
         return stage
     step, detail = first.step, first.detail
     if stage.stage == "data_order":
-        detail = missing_update(both, step) or order_detail(
-            first.reference, first.candidate, same_rows(both)
+        detail = (
+            missing_update(both, step)
+            or repeated_backward(both, step, _number_in_trace(both, first))
+            or order_detail(first.reference, first.candidate, same_rows(both))
         )
     elif detail == BACKWARD:
         factor = scaled_detail(both.reference, both.candidate, first)
         detail = f"{detail}; they differ {factor}" if factor else detail
     elif stage.stage == "batch_content" and first.micro_batch is not None:
-        number = first.micro_batch
-        if first.rank is not None:
-            number = both.reference.spec.processes * (number - 1) + first.rank + 1
+        number = _number_in_trace(both, first)
         detail = "; ".join(filter(None, (detail, input_detail(both, step, number))))
     elif stage.stage == "learning_rate":
         rates = highest_rates(both.reference), highest_rates(both.candidate)
@@ -136,6 +135,14 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
     relative = relative_distance(first.reference, first.candidate)
     exact = first.model_copy(update={"detail": detail, "relative": relative})
     return stage.model_copy(update={"first": exact})
+
+
+def _number_in_trace(both: Alignment, first: Divergence) -> int:
+    """The number of a micro-batch as in the trace, which counts the processes too; 0: none."""
+    number = first.micro_batch or 0
+    if first.rank is not None:
+        number = both.reference.spec.processes * (number - 1) + first.rank + 1
+    return number
 
 
 def _config(both: Alignment) -> Iterator[StageDifference]:

@@ -66,6 +66,7 @@ class TraceProbe(HookedProbe):
         self._rows: list[dict[str, Any]] = []
         self._rate_of: dict[Tensor, float | None] = {}
         self._held: dict[Tensor, int] = {}
+        self._stateless = False
 
     def logged(self, loss: float | Tensor) -> None:
         """See `Probe.logged`."""
@@ -276,8 +277,11 @@ class TraceProbe(HookedProbe):
                 self._held[parameter] = self._held.get(parameter, 0) + 1
         if self._tensors.reads:
             self._observer.before_step(self._gradients(optimizer), self._tensors.reader)
+        self._stateless = self.counts.steps > 0 and not optimizer.state
 
     def _end_step(self, optimizer: torch.optim.Optimizer, with_backward: bool) -> None:
+        if self._stateless and optimizer.state:  # one that keeps a state, and had none
+            self._observer.observe("optimizer_without_state", self.counts.steps + 1)
         if with_backward and self._tensors.reads:
             self._observer.applied_in_closure(self._gradients(optimizer))
 

@@ -56,6 +56,7 @@ def live_settings(
         **_optimizer(optimizers, names),
         **_loader(live_objects, task),
         **_frameworks(live_objects),
+        **_prepared_schedule(live_objects, processes),
         "rng.seed": torch.initial_seed(),
         "rng.draws_since_seed": draws_since_seed(),
         "flags.threads": torch.get_num_threads(),
@@ -264,6 +265,16 @@ def _stride(live_objects: list[Any], scheduler: LRScheduler, processes: int) -> 
         if getattr(wrapper, "scheduler", None) is scheduler and not wrapper.split_batches:
             return processes
     return 1
+
+
+def _prepared_schedule(live_objects: list[Any], processes: int) -> dict[str, Any]:
+    """How often Accelerate advances a scheduler that it prepared, whatever its kind."""
+    for scheduler in live_objects:
+        if issubclass(type(scheduler), LRScheduler):
+            stride = _stride(live_objects, scheduler, processes)
+            if stride != 1:
+                return {"schedule.steps_per_update": stride}
+    return {}
 
 
 def schedule_summary(rates: Sequence[float]) -> dict[str, Any]:

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.describe import (
+from harness.comparison.describe import order_detail, rate_detail, relative_distance
+from harness.comparison.factors import (
     factor_detail,
     factors,
     gradient_detail,
     one_factor,
-    order_detail,
-    rate_detail,
-    relative_distance,
     update_detail,
 )
 from harness.results.divergence import Divergence
@@ -29,6 +27,9 @@ from tests.support.records import TENSORS
         ([1, 2, 3], [2, 1, 3], "the same 3 rows in another order, 2 of them moved"),
         ([1, 2, 3], [1, 1, 3], "row 1 repeated; row 2 missing"),
         ([1, 2, 3], [1, 2, 9], "row 3 missing; row 9 unexpected"),
+        ([1, 2, 3], [1, 1, 1], "row 1 repeated 2 times in all; rows 2, 3 missing"),
+        ([1, 2], [1, -1], "row 2 missing; 1 row that is not in the set unexpected"),
+        ([1, 2, 3], [-1, -1, 3], "rows 1, 2 missing; 2 rows that are not in the set unexpected"),
         ([1, 2, 3, 4, 5], [6, 7, 8, 9, 10], "5 rows missing; 5 rows unexpected"),
         (
             [1, 2],
@@ -96,7 +97,7 @@ def test_one_factor_must_hold_for_all_tensors() -> None:
     [
         (
             {"a": 3.0, "b": 3.0},
-            "the gradients of 2 of 2 tensors differ by one factor, 3 (candidate / reference)",
+            "the gradients of all 2 tensors differ by one factor, 3 (candidate / reference)",
         ),
         (
             {"a": 1.0, "b": 2.0, "c": 2.0},
@@ -109,8 +110,13 @@ def test_one_factor_must_hold_for_all_tensors() -> None:
         ),
         (
             {"a": 1.5, "b": 4.0},
-            "the gradient norms of 2 of 2 tensors differ; the largest change is that of b, by the "
+            "the gradient norms of all 2 tensors differ; the largest change is that of b, by the "
             "factor 4 (candidate / reference)",
+        ),
+        ({"a": 2.0}, "the gradient of 1 tensor differs by the factor 2 (candidate / reference)"),
+        (
+            {"a": 1.0, "b": 1.0002},
+            "the gradient of b differs by the factor 1.0002 (candidate / reference)",
         ),
         ({}, ""),
     ],
@@ -120,6 +126,17 @@ def test_a_factor_is_described_for_all_or_for_some_tensors(
 ) -> None:
     """All ratios equal, some equal, none equal, or equal within rounding."""
     assert expected == factor_detail(ratios, 2)
+
+
+def test_tensors_whose_gradient_is_rounding_error_are_counted_and_named_so() -> None:
+    """41 tensors have a gradient; of 2 of them it is rounding error, so 39 show the factor."""
+    expected = (
+        "the gradients of 39 of 41 tensors differ by one factor, 2 (candidate / reference); those "
+        "of the other 2 are only rounding error"
+    )
+    ratios = {f"tensor {number}": 2.0 for number in range(39)}
+    assert expected == factor_detail(ratios, 41, 41)
+    assert factor_detail(ratios, 39, 39).startswith("the gradients of all 39 tensors differ")
 
 
 def test_no_tensor_that_differs_gives_no_count() -> None:
@@ -153,9 +170,9 @@ def test_gradients_that_only_one_run_has_are_described(tmp_path: Path) -> None:
         made.write(tmp_path / name)
         for name, made in (("whole", whole), ("frozen", frozen), ("zero", zero))
     )
-    expected = f"only the reference has gradients of 1 tensor, first {TENSORS[0]}"
+    expected = f"{TENSORS[0]} has no gradient in the candidate only"
     assert expected == gradient_detail(one, two, 1, 1)
-    expected = f"only the candidate has gradients of 2 tensors, first {TENSORS[0]}"
+    expected = f"2 tensors have a gradient of zero in the reference only, first {TENSORS[0]}"
     assert expected == gradient_detail(three, one, 1, 2)
     control = "the gradients of 1 tensor differ, no norm by more than 1e-4 of its value"
     assert control == gradient_detail(one, one, 1, 1)
@@ -173,8 +190,8 @@ def test_an_update_from_changed_gradients_is_described(tmp_path: Path) -> None:
     ]
     assert "" == update_detail(records[0], records[0], 1)
     assert (
-        "before the update the reference scales its gradients by 0.07692, the candidate by 1"
-        == update_detail(records[0], records[1], 1)
+        "before the update the reference scales its gradients by 0.07692, the candidate does not "
+        "change its gradients" == update_detail(records[0], records[1], 1)
     )
     assert (
         "before the update the two runs change the gradients of 1 of 3 tensors differently; the "

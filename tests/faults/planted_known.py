@@ -55,7 +55,7 @@ LIBRARIES = (
         "stock_trainer", TWO, 1, "loss", "loss-times-world-size",
         "the Trainer multiplies a loss by the processes that its model did not divide",
     ),
-    Fault("loss_times_processes", TWO_SGD, 1, "loss", "loss-times-world-size"),
+    Fault("loss_times_processes", TWO_SGD, 1, "loss", "loss-scaled"),
     Fault(
         "stock_trainer", LANGUAGE, 1, "loss", "unshifted-label-count",
         "the Trainer counts all labels of a model whose loss leaves out the first",
@@ -102,7 +102,8 @@ LIBRARIES = (
         "trainer", RESUMED_GROUPED, 9, "data_order", "resume-reorders",
         "the same, with rows grouped by length",
     ),
-    Fault("resume_restores_late", RESUMED_AT_END, 7, "rng", "resume-at-epoch-end"),
+    Fault("resume_forgets_generators", RESUMED, 5, "rng", "resume-generators"),
+    Fault("resume_restores_late", RESUMED_AT_END, 7, "rng", "resume-generators"),
     Fault(
         "accelerate_documented", DOCUMENTED, 0, "config", "environment-wins",
         "a variable sets the micro-batches of a window",
@@ -160,7 +161,7 @@ BY_HAND = (
     Fault("clips_after_step", SGD, 1, "weights", "clip-after-step"),
     Fault("rest_of_epoch_leaks", FOUR, 2, "data_order", "accumulation-leaks"),
     Fault("rest_of_epoch_leaks", FOUR_SGD, 2, "data_order", "accumulation-leaks"),
-    Fault("loss_not_divided", FOUR_SGD, 1, "loss", "loss-not-divided"),
+    Fault("loss_not_divided", FOUR_SGD, 1, "loss", "loss-scaled"),
     Fault("logs_last_loss", THREE, 1, "loss", "wrong-loss-logged"),
     Fault("logs_sum_of_losses", THREE, 1, "loss", "wrong-loss-logged"),
     Fault("hides_nan", COURSE, 3, "loss", "nan-step-hidden"),

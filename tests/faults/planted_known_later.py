@@ -103,13 +103,13 @@ KNOWN_LATER = (
     Fault("shuffled_by_own_generator", LARGE, 1, "data_order", "sampler-differs"),
     Fault("sampled_by_subset", SMALL, 1, "data_order", "sampler-differs"),
     Fault("accelerated", BY_NUMPY, 1, "data_order", "sampler-differs", "the reference asks NumPy"),
-    Fault("forgot_to_shuffle", LARGE, 1, "data_order", "sampler-differs"),
+    Fault("forgot_to_shuffle", LARGE, 1, "data_order", "not-shuffled"),
     Fault("generator_runs_on", COURSE, 7, "data_order", "sampler-differs"),
     Fault("trainer_own_loss", TWO_A_WINDOW_SGD, 1, "loss", "accumulation-not-averaged"),
     Fault("plain", STOCK_PAIRS, 1, "loss", "accumulation-not-averaged", _FIRST),
-    Fault("forgot_to_divide", THREE_SGD, 1, "loss", "loss-not-divided"),
-    Fault("trainer", UNDIVIDED, 1, "loss", "loss-not-divided", _FIRST),
-    Fault("forgot_to_divide", BF16_PAIRS, 1, "loss", "loss-not-divided"),
+    Fault("forgot_to_divide", THREE_SGD, 1, "loss", "loss-scaled"),
+    Fault("trainer", UNDIVIDED, 1, "loss", "loss-scaled", _FIRST),
+    Fault("forgot_to_divide", BF16_PAIRS, 1, "loss", "loss-scaled"),
     Fault("short_window_over_k", FOUR_FIVES, 3, "loss", "last-window"),
     Fault("short_window_lost", FOUR_SMALL, 2, "learning_rate", "last-window"),
     Fault("short_window_lost", FOUR_FIVE_STEPS, 3, "data_order", "last-window"),
@@ -150,7 +150,7 @@ KNOWN_LATER = (
     Fault("plain", DROPPING_OUT, 4, "evaluation", "forgot-eval-mode", _FIRST),
     Fault("accelerator_without_precision", BF16, 1, "loss", "autocast-without-effect"),
     Fault("divides_by_all_labels", PADDED, 1, "loss", "unshifted-label-count"),
-    Fault("loss_times_ranks", TWO_THREES, 1, "loss", "loss-times-world-size"),
+    Fault("loss_times_ranks", TWO_THREES, 1, "loss", "loss-scaled"),
 )  # fmt: skip
 
 TWO_AT_ONCE = (
@@ -162,7 +162,7 @@ TWO_AT_ONCE = (
         also=("optimizer-flavour",),
     ),
     Fault(
-        "unshuffled_and_unzeroed", SGD, 1, "data_order", "sampler-differs",
+        "unshuffled_and_unzeroed", SGD, 1, "data_order", "not-shuffled",
         also=("forgot-zero-grad",),
     ),
     Fault(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.fault import Fault, Ground
-from tests.faults.planted_known import COURSE, FOUR_SGD, RESUMED, SGD, TWO, UNCLIPPED_SGD
+from tests.faults.planted_known import COURSE, FOUR_SGD, SGD, TWO, UNCLIPPED_SGD
 
 __all__ = ["UNKNOWN"]
 
@@ -49,5 +49,4 @@ UNKNOWN = (
     Fault("embeddings_decayed", COURSE, 1, "weights", None),
     Fault("clips_by_largest", SGD, 1, "weights", None),
     Fault("stock_trainer_drops_evaluation_rows", WHOLE_BATCHES, 3, "evaluation", None),
-    Fault("resume_forgets_generators", RESUMED, 5, "rng", None),
 )

@@ -44,9 +44,10 @@ def evident(loop: str = "plain", **settings: Any) -> Draft:
     made.header["steps_per_epoch"] = STEPS // 2
     made.header["epochs"] = 2.0
     half = STEPS // 2 * MICRO_BATCHES * BATCH_SIZE
-    for row in made.rows["micro_batches"]:  # the second epoch in another order
+    for row in made.rows["micro_batches"]:  # shuffled, the second epoch in another order
         row["sample_ids"] = [
-            (5 * number + 1) % half if number >= half else number for number in row["sample_ids"]
+            (5 * number + 1) % half if number >= half else (11 * number + 2) % half
+            for number in row["sample_ids"]
         ]
     for row in made.rows["steps"]:
         row["grad_norm"] = math.hypot(*NORMS.values()) / row["step"]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.cause import CauseRule, CounterEvidence
+from harness.comparison.causes.counter_evidence import RESUMED
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView, close
 from harness.units import number
@@ -124,8 +125,8 @@ def _leftover_gradients(evidence: Evidence) -> tuple[RunView, RunView] | None:
 
 def _forgot_zero_grad(evidence: Evidence) -> str | None:
     found = _leftover_gradients(evidence)
-    if found is None or found[0].setting("optimizer.without"):
-        return None  # an optimizer cannot zero the gradients of parameters that it lacks
+    if found is None:
+        return None
     run, other = found
     norm, (step, *_) = run.applied_norm(1), run.observed("gradients_left_over")
     left = run.values_observed("gradients_left_over")
@@ -151,6 +152,22 @@ def _accumulation_leaks(evidence: Evidence) -> str | None:
     return f"{found[0].label} begins the epoch at step {step} with gradients of the previous epoch"
 
 
+def _lacks_parameters(evidence: Evidence) -> bool:
+    """Whether an optimizer lacks parameters, whose gradients it cannot zero."""
+    return any(run.setting("optimizer.without") for run in evidence.runs)
+
+
+def _ends_elsewhere(evidence: Evidence) -> bool:
+    """Whether the first difference is in no last step of an epoch and in no step after one."""
+    per_epoch = evidence.reference.record.header.steps_per_epoch
+    return not per_epoch or (evidence.step % per_epoch > 1 and per_epoch > 1)
+
+
+LACKS_PARAMETERS = CounterEvidence(
+    "an optimizer lacks parameters, whose gradients it cannot zero",
+    "the setting `optimizer.without`",
+    _lacks_parameters,
+)
 RULES = (
     CauseRule(
         "last-window",
@@ -159,6 +176,7 @@ RULES = (
         _last_window,
         "make an update from it, with the losses divided by its own length",
         "transformers#38837",
+        excluded_by=(RESUMED,),
     ),
     CauseRule(
         "accumulation-leaks",
@@ -167,6 +185,14 @@ RULES = (
         _accumulation_leaks,
         "make an update at the end of each epoch, also from a short window, and zero the gradients",
         "transformers#38837",
+        excluded_by=(
+            RESUMED,
+            CounterEvidence(
+                "the first difference is not at the end of an epoch",
+                "the step, the updates of an epoch",
+                _ends_elsewhere,
+            ),
+        ),
     ),
     CauseRule(
         "forgot-zero-grad",
@@ -175,5 +201,6 @@ RULES = (
         _forgot_zero_grad,
         "call optimizer.zero_grad() after each update",
         needs_recipe=False,
+        excluded_by=(LACKS_PARAMETERS,),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.cause import CauseRule, CounterEvidence
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
 from harness.results.header import GLOBAL_GENERATOR
@@ -26,7 +26,7 @@ def _rng_diverges_at(evidence: Evidence) -> int | None:
 
 def _eval_consumes(evidence: Evidence) -> str | None:
     step = _rng_diverges_at(evidence)
-    if step is None or step < 2 or _forgot_eval_mode(evidence):
+    if step is None or step < 2:
         return None
     kept = [step in run.observed(_RESTORED) for run in evidence.runs]
     passes = []
@@ -61,8 +61,36 @@ def _forgot_eval_mode(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         seen = run.observed("evaluated_in_training_mode")
         if seen and not other.observed("evaluated_in_training_mode"):
-            return f"{run.label} evaluates after step {seen[0]} in training mode, with dropout"
+            return f"{run.label} evaluates after step {seen[0]} in training mode"
     return None
+
+
+def _evaluates_later(evidence: Evidence) -> bool:
+    """Whether the values differ before the first evaluation in training mode."""
+    seen = [run.observed("evaluated_in_training_mode") for run in evidence.runs]
+    first = min((steps[0] for steps in seen if steps), default=evidence.step)
+    return evidence.first_stage in ("evaluation", "rng") and evidence.step < first
+
+
+def _in_training_mode(evidence: Evidence) -> bool:
+    return any(run.observed("evaluated_in_training_mode") for run in evidence.runs)
+
+
+def _counts_the_training_set(evidence: Evidence) -> bool:
+    """Whether one evaluation has as many rows as the training set."""
+    place = evidence.firsts.get("evaluation")
+    if place is None or not (place.reference and place.candidate):
+        return False
+    rows = (place.reference["rows"], place.candidate["rows"])
+    return any(run.rows_in_set in rows for run in evidence.runs)
+
+
+def _other_draws(evidence: Evidence) -> bool:
+    """Whether the generators differ before any evaluation could be the reason."""
+    step = _rng_diverges_at(evidence)
+    return step is not None and not any(
+        (run.circumstance(step, "passes_before") or [0])[0] for run in evidence.runs
+    )
 
 
 def _eval_duplicates(evidence: Evidence) -> str | None:
@@ -110,8 +138,6 @@ def _mean_of_means(evidence: Evidence) -> str | None:
     size = evidence.reference.record.run_spec.recipe.eval_batch_size
     if not differing or "rows" in differing or rows % size == 0:
         return None
-    if any(run.observed("evaluated_in_training_mode") for run in evidence.runs):
-        return None
     if "accuracy" in differing:
         scores = place.reference["accuracy"], place.candidate["accuracy"]
         if not any(_mean_over_batches(*pair, rows, size) for pair in (scores, scores[::-1])):
@@ -152,6 +178,18 @@ RULES = (
         ("data_order", "rng", "evaluation"),
         _eval_consumes,
         "evaluate at the same steps, or restore the random generators after each evaluation",
+        excluded_by=(
+            CounterEvidence(
+                "no evaluation precedes the first step that differs",
+                "the passes without gradients before each step",
+                _other_draws,
+            ),
+            CounterEvidence(
+                "one run evaluates in training mode, where dropout draws",
+                "`evaluated_in_training_mode`",
+                _in_training_mode,
+            ),
+        ),
     ),
     CauseRule(
         "forgot-eval-mode",
@@ -159,6 +197,13 @@ RULES = (
         ("evaluation", "rng"),
         _forgot_eval_mode,
         "call model.eval() before each evaluation",
+        excluded_by=(
+            CounterEvidence(
+                "the values differ before the first evaluation in training mode",
+                "`evaluated_in_training_mode`",
+                _evaluates_later,
+            ),
+        ),
     ),
     CauseRule(
         "eval-duplicates",
@@ -167,6 +212,13 @@ RULES = (
         _eval_duplicates,
         "use gather_for_metrics, or cut the predictions to the number of rows",
         "accelerate#226, accelerate#1674",
+        excluded_by=(
+            CounterEvidence(
+                "one evaluation has as many rows as the training set",
+                "the rows of each evaluation, the number of training rows",
+                _counts_the_training_set,
+            ),
+        ),
     ),
     CauseRule(
         "mean-of-batch-means",
@@ -175,5 +227,12 @@ RULES = (
         _mean_of_means,
         "weight the loss of each batch by its number of rows",
         "transformers#39241",
+        excluded_by=(
+            CounterEvidence(
+                "one run evaluates in training mode",
+                "`evaluated_in_training_mode`",
+                _in_training_mode,
+            ),
+        ),
     ),
 )

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from harness.comparison.batches import BACKWARD
 from harness.comparison.causes.run_view import RunView, close
-from harness.comparison.describe import UNIFORM, factors, one_factor
+from harness.comparison.factors import UNIFORM, factors, one_factor
 from harness.results.divergence import Divergence, StageDifference
 from harness.results.settings import SettingDifference
 

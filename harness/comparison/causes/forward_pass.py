@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from harness.comparison.batches import LOGGED
-from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.cause import CauseRule, CounterEvidence
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
 from harness.results.arrow import as_numpy, filled
@@ -15,17 +15,49 @@ from harness.results.levels import not_recorded
 
 __all__ = ["RULES"]
 
+_MODE = ("config", "loss", "rng")
+
 
 def _forgot_train_mode(evidence: Evidence) -> str | None:
     for run, other in evidence.ordered_pairs:
         seen = run.observed("trained_in_evaluation_mode")
         if seen and not other.observed("trained_in_evaluation_mode"):
-            return f"{run.label} runs step {seen[0]} in evaluation mode, without dropout"
+            return (
+                f"in step {seen[0]} {run.label} trains with the model in evaluation mode, "
+                f"{other.label} in training mode"
+            )
     return None
 
 
+def _modes_agree_there(evidence: Evidence) -> bool:
+    """Whether both runs train in the same mode at the first step that differs."""
+    if evidence.first_stage not in _MODE:
+        return False
+    modes = [run.circumstance(max(1, evidence.step), "training") for run in evidence.runs]
+    return all(modes) and modes[0] == modes[1]
+
+
+def _one_type(evidence: Evidence) -> bool:
+    return "weights.dtype" in evidence.settings
+
+
+def _other_updates(evidence: Evidence) -> bool:
+    """Whether one run logs more or fewer losses than the other, or updates its weights twice."""
+    place = evidence.firsts.get("loss")
+    until = place.step if place is not None else 0
+    counts = []
+    for run in evidence.runs:
+        steps = as_numpy(run.record.logged["step"])
+        counts.append(np.bincount(steps[steps <= until], minlength=until + 1).tolist())
+    return counts[0] != counts[1] or any(run.observed("updated_twice") for run in evidence.runs)
+
+
+def _scaler_skips(evidence: Evidence) -> bool:
+    return bool(evidence.reference.record.run_spec.recipe.precision == "fp16")
+
+
 def _autocast(evidence: Evidence) -> str | None:
-    if evidence.first_stage not in ("loss", "gradients") or "weights.dtype" in evidence.settings:
+    if evidence.first_stage not in ("loss", "gradients"):
         return None
     for run, other in evidence.ordered_pairs:
         asked = other.record.run_spec.case.recipe.precision
@@ -57,8 +89,6 @@ def _not_finite(run: RunView) -> list[int]:
 
 
 def _nan_hidden(evidence: Evidence) -> str | None:
-    if evidence.reference.record.run_spec.recipe.precision == "fp16":
-        return None  # a loss scaler skips such updates on purpose
     for run, other in evidence.ordered_pairs:
         bad = _not_finite(run)
         if not bad or bad[0] != evidence.step or _not_finite(other):
@@ -75,9 +105,16 @@ RULES = (
     CauseRule(
         "forgot-train-mode",
         "the model is not in training mode",
-        ("config", "loss", "rng"),
+        _MODE,
         _forgot_train_mode,
         "call model.train() before training, and again after each evaluation",
+        excluded_by=(
+            CounterEvidence(
+                "both runs train in the same mode at the first step that differs",
+                "the mode of each training pass: one that a backward pass reaches",
+                _modes_agree_there,
+            ),
+        ),
     ),
     CauseRule(
         "autocast-without-effect",
@@ -85,6 +122,11 @@ RULES = (
         ("loss",),
         _autocast,
         "run the forward pass inside torch.autocast with the type of the device",
+        excluded_by=(
+            CounterEvidence(
+                "the weights have other types", "the setting `weights.dtype`", _one_type
+            ),
+        ),
     ),
     CauseRule(
         "wrong-loss-logged",
@@ -93,6 +135,13 @@ RULES = (
         _wrong_loss_logged,
         "log the mean of the losses of the window, divided once",
         "transformers#35204",
+        excluded_by=(
+            CounterEvidence(
+                "the two log other numbers of losses, or one updates weights twice in a step",
+                "the logged losses of each step, `updated_twice`",
+                _other_updates,
+            ),
+        ),
     ),
     CauseRule(
         "nan-step-hidden",
@@ -100,5 +149,10 @@ RULES = (
         ("loss", "gradients"),
         _nan_hidden,
         "stop at the first loss that is not finite; logging_nan_inf_filter=False shows it",
+        excluded_by=(
+            CounterEvidence(
+                "a loss scaler skips such updates on purpose", "the recipe: fp16", _scaler_skips
+            ),
+        ),
     ),
 )

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 
-from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.cause import CauseRule, CounterEvidence
+from harness.comparison.causes.counter_evidence import OTHER_SEED, RESUMED
 from harness.comparison.causes.evidence import Evidence
 
 __all__ = ["RULES"]
 
+_WITH_OTHER_NUMBERS = ("rng", "data_order", "learning_rate", "config", "weights")
+
 
 def _head_drawn(evidence: Evidence) -> str | None:
     place = evidence.firsts.get("initial_weights")
-    if place is None or "weights.dtype" in evidence.settings:
-        return None
     head = evidence.reference.setting("model.head") or {}
     differing = evidence.differing_initial_weights
-    if (
-        not differing
-        or not set(differing) <= set(head)
-        or len(head) == evidence.reference.parameters_named
-    ):
+    if place is None or not differing or not set(differing) <= set(head):
         return None
     for name in differing:
         one, two = (run.initial_norm(name) for run in evidence.runs)
@@ -36,28 +33,58 @@ def _head_drawn(evidence: Evidence) -> str | None:
 
 
 def _reseeded(evidence: Evidence) -> str | None:
-    if (
-        evidence.reference.world_size != evidence.candidate.world_size
-        or "rng" not in evidence.firsts
-    ):
+    place = evidence.firsts.get("rng")
+    if place is None or place.step != 1 or evidence.first_stage not in _WITH_OTHER_NUMBERS:
         return None
-    if evidence.firsts["rng"].step != 1 or any(s.record.header.resumed_from for s in evidence.runs):
-        return None
-    if evidence.first_stage not in ("rng", "data_order", "learning_rate", "config", "weights"):
+    if evidence.reference.world_size != evidence.candidate.world_size:
         return None
     for run, other in evidence.ordered_pairs:
         fresh, used = (s.setting("rng.draws_since_seed") for s in (run, other))
-        seeds = run.setting("rng.seed"), other.setting("rng.seed")
         # A generator that is fresh only until the first batch is fetched was used by the loader.
         used_before = other.setting("rng.draws_at_watch") is None
-        same_seed = seeds[0] == seeds[1] and seeds[0] is not None
-        if fresh is not None and used is None and used_before and same_seed:
+        if fresh is not None and used is None and used_before and run.setting("rng.seed"):
             return (
-                f"at the first forward pass the generator of {run.label} has drawn {fresh} "
-                f"{'number' if fresh == 1 else 'numbers'} since it was seeded with {seeds[0]}; "
-                f"that of {other.label} has also drawn the numbers that built the model"
+                f"at the first forward pass the generator of {run.label} has drawn {_count(fresh)} "
+                f"since it was seeded with {run.setting('rng.seed')}; that of {other.label} has "
+                "also drawn the numbers that built the model"
             )
     return None
+
+
+def _seeded_before_its_loop(evidence: Evidence) -> bool:
+    """Whether the generator of each run was seeded after its model was built.
+
+    Then a generator that has drawn many numbers has drawn them for something else.
+    """
+    return all(run.record.run_spec.recipe.reseed_after_build for run in evidence.runs)
+
+
+def _drawn_before_training(evidence: Evidence) -> str | None:
+    """The loop draws numbers between its start, where its generator is fresh, and its training."""
+    headers = [run.record.header for run in evidence.runs]
+    if (
+        evidence.step != 1
+        or not _seeded_before_its_loop(evidence)
+        or not all(header.settings for header in headers)
+    ):
+        return None
+    if evidence.reference.world_size != evidence.candidate.world_size:
+        return None
+    draws = [run.setting("rng.draws_at_watch") for run in evidence.runs]
+    if draws[0] == draws[1]:
+        return None
+    more = int(draws[1] is None or (draws[0] is not None and draws[1] > draws[0]))
+    return (
+        f"before its training {evidence.runs[more].label} has drawn {_count(draws[more])} from its "
+        f"generator, which was seeded after the model was built; {evidence.runs[1 - more].label} "
+        f"has drawn {_count(draws[1 - more])}"
+    )
+
+
+def _count(draws: int | None) -> str:
+    if draws is None:
+        return "64 numbers or more"
+    return "1 number" if draws == 1 else f"{draws} numbers" if draws else "no number"
 
 
 def _same_dropout(evidence: Evidence) -> str | None:
@@ -95,17 +122,22 @@ def _prefetch(evidence: Evidence) -> str | None:
     return None
 
 
-def _resume_at_epoch_end(evidence: Evidence) -> str | None:
-    at = evidence.resumed_at
-    per_epoch = evidence.reference.record.header.steps_per_epoch
-    if at is None or not per_epoch or at % per_epoch or evidence.first_stage != "rng":
-        return None
-    if evidence.step != at + 1:
-        return None
-    return (
-        f"the run that was resumed after step {at}, the end of an epoch, begins step "
-        f"{evidence.step} with another state of the random generators"
-    )
+def _other_draws_before(evidence: Evidence) -> bool:
+    """Whether the generators differ already where the loops hand over their optimizers."""
+    one, two = (run.setting("rng.draws_at_watch") for run in evidence.runs)
+    return bool(one != two)
+
+
+def _unknown_head(evidence: Evidence) -> bool:
+    """Whether weights outside the head differ too, or the head is the whole model."""
+    head = evidence.reference.setting("model.head") or {}
+    return len(head) == evidence.reference.parameters_named or not set(
+        evidence.differing_initial_weights
+    ) <= set(head)
+
+
+def _other_types(evidence: Evidence) -> bool:
+    return "weights.dtype" in evidence.settings
 
 
 RULES = (
@@ -115,13 +147,16 @@ RULES = (
         ("initial_weights",),
         _head_drawn,
         "set the seed before the model is built",
-    ),
-    CauseRule(
-        "resume-at-epoch-end",
-        "a resume at the end of an epoch restores the random generators too late or too early",
-        ("rng",),
-        _resume_at_epoch_end,
-        "at the end of an epoch restore the generators before the new epoch's iterator is made",
+        excluded_by=(
+            CounterEvidence(
+                "the weights have other types", "the setting `weights.dtype`", _other_types
+            ),
+            CounterEvidence(
+                "weights outside the head differ too, or the model has no body",
+                "the initial weights, the setting `model.head`",
+                _unknown_head,
+            ),
+        ),
     ),
     CauseRule(
         "same-dropout-on-all-ranks",
@@ -129,6 +164,7 @@ RULES = (
         ("rng",),
         _same_dropout,
         "seed each process with seed + rank",
+        excluded_by=(RESUMED,),
     ),
     CauseRule(
         "prefetch-interleaves-rng",
@@ -136,6 +172,14 @@ RULES = (
         ("rng", "loss", "batch_content"),
         _prefetch,
         "fetch in a worker (num_workers=1), or give the collator its own generator",
+        excluded_by=(
+            OTHER_SEED,
+            CounterEvidence(
+                "numbers were drawn before the training on one side",
+                "`rng.draws_at_watch`",
+                _other_draws_before,
+            ),
+        ),
     ),
     CauseRule(
         "reseeded-after-build",
@@ -143,5 +187,22 @@ RULES = (
         ("rng", "loss"),
         _reseeded,
         "in both runs set the seed after the model is built, as the Trainer does",
+        excluded_by=(
+            OTHER_SEED,
+            RESUMED,
+            CounterEvidence(
+                "the generator was seeded after the model was built, so the loop drew the numbers",
+                "the recipe: `reseed_after_build`",
+                _seeded_before_its_loop,
+            ),
+        ),
+    ),
+    CauseRule(
+        "numbers-drawn-before-training",
+        "random numbers are drawn before the training begins",
+        ("data_order", "batch_content", "rng", "loss"),
+        _drawn_before_training,
+        "draw from a separate generator, or restore the state of the global one afterwards",
+        excluded_by=(OTHER_SEED, RESUMED),
     ),
 )

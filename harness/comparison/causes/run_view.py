@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.comparison.describe import UNIFORM, highest_rates, norms_at, one_factor
+from harness.comparison.describe import highest_rates
+from harness.comparison.factors import UNIFORM, norms_at, one_factor
 from harness.results.arrow import as_numpy, filled
 from harness.results.ranks import rank_of
 from harness.results.record import OBSERVATIONS_KEPT, RunRecord
@@ -142,6 +143,35 @@ class RunView:
         recipe = self.record.run_spec.recipe
         size = recipe.per_device_batch_size * self.world_size
         return self.rows_in_set // size * size if recipe.drop_last else self.rows_in_set
+
+    def epoch(self, number: int) -> list[int]:
+        """The row ids of an epoch, counted from 0; fewer if the run ended within it."""
+        size = self.rows_per_epoch
+        rows: list[int] = self.rows[number * size : (number + 1) * size].tolist()
+        return rows
+
+    def epoch_begun_by(self, step: int) -> int | None:
+        """The epoch that begins with this step, counted from 0; None if none does."""
+        per_epoch = self.record.header.steps_per_epoch
+        if not per_epoch or (step - 1) % per_epoch:
+            return None
+        return (step - 1) // per_epoch
+
+    @property
+    def repeats_order(self) -> bool:
+        """Whether the second epoch has the order of the first."""
+        first, second = self.epoch(0), self.epoch(1)
+        return bool(second) and second == first[: len(second)]
+
+    @property
+    def unsharded(self) -> bool:
+        """Whether all processes read the same rows in the first step."""
+        if self.world_size == 1:
+            return False
+        by_rank: dict[int, list[int]] = {}
+        for rank, _, rows in self.batches_at(1):
+            by_rank.setdefault(rank, []).extend(rows)
+        return len(by_rank) == self.world_size and len({tuple(r) for r in by_rank.values()}) == 1
 
     def window(self, step: int) -> int:
         """Number of micro-batches of one process in one step."""

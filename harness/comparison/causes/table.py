@@ -12,11 +12,16 @@ from harness.comparison.causes import (
     accumulation,
     batches,
     data_order,
+    ends,
     evaluation,
     forward_pass,
     gradients,
     learning_rate,
+    loss_scale,
     random_numbers,
+    resume,
+    row_order,
+    schedule_pace,
     settings,
 )
 from harness.comparison.causes.cause import CauseRule, OneOf
@@ -32,14 +37,19 @@ __all__ = ["TABLE", "causes_of"]
 
 TABLE: tuple[CauseRule, ...] = (
     *settings.RULES,
+    *resume.RULES,
     *data_order.RULES,
+    *row_order.RULES,
     *batches.RULES,
     *random_numbers.RULES,
     *forward_pass.RULES,
     *evaluation.RULES,
+    *ends.RULES,
+    *loss_scale.RULES,
     *gradients.RULES,
     *accumulation.RULES,
     *learning_rate.RULES,
+    *schedule_pace.RULES,
 )
 
 

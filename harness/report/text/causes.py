@@ -29,9 +29,9 @@ def because(comparison: Comparison) -> str:
 
 
 def possible(cause: Cause) -> str:
-    """The explanations that the records do not distinguish: 'A, B or C'."""
+    """The explanations that the records do not distinguish: 'A; B; or C'."""
     *others, last = cause.consistent_with
-    return f"{', '.join(others)} or {last}" if others else last
+    return "; ".join([*others, f"or {last}"]) if others else last
 
 
 def reasons(comparison: Comparison) -> list[str]:

@@ -82,6 +82,8 @@ def another_order(made: Draft) -> None:
 
 
 def never_scheduled(made: Draft) -> None:
+    """Its scheduler would lower the rate, and is never called."""
+    made.header["settings"]["schedule"] = {"steps": STEPS, "sum": 1.0, "at": {"1": 1.0, "6": 0.1}}
     for row in made.rows["steps"]:
         row["learning_rate"] = [5e-5]
     other_weights(made, step=2)
@@ -111,7 +113,7 @@ def no_known_signature(made: Draft) -> None:
 
 
 TYPICAL: dict[str, tuple[Callable[[Draft], None], list[str]]] = {
-    "loss-not-divided": (not_divided, ["loss-not-divided"]),
+    "loss-not-divided": (not_divided, ["loss-scaled"]),
     "left-to-the-model": (left_to_the_model, ["accumulation-not-averaged"]),
     "decayed-by-default": (decayed_by_default, ["weight-decay-default"]),
     "unclipped": (unclipped, ["hidden-clip"]),

@@ -1,0 +1,93 @@
+"""Counter-evidence that several rows share: other explanations, and the records that show them."""
+
+from __future__ import annotations
+
+from harness.comparison.causes.cause import CounterEvidence
+from harness.comparison.causes.evidence import Evidence
+from harness.comparison.factors import UNIFORM, one_factor, ratios_applied
+from harness.results.arrow import as_numpy, filled
+
+__all__ = [
+    "COLLATOR_DRAWS",
+    "DIVIDED_MORE",
+    "GRADIENTS_SCALED_LATER",
+    "OTHER_SEED",
+    "RESUMED",
+    "SAME_SCALE",
+    "UPDATE_MISSING",
+]
+
+
+def _resumed(evidence: Evidence) -> bool:
+    return evidence.resumed_at is not None
+
+
+def _other_seed(evidence: Evidence) -> bool:
+    return "rng.seed" in evidence.settings
+
+
+def _collator_draws(evidence: Evidence) -> bool:
+    return any(run.setting("collator.draws") for run in evidence.runs)
+
+
+def _scaled_later(evidence: Evidence) -> bool:
+    factor = evidence.first_factor
+    known = factor is not None and evidence.loss_factors_known
+    return known and evidence.run_with_scaled_loss(factor or 1) is None
+
+
+def _divided_more(evidence: Evidence) -> bool:
+    factor = evidence.first_factor
+    if factor is None or not evidence.loss_factors_known:
+        return False
+    smaller = evidence.reference if factor > 1 else evidence.candidate
+    return evidence.run_with_scaled_loss(factor) is smaller
+
+
+def _same_scale(evidence: Evidence) -> bool:
+    """Whether both updates at the first step that differs use equally scaled gradients."""
+    if evidence.first_stage not in ("weights", "optimizer_state"):
+        return False
+    one, two = (one_factor(ratios_applied(run.record, evidence.step)) for run in evidence.runs)
+    return one is not None and two is not None and abs(one - two) <= UNIFORM * abs(one)
+
+
+def _update_missing(evidence: Evidence) -> bool:
+    """Whether one run makes no update from some rows: then its later steps are other updates."""
+    place, rates = evidence.firsts.get("data_order"), evidence.firsts.get("learning_rate")
+    if place is None or rates is None or place.step > rates.step:
+        return False
+    sizes = [as_numpy(filled(run.record.micro_batches["step"], 0)) for run in evidence.runs]
+    one, two = (int((steps == place.step).sum()) for steps in sizes)
+    return one != two
+
+
+RESUMED = CounterEvidence("one run was resumed before this step", "`resumed_from`", _resumed)
+OTHER_SEED = CounterEvidence(
+    "the random generators have other seeds", "the setting `rng.seed`", _other_seed
+)
+COLLATOR_DRAWS = CounterEvidence(
+    "a collator draws random numbers, so batches differ by the state of a generator",
+    "the setting `collator.draws`",
+    _collator_draws,
+)
+GRADIENTS_SCALED_LATER = CounterEvidence(
+    "the gradients are scaled, the loss is not",
+    "`loss_scaled`: the gradient of the logits against that of the workload's loss",
+    _scaled_later,
+)
+DIVIDED_MORE = CounterEvidence(
+    "the run with the smaller gradients divides its loss once more",
+    "`loss_scaled`",
+    _divided_more,
+)
+SAME_SCALE = CounterEvidence(
+    "at the first step that differs, both updates use gradients scaled by one factor",
+    "the norms of the raw gradients and of those that the update used",
+    _same_scale,
+)
+UPDATE_MISSING = CounterEvidence(
+    "one run makes no update from some rows, so its later steps are other updates",
+    "the number of micro-batches of each step",
+    _update_missing,
+)
