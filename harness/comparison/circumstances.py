@@ -21,6 +21,7 @@ __all__ = [
     "missing_update",
     "optimizer_detail",
     "repeated_backward",
+    "rows_in_training_set",
     "same_rows",
 ]
 
@@ -78,18 +79,38 @@ def optimizer_detail(both: Alignment, step: int) -> str:
         if count and not all(twice):
             tensors = "1 tensor" if count == 1 else f"{count} tensors"
             return f"at step {step} the {side} updates {tensors} more than once"
-    seen = [record.header.optimizers for record in records]
+    bare = [_without_state(record, step) for record in records]
+    begun = [_begun(record).get(step) for record in records]
+    for side, none, rule, others in zip(_SIDES, bare, begun, bare[::-1], strict=True):
+        if none and not others:
+            if rule is None:
+                return f"at step {step} the optimizer of the {side} has no state"
+            return f"from step {step} on another {rule}, which has no state, updates the {side}"
+    for side, rule, other in zip(_SIDES, begun, begun[::-1], strict=True):
+        if rule is not None and other is None:
+            return f"from step {step} on another {rule} updates the {side}"
+    seen = [_optimizers(record) for record in records]
     if not all(seen) or _kinds(seen[0]) == _kinds(seen[1]):
         return ""
-    for side, optimizers in zip(_SIDES, seen, strict=True):
-        begun = _begun(optimizers)
-        if step in begun:
-            return (
-                f"from step {step} on another {begun[step]} updates the {side}, which begins "
-                "without a state"
-            )
     one, two = (_described(optimizers) for optimizers in seen)
     return f"the reference is updated by {one}, the candidate by {two}"
+
+
+def _without_state(record: RunRecord, step: int) -> bool:
+    """Whether an optimizer that keeps a state had none before its update at a step."""
+    seen = record.header.observed.get("optimizer_without_state", ())
+    return any(each.step == step for each in seen)
+
+
+def _optimizers(record: RunRecord) -> list[OptimizerSeen]:
+    """The optimizers; each process of a resumed run has its own, which count as one."""
+    if not record.header.resumed_from:
+        return list(record.header.optimizers)
+    steps: dict[tuple[str, int], int] = {}
+    for each in record.header.optimizers:
+        kind = each.rule, each.parameters
+        steps[kind] = steps.get(kind, 0) + each.steps
+    return [OptimizerSeen(rule=r, parameters=p, steps=n) for (r, p), n in steps.items()]
 
 
 def _updated_twice(record: RunRecord, step: int) -> int:
@@ -102,8 +123,9 @@ def _kinds(optimizers: Sequence[OptimizerSeen]) -> list[tuple[str, int, int]]:
     return sorted((each.rule, each.parameters, each.steps) for each in optimizers)
 
 
-def _begun(optimizers: Sequence[OptimizerSeen]) -> dict[int, str]:
+def _begun(record: RunRecord) -> dict[int, str]:
     """The steps at which an optimizer of as many parameters takes over from the one before."""
+    optimizers = _optimizers(record)
     if len({each.parameters for each in optimizers}) != 1:
         return {}
     begun, step = {}, 1
@@ -177,6 +199,12 @@ def _passes(table: pa.Table, step: int) -> dict[int, tuple[Any, ...]]:
         number: tuple(map(str, values))
         for number, values in zip(numbers, zip(*columns, strict=True), strict=True)
     }
+
+
+def rows_in_training_set(record: RunRecord) -> int:
+    """Number of rows of the training set; 0 if it is not known."""
+    header = record.header
+    return round(header.samples / header.epochs) if header.epochs else 0
 
 
 def same_rows(both: Alignment) -> bool:

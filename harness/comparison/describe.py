@@ -128,8 +128,9 @@ def rate_detail(first: Divergence, reference: Sequence[float], candidate: Sequen
         if uniform and abs(ratios[0] - 1) > UNIFORM:
             return f"{text}; candidate / reference is {number(ratios[0])} from there on"
     last = first.step + len(later) - 1
-    if len(later) > 1 and later[-1][0] != later[-1][1]:
-        text += f", {_pair(later[-1][1], later[-1][0])} at step {last}"
+    ends = [None if np.isnan(rate) else rate for rate in later[-1]] if len(later) > 1 else [0, 0]
+    if ends[0] != ends[1]:
+        text += f", {_pair(ends[1], ends[0])} at step {last}"
     return text
 
 
@@ -148,9 +149,17 @@ def _pair(candidate: Any, reference: Any) -> str:
     return f"{one} against {two}"
 
 
-def evaluation_detail(reference: Any, candidate: Any) -> str:
-    """The numbers of rows of two evaluations, if they differ."""
+def evaluation_detail(reference: Any, candidate: Any, in_training_set: int = 0) -> str:
+    """The numbers of rows of two evaluations, if they differ.
+
+    `in_training_set`: number of rows of the training set, 0 if it is not known.
+    """
     if not (isinstance(reference, dict) and isinstance(candidate, dict)):
         return ""
     one, two = reference.get("rows"), candidate.get("rows")
-    return "" if one == two else f"{two} rows are evaluated against {one}"
+    if one == two:
+        return ""
+    text = f"{two} rows are evaluated against {one}"
+    if in_training_set in (one, two):
+        text += f"; the training set has {in_training_set}"
+    return text

@@ -17,6 +17,7 @@ from harness.comparison.circumstances import (
     missing_update,
     optimizer_detail,
     repeated_backward,
+    rows_in_training_set,
     same_rows,
 )
 from harness.comparison.describe import (
@@ -131,7 +132,9 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
     elif stage.stage == "optimizer_state":
         detail = optimizer_detail(both, step)
     elif stage.stage == "evaluation":
-        detail = evaluation_detail(first.reference, first.candidate)
+        detail = evaluation_detail(
+            first.reference, first.candidate, rows_in_training_set(both.reference)
+        )
     relative = relative_distance(first.reference, first.candidate)
     exact = first.model_copy(update={"detail": detail, "relative": relative})
     return stage.model_copy(update={"first": exact})

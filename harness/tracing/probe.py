@@ -32,6 +32,9 @@ from harness.tracing.tensors import TensorTrace, full_tensor
 
 __all__ = ["TraceProbe"]
 
+_OF_THE_START = ("optimizer.learning_rate",)
+"""Settings that a resumed process does not have: its optimizer holds a rate of a later step."""
+
 
 class TraceProbe(HookedProbe):
     """Records digests of everything that a step computes; each is written before the next update.
@@ -217,6 +220,8 @@ class TraceProbe(HookedProbe):
     def _record_settings(self) -> None:
         """Read the settings while the loader of the first batch is alive."""
         self._settings_recorded = True
+        earlier = self.counts.settings
+        began = {name: earlier[name] for name in _OF_THE_START if name in earlier}
         self.counts.settings = live_settings(
             self._names.models,
             self._living,
@@ -225,7 +230,7 @@ class TraceProbe(HookedProbe):
             self._task,
             self._rates,
         )
-        self.counts.settings["rng.draws_at_watch"] = self._draws_at_watch
+        self.counts.settings |= {"rng.draws_at_watch": self._draws_at_watch, **began}
         self._listener.settled(self.counts.settings)
 
     def _begin_backward(self) -> None:

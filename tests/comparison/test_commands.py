@@ -228,11 +228,13 @@ def test_no_noise_is_known_of_a_command(tmp_path: Path) -> None:
 def test_optimizers_that_differ_are_described(tmp_path: Path) -> None:
     """A second optimizer, one that takes over, and tensors that are updated twice."""
 
-    def detail(optimizers: tuple[OptimizerSeen, ...], twice: bool = False) -> str:
+    def detail(
+        optimizers: tuple[OptimizerSeen, ...], seen: str = "", resumed: tuple[int, ...] = ()
+    ) -> str:
         candidate = command_draft()
-        candidate.header["optimizers"] = optimizers
-        if twice:
-            candidate.header["observed"] = {"updated_twice": (Observation(step=4, value=2),)}
+        candidate.header |= {"optimizers": optimizers, "resumed_from": resumed}
+        if seen:
+            candidate.header["observed"] = {seen: (Observation(step=4, value=2),)}
         candidate.step(4)["optimizer_state"] += 1
         reference = command_draft()
         reference.header["optimizers"] = (OptimizerSeen(rule="AdamW", parameters=3, steps=6),)
@@ -244,15 +246,24 @@ def test_optimizers_that_differ_are_described(tmp_path: Path) -> None:
     half = OptimizerSeen(rule="AdamW", parameters=3, steps=3)
     head = OptimizerSeen(rule="SGD", parameters=1, steps=6)
     assert "" == detail((adam,))
-    assert (
-        "from step 4 on another AdamW updates the candidate, which begins without a state"
-        == detail((half, half))
+    assert "from step 4 on another AdamW updates the candidate" == detail((half, half))
+    bare = "optimizer_without_state"
+    assert "from step 4 on another AdamW, which has no state, updates the candidate" == detail(
+        (half, half), bare
+    )
+    assert "at step 4 the optimizer of the candidate has no state" == detail((adam,), bare)
+    # A resumed run has an optimizer in each of its processes.
+    assert "" == detail((half, half), resumed=(3,))
+    assert "at step 4 the optimizer of the candidate has no state" == detail(
+        (half, half), bare, (3,)
     )
     assert (
         "the reference is updated by AdamW (3 parameters, 6 steps), the candidate by AdamW (3 "
         "parameters, 6 steps), SGD (1 parameter, 6 steps)"
     ) == detail((adam, head))
-    assert "at step 4 the candidate updates 2 tensors more than once" == detail((adam, head), True)
+    assert "at step 4 the candidate updates 2 tensors more than once" == detail(
+        (adam, head), "updated_twice"
+    )
 
 
 def test_inputs_that_only_one_run_passes_are_named(tmp_path: Path) -> None:

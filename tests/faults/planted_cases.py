@@ -40,9 +40,9 @@ CASES = (
     Fault("pass_before_training", COURSE, 1, "rng", "numbers-drawn-before-training"),
     Fault("peeks_at_a_batch", GLOBAL, 1, "data_order", "numbers-drawn-before-training"),
     Fault("collates_in_workers", DRAWING, 1, "batch_content", "collator-draws-in-workers"),
-    Fault("rate_by_subtraction", COURSE, 2, "learning_rate", "schedule-rounding"),
+    Fault("rate_by_subtraction", COURSE, 6, "learning_rate", "schedule-rounding"),
     Fault("stops_by_itself", COURSE, 9, "step_count", "ends-early"),
-    Fault("best_weights_loaded", BEFORE_THE_END, 12, "evaluation", "earlier-weights-loaded"),
+    Fault("best_weights_loaded", BEFORE_THE_END, 12, "weights", "earlier-weights-loaded"),
     Fault("resume_forgets_optimizer", RESUMED, 5, "weights", "resume-without-optimizer"),
     Fault("resume_restarts_schedule", RESUMED, 5, "learning_rate", "resume-without-schedule"),
 )

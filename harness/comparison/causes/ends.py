@@ -10,15 +10,20 @@ from harness.comparison.causes.run_view import RunView
 __all__ = ["RULES"]
 
 
-def _stops_early(evidence: Evidence) -> OneOf | None:
+def _stops_early(evidence: Evidence) -> str | OneOf | None:
     """One run ends first, and its schedule was made for the steps of the other."""
     place = evidence.firsts.get("step_count")
     if place is None or evidence.first_stage != "step_count":
         return None
     run, other = sorted(evidence.runs, key=lambda each: len(each.rates))
-    return OneOf(
+    counts = (
         f"{run.label} ends after {len(run.rates)} updates, {other.label} after "
-        f"{len(other.rates)}, and all values of the common updates are equal",
+        f"{len(other.rates)}, and all values of the common updates are equal"
+    )
+    if all(each.record.header.steps_expected == len(other.rates) for each in evidence.runs):
+        return f"{counts}; the recipe asks for {len(other.rates)}"
+    return OneOf(
+        counts,
         (
             f"{run.label} stops early, by its own rule",
             f"{other.label} goes on after the planned number of updates",
@@ -37,16 +42,21 @@ def _other_epochs(evidence: Evidence) -> bool:
 
 def _earlier_weights_loaded(evidence: Evidence) -> str | None:
     """The last evaluation has the metrics of an earlier one, and the weights were replaced."""
-    place = evidence.firsts.get("evaluation")
-    if place is None or evidence.first_stage != "evaluation":
+    if evidence.first_stage not in ("weights", "evaluation"):
         return None
     for run, other in evidence.ordered_pairs:
         step = _replaced_at_the_end(run)
-        if step is None or place.step != step or _replaced_at_the_end(other) is not None:
+        if step is None or evidence.step != step or _replaced_at_the_end(other) is not None:
             continue
         *before, last = run.record.header.evaluations
         alike = [one for one in before if one.metrics == last.metrics and one.step < step]
-        if alike:
+        digests = run.record.steps["weights"].to_pylist()
+        if digests[-1] is not None and digests[-1] in digests[:-1]:
+            return (
+                f"after its last update, step {step}, {run.label} replaces its weights by those "
+                f"of step {digests.index(digests[-1]) + 1}"
+            )
+        if alike and evidence.first_stage == "evaluation":
             return (
                 f"after its last update, step {step}, {run.label} replaces its weights; its final "
                 f"metrics are those of its evaluation after step {alike[0].step}"
@@ -90,8 +100,8 @@ RULES = (
     ),
     CauseRule(
         "earlier-weights-loaded",
-        "the weights of an earlier evaluation are loaded at the end",
-        ("evaluation",),
+        "the weights of an earlier step are loaded at the end",
+        ("weights", "evaluation"),
         _earlier_weights_loaded,
         "load the best model at the end in both runs, or in neither (Trainer: "
         "load_best_model_at_end)",

@@ -92,8 +92,8 @@ def _state_is_empty_in_both(evidence: Evidence) -> bool:
     return all(seen)
 
 
-def _other_rates(evidence: Evidence) -> bool:
-    return "optimizer.learning_rate" in evidence.settings
+def _other_schedule(evidence: Evidence) -> bool:
+    return "schedule" in evidence.settings
 
 
 RULES = (
@@ -150,9 +150,7 @@ RULES = (
         "save scheduler.state_dict() with each checkpoint, and load it before the next update",
         excluded_by=(
             CounterEvidence(
-                "the optimizers begin with other learning rates",
-                "the setting `optimizer.learning_rate`",
-                _other_rates,
+                "the two have other schedules", "the setting `schedule`", _other_schedule
             ),
         ),
     ),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.comparison.circumstances import rows_in_training_set
 from harness.comparison.describe import highest_rates
 from harness.comparison.factors import UNIFORM, norms_at, one_factor
 from harness.results.arrow import as_numpy, filled
@@ -134,8 +135,7 @@ class RunView:
     @property
     def rows_in_set(self) -> int:
         """Number of rows of the training set."""
-        header = self.record.header
-        return round(header.samples / header.epochs) if header.epochs else 0
+        return rows_in_training_set(self.record)
 
     @property
     def rows_per_epoch(self) -> int:
