@@ -163,15 +163,23 @@ def _train_here(
             probe = TimingProbe(writer, listener, counts, task.loss_metrics)
         if spec.perturbation is not None:
             perturb(workload.model, spec.perturbation)
+        built = _shapes(workload.model)
         try:
             with interruption.delayed():
                 model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
-            final = evaluate_model(workload, spec.recipe, model)
+            try:
+                final = evaluate_model(workload, spec.recipe, model)
+            except Exception as error:
+                if _shapes(model) == built:
+                    raise
+                # The loop trained another model than the task's, such as one with another head.
+                warnings.append(f"the task cannot evaluate the trained model: {reason(error)}")
+            else:
+                warnings += _collapse(final)
+                probe.counts.evaluations.append(
+                    Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
+                )
             facts["status"] = "completed"
-            warnings += _collapse(final)
-            probe.counts.evaluations.append(
-                Evaluation(step=probe.counts.steps, rows=final.rows, metrics=final.metrics)
-            )
         except StopTraining:
             facts["status"] = "stopped"
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
@@ -221,6 +229,11 @@ def _train(
     started = time.perf_counter()
     model = call_loop(loop.train, workload, recipe, probe)
     return model, time.perf_counter() - started
+
+
+def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter by its name."""
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
 def _collapse(scores: Scores) -> list[str]:
