@@ -38,15 +38,40 @@ def input_detail(both: Alignment, step: int, number: int) -> str:
     if one is None or two is None:
         return ""
     parts = []
-    for side, ours, theirs in (("reference", one, two), ("candidate", two, one)):
+    whole = [[name for name in names if "[" not in name] for names in (one, two)]  # else of one row
+    for side, ours, theirs in (("reference", *whole), ("candidate", *whole[::-1])):
         absent = [name for name in theirs if name not in ours]
         if absent:
             parts.append(f"the batches of the {side} have no {' and no '.join(absent)}")
     if not parts:
-        other = [name for name in one if one[name] != two[name]]
-        if other and len(other) < len(one):
+        other = [name for name in whole[0] if one[name] != two[name]]
+        if len(other) < len(whole[0]) and set(other) - {"labels"}:
             parts.append(f"only {_listed(other)} {'differs' if len(other) == 1 else 'differ'}")
-    return "; ".join(parts)
+        if "labels" in other:
+            parts.append(_labels_that_differ(both, step, number, one, two))
+    return "; ".join(filter(None, parts))
+
+
+def _labels_that_differ(
+    both: Alignment, step: int, number: int, one: dict[str, Any], two: dict[str, Any]
+) -> str:
+    """The rows whose labels differ, by their number in the set or their place in the batch."""
+    places = [n for n in range(len(one)) if one.get(f"labels[{n}]") != two.get(f"labels[{n}]")]
+    ids = [
+        _passes(run.micro_batches, step, ("sample_ids",))
+        for run in (both.reference, both.candidate)
+    ]
+    rows = ids[0].get(number, (None,))[0]
+    if not places:
+        return ""
+    if rows is None or ids[0].get(number) != ids[1].get(number) or max(places) >= len(rows):
+        known, which = [place + 1 for place in places], " of the batch"
+    else:
+        known, which = [rows[place] for place in places], ""
+    if len(known) > 4:
+        return f"the labels of {len(known)} rows differ"
+    noun = "row" if len(known) == 1 else "rows"
+    return f"the labels of {noun} {_listed([str(row) for row in sorted(known)])}{which} differ"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -174,7 +199,8 @@ def repeated_backward(both: Alignment, step: int, number: int) -> str:
     `number`: as in the trace, so it counts the processes too.
     """
     runs = both.reference, both.candidate
-    found = [_passes(run.micro_batches, step) for run in runs]
+    names = ("sample_ids", "rows", "batch_content", "label_content", "rng")
+    found = [_passes(run.micro_batches, step, names) for run in runs]
     for side, run, ours, theirs in zip(_SIDES, runs, found, found[::-1], strict=True):
         if number not in ours or number in theirs:
             continue
@@ -189,16 +215,12 @@ def repeated_backward(both: Alignment, step: int, number: int) -> str:
     return ""
 
 
-def _passes(table: pa.Table, step: int) -> dict[int, tuple[Any, ...]]:
-    """Rows, batch and generators of each micro-batch of a step, by its number."""
+def _passes(table: pa.Table, step: int, names: Sequence[str]) -> dict[int, tuple[Any, ...]]:
+    """Some columns of each micro-batch of a step, by its number."""
     rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
-    names = ("sample_ids", "rows", "batch_content", "label_content", "rng")
     columns = [rows[name].to_pylist() for name in names]
     numbers = rows["micro_batch"].to_pylist()
-    return {
-        number: tuple(map(str, values))
-        for number, values in zip(numbers, zip(*columns, strict=True), strict=True)
-    }
+    return dict(zip(numbers, zip(*columns, strict=True), strict=True))
 
 
 def rows_in_training_set(record: RunRecord) -> int:

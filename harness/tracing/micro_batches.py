@@ -10,7 +10,13 @@ from torch import Tensor
 
 from harness.tracing import digest
 from harness.tracing.forward import ForwardPass
-from harness.tracing.rows import content, content_digests, row_digests, tensors_of
+from harness.tracing.rows import (
+    content,
+    content_digests,
+    label_digests,
+    row_digests,
+    tensors_of,
+)
 from harness.tracing.task import Task
 
 __all__ = ["Batch", "facts_of", "row_of"]
@@ -45,6 +51,7 @@ def facts_of(batch: Batch, device: torch.device, circumstances: Mapping[str, Any
     """What is kept of a pass that begins; `circumstances`: further evidence about it."""
     digests = content_digests(batch.tensors)
     inputs, labels = content(digests)
+    each = {**digests, **label_digests(batch.tensors)}
     return {
         "sample_ids": batch.ids,
         "rows": row_digests(batch.tensors, batch.pad),
@@ -54,8 +61,8 @@ def facts_of(batch: Batch, device: torch.device, circumstances: Mapping[str, Any
         "labels": batch.labels,
         "circumstances": {
             **circumstances,
-            "inputs": list(digests),
-            "input_digests": list(digests.values()),
+            "inputs": list(each),
+            "input_digests": list(each.values()),
         },
     }
 

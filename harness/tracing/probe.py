@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from harness.results.record import Counts, RecordWriter
-from harness.tracing import digest
+from harness.tracing import clipping, digest
 from harness.tracing.forward import ForwardPass
 from harness.tracing.hooks import HookedProbe, Scored
 from harness.tracing.listener import Listener
@@ -111,6 +111,7 @@ class TraceProbe(HookedProbe):
         self._unhook()
 
     def _unhook(self) -> None:
+        clipping.stop_listening(self._clips_nothing)
         for handle in self._hooked.values():
             handle.remove()
         self._hooked = {}
@@ -123,7 +124,13 @@ class TraceProbe(HookedProbe):
             return
         if self._draws_at_watch is None:
             self._draws_at_watch = draws_since_seed()
+        clipping.stop_listening(self._clips_nothing)  # once, however often `add` is called
+        clipping.listen(self._clips_nothing)
         self._hook_parameters()  # now, so that hooks of the script's run after these
+
+    def _clips_nothing(self) -> None:
+        """Gradients are clipped where there are none."""
+        self._safely(self._observer.observe, "clipped_without_gradients", self.counts.steps + 1)
 
     def _read_names(self) -> None:
         """Take over the names and hook the parameters; called again if there are more of them."""

@@ -22,10 +22,11 @@ from torch import Tensor
 from harness.tracing import digest
 from harness.tracing.module_values import leaves
 
-__all__ = ["content", "content_digests", "row_digests", "tensors_of"]
+__all__ = ["content", "content_digests", "label_digests", "row_digests", "tensors_of"]
 
 _TOKENS, _MASK = "input_ids", "attention_mask"
 _LABELS = ("labels", "label", "label_ids")
+_MOST_LABELS = 64  # of a larger batch no row's labels are told apart
 _NOT_PRIMARY = (_MASK, *_LABELS, "token_type_ids", "position_ids")
 
 
@@ -39,6 +40,17 @@ def tensors_of(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
 def content_digests(batch: Mapping[str, Tensor]) -> dict[str, int]:
     """The digest of shape, dtype and elements of each tensor, by name."""
     return {name: digest.of_batch({"": tensor}) for name, tensor in batch.items()}
+
+
+def label_digests(batch: Mapping[str, Tensor]) -> dict[str, int]:
+    """The digest of the labels of each row, by name and place: `labels[3]`."""
+    found = {}
+    for name in _LABELS:
+        labels = batch.get(name)
+        if labels is not None and labels.ndim and len(labels) <= _MOST_LABELS:
+            for place, row in enumerate(_on_host(labels).numpy()):
+                found[f"{name}[{place}]"] = xxhash.xxh3_64_intdigest(row.tobytes())
+    return found
 
 
 def content(digests: Mapping[str, int]) -> tuple[int | None, int | None]:

@@ -277,6 +277,35 @@ def test_inputs_that_only_one_run_passes_are_named(tmp_path: Path) -> None:
     assert "the batches of the candidate have no attention_mask" == found.first_divergence.detail
 
 
+@pytest.mark.parametrize(
+    ("rows", "places", "expected"),
+    [
+        ([7, 3, 5, 1], [1], "the labels of row 3 differ"),
+        ([7, 3, 5, 1], [0, 2], "the labels of rows 5 and 7 differ"),
+        (None, [3], "the labels of row 4 of the batch differ"),
+    ],
+)
+def test_the_rows_with_other_labels_are_named(
+    rows: list[int] | None, places: list[int], expected: str, tmp_path: Path
+) -> None:
+    """By their number in the training set, else by their place in the batch."""
+    runs = [evident(), evident()]
+    for made in runs:
+        made.micro_batch(1)["sample_ids"] = rows
+        for row in made.rows["circumstances"]:
+            row["inputs"] = ["input_ids", "labels", *(f"labels[{n}]" for n in range(4))]
+            row["input_digests"] = [1, 2, 10, 11, 12, 13]
+    runs[1].micro_batch(1)["label_content"] += 1
+    first = runs[1].rows["circumstances"][0]
+    first["input_digests"] = [
+        digest + (number == 1 or number - 2 in places)
+        for number, digest in enumerate(first["input_digests"])
+    ]
+    found = compare_drafts(tmp_path, *runs).first_divergence
+    assert found is not None
+    assert f"the labels of the batch differ, its inputs do not; {expected}" == found.detail
+
+
 def test_an_update_that_is_left_out_is_described(tmp_path: Path) -> None:
     """Its rows go into the next update."""
     candidate = divided(draft())

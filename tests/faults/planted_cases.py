@@ -34,6 +34,7 @@ CASES = (
     Fault("constant_schedule_stepped", COURSE, 2, "learning_rate", None),
     Fault("head_in_second_optimizer", COURSE, 2, "learning_rate", None),
     Fault("evaluates_the_training_set", EVALUATED, 3, "evaluation", None),
+    Fault("clips_before_backward", COURSE, 1, "weights", "clip-without-gradients"),
     Fault("loss_added_twice", UNCLIPPED_SGD, 1, "loss", None),
     Fault("loss_added_twice", TWO_A_WINDOW_SGD, 1, "loss", "loss-scaled"),
     Fault("loss_added_twice", TWO, 1, "loss", "loss-scaled"),

@@ -158,6 +158,28 @@ def _only_some_differ(evidence: Evidence) -> bool:
     return False
 
 
+def _clips_nothing(evidence: Evidence) -> str | None:
+    found = _only_one_clips(evidence)
+    seen = found[1].observed("clipped_without_gradients") if found is not None else []
+    if found is None or not seen:
+        return None
+    run, other, limit = found
+    place = "before the backward pass" if seen[0] == 1 else "after its gradients are zeroed"
+    return (
+        f"{other.label} clips gradients {place}, where there are none; {run.label} clips them to a "
+        f"norm of {number(limit)}"
+    )
+
+
+def _calls_in_vain(evidence: Evidence) -> bool:
+    return any(run.observed("clipped_without_gradients") for run in evidence.runs)
+
+
+CLIPS_NOTHING = CounterEvidence(
+    "the other run clips where there are no gradients",
+    "`clipped_without_gradients`",
+    _calls_in_vain,
+)
 CLIPS_LATE = CounterEvidence(
     "the other run changes its gradients after the update, so it may clip too late",
     "`gradients_changed_after_update`, `gradients_changed_before_zeroing`",
@@ -201,6 +223,15 @@ RULES = (
         _hidden_clip,
         "in both runs clip to the same norm, between backward() and step(); the default of the "
         "Trainer is 1.0",
+        needs_recipe=False,
+        excluded_by=(CLIPS_LATE, CLIPS_NOTHING, SAME_SCALE),
+    ),
+    CauseRule(
+        "clip-without-gradients",
+        "gradients are clipped where there are none",
+        _UPDATE,
+        _clips_nothing,
+        "clip between backward() and step()",
         needs_recipe=False,
         excluded_by=(CLIPS_LATE, SAME_SCALE),
     ),

@@ -133,6 +133,11 @@ def unclipped(one: Draft, two: Draft) -> None:
     weights(two)
 
 
+def clips_nothing(one: Draft, two: Draft) -> None:
+    unclipped(one, two)
+    observe(two, "clipped_without_gradients", 1)
+
+
 def doubled(one: Draft, two: Draft) -> None:
     scale_gradients(two, 2.0)
     observe(two, "loss_scaled", 1, 2.0)
@@ -288,6 +293,16 @@ CASES: list[tuple[str, Spoil, Spoil]] = [
     (
         "hidden-clip",
         unclipped,
+        lambda one, two: observe(two, "gradients_changed_after_update", 1),
+    ),
+    (
+        "hidden-clip",
+        unclipped,
+        lambda one, two: observe(two, "clipped_without_gradients", 1),
+    ),
+    (
+        "clip-without-gradients",
+        clips_nothing,
         lambda one, two: observe(two, "gradients_changed_after_update", 1),
     ),
     ("loss-scaled", doubled, lambda one, two: observe(two, "loss_scaled", 1, 1.5)),
