@@ -21,6 +21,10 @@ __all__ = ["compare_modules", "why_not_localized"]
 
 Row = dict[str, Any]
 _STAGES_OF_MODULES = ("rng", "loss", "gradients", "grad_norm")
+_STAGES_OF_OPERATIONS = (
+    *("data_order", "batch_content", *_STAGES_OF_MODULES),
+    *("learning_rate", "weights", "optimizer_state"),
+)
 _ELSEWHERE = {
     "config": "the settings of the two differ",
     "initial_weights": "the initial weights of the two differ",
@@ -37,19 +41,24 @@ _ELSEWHERE = {
 
 
 def why_not_localized(first: Divergence | None, outcome: str) -> str:
-    """Why the modules of a pair hold no answer; empty if they may hold one."""
+    """Why neither modules nor operations of a pair hold an answer; empty if they may hold one."""
     if first is None:
         return f"not localized: the two are {outcome}"
-    if first.stage in _STAGES_OF_MODULES:
+    if first.stage in _STAGES_OF_OPERATIONS:
         return ""
     return f"not localized: at step {first.step} {_ELSEWHERE[first.stage]}"
 
 
-def compare_modules(reference: RunRecord, candidate: RunRecord, step: int) -> Localization:
-    """Compare the modules of two runs that both recorded their modules at `step`, bit for bit.
+def compare_modules(
+    reference: RunRecord, candidate: RunRecord, first: Divergence
+) -> Localization:
+    """Compare the modules of two runs that both recorded their modules at `first`, bit for bit.
 
     Raises `RecordError` if a trace is damaged.
     """
+    step = first.step
+    if first.stage not in _STAGES_OF_MODULES:
+        return Localization(step=step, note=_ELSEWHERE[first.stage])
     world_size = reference.spec.processes
     left, right = _passes(reference, world_size), _passes(candidate, world_size)
     calls = 0

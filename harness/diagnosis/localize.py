@@ -1,4 +1,6 @@
-"""Replay two runs up to the step of their first divergence, and record their modules there.
+"""Replay two runs up to the step of their first divergence, and record what they compute there.
+
+Modules and operations are recorded.
 
 A replay is an ordinary run, in a process of its own, from the `RunSpec` in a record. It must repeat
 its run bit for bit up to that step. If it does not, or if something that it needs is missing, the
@@ -15,8 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.comparison.compare import compare
 from harness.comparison.modules import compare_modules, why_not_localized
+from harness.comparison.operations import compare_operations
+from harness.diagnosis.distance import first_value_divergence
 from harness.errors import RecordError, SpecError
 from harness.execution.checkpoints import FOLDER
 from harness.execution.parent.progress import bars
@@ -76,7 +79,7 @@ def localize_pairs(
         first = _first(comparison)
         if result is None and pair is not None and first is not None:
             repeated = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
-            result = _localize(comparison, pair, repeated, first.step)
+            result = _localize(comparison, pair, repeated, first)
         localized.append(comparison.model_copy(update={"localization": result}))
     return localized
 
@@ -88,7 +91,9 @@ def _first(comparison: Comparison) -> Divergence | None:
 
 
 def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run:
-    spec = record.run_spec.model_copy(update={"stop_after": step, "localize_at": step})
+    # What changes weights after the update is part of the step, until the next one begins.
+    changes = {"stop_after": step + 1, "localize_at": step, "detail": "full"}
+    spec = record.run_spec.model_copy(update=changes)
     name = f"{spec.case.name}-{label(spec)}"
     path, number = folder / name, 1
     while path in taken:  # both runs of a pair may have one label
@@ -152,23 +157,31 @@ def _localize(
     comparison: Comparison,
     pair: tuple[RunRecord, RunRecord],
     repeated: tuple[RunRecord, RunRecord],
-    step: int,
+    first: Divergence,
 ) -> Localization:
     names = (comparison.reference, comparison.candidate)
     for name, record, replay in zip(names, pair, repeated, strict=True):
         if replay.header.status not in ("stopped", "completed"):
             why = replay.header.error or replay.header.status
             return Localization(note=f"{name} could not be replayed: {why}")
-        divergence = compare(record, replay, (name, f"{name} again")).first_divergence
+        divergence = first_value_divergence(record, replay, first.step)
         if divergence is not None:
             return Localization(
                 note=f"{name} did not repeat itself: its replay diverges at step "
-                f"{divergence.step} in {divergence.stage}, so its modules were not compared"
+                f"{divergence.step} in {divergence.stage}, so nothing in it was compared"
             )
     try:
-        return compare_modules(*repeated, step)
+        found = compare_modules(*repeated, first)
+        answer = compare_operations(*repeated, first)
     except RecordError as error:
         return Localization(note=str(error))
+    return found.model_copy(
+        update={
+            "operation": answer.difference,
+            "operation_note": answer.note,
+            "operations": answer.counts,
+        }
+    )
 
 
 def localize_report(

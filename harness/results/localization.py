@@ -1,4 +1,4 @@
-"""The first module in which two runs diverge."""
+"""The first module and the first operation in which two runs diverge."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import Literal
 
 from harness.results.base import Result
 
-__all__ = ["Direction", "Localization", "ModuleDifference"]
+__all__ = [
+    "Direction",
+    "Draws",
+    "Localization",
+    "ModuleDifference",
+    "Operation",
+    "OperationDifference",
+    "OperationKind",
+]
 
 
 Direction = Literal["forward", "backward"]
@@ -55,8 +63,71 @@ class ModuleDifference(Result):
     """Number of later calls in the same pass that differ too."""
 
 
+OperationKind = Literal[
+    "arguments", "inputs", "output", "random", "others", "one_side", "more_draws", "enters"
+]
+
+
+class Operation(Result):
+    """One operation of torch in one of two runs, and the user's code that called it."""
+
+    operation: str
+    """torch's name of it, such as `aten.mul.Tensor`."""
+    phase: Literal["before", "forward", "backward", "update", "after"]
+    """`before`: before the first forward pass of the step. `update`: after the last backward pass.
+    `after`: between the update and the next forward pass."""
+    place: str
+    """`FILE:LINE` of the call. In the backward pass, of the forward call that it belongs to, if
+    that is known. Empty: no file of the user's."""
+    source: str
+    """The text of that call."""
+    library: str = ""
+    """`FILE:LINE` within a library that made the call; empty if none did."""
+    module: str = ""
+    """Name of the module in whose forward pass it runs, or ran; empty outside of every module."""
+    norm: float | None = None
+    """2-norm of its first output that differs; None if that holds no floats."""
+
+
+class Draws(Result):
+    """The operations that one call in the user's code led to and that draw random numbers."""
+
+    place: str
+    """`FILE:LINE` of the call; empty: no file of the user's."""
+    source: str
+    """The text of the call."""
+    operations: int
+    """How many there are in the step."""
+
+
+class OperationDifference(Result):
+    """The first operations whose outputs differ though all their inputs are equal in both runs.
+
+    Followed back from the gradients and weights that differ at the end of the step.
+    """
+
+    kind: OperationKind
+    """`arguments`: the same operation on equal tensors, with other arguments. `inputs`: the same
+    operation reads other values, which both runs have; the operations are those that made them.
+    `output`: the same operation with equal inputs and arguments has another output. `random`: the
+    same, and it draws numbers. `others`: the two compute other operations. `one_side`: one computes
+    an operation that the other does not. `more_draws`: one draws random numbers that the other does
+    not. `enters`: a value that only this run has was made before the step, or in Python; the
+    operation is the first that reads it."""
+    rank: int | None = None
+    """With several processes: the rank."""
+    reference: Operation | None = None
+    """The operation of the reference; None if it has none there."""
+    candidate: Operation | None = None
+    """That of the candidate."""
+    arguments: tuple[tuple[str, str, str], ...] = ()
+    """Name, reference's value and candidate's value of arguments that differ."""
+    draws: tuple[tuple[Draws, ...], tuple[Draws, ...]] = ((), ())
+    """For `more_draws`: the draws of the step in the reference and in the candidate."""
+
+
 class Localization(Result):
-    """The result of comparing the modules of two runs at one step."""
+    """The result of comparing the modules and operations of two runs at one step."""
 
     step: int | None = None
     """The step whose modules were compared; None if no step was."""
@@ -64,5 +135,11 @@ class Localization(Result):
     """The first divergence; None for the reason in `note`."""
     calls: int = 0
     """Number of module calls compared, forward and backward."""
+    operation: OperationDifference | None = None
+    """The first operation that differs; None for the reason in `operation_note`."""
+    operations: tuple[int, int] = (0, 0)
+    """Number of operations of the step in the reference and in the candidate."""
+    operation_note: str = ""
+    """Why there is no operation; empty if there is one."""
     note: str = ""
     """Why there is no place; empty if there is one."""

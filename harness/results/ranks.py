@@ -49,6 +49,8 @@ def gather(folder: Path, world_size: int) -> None:
     for name in first.header.traces:
         if name in ("micro_batches", "circumstances", "modules"):
             writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
+        elif name == "operations":
+            writer.add_table(name, _with_rank([record.trace(name) for record in records]))
         else:
             writer.add_table(name, first.trace(name))
     for rank, record in enumerate(records[1:], start=1):
@@ -122,6 +124,15 @@ def _micro_batches(own_tables: Sequence[pa.Table]) -> pa.Table:
     whole = pa.concat_tables(tables)
     keys = [key for key in ("step", "micro_batch", "number") if key in whole.column_names]
     return whole.sort_by([(key, "ascending") for key in keys])
+
+
+def _with_rank(own_tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all processes, with the rank of each."""
+    tables = []
+    for rank, table in enumerate(own_tables):
+        ranks = pa.array(np.full(table.num_rows, rank, np.int16))
+        tables.append(table.set_column(table.column_names.index("rank"), "rank", ranks))
+    return pa.concat_tables(tables)
 
 
 def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:

@@ -31,6 +31,12 @@ Each trace has these rows:
   and outputs (`taken`, `given`) have a name with a type and a 2-norm, outputs also a sketch. In the
   backward pass these are the gradients of the outputs and of the inputs. A forward row also holds
   digests of the random generators before the call and of the module's own parameters.
+- `operations`: one operation of torch, at the one step that a localized run records, from the end
+  of the update before. Digests and numbers of elements of the tensors that it read and of those
+  that it made or wrote; the 2-norms of the latter, NaN if they hold no floats. Its other arguments,
+  as `NAME=VALUE`. The place (`FILE:LINE`) and the text of the call in the user's code that led to
+  it, and the place in a library that made the call. In the backward pass also the place and the
+  text of the forward call that it belongs to. Empty if not known.
 - `dissent`: with several processes, tensors in which a rank differs from rank 0 at the end of a
   step. Null for a value that is equal; empty if all ranks agree.
 
@@ -132,6 +138,28 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("given", pa.list_(pa.uint64())),
             ("given_norms", pa.list_(pa.float64())),
             ("sketches", pa.list_(pa.list_(pa.float64()))),
+        ]
+    ),
+    "operations": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("rank", pa.int16()),
+            ("number", pa.int32()),
+            ("phase", pa.string()),
+            ("operation", pa.string()),
+            ("module", pa.string()),
+            ("random", pa.bool_()),
+            ("inputs", pa.list_(pa.uint64())),
+            ("input_sizes", pa.list_(pa.int64())),
+            ("outputs", pa.list_(pa.uint64())),
+            ("output_sizes", pa.list_(pa.int64())),
+            ("output_norms", pa.list_(pa.float64())),
+            ("arguments", pa.list_(pa.string())),
+            ("place", pa.string()),
+            ("source", pa.string()),
+            ("library", pa.string()),
+            ("forward_place", pa.string()),
+            ("forward_source", pa.string()),
         ]
     ),
     "dissent": pa.schema(

@@ -93,6 +93,11 @@ class ModuleRecorder:
         self._open = []
         self._enter(self._root, args, kwargs)
 
+    @property
+    def current(self) -> str:
+        """The name of the innermost module whose forward pass runs; empty if none does."""
+        return self._open[-1][1].module if self._pass is not None and self._open else ""
+
     def remove(self) -> None:
         """Remove the hooks from the modules; named as the method of a hook's handle."""
         for handle in self._handles:

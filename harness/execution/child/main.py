@@ -45,7 +45,7 @@ from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
 from harness.tracing import digest
 from harness.tracing.listener import StopTraining
-from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from harness.tracing.timing_probe import TimingProbe
@@ -156,7 +156,7 @@ def _train_here(
         options = TraceOptions(detail=spec.detail, sketch=spec.sketch, localize_at=spec.localize_at)
         probe: TraceProbe | TimingProbe
         if spec.localize_at is not None:
-            probe = ModuleProbe(writer, listener, options, counts, task, place.world_size)
+            probe = LocalizingProbe(writer, listener, options, counts, task, place.world_size)
         elif spec.observe == "trace":
             probe = TraceProbe(writer, listener, options, counts, task, place.world_size)
         else:

@@ -19,6 +19,7 @@ from harness.report.sections.source import Source
 from harness.report.text.causes import because
 from harness.report.text.divergence import place, short_place
 from harness.report.text.modules import sentence as localized
+from harness.report.text.operations import code_lines, operation_sentence
 from harness.report.text.seeds import seed_lines
 from harness.report.text.values import capitalized, shown
 from harness.results.comparison import Comparison
@@ -113,6 +114,10 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
     if pair.note:
         blocks.append(Sentence(f"Known reason: {pair.note}"))
     if pair.localization:
+        code = operation_sentence(pair)
+        if code:
+            blocks.append(Sentence(code))
+            blocks += [Values(tuple(code_lines(pair)))] if code_lines(pair) else []
         found = "Localized: " if pair.localization.place else ""
         blocks.append(Sentence(f"{found}{localized(pair.localization)}."))
     blocks += [Sentence(f"{capitalized(line)}.") for line in pair.alignment]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.report.text import explanation, noise, regression, seeds, speeds, upgrade
 from harness.report.text.causes import because
+from harness.report.text.operations import code_lines, operation_sentence
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
 from harness.results.report import Report, RunSummary
@@ -89,7 +90,7 @@ def _failures(report: Report, lines: Sequence[str]) -> list[str]:
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """Each pair in a line; of many pairs, a count and only those that are not identical."""
     if len(comparisons) <= _FEW:
-        return [sentence(comparison) for comparison in comparisons]
+        return [line for comparison in comparisons for line in _with_code(comparison)]
     others = [comparison for comparison in comparisons if comparison.outcome != "identical"]
     cases = len({comparison.case for comparison in comparisons})
     known = sum(bool(comparison.note) for comparison in others)
@@ -101,6 +102,12 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
         "reason",
         *(f"{comparison.case}: {sentence(comparison)}" for comparison in others),
     ]
+
+
+def _with_code(comparison: Comparison) -> list[str]:
+    """A line for a pair, and the line of code at the first difference in each of the two."""
+    code = [f"    {name}: {line}" for name, line in code_lines(comparison)]
+    return [sentence(comparison), *([operation_sentence(comparison)] if code else []), *code]
 
 
 def sentence(comparison: Comparison) -> str:

@@ -14,7 +14,7 @@ from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunReco
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
 from harness.tracing.listener import Listener
-from harness.tracing.module_probe import ModuleProbe
+from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from tests.support.watched_model import batch, task
@@ -57,7 +57,7 @@ def trained(folder: Path, localize_at: int | None, model: nn.Module) -> RunRecor
     writer = RecordWriter(folder)
     case = Case(name="probe", workload="paraphrase")
     spec = RunSpec(case=case, loop="plain", recipe=Recipe(), localize_at=localize_at)
-    kind = TraceProbe if localize_at is None else ModuleProbe
+    kind = TraceProbe if localize_at is None else LocalizingProbe
     options = TraceOptions(localize_at=localize_at)
     probe = kind(writer, Listener(), options, task=task(model), processes=1)
     torch.manual_seed(5)

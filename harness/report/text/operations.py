@@ -1,0 +1,108 @@
+"""The first operation in which two runs differ: a sentence, and the line of code in each run."""
+
+from __future__ import annotations
+
+from harness.report.text.values import distinct
+from harness.results.comparison import Comparison
+from harness.results.localization import Draws, Operation, OperationDifference
+
+__all__ = ["code_lines", "operation_sentence"]
+
+_WHEN = {
+    "before": "before the forward pass",
+    "forward": "in the forward pass",
+    "backward": "in the backward pass",
+    "update": "in the update",
+    "after": "after the update",
+}
+
+
+def operation_sentence(pair: Comparison) -> str:
+    """What the first operation that differs is; empty if no pair of operations was compared."""
+    found = pair.localization
+    if found is None or not any(found.operations):
+        return ""
+    if found.operation is None:
+        return f"Step {found.step}: {found.operation_note}."
+    where = f"Step {found.step}"
+    if found.operation.rank is not None:
+        where += f", rank {found.operation.rank}"
+    shown = found.operation.reference or found.operation.candidate
+    if shown is not None and found.operation.kind != "inputs":
+        where += f", {_WHEN[shown.phase]}"
+    names = (pair.reference, pair.candidate)
+    return f"{where}: {_what(found.operation, names)}."
+
+
+def code_lines(pair: Comparison) -> list[tuple[str, str]]:
+    """The name of each run, and its line of code at the first difference."""
+    found = pair.localization
+    if found is None or found.operation is None:
+        return []
+    operation = found.operation
+    sides = ((pair.reference, operation.reference), (pair.candidate, operation.candidate))
+    if operation.kind == "more_draws":
+        drawn = zip((pair.reference, pair.candidate), operation.draws, strict=True)
+        return [(name, "; ".join(map(_drawn, draws)) or "draws nothing") for name, draws in drawn]
+    return [(name, _line(one)) for name, one in sides if one is not None]
+
+
+def _what(found: OperationDifference, names: tuple[str, str]) -> str:
+    one, two = found.reference, found.candidate
+    shown = one or two
+    name = "" if shown is None else _named(shown)
+    only = names[1] if one is None else names[0]
+    if found.kind == "arguments":
+        values = "; ".join(
+            f"{argument} = {left} in {names[0]}, {right} in {names[1]}"
+            for argument, left, right in found.arguments
+        )
+        return f"{name} has other arguments for the same values: {values}"
+    if found.kind == "inputs":
+        return (
+            "the same operation reads other values in the two runs; each run made its own where "
+            "the lines of code show"
+        )
+    if found.kind == "output":
+        return f"{name} makes another output from equal inputs{_norms(one, two)}"
+    if found.kind == "random":
+        return f"{name} draws other numbers: the random generator differs before it"
+    if found.kind == "more_draws":
+        return "the two runs do not draw the same random numbers"
+    if found.kind == "enters":
+        which = f"{only} alone has" if one is None or two is None else "each run alone has"
+        return f"the first value that {which} was made in Python or in an earlier step; read by {name}"
+    if found.kind == "one_side":
+        return f"{only} alone computes {name}, and a difference follows from it"
+    assert one is not None
+    assert two is not None
+    return (
+        f"from equal values the two compute other operations: {_named(one)} in {names[0]}, "
+        f"{_named(two)} in {names[1]}"
+    )
+
+
+def _named(operation: Operation) -> str:
+    name = operation.operation.removeprefix("aten.")
+    return f"{name} of {operation.module}" if operation.module else name
+
+
+def _norms(one: Operation | None, two: Operation | None) -> str:
+    if one is None or two is None or one.norm is None or two.norm is None:
+        return ""
+    reference, candidate = distinct(one.norm, two.norm)
+    return f", norm {reference} against {candidate}"
+
+
+def _line(operation: Operation) -> str:
+    text = "  ".join(filter(None, (operation.place, operation.source)))
+    if not text:
+        return "no line of your code is known"
+    if operation.phase == "backward":
+        text = f"backward pass of {text}"
+    return f"{text}, in {operation.library}" if operation.library else text
+
+
+def _drawn(draws: Draws) -> str:
+    count = "1 operation" if draws.operations == 1 else f"{draws.operations} operations"
+    return f"{draws.place or 'outside your code'}  {draws.source}: {count}"

@@ -1,0 +1,118 @@
+"""The trace probe that also records, at one step, each module of the model and each operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.results.record import Counts, RecordWriter
+from harness.tracing.forward import ForwardPass
+from harness.tracing.listener import Listener
+from harness.tracing.module_hooks import ModuleRecorder, visible_modules
+from harness.tracing.operations import OperationRecorder
+from harness.tracing.options import TraceOptions
+from harness.tracing.probe import TraceProbe
+from harness.tracing.task import Task
+
+__all__ = ["LocalizingProbe"]
+
+
+class LocalizingProbe(TraceProbe):
+    """The trace probe, which also records the traces `modules` and `operations` at one step."""
+
+    def __init__(
+        self,
+        writer: RecordWriter,
+        listener: Listener,
+        options: TraceOptions,
+        counts: Counts | None = None,
+        task: Task | None = None,
+        processes: int | None = None,
+    ) -> None:
+        """As for `TraceProbe`; the step is `options.localize_at`."""
+        super().__init__(writer, listener, options, counts, task, processes)
+        self._recorders: dict[nn.Module, ModuleRecorder] = {}
+        self._operations = OperationRecorder(self._add_operation, self._module, self._safely)
+
+    def _add_operation(self, row: dict[str, Any]) -> None:
+        self._writer.add("operations", step=self._options.localize_at, rank=0, **row)
+
+    def _module(self) -> str:
+        """The name of the module whose forward pass runs; empty outside of every module."""
+        return next(filter(None, (each.current for each in self._recorders.values())), "")
+
+    @property
+    def _localizes(self) -> bool:
+        """Whether the step that is recorded comes next, or runs."""
+        return self.counts.steps + 1 == self._options.localize_at
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the step that is recorded is complete.
+
+        What changes weights after an update belongs to its step, until the next pass begins.
+        """
+        at = self._options.localize_at
+        return at is not None and self.counts.steps >= at
+
+    def _watched(self) -> None:
+        super()._watched()
+        if self._localizes:
+            self._operations.begin()
+
+    def _begin_pass(self, one: ForwardPass) -> None:
+        super()._begin_pass(one)
+        if one.with_gradient and self._is_over:
+            self._operations.end()
+        self._operations.phase = "forward"
+        if one.with_gradient and self._localizes:
+            recorder = self._recorders.get(one.module)
+            if recorder is None:
+                compiled = one.module is not one.model and hasattr(one.module, "_orig_mod")
+                names = {one.module: ""} if compiled else visible_modules(one.module)
+                recorder = ModuleRecorder(names, one.module, self._device)
+                self._recorders[one.module] = recorder
+            # A forward pass without a backward pass does not count as a micro-batch.
+            recorder.begin(self._micro_batches + 1, one.args, one.kwargs)
+
+    def _begin_backward(self) -> None:
+        super()._begin_backward()
+        if self._is_over:
+            self._operations.end()
+        self._operations.phase = "backward"
+
+    def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
+        super()._add_micro_batch(passes, loss)
+        self._operations.phase = "update"
+
+    def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
+        super()._begin_step(optimizer)
+        self._operations.phase = "update"
+
+    def _record_update(self, step: int) -> None:
+        if step == self._options.localize_at:
+            for recorder in self._recorders.values():
+                for row in recorder.rows():
+                    if row["micro_batch"] <= self._micro_batches:
+                        self._writer.add("modules", step=step, **row)
+                recorder.remove()
+        super()._record_update(step)
+        self._operations.phase = "before" if self._localizes else "after"
+        if self._localizes:
+            self._operations.begin()
+
+    def _detach(self) -> None:
+        self._remove_recorders()
+        super()._detach()
+
+    def _abandon(self) -> None:
+        self._remove_recorders()
+        super()._abandon()
+
+    def _remove_recorders(self) -> None:
+        self._operations.end()
+        for recorder in self._recorders.values():
+            recorder.remove()

@@ -1,0 +1,227 @@
+"""Records every operation of one step: its inputs, its outputs, and the line that called it.
+
+A dispatch mode sees each operation that reaches a kernel, in forward and backward passes and in the
+update. It calls the operation as it would be called without it, so no bit changes. What the harness
+itself computes is not recorded. A compiled graph is one call, which no mode looks into.
+
+An operation of a backward pass belongs to the operation of the forward pass that autograd recorded,
+by the sequence number of its node.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
+from torch.utils._pytree import tree_leaves
+
+from harness.tracing import digest
+from harness.tracing.call_sites import Site, call_site
+
+__all__ = ["OperationRecorder"]
+
+_NOT_A_VALUE = ("aten.empty", "aten.new_empty", "aten._efficientzerotensor", "profiler.", "prim.")
+"""Operations whose outputs mean nothing yet, or that compute nothing."""
+_WRITTEN_ONLY = frozenset(
+    f"aten.{name}_"
+    for name in (
+        "bernoulli",
+        "cauchy",
+        "copy",
+        "exponential",
+        "fill",
+        "geometric",
+        "log_normal",
+        "normal",
+        "random",
+        "uniform",
+        "zero",
+    )
+)
+"""Operations that replace their first argument and do not read it."""
+_FROM_PYTHON = ("aten.lift",)
+"""Operations that hand over numbers from Python, as `torch.tensor` does."""
+
+
+class OperationRecorder(TorchDispatchMode):
+    """Records the operations of this thread from `begin` until `end`."""
+
+    def __init__(
+        self, add: Callable[[dict[str, Any]], None], module: Callable[[], str], safely: Any
+    ) -> None:
+        """`add` takes one row of the trace `operations`, without the column `step`.
+
+        `module`: the name of the module whose forward pass runs. `safely`: calls a function with
+        arguments; an error of this module never leaves it.
+        """
+        super().__init__()
+        self._add, self._module, self._safely = add, module, safely
+        self._number = 0
+        self._entered = self._records = False
+        self._sources: dict[int, tuple[Site, str]] = {}
+        self.phase = "before"
+        """`forward`, `backward` or `update`, or what comes `before` or `after` these in the step."""
+
+    def begin(self) -> None:
+        """Record from now on."""
+        if not self._entered:
+            self._entered = self._records = True
+            self.__enter__()
+
+    def end(self) -> None:
+        """Record no more."""
+        self._records = False
+        # Below a mode that the training entered since, this one stays and passes everything on.
+        if self._entered and _get_current_dispatch_mode() is self:
+            self._entered = False
+            self.__exit__(None, None, None)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not self._records:
+            return func(*args, **kwargs)
+        site = call_site(sys._getframe(1))
+        if site is None:
+            return func(*args, **kwargs)
+        row: dict[str, Any] = {}
+        self._safely(self._before, row, func, args, kwargs)
+        output = func(*args, **kwargs)
+        self._safely(self._after, row, func, args, kwargs, output, site)
+        return output
+
+    @torch.no_grad()
+    def _before(
+        self, row: dict[str, Any], func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        name = str(func)
+        if name.startswith(_NOT_A_VALUE):
+            return
+        first = 1 if name.rpartition(".")[0] in _WRITTEN_ONLY else 0
+        read = {key: value for key, value in kwargs.items() if key != "out"}
+        values = [] if name.startswith(_FROM_PYTHON) else _tensors((args[first:], read))
+        row["operation"] = name.removesuffix(".default")
+        row["inputs"] = [_digest(value) for value in values]
+        row["input_sizes"] = [value.numel() for value in values]
+        row["arguments"] = _plain(func, args, read)
+
+    @torch.no_grad()
+    def _after(
+        self,
+        row: dict[str, Any],
+        func: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        output: Any,
+        site: Site,
+    ) -> None:
+        if not row:
+            return
+        written = list(_written(func, args, kwargs))
+        values = _distinct([*_tensors(output), *written, *_bases(written)])
+        if not values or (func.is_view and row["inputs"] and _is_same_memory(args, values)):
+            return  # nothing was made, or the same numbers in the same order
+        node = torch._C._current_autograd_node()  # type: ignore[attr-defined]  # not in its stub
+        made_by, module = site, ""
+        if node is not None:
+            made_by, module = self._sources.get(node._sequence_nr(), (Site("", "", ""), ""))
+        else:
+            module = self._module()
+            number = torch._C._autograd._get_sequence_nr() - 1  # type: ignore[attr-defined]
+            self._sources.setdefault(number, (site, module))
+        self._number += 1
+        self._add(
+            {
+                **row,
+                "number": self._number,
+                "phase": self.phase,
+                "module": module,
+                "random": torch.Tag.nondeterministic_seeded in func.tags,
+                "outputs": [_digest(value) for value in values],
+                "output_sizes": [value.numel() for value in values],
+                "output_norms": [_norm(value) for value in values],
+                "place": site.place,
+                "source": site.source,
+                "library": site.library,
+                "forward_place": made_by.place if node is not None else "",
+                "forward_source": made_by.source if node is not None else "",
+            }
+        )
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    """The tensors in nested arguments that hold numbers on this process."""
+    found = (_local(value) for value in tree_leaves(values) if isinstance(value, Tensor))
+    return [value for value in found if _is_readable(value)]
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
+
+
+def _is_readable(tensor: Tensor) -> bool:
+    """Whether the tensor has dense memory of its own: not of a meta, fake or batched tensor."""
+    plain = type(tensor) in (Tensor, torch.nn.Parameter)
+    dense = plain and tensor.layout == torch.strided and tensor.device.type != "meta"
+    return dense and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterable[Tensor]:
+    """The tensors that the operation writes."""
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            yield from _tensors(args[place] if place < len(args) else kwargs.get(argument.name))
+
+
+def _bases(written: Iterable[Tensor]) -> Iterable[Tensor]:
+    """The whole tensors of which a part is written."""
+    return _tensors([tensor._base for tensor in written if tensor._base is not None])
+
+
+def _distinct(values: Iterable[Tensor]) -> list[Tensor]:
+    return list({id(value): value for value in values}.values())
+
+
+def _is_same_memory(args: Sequence[Any], values: Sequence[Tensor]) -> bool:
+    """Whether a view shows all numbers of its first argument, in the same order."""
+    before = _tensors(args[:1])
+    return bool(before) and all(
+        value.is_contiguous() and before[0].is_contiguous() and value.numel() == before[0].numel()
+        for value in values
+    )
+
+
+def _digest(tensor: Tensor) -> int:
+    """Digest of the elements; what is only repeated by a stride of 0 is read once."""
+    for dimension, stride in enumerate(tensor.stride()):
+        if stride == 0 and tensor.shape[dimension] > 1:
+            tensor = tensor.narrow(dimension, 0, 1)
+    return digest.of_tensor(tensor)
+
+
+def _norm(tensor: Tensor) -> float:
+    """The 2-norm; NaN if the elements are no numbers."""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return float("nan")
+    kind = torch.complex128 if tensor.is_complex() else torch.float64
+    wide = kind if tensor.numel() < 1000 else None
+    return float(torch.linalg.vector_norm(tensor, dtype=wide))
+
+
+def _plain(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """The arguments that are numbers, texts or types, as `NAME=VALUE`."""
+    names = [argument.name for argument in func._schema.arguments]
+    named = {**dict(zip(names, args, strict=False)), **kwargs}
+    return [f"{name}={value}" for name, value in named.items() if _is_plain(value)]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(each) for each in value) and len(value) < 10
+    return isinstance(value, bool | int | float | str | torch.dtype)
