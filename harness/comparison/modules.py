@@ -49,9 +49,7 @@ def why_not_localized(first: Divergence | None, outcome: str) -> str:
     return f"not localized: at step {first.step} {_ELSEWHERE[first.stage]}"
 
 
-def compare_modules(
-    reference: RunRecord, candidate: RunRecord, first: Divergence
-) -> Localization:
+def compare_modules(reference: RunRecord, candidate: RunRecord, first: Divergence) -> Localization:
     """Compare the modules of two runs that both recorded their modules at `first`, bit for bit.
 
     Raises `RecordError` if a trace is damaged.

@@ -84,9 +84,9 @@ def _ends(
         {
             digest
             for name in columns
-            for digest in record.tensors.filter(
-                pc.equal(record.tensors["step"], first.step)
-            )[name].to_pylist()
+            for digest in record.tensors.filter(pc.equal(record.tensors["step"], first.step))[
+                name
+            ].to_pylist()
             if digest
         }
         for record in (reference, candidate)
@@ -192,14 +192,14 @@ class _Side:
         name, read = self.rows[place]["operation"], sorted(self.inputs[place])
         if not read:
             return None  # many operations read nothing
-        same = [
+        same: list[int] = [
             n
             for n, row in enumerate(other.rows)
             if row["operation"] == name and sorted(other.inputs[n]) == read
         ]
         if not same:
             return None
-        before = sum(
+        before: int = sum(
             row["operation"] == name and sorted(self.inputs[n]) == read
             for n, row in enumerate(self.rows[:place])
         )
@@ -295,8 +295,8 @@ def _of_places(one: _Side, two: _Side, left: int | None, right: int | None) -> O
         return _same_operation(one, two, left, right)
     phases = [_PHASES.index(side.phase(n)) for side, n in ((one, left), (two, right))]
     if phases[0] != phases[1]:  # what the later one computes follows
-        only = (left, None) if phases[0] < phases[1] else (None, right)
-        return _pair("one_side", one, two, *only)
+        first = phases[0] < phases[1]
+        return _pair("one_side", one, two, left if first else None, None if first else right)
     return _pair("others", one, two, left, right)
 
 
@@ -317,11 +317,13 @@ def _same_operation(one: _Side, two: _Side, left: int, right: int) -> OperationD
     if arguments:
         return _pair("arguments", one, two, left, right, arguments)
     if sorted(one.inputs[left]) != sorted(two.inputs[right]):
-        makers = [
-            _maker_of_first(side, n, other.inputs[m])
-            for side, n, other, m in ((one, left, two, right), (two, right, one, left))
-        ]
-        return _pair("inputs", one, two, *makers)
+        return _pair(
+            "inputs",
+            one,
+            two,
+            _maker_of_first(one, left, two.inputs[right]),
+            _maker_of_first(two, right, one.inputs[left]),
+        )
     if not one.rows[left]["random"]:
         return _pair("output", one, two, left, right)
     return _other_draws(one, two) or _pair("random", one, two, left, right)

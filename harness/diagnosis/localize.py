@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rich.console import Console
 from harness.comparison.modules import compare_modules, why_not_localized
 from harness.comparison.operations import compare_operations
 from harness.diagnosis.distance import first_value_divergence
+from harness.diagnosis.replay_command import replay_command, why_not_replayed
 from harness.errors import RecordError, SpecError
 from harness.execution.checkpoints import FOLDER
 from harness.execution.parent.progress import bars
@@ -37,6 +38,8 @@ from harness.spec.request import TIMEOUT_S
 
 __all__ = ["FindPair", "localize_pairs", "localize_report"]
 
+_Place = tuple[Path, int]
+"""The folder of a record, and the step that is localized."""
 FindPair = Callable[[Comparison], tuple[RunRecord, RunRecord] | None]
 
 
@@ -54,25 +57,15 @@ def localize_pairs(
     as for `run_all`. A replay that fails is reported with its pair.
     """
     results: list[Localization | None] = []
-    runs: dict[tuple[Path, int], Run] = {}
+    wanted: dict[_Place, RunRecord] = {}
     for comparison in comparisons:
         pair = find(comparison)
         why = _why_not(comparison, pair)
         results.append(Localization(note=why) if why else None)
         first = _first(comparison)
-        if why or pair is None or first is None:
-            continue
-        for record in pair:
-            place = (record.folder, first.step)
-            if place not in runs:
-                runs[place] = _replay(record, place[1], folder, {r.folder for r in runs.values()})
-    for run in runs.values():
-        shutil.rmtree(run.folder, ignore_errors=True)  # left by a stopped localization
-    with bars(list(runs.values()), console, experiments=True) as on_event:
-        records = run_all(list(runs.values()), jobs, on_event, True, timeout_s)
-    for run in runs.values():  # the checkpoints of a stopped replay are not needed
-        shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
-    replays = dict(zip(runs, records, strict=True))
+        if not why and pair is not None and first is not None:
+            wanted |= {(record.folder, first.step): record for record in pair}
+    replays = _replays(wanted, folder, jobs, console, timeout_s)
     localized = []
     for comparison, result in zip(comparisons, results, strict=True):
         pair = find(comparison)
@@ -84,22 +77,61 @@ def localize_pairs(
     return localized
 
 
+def _replays(
+    wanted: Mapping[_Place, RunRecord],
+    folder: Path,
+    jobs: int | None,
+    console: Console,
+    timeout_s: float,
+) -> dict[_Place, RunRecord | str]:
+    """The replay of each run at a step, or why there is none."""
+    runs: dict[_Place, Run] = {}
+    commands: dict[_Place, Path] = {}
+    taken: set[Path] = set()
+    for place, record in wanted.items():
+        step = place[1]
+        if isinstance(record.spec, RunSpec):
+            # What changes weights after the update is part of the step, until the next one begins.
+            changes = {"stop_after": step + 1, "localize_at": step, "detail": "full"}
+            spec = record.spec.model_copy(update=changes)
+            path = _free(folder, f"{spec.case.name}-{label(spec)}", taken)
+            runs[place] = Run(spec, path)
+        else:
+            name = f"{record.spec.run_label}-localized-{step}"
+            path = commands[place] = _free(folder, name, taken)
+        taken.add(path)
+    for run in runs.values():
+        shutil.rmtree(run.folder, ignore_errors=True)  # left by a stopped localization
+    with bars(list(runs.values()), console, experiments=True) as on_event:
+        records = run_all(list(runs.values()), jobs, on_event, True, timeout_s)
+    for run in runs.values():  # the checkpoints of a stopped replay are not needed
+        shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
+    replays: dict[_Place, RunRecord | str] = dict(zip(runs, records, strict=True))
+    for place, path in commands.items():
+        record = wanted[place]
+        if console.is_terminal:
+            line = f"running {record.spec.run_label} again, up to step {place[1]}"
+            console.print(line, highlight=False, markup=False)
+        try:
+            replays[place] = replay_command(record, place[1], path)
+        except SpecError as error:
+            replays[place] = str(error)
+    return replays
+
+
+def _free(folder: Path, name: str, taken: set[Path]) -> Path:
+    """A folder of that name, or with a number if both runs of a pair have one label."""
+    path, number = folder / name, 1
+    while path in taken:
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path
+
+
 def _first(comparison: Comparison) -> Divergence | None:
     """The first divergence of a computed value, if there is one: no module computes settings."""
     firsts = [each.first for each in comparison.stages if each.first and each.stage != "config"]
     return min(firsts, key=lambda first: first.place, default=comparison.first_divergence)
-
-
-def _replay(record: RunRecord, step: int, folder: Path, taken: set[Path]) -> Run:
-    # What changes weights after the update is part of the step, until the next one begins.
-    changes = {"stop_after": step + 1, "localize_at": step, "detail": "full"}
-    spec = record.run_spec.model_copy(update=changes)
-    name = f"{spec.case.name}-{label(spec)}"
-    path, number = folder / name, 1
-    while path in taken:  # both runs of a pair may have one label
-        number += 1
-        path = folder / f"{name}-{number}"
-    return Run(spec, path)
 
 
 def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -> str:
@@ -111,9 +143,7 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
         return why
     if pair is None:
         return "not localized: the records of the two runs are not both present"
-    if not all(isinstance(record.spec, RunSpec) for record in pair):
-        return "not localized: a traced command cannot be replayed"
-    sizes = [record.run_spec.case.world_size for record in pair]
+    sizes = [record.spec.processes for record in pair]
     if sizes[0] != sizes[1]:
         return (
             f"not localized: {sizes[0]} and {sizes[1]} processes divide a step into different "
@@ -126,6 +156,9 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
 
 def _missing(record: RunRecord, name: str) -> str:
     """What a replay of the run needs and is missing; empty if nothing is."""
+    if not isinstance(record.spec, RunSpec):
+        why = why_not_replayed(record)
+        return f"{name} cannot be replayed: {why}" if why else ""
     try:
         registry.loop(record.run_spec.loop)
     except SpecError as error:
@@ -156,11 +189,14 @@ def _installed(package: str) -> str | None:
 def _localize(
     comparison: Comparison,
     pair: tuple[RunRecord, RunRecord],
-    repeated: tuple[RunRecord, RunRecord],
+    repeated: tuple[RunRecord | str, RunRecord | str],
     first: Divergence,
 ) -> Localization:
     names = (comparison.reference, comparison.candidate)
+    replays: list[RunRecord] = []
     for name, record, replay in zip(names, pair, repeated, strict=True):
+        if isinstance(replay, str):
+            return Localization(note=f"{name} could not be replayed: {replay}")
         if replay.header.status not in ("stopped", "completed"):
             why = replay.header.error or replay.header.status
             return Localization(note=f"{name} could not be replayed: {why}")
@@ -170,9 +206,10 @@ def _localize(
                 note=f"{name} did not repeat itself: its replay diverges at step "
                 f"{divergence.step} in {divergence.stage}, so nothing in it was compared"
             )
+        replays.append(replay)
     try:
-        found = compare_modules(*repeated, first)
-        answer = compare_operations(*repeated, first)
+        found = compare_modules(replays[0], replays[1], first)
+        answer = compare_operations(replays[0], replays[1], first)
     except RecordError as error:
         return Localization(note=str(error))
     return found.model_copy(

@@ -32,6 +32,9 @@ class CommandSpec(Frozen):
     number."""
     deterministic: bool = False
     """Whether the deterministic mode of `harness run` was set."""
+    localize_at: int | None = Field(None, ge=1)
+    """The step at which the record also holds the inputs and outputs of each module and operation.
+    The command ends after the next step; None: no step, and the command ends by itself."""
     device: str = "cpu"
     """The type of device that held the weights."""
     world_size: int = Field(1, ge=1)

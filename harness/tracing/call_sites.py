@@ -7,7 +7,6 @@ rest of the package does not.
 from __future__ import annotations
 
 import linecache
-import os
 import site
 import sysconfig
 from functools import cache
@@ -115,4 +114,3 @@ def _call(code: CodeType, instruction: int) -> tuple[str, str]:
     if colon and len(lines) > 1:  # a statement that holds others, such as a loop
         text = f"{head.strip()}:"
     return f"{shown}:{line}", text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-

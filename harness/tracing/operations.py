@@ -59,19 +59,19 @@ class OperationRecorder(TorchDispatchMode):
         `module`: the name of the module whose forward pass runs. `safely`: calls a function with
         arguments; an error of this module never leaves it.
         """
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._add, self._module, self._safely = add, module, safely
         self._number = 0
         self._entered = self._records = False
         self._sources: dict[int, tuple[Site, str]] = {}
         self.phase = "before"
-        """`forward`, `backward` or `update`, or what comes `before` or `after` these in the step."""
+        """`forward`, `backward`, `update`, or what comes `before` or `after` these in the step."""
 
     def begin(self) -> None:
         """Record from now on."""
         if not self._entered:
             self._entered = self._records = True
-            self.__enter__()
+            self.__enter__()  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
         """Record no more."""
@@ -79,7 +79,7 @@ class OperationRecorder(TorchDispatchMode):
         # Below a mode that the training entered since, this one stays and passes everything on.
         if self._entered and _get_current_dispatch_mode() is self:
             self._entered = False
-            self.__exit__(None, None, None)
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -127,13 +127,13 @@ class OperationRecorder(TorchDispatchMode):
         values = _distinct([*_tensors(output), *written, *_bases(written)])
         if not values or (func.is_view and row["inputs"] and _is_same_memory(args, values)):
             return  # nothing was made, or the same numbers in the same order
-        node = torch._C._current_autograd_node()  # type: ignore[attr-defined]  # not in its stub
+        node = torch._C._current_autograd_node()
         made_by, module = site, ""
         if node is not None:
             made_by, module = self._sources.get(node._sequence_nr(), (Site("", "", ""), ""))
         else:
             module = self._module()
-            number = torch._C._autograd._get_sequence_nr() - 1  # type: ignore[attr-defined]
+            number = torch._C._autograd._get_sequence_nr() - 1
             self._sources.setdefault(number, (site, module))
         self._number += 1
         self._add(

@@ -61,7 +61,7 @@ def import_file(path: Path, kind: str) -> ModuleType:
     assert source.loader is not None
     module = importlib.util.module_from_spec(source)
     beside = str(path.parent)
-    # A loop of this package needs no sibling by its bare name, and lightning.py would hide a library.
+    # A loop of this package needs no sibling by its bare name; lightning.py would hide a library.
     if beside not in sys.path and not path.is_relative_to(_PACKAGE):
         sys.path.insert(0, beside)
     sys.modules[name] = module  # dataclasses and pickle look their module up

@@ -7,6 +7,8 @@ import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 __all__ = ["End", "run"]
 
@@ -44,11 +46,14 @@ class End:
         return bool(self.signals) or self.killed_by in _INTERRUPTING
 
 
-def run(program: str, words: Sequence[str], environment: Mapping[str, str]) -> End:
+def run(
+    program: str, words: Sequence[str], environment: Mapping[str, str], log: Path | None = None
+) -> End:
     """Run `words` with this process's input, output, errors, other open files and terminal.
 
-    `program`: the path of the file that is executed. A signal that a terminal sends reaches the
-    command by itself, since it is in the same process group. Every other one is passed on.
+    `program`: the path of the file that is executed. `log`: receives output and errors instead, and
+    there is no input. A signal that a terminal sends reaches the command by itself, since it is in
+    the same process group. Every other one is passed on.
     """
     started = time.monotonic()
     sent: list[int] = []
@@ -58,6 +63,7 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str]) -> E
             program,
             list(words),
             dict(environment),
+            file_actions=[] if log is None else _into(log),
             setsigmask=before,
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them
         )
@@ -74,6 +80,16 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str]) -> E
         while signal.sigtimedwait(_PASSED_ON, 0) is not None:
             pass  # it came for a command that has ended
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _into(log: Path) -> list[tuple[Any, ...]]:
+    """What connects a command with a log, and with no input."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    return [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
 
 
 def _pass_on(command: int, sent: list[int]) -> None:

@@ -36,8 +36,10 @@ class Traced:
     """What could not be seen, one sentence each."""
 
 
-def trace(spec: CommandSpec, folder: Path) -> Traced:
+def trace(spec: CommandSpec, folder: Path, log: Path | None = None) -> Traced:
     """Run the command of `spec`, and leave its records in `folder`.
+
+    `log`: receives what the command prints, which is shown otherwise.
 
     Raises `SpecError` if the command cannot be started.
     """
@@ -56,7 +58,7 @@ def trace(spec: CommandSpec, folder: Path) -> Traced:
     options.write(work / "options.json")
     try:
         try:
-            end = launch.run(program, spec.command, _environment(spec, work / "options.json"))
+            end = launch.run(program, spec.command, _environment(spec, work / "options.json"), log)
         except OSError as error:
             raise SpecError(
                 "a command must be a program that can be started", error, "check its file"

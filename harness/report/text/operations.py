@@ -71,7 +71,8 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
         return "the two runs do not draw the same random numbers"
     if found.kind == "enters":
         which = f"{only} alone has" if one is None or two is None else "each run alone has"
-        return f"the first value that {which} was made in Python or in an earlier step; read by {name}"
+        made = "was made in Python or in an earlier step"
+        return f"the first value that {which} {made}; {name} reads it"
     if found.kind == "one_side":
         return f"{only} alone computes {name}, and a difference follows from it"
     assert one is not None

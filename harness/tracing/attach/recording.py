@@ -24,6 +24,7 @@ from harness.spec.command import CommandSpec
 from harness.tracing import digest
 from harness.tracing.attach.files import CUT_OFF, HEADER_SO_FAR, KEPT, PLACE
 from harness.tracing.listener import Listener
+from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 
@@ -35,7 +36,7 @@ Describe = Callable[[torch.device], dict[str, Any]]
 _EVERY_S, _SHARE = 0.5, 50  # rows are set aside every 0.5 s, later every 50th of the time so far
 _COST, _PATIENCE_S = 1000, 30.0  # but only after 1000 times the time that this took, or after 30 s
 
-Status = Literal["completed", "failed", "interrupted"]
+Status = Literal["completed", "failed", "interrupted", "stopped"]
 
 
 class Recording(Listener):
@@ -48,9 +49,9 @@ class Recording(Listener):
         self.folder = folder
         self._spec, self._describe = spec, describe
         self._writer = RecordWriter(folder)
-        self._probe = TraceProbe(
-            self._writer, self, TraceOptions(detail=spec.detail, every=spec.every)
-        )
+        probe = TraceProbe if spec.localize_at is None else LocalizingProbe
+        options = TraceOptions(detail=spec.detail, every=spec.every, localize_at=spec.localize_at)
+        self._probe = probe(self._writer, self, options)
         self._place: dict[str, Any] = {"pid": os.getpid(), "rank": 0, "world_size": 1, "group": ""}
         self._place |= {"process_started": _process_start(), "number": number, "models": []}
         self._started = self._kept_at = time.monotonic()
@@ -119,6 +120,10 @@ class Recording(Listener):
                 self._find_place()
             except Exception as error:  # noqa: BLE001  # as above
                 self.failed(f"step 1: {type(error).__name__}: {error}")
+        at = self._spec.localize_at
+        if at is not None and step > at:  # a replay, of which nothing more is needed
+            self.close("stopped")
+            os._exit(0)
 
     def keep(self) -> None:
         """Set all rows so far aside, as finished files that outlive this process."""
