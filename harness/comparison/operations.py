@@ -331,15 +331,16 @@ def _same_operation(one: _Side, two: _Side, left: int, right: int) -> OperationD
 
 def _other_update(one: _Side, two: _Side) -> OperationDifference | None:
     """The first operation of the update that has other arguments, though all values are common."""
-    left, right = (
-        [n for n, row in enumerate(side.rows) if row["phase"] == "update"] for side in (one, two)
-    )
-    for first, second in zip(left, right, strict=False):
-        if one.rows[first]["operation"] != two.rows[second]["operation"]:
-            return None
-        arguments = _other_arguments(one.rows[first], two.rows[second])
-        if arguments:
-            return _pair("arguments", one, two, first, second, arguments)
+    waiting: dict[str, list[int]] = {}
+    for place, row in enumerate(two.rows):
+        if row["phase"] == "update":
+            waiting.setdefault(row["operation"], []).append(place)
+    for place, row in enumerate(one.rows):
+        if row["phase"] == "update" and waiting.get(row["operation"]):
+            other = waiting[row["operation"]].pop(0)
+            arguments = _other_arguments(row, two.rows[other])
+            if arguments and not row["operation"].startswith(_CONSTANT):
+                return _pair("arguments", one, two, place, other, arguments)
     return None
 
 

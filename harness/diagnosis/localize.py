@@ -92,7 +92,7 @@ def _replays(
         step = place[1]
         if isinstance(record.spec, RunSpec):
             # What changes weights after the update is part of the step, until the next one begins.
-            changes = {"stop_after": step + 1, "localize_at": step, "detail": "full"}
+            changes = {"stop_after": step + 1, "localize_at": step}
             spec = record.spec.model_copy(update=changes)
             path = _free(folder, f"{spec.case.name}-{label(spec)}", taken)
             runs[place] = Run(spec, path)

@@ -40,8 +40,7 @@ def replay_command(record: RunRecord, step: int, folder: Path) -> RunRecord:
     assert isinstance(spec, CommandSpec)  # the caller has asked `why_not_replayed`
     shutil.rmtree(folder, ignore_errors=True)  # left by a stopped localization
     folder.mkdir(parents=True)
-    # A replay has the same device and processes, which are found again.
-    wanted = spec.model_copy(update={"detail": "full", "every": 1, "localize_at": step})
+    wanted = spec.model_copy(update={"localize_at": step})
     out = folder.absolute()
     with contextlib.chdir(spec.folder):
         traced = trace(wanted, out, out / LOG)

@@ -11,6 +11,7 @@ from rich.console import Console
 from harness.comparison.modules import compare_modules
 from harness.diagnosis.localize import localize_pairs
 from harness.results.comparison import Comparison
+from harness.results.divergence import Divergence
 from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from tests.faults.mutations import path_of
@@ -171,5 +172,6 @@ def test_localizing_changes_no_bit_of_a_run(
         assert "stopped" == other.header.status
         for trace in ("steps", "micro_batches", "tensors", "dissent"):
             assert record.trace(trace).equals(other.trace(trace)), (name, trace)
-        answer = compare_modules(again["plain-localized-3"], other, 3)
+        first = Divergence(step=3, stage="gradients")
+        answer = compare_modules(again["plain-localized-3"], other, first)
         assert (None, len(other.trace("modules"))) == (answer.place, answer.calls)
