@@ -14,7 +14,7 @@ from harness.api.function_loops import Loop, loop_names
 from harness.api.progress import progress_console
 from harness.api.shown import ShownReport, shown
 from harness.comparison.run import run_cases
-from harness.diagnosis.localize import localize_report
+from harness.diagnosis.localize import AFFORDABLE_S, localize_report
 from harness.spec.case import Case
 from harness.spec.recipe import LAUNCHERS, build
 from harness.spec.request import DEFAULT_LOOPS, RunRequest
@@ -35,7 +35,7 @@ def run(
     processes: int | None = None,
     launcher: str = LAUNCHERS[0],
     noise: int | None = None,
-    localize: bool = False,
+    localize: bool | None = None,
     dig: bool = False,
     jobs: int | None = None,
     out: Path | str | None = None,
@@ -47,8 +47,9 @@ def run(
     own, or functions `train(workload, recipe, probe)`; the first is the reference. `devices`:
     instead of `device`, to compare each loop with itself on each of them. `settings`: recipe fields
     and workload options, as for `--set`. The other arguments are the options of `harness run`.
-    `dig`: the name of `localize` before 0.2.0. `out`: a new folder; None: one in `reports/`. The
-    report's `folder` is where the records and pages are.
+    `localize`: None: only if its replays are short. `dig`: the name of `localize` before 0.2.0.
+    `out`: a new folder; None: one in `reports/`. The report's `folder` is where the records and
+    pages are.
 
     Raises `SpecError` and leaves nothing behind if an argument does not fit.
     """
@@ -67,7 +68,7 @@ def run(
             "processes": processes,
             "launcher": launcher,
             "noise": noise,
-            "localize": localize or dig,
+            "localize": True if dig else localize,
             "jobs": jobs,
             "out": out,
             "settings": settings,
@@ -75,6 +76,7 @@ def run(
     )
     console = progress_console()
     report, folder = run_cases(request, console)
-    if request.localize:
-        report = localize_report(report, folder, jobs, console)
+    if request.localizes:
+        within_s = None if request.localize else AFFORDABLE_S
+        report = localize_report(report, folder, jobs, console, within_s=within_s)
     return shown(report, folder)

@@ -40,7 +40,7 @@ def compare_command(
             rich_help_panel=COMPARE,
         ),
     ] = None,
-    localize: LocalizeOption = False,
+    localize: LocalizeOption = None,
     dig: DigOption = False,
     out: OutOption = None,
 ) -> int:

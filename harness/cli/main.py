@@ -106,7 +106,7 @@ def main() -> int:
     """Run the command line and return its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = int(app(standalone_mode=False) or 0)
+        code = int(app(_words(), standalone_mode=False) or 0)
         if code != _INTERRUPTED:
             return code
         return _print_error("interrupted; completed records are kept", 3)
@@ -119,6 +119,16 @@ def main() -> int:
         if hasattr(error, "format_message"):
             return _usage_error(error)
         raise
+
+
+def _words() -> list[str]:
+    """The words of the command line. `--localize op` is another way to write `--localize`."""
+    words = sys.argv[1:]
+    if "--localize" in words[:-1]:
+        place = words.index("--localize") + 1
+        if words[place] == "op" and "--" not in words[:place]:
+            del words[place]
+    return words
 
 
 def _usage_error(error: Any) -> int:

@@ -171,12 +171,13 @@ MarginOption = Annotated[
     ),
 ]
 LocalizeOption = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--localize",
-        help="Replay each pair that differs up to its first divergence. Name the first module "
-        "whose inputs are equal and whose outputs differ.",
+        "--localize/--no-localize",
+        help="Run each pair that differs again, up to its first divergence. Name the first "
+        "operation that makes a difference, its line of code in both runs, and its module.",
         rich_help_panel=COMPARE,
+        show_default=False,
     ),
 ]
 DigOption = Annotated[

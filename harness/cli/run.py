@@ -43,7 +43,7 @@ from harness.cli.shared import (
     show,
 )
 from harness.comparison.run import run_cases
-from harness.diagnosis.localize import localize_report
+from harness.diagnosis.localize import AFFORDABLE_S, localize_report
 from harness.execution.nodes import this_node
 from harness.execution.parent.follower import follow
 from harness.regression.upgrade import add_upgrade_result
@@ -177,7 +177,7 @@ def run_command(
             rich_help_panel=COMPARE,
         ),
     ] = None,
-    localize: LocalizeOption = False,
+    localize: LocalizeOption = None,
     dig: DigOption = False,
     resume: Annotated[
         bool,
@@ -221,7 +221,7 @@ def run_command(
         margins=pairs_from(margin, "--margin", "METRIC=VALUE", "accuracy=0.02"),
         noise=noise,
         resume_at=resume_at,
-        localize=localize or dig,
+        localize=True if dig else localize,
         resume=resume,
         timeout_s=timeout,
         out=out,
@@ -234,8 +234,9 @@ def run_command(
         return 0
     library_sets = library_sets_of(request)
     report, folder = run_cases(request, console, command_line(), node, library_sets)
-    if request.localize:
-        report = localize_report(report, folder, jobs, console, timeout)
+    if request.localizes:
+        within_s = None if request.localize else AFFORDABLE_S
+        report = localize_report(report, folder, jobs, console, timeout, within_s)
     if library_sets:
         report = add_upgrade_result(report, folder, library_sets, {})
     return show(report, folder)

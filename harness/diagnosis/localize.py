@@ -35,9 +35,14 @@ from harness.results.report import Report
 from harness.spec import registry
 from harness.spec.case import RunSpec, label
 from harness.spec.request import TIMEOUT_S
+from harness.units import quantity
 
-__all__ = ["FindPair", "localize_pairs", "localize_report"]
+__all__ = ["AFFORDABLE_S", "FindPair", "localize_pairs", "localize_report"]
 
+AFFORDABLE_S = 60.0
+"""Replays that nobody asked for are made up to this time of training."""
+_UNASKED = Localization()
+"""Of a pair that nobody asked to localize, and that has nothing to localize."""
 _Place = tuple[Path, int]
 """The folder of a record, and the step that is localized."""
 FindPair = Callable[[Comparison], tuple[RunRecord, RunRecord] | None]
@@ -50,24 +55,47 @@ def localize_pairs(
     jobs: int | None,
     console: Console,
     timeout_s: float = TIMEOUT_S,
+    within_s: float | None = None,
 ) -> list[Comparison]:
-    """The comparisons, each with its first differing module or the reason why there is none.
+    """The comparisons, each with its first differing operation or the reason why there is none.
 
     `find` returns the records of a pair. The replays' records go to `folder`. `jobs`, `timeout_s`:
-    as for `run_all`. A replay that fails is reported with its pair.
+    as for `run_all`. A replay that fails is reported with its pair. `within_s`: nobody asked for
+    replays. So only pairs that differ for an unknown reason are replayed, as long as the training
+    of all replays took no longer than this in the recorded runs.
     """
     results: list[Localization | None] = []
     wanted: dict[_Place, RunRecord] = {}
+    spent_s = 0.0
     for comparison in comparisons:
         pair = find(comparison)
         why = _why_not(comparison, pair)
-        results.append(Localization(note=why) if why else None)
         first = _first(comparison)
-        if not why and pair is not None and first is not None:
-            wanted |= {(record.folder, first.step): record for record in pair}
+        unasked = comparison.outcome != "different" or bool(comparison.note)
+        if within_s is not None and (why or unasked):
+            results.append(_UNASKED)
+            continue
+        results.append(Localization(note=why) if why else None)
+        if why or pair is None or first is None:
+            continue
+        places = {(record.folder, first.step): record for record in pair}
+        cost_s = sum(_cost_s(places[place], place[1]) for place in places.keys() - wanted.keys())
+        if within_s is not None and spent_s + cost_s > within_s:
+            results[-1] = Localization(note=_too_long(cost_s))
+            continue
+        spent_s += cost_s
+        wanted |= places
+    if not wanted:
+        return [
+            one if found is _UNASKED else one.model_copy(update={"localization": found})
+            for one, found in zip(comparisons, results, strict=True)
+        ]
     replays = _replays(wanted, folder, jobs, console, timeout_s)
     localized = []
     for comparison, result in zip(comparisons, results, strict=True):
+        if result is _UNASKED:
+            localized.append(comparison)
+            continue
         pair = find(comparison)
         first = _first(comparison)
         if result is None and pair is not None and first is not None:
@@ -126,6 +154,19 @@ def _free(folder: Path, name: str, taken: set[Path]) -> Path:
         number += 1
         path = folder / f"{name}-{number}"
     return path
+
+
+def _cost_s(record: RunRecord, step: int) -> float:
+    """How long the recorded run trained up to the step after `step`."""
+    header = record.header
+    return (header.wall_s or 0.0) * min(1.0, (step + 1) / max(1, header.steps))
+
+
+def _too_long(cost_s: float) -> str:
+    return (
+        f"not localized: both runs would train again for about {quantity(cost_s, 's')}; "
+        "--localize does it"
+    )
 
 
 def _first(comparison: Comparison) -> Divergence | None:
@@ -227,8 +268,11 @@ def localize_report(
     jobs: int | None,
     console: Console,
     timeout_s: float = TIMEOUT_S,
+    within_s: float | None = None,
 ) -> Report:
-    """Add the first differing module of each pair to the report and write it.
+    """Add the first differing operation of each pair to the report and write it.
+
+    `within_s`: as for `localize_pairs`.
 
     On KeyboardInterrupt the report and the complete replays stay as they were.
     """
@@ -241,7 +285,11 @@ def localize_report(
         both = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
         return None if both[0] is None or both[1] is None else (both[0], both[1])
 
-    pairs = localize_pairs(report.comparisons, find, folder / RECORDS, jobs, console, timeout_s)
+    pairs = localize_pairs(
+        report.comparisons, find, folder / RECORDS, jobs, console, timeout_s, within_s
+    )
+    if pairs == list(report.comparisons):
+        return report
     whole = report.model_copy(update={"comparisons": tuple(pairs)})
     write(whole, folder)
     return whole

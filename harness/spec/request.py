@@ -110,8 +110,9 @@ class RunRequest(Frozen):
     """By final metric: the largest difference that does not matter, as 0.02 or "5%"."""
     noise: int | None = None
     """Perturbed runs of the first loop, which measure its noise band."""
-    localize: bool = False
-    """Whether the first differing module of each pair is searched for by replays."""
+    localize: bool | None = None
+    """Whether the first differing operation of each pair is searched for by replays; None: only if
+    they are short."""
 
     out: Path | None = None
     """Folder for the results; None: a new one in `reports/`."""
@@ -157,6 +158,14 @@ class RunRequest(Frozen):
     def has_library_sets(self) -> bool:
         """Whether each loop is compared with itself across sets of libraries."""
         return bool(self.interpreters or self.requirements)
+
+    @property
+    def localizes(self) -> bool:
+        """Whether pairs are localized: as chosen; by default those of single cases and runs."""
+        if self.localize is not None:
+            return self.localize
+        many = self.seeds or self.devices or self.suite or self.has_library_sets
+        return not many and self.nnodes == 1
 
     @property
     def base_cases(self) -> tuple[Case, ...]:

@@ -122,7 +122,7 @@ def _check_comparisons(request: RunRequest) -> None:
         rule = "the noise band is measured on full traces"
         remedy = f"omit {request.option('detail')} or {request.option('noise')}"
         raise SpecError(rule, request.option("detail", request.detail), remedy)
-    if request.localize:
+    if request.localize:  # chosen, not by default
         rule = f"{request.option('localize')} replays pairs of single runs on one node"
         _refuse(request, rule, "seeds", "devices", "nnodes")
 

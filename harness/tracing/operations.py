@@ -223,5 +223,5 @@ def _plain(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[st
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return all(_is_plain(each) for each in value) and len(value) < 10
+        return all(_is_plain(each) for each in value) and 0 < len(value) < 10
     return isinstance(value, bool | int | float | str | torch.dtype)
