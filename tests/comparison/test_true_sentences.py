@@ -179,7 +179,7 @@ def leave_gradients(made: Draft) -> None:
 
 
 def draw_before(made: Draft) -> None:
-    made.header["settings"]["rng.draws_at_watch"] = 4
+    made.header["settings"] |= {"rng.draws_at_watch": 4, "rng.draws_since_seed": 6}
     for row in made.rows["micro_batches"]:
         row["rng"] ^= 1
 

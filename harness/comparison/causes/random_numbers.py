@@ -61,14 +61,12 @@ def _seeded_before_its_loop(evidence: Evidence) -> bool:
 
 def _drawn_before_training(evidence: Evidence) -> str | None:
     """The loop draws numbers between its start, where its generator is fresh, and its training."""
-    headers = [run.record.header for run in evidence.runs]
-    if (
-        evidence.step != 1
-        or not _seeded_before_its_loop(evidence)
-        or not all(header.settings for header in headers)
-    ):
+    place = evidence.firsts.get("rng")
+    if place is None or place.step != 1 or evidence.step != 1:
         return None
     if evidence.reference.world_size != evidence.candidate.world_size:
+        return None
+    if not all(run.record.header.settings for run in evidence.runs):
         return None
     draws = [run.setting("rng.draws_at_watch") for run in evidence.runs]
     if draws[0] == draws[1]:
@@ -79,6 +77,22 @@ def _drawn_before_training(evidence: Evidence) -> str | None:
         f"generator, which was seeded after the model was built; {evidence.runs[1 - more].label} "
         f"has drawn {_count(draws[1 - more])}"
     )
+
+
+def _not_seeded_after_building(evidence: Evidence) -> bool:
+    return not _seeded_before_its_loop(evidence)
+
+
+def _caught_up(evidence: Evidence) -> bool:
+    """Whether the first forward passes are further apart, or closer, than the trainings began.
+
+    Then the loops hand over their optimizers at other moments, and draw the same numbers.
+    """
+    draws = [run.setting("rng.draws_at_watch") for run in evidence.runs]
+    passes = [run.setting("rng.draws_since_seed") for run in evidence.runs]
+    if None in (*draws, *passes):
+        return False
+    return bool(passes[1] - passes[0] != draws[1] - draws[0])
 
 
 def _count(draws: int | None) -> str:
@@ -123,9 +137,9 @@ def _prefetch(evidence: Evidence) -> str | None:
 
 
 def _other_draws_before(evidence: Evidence) -> bool:
-    """Whether the generators differ already where the loops hand over their optimizers."""
+    """Whether one run has drawn more numbers than the other before its training."""
     one, two = (run.setting("rng.draws_at_watch") for run in evidence.runs)
-    return bool(one != two)
+    return bool(one != two) and not _caught_up(evidence)
 
 
 def _unknown_head(evidence: Evidence) -> bool:
@@ -203,6 +217,19 @@ RULES = (
         ("data_order", "batch_content", "rng", "loss"),
         _drawn_before_training,
         "draw from a separate generator, or restore the state of the global one afterwards",
-        excluded_by=(OTHER_SEED, RESUMED),
+        excluded_by=(
+            OTHER_SEED,
+            RESUMED,
+            CounterEvidence(
+                "the generator was not seeded after the model was built",
+                "the recipe: `reseed_after_build`",
+                _not_seeded_after_building,
+            ),
+            CounterEvidence(
+                "the first forward passes are not as many numbers apart",
+                "`rng.draws_at_watch`, `rng.draws_since_seed`",
+                _caught_up,
+            ),
+        ),
     ),
 )

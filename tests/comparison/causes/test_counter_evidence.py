@@ -162,6 +162,7 @@ def in_workers(one: Draft, two: Draft) -> None:
 
 def drawn_before(one: Draft, two: Draft) -> None:
     setting("rng.draws_at_watch", 0, 4)(one, two)
+    setting("rng.draws_since_seed", 2, 6)(one, two)
     differ(two, "micro_batches", "rng")
 
 
@@ -311,6 +312,8 @@ CASES: list[tuple[str, Spoil, Spoil]] = [
     ("collator-draws-in-workers", in_workers, setting("collator.draws", 0, 0)),
     ("collator-draws-in-workers", in_workers, OTHER_SEED),
     ("numbers-drawn-before-training", drawn_before, OTHER_SEED),
+    ("numbers-drawn-before-training", drawn_before, setting("rng.draws_since_seed", 2, 2)),
+    ("numbers-drawn-before-training", drawn_before, built_without_a_second_seed),
     ("reseeded-after-build", built_without_a_second_seed, seeded_again),
     ("reseeded-after-build", built_without_a_second_seed, OTHER_SEED),
     ("sampler-differs", another_order, OTHER_SEED),
