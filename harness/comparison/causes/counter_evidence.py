@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from harness.comparison.causes.cause import CounterEvidence
 from harness.comparison.causes.evidence import Evidence
-from harness.comparison.factors import UNIFORM, one_factor, ratios_applied
+from harness.comparison.factors import UNIFORM, factors, one_factor, ratios_applied
 from harness.results.arrow import as_numpy, filled
 
 __all__ = [
+    "ANOTHER_RULE",
     "COLLATOR_DRAWS",
     "DIVIDED_MORE",
     "GRADIENTS_SCALED_LATER",
+    "MORE_THAN_ROUNDING",
+    "OTHER_OPTIONS",
     "OTHER_SEED",
     "RESUMED",
     "SAME_SCALE",
     "UPDATE_MISSING",
 ]
+
+
+_UPDATE_RULE = ("optimizer.rule", "optimizer.decoupled_weight_decay")
+_ROUNDING = 1e-5  # relative; measured for kernels, threads and implementations: up to 1e-6
 
 
 def _resumed(evidence: Evidence) -> bool:
@@ -44,6 +51,39 @@ def _divided_more(evidence: Evidence) -> bool:
     return evidence.run_with_scaled_loss(factor) is smaller
 
 
+def _more_than_rounding(evidence: Evidence) -> bool:
+    """Whether the first values that differ, or the losses after the first update that differs,
+    are further apart than rounding in single precision brings them."""
+    first = evidence.first
+    if first is None or any(run.computes_in_half_precision for run in evidence.runs):
+        return False
+    if first.stage == "loss":
+        return (first.relative or 0.0) > _ROUNDING
+    if first.stage == "gradients":
+        ratios = factors(evidence.reference.record, evidence.candidate.record, first.step)
+        return any(abs(ratio - 1) > 100 * _ROUNDING for ratio in ratios.values())
+    if first.stage not in ("weights", "optimizer_state"):
+        return False
+    inputs = ("data_order", "batch_content", "rng")
+    if any(n in evidence.firsts and evidence.firsts[n].step <= first.step + 1 for n in inputs):
+        return False
+    pairs = zip(*(run.losses_at(first.step + 1) for run in evidence.runs), strict=False)
+    return any(abs(two - one) > _ROUNDING * abs(one) for one, two in pairs)
+
+
+def _other_options(evidence: Evidence) -> bool:
+    """Whether options of the optimizers differ that change more than rounding."""
+    alike = {"optimizer.flavour", "optimizer.learning_rate", "optimizer.weight_decay"}
+    return any(
+        name.startswith("optimizer.") and name not in {*alike, *_UPDATE_RULE}
+        for name in evidence.settings
+    )
+
+
+def _another_rule(evidence: Evidence) -> bool:
+    return any(name in evidence.settings for name in _UPDATE_RULE)
+
+
 def _same_scale(evidence: Evidence) -> bool:
     """Whether both updates at the first step that differs use equally scaled gradients."""
     if evidence.first_stage not in ("weights", "optimizer_state"):
@@ -62,6 +102,21 @@ def _update_missing(evidence: Evidence) -> bool:
     return one != two
 
 
+ANOTHER_RULE = CounterEvidence(
+    "the optimizers have other update rules",
+    "the settings `optimizer.rule` and `optimizer.decoupled_weight_decay`",
+    _another_rule,
+)
+MORE_THAN_ROUNDING = CounterEvidence(
+    "the values differ by more than rounding",
+    "the losses, or the norms of the gradients, at the first difference and after it",
+    _more_than_rounding,
+)
+OTHER_OPTIONS = CounterEvidence(
+    "other options of the optimizers differ, such as betas or eps",
+    "the settings `optimizer.*`",
+    _other_options,
+)
 RESUMED = CounterEvidence("one run was resumed before this step", "`resumed_from`", _resumed)
 OTHER_SEED = CounterEvidence(
     "the random generators have other seeds", "the setting `rng.seed`", _other_seed

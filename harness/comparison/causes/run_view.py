@@ -132,6 +132,18 @@ class RunView:
             return math.nan  # not recorded that late
         return next((each.value for each in seen if each.step == step and each.value), 1.0)
 
+    def losses_at(self, step: int) -> list[float]:
+        """The loss of each micro-batch of a step."""
+        table = self.record.micro_batches
+        rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
+        return [loss for loss in rows["loss"].to_pylist() if loss is not None]
+
+    @property
+    def computes_in_half_precision(self) -> bool:
+        """Whether a forward pass computes in another type than float32 or float64."""
+        types = self.record.circumstances["compute_dtype"].unique().to_pylist()
+        return bool(set(types) - {"float32", "float64", None, ""})
+
     @property
     def rows_in_set(self) -> int:
         """Number of rows of the training set."""

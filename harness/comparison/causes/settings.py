@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.comparison.causes.cause import CauseRule
+from harness.comparison.causes.cause import CauseRule, CounterEvidence
+from harness.comparison.causes.counter_evidence import (
+    ANOTHER_RULE,
+    MORE_THAN_ROUNDING,
+    OTHER_OPTIONS,
+)
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
 from harness.units import number
 
 __all__ = ["RULES"]
 
-_UPDATE_RULE = ("optimizer.rule", "optimizer.decoupled_weight_decay")
 _TORCH_DECAY = 0.01  # the default weight_decay of torch.optim.AdamW
 
 
 def _decays_all_by_default(run: RunView) -> bool:
-    """Whether torch's default decay applies, which the recipe does not ask for."""
-    asked = run.record.run_spec.case.recipe
-    if asked.weight_decay == _TORCH_DECAY and asked.decay_exclusions == "none":
-        return False
+    """Whether torch's default decay applies to every parameter."""
     return bool(run.setting("optimizer.weight_decay") == _TORCH_DECAY)
+
+
+def _asked_for(evidence: Evidence) -> bool:
+    """Whether the recipe asks for torch's default decay of every parameter."""
+    asked = [run.record.run_spec.case.recipe for run in evidence.runs]
+    return any(r.weight_decay == _TORCH_DECAY and r.decay_exclusions == "none" for r in asked)
 
 
 def _weight_decay_default(evidence: Evidence) -> str | None:
@@ -81,7 +88,7 @@ def _is_vector(name: str) -> bool:
 
 def _optimizer_flavour(evidence: Evidence) -> str | None:
     setting = evidence.settings.get("optimizer.flavour")
-    if setting is None or any(name in evidence.settings for name in _UPDATE_RULE):
+    if setting is None:
         return None
     return (
         f"{evidence.candidate.label} uses torch's {setting.candidate} implementation of the "
@@ -117,15 +124,7 @@ def _only(dtypes: Any) -> str | None:
     return next(iter(dtypes)) if isinstance(dtypes, dict) and len(dtypes) == 1 else None
 
 
-def _dtype_auto(evidence: Evidence) -> str | None:
-    return _low_precision(evidence, declared=True)
-
-
-def _bf16_weights(evidence: Evidence) -> str | None:
-    return _low_precision(evidence, declared=False)
-
-
-def _low_precision(evidence: Evidence, *, declared: bool) -> str | None:
+def _low_precision(evidence: Evidence) -> str | None:
     """Weights of one run in half precision: declared by the checkpoint, or cast after loading."""
     if "weights.dtype" not in evidence.settings:
         return None
@@ -136,14 +135,25 @@ def _low_precision(evidence: Evidence, *, declared: bool) -> str | None:
             or _only(other.setting("weights.dtype")) != "float32"
         ):
             continue
-        if (run.setting("weights.declared_dtype") == dtype) != declared:
-            continue
-        origin = "the type of its checkpoint" if declared else "cast after loading"
+        origin = "the type of its checkpoint" if _declared(evidence) else "cast after loading"
         return (
             f"{run.label} trains weights of type {dtype} ({origin}) and loses small updates; "
             f"{other.label} trains float32"
         )
     return None
+
+
+def _declared(evidence: Evidence) -> bool:
+    """Whether a checkpoint declares the half precision that weights have."""
+    return any(
+        _only(run.setting("weights.dtype")) in ("bfloat16", "float16")
+        and run.setting("weights.declared_dtype") == _only(run.setting("weights.dtype"))
+        for run in evidence.runs
+    )
+
+
+def _cast(evidence: Evidence) -> bool:
+    return not _declared(evidence)
 
 
 def _environment_wins(evidence: Evidence) -> str | None:
@@ -153,6 +163,15 @@ def _environment_wins(evidence: Evidence) -> str | None:
                 variable = name.removeprefix("environment.")
                 return f"{variable}={value} is set for {run.label} and overrides its code"
     return None
+
+
+def _set_in_both(evidence: Evidence) -> bool:
+    """Whether a variable overrides the code of both runs alike."""
+    one, two = (
+        {n: v for n, v in run.record.header.settings.items() if n.startswith("environment.")}
+        for run in evidence.runs
+    )
+    return bool(one) and one == two
 
 
 def _frozen(evidence: Evidence) -> str | None:
@@ -165,7 +184,7 @@ def _frozen(evidence: Evidence) -> str | None:
             # A second optimizer may move what the first one lacks.
             more = [n for n in ours if n not in theirs and run.moves(n) is not True]
             more = [n for n in more if other.moves(n) is not False]
-            if more and not run.setting("optimizer.foreign"):
+            if more:
                 if len(more) == 1:
                     return f"{run.label} {how} {more[0]}; {other.label} trains it"
                 return (
@@ -187,6 +206,18 @@ def _old_parameters(evidence: Evidence) -> str | None:
     return None
 
 
+def _holds_others(evidence: Evidence) -> bool:
+    return any(run.setting("optimizer.foreign") for run in evidence.runs)
+
+
+def _both_hold_others(evidence: Evidence) -> bool:
+    return all(run.setting("optimizer.foreign") for run in evidence.runs)
+
+
+def _not_adamw(evidence: Evidence) -> bool:
+    return any(run.setting("optimizer.rule") not in ("AdamW", None) for run in evidence.runs)
+
+
 _UPDATE = ("weights", "optimizer_state")
 RULES = (
     CauseRule(
@@ -195,20 +226,41 @@ RULES = (
         ("config", "data_order", "step_count", "loss", "gradients", "learning_rate"),
         _environment_wins,
         "unset the variable, or pass the same value in the code",
+        excluded_by=(
+            CounterEvidence(
+                "the variables are the same in both runs",
+                "the settings `environment.*`",
+                _set_in_both,
+            ),
+        ),
     ),
     CauseRule(
         "dtype-auto",
         "the weights have the type of the checkpoint",
         ("config", "initial_weights"),
-        _dtype_auto,
+        _low_precision,
         "load the model with dtype=torch.float32 and use autocast for speed",
+        excluded_by=(
+            CounterEvidence(
+                "the weights were cast after loading",
+                "the settings `weights.dtype` and `weights.declared_dtype`",
+                _cast,
+            ),
+        ),
     ),
     CauseRule(
         "bf16-weights-lose-updates",
         "weights in half precision lose small updates",
         ("config", "initial_weights", "weights", "loss"),
-        _bf16_weights,
+        _low_precision,
         "keep the weights in float32 and run the forward pass under autocast",
+        excluded_by=(
+            CounterEvidence(
+                "the checkpoint has this type",
+                "the settings `weights.dtype` and `weights.declared_dtype`",
+                _declared,
+            ),
+        ),
     ),
     CauseRule(
         "weight-decay-default",
@@ -216,6 +268,12 @@ RULES = (
         _UPDATE,
         _weight_decay_default,
         "pass weight_decay explicitly, with a group without decay for biases and norms",
+        excluded_by=(
+            CounterEvidence("the recipe asks for this decay", "the recipe", _asked_for),
+            CounterEvidence(
+                "an optimizer is not AdamW", "the setting `optimizer.rule`", _not_adamw
+            ),
+        ),
     ),
     CauseRule(
         "bias-and-norm-decayed",
@@ -224,6 +282,7 @@ RULES = (
         _bias_and_norm_decayed,
         "put biases and norms into a separate parameter group with weight_decay=0",
         needs_recipe=False,
+        excluded_by=(ANOTHER_RULE,),
     ),
     CauseRule(
         "optimizer-flavour",
@@ -232,6 +291,7 @@ RULES = (
         _optimizer_flavour,
         "pass the same values of fused and foreach to both optimizers",
         needs_recipe=False,
+        excluded_by=(ANOTHER_RULE, OTHER_OPTIONS, MORE_THAN_ROUNDING),
     ),
     CauseRule(
         "optimizer-holds-old-parameters",
@@ -239,6 +299,13 @@ RULES = (
         (*_UPDATE, "learning_rate"),
         _old_parameters,
         "create the optimizer after the model is complete, from the parameters of that model",
+        excluded_by=(
+            CounterEvidence(
+                "the optimizers of both runs hold other tensors",
+                "the setting `optimizer.foreign`",
+                _both_hold_others,
+            ),
+        ),
     ),
     CauseRule(
         "parameter-frozen",
@@ -247,6 +314,13 @@ RULES = (
         _frozen,
         "set requires_grad and pass every trained parameter to the optimizer",
         needs_recipe=False,
+        excluded_by=(
+            CounterEvidence(
+                "an optimizer holds tensors of another model",
+                "the setting `optimizer.foreign`",
+                _holds_others,
+            ),
+        ),
     ),
     CauseRule(
         "attention-kernel",
@@ -255,6 +329,7 @@ RULES = (
         _attention_kernel,
         "load both models with the same attn_implementation",
         needs_recipe=False,
+        excluded_by=(MORE_THAN_ROUNDING,),
     ),
     CauseRule(
         "thread-count",
@@ -263,5 +338,6 @@ RULES = (
         _thread_count,
         "call torch.set_num_threads with the same number in both runs",
         needs_recipe=False,
+        excluded_by=(MORE_THAN_ROUNDING,),
     ),
 )
