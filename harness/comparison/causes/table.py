@@ -18,6 +18,7 @@ from harness.comparison.causes import (
     gradients,
     learning_rate,
     loss_scale,
+    optimizer,
     random_numbers,
     resume,
     row_order,
@@ -37,6 +38,7 @@ __all__ = ["TABLE", "causes_of"]
 
 TABLE: tuple[CauseRule, ...] = (
     *settings.RULES,
+    *optimizer.RULES,
     *resume.RULES,
     *data_order.RULES,
     *row_order.RULES,
