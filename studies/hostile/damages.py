@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +25,8 @@ COMPARED = (
 """Fields of the header of which every other value must be noticed."""
 MARKUP = "</td><script>alert(1)</script>&amp;[b]{{ 7 * 7 }}\x1b[31m\u202e"
 CLIMBING = "../../../../../../etc/passwd"
+_MANY = pa.array(np.zeros(300_000, np.int64))
+"""Indices that repeat the first row."""
 
 
 @dataclass
@@ -237,11 +240,9 @@ def _bomb(one: Hostile, rng: random.Random) -> str:
     """Rows without measure, which take a few kilobytes on disk."""
     trace = rng.choice(["steps", "micro_batches", "tensors"])
     table = one.table(trace)
-    rows = 300_000
+    rows = len(_MANY)
     columns = [
-        pa.chunked_array(
-            [pa.array([value], table.schema.field(name).type).take(pa.array([0] * rows))]
-        )
+        pa.chunked_array([pa.array([value], table.schema.field(name).type).take(_MANY)])
         for name, value in table.slice(0, 1).to_pylist()[0].items()
     ]
     one.put(trace, pa.table(columns, schema=table.schema))
