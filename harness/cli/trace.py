@@ -12,13 +12,15 @@ import typer
 
 from harness.cli.options import OUTPUT, RECORD, DetailOption, OutOption
 from harness.cli.shared import command_line
+from harness.comparison.noise.command_noise import check_draw
+from harness.execution.command.draws import check_draws, draw
 from harness.execution.command.program import find_program
 from harness.execution.command.summary import summary_lines
 from harness.execution.command.trace import trace
 from harness.report.write import write
 from harness.results.folders import output_folder
 from harness.results.report import Report
-from harness.spec.case import slug
+from harness.spec.case import LEAST_DRAWS, slug
 from harness.spec.command import CommandSpec
 from harness.spec.recipe import build
 
@@ -61,6 +63,17 @@ def trace_command(
             rich_help_panel=RECORD,
         ),
     ] = False,
+    noise: Annotated[
+        int | None,
+        typer.Option(
+            metavar="DRAWS",
+            help="Run the command this many more times, with each weight moved by one unit in the "
+            "last place before its training. They measure the noise band for `harness compare "
+            "--noise`. The command repeats all that it does, such as writing files. At least "
+            f"{LEAST_DRAWS}; 8 is a good number. 0: record only what a candidate needs.",
+            rich_help_panel=RECORD,
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -82,9 +95,13 @@ def trace_command(
     Example: harness trace --detail steps -- torchrun --nproc-per-node 2 train.py
 
     Example: harness trace --every 100 --deterministic -- bash run.sh
+
+    Example: harness trace --noise 8 --out one -- python one.py, the same with --noise 0 and two,
+    then harness compare one two --noise one
     """
     words = command or []
     find_program(words)
+    check_draws(noise, detail, every)
     spec = build(
         CommandSpec,
         {
@@ -94,6 +111,7 @@ def trace_command(
             "detail": detail,
             "every": every,
             "deterministic": deterministic,
+            "sketch": noise is not None,
         },
     )
     with output_folder(out, spec.name) as folder:
@@ -101,8 +119,17 @@ def trace_command(
         labelled = [(each.record.spec.run_label, each.record) for each in traced.recorded]
         write(Report.of(labelled, [], folder, command_line()), folder)
     for line in summary_lines(traced, folder):
-        print(f"harness: {line}", file=sys.stderr)  # noqa: T201  # the command line prints
+        _tell(line)
+    if noise:
+        drawn = draw(spec, traced, folder, noise, _tell, check_draw)
+        _tell(drawn.sentence)
+        if drawn.interrupted:
+            raise KeyboardInterrupt
     raise CommandEnded(traced.end.exit_code)
+
+
+def _tell(line: str) -> None:
+    print(f"harness: {line}", file=sys.stderr, flush=True)  # noqa: T201  # the command line prints
 
 
 def _name_of(words: list[str]) -> str:

@@ -97,7 +97,8 @@ def compare_pairs(
         if labels[0] == labels[1]:
             labels = names
         pair = one[1], two[1]
-        return [compare_pair(two[0][0], labels, pair, noises.get(one[0][0]), renames)]
+        noise = noises.get(one[0][0], noises.get(two[0][0]))  # two commands have two names
+        return [compare_pair(two[0][0], labels, pair, noise, renames)]
     if 1 in (len(left), len(right)) and _is_command(left if len(left) == 1 else right):
         return [
             compare_pair(
@@ -152,12 +153,12 @@ def _by_seed(found: RunRecords) -> dict[tuple[str, str], dict[int, RunRecord]]:
 
 
 def _noises(folder: Path) -> dict[str, CaseNoise]:
-    """The noise of each case with draws in the output folder of a run with noise."""
+    """The noise of each case or command with draws in the output folder of a run with noise."""
     records = [RunRecord(path.parent) for path in sorted((folder / RECORDS).glob(f"*/{HEADER}"))]
     draws: dict[str, list[RunRecord]] = {}
     for record in records:
-        if isinstance(record.spec, RunSpec) and record.spec.perturbation is not None:
-            draws.setdefault(record.spec.case.name, []).append(record)
+        if record.spec.perturbation is not None:
+            draws.setdefault(record.spec.case_name, []).append(record)
     if not draws:
         raise RecordError("--noise takes a run folder with draws", folder, "make it with --noise 8")
     noises = {}

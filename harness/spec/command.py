@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.spec.case import Perturbation
 from harness.spec.recipe import Detail, Frozen, Name
 
 __all__ = ["CommandSpec"]
@@ -39,6 +40,10 @@ class CommandSpec(Frozen):
     """The type of device that held the weights."""
     world_size: int = Field(1, ge=1)
     """Processes that trained one model."""
+    sketch: bool = False
+    """As in `RunSpec`."""
+    perturbation: Perturbation | None = None
+    """The perturbation of the weights before the first training pass; None: none."""
 
     @property
     def case_name(self) -> str:
@@ -47,8 +52,14 @@ class CommandSpec(Frozen):
 
     @property
     def run_label(self) -> str:
-        """The name of the run within its case."""
-        return self.name
+        """The name of the run within its case. A draw is numbered."""
+        return self.name + self.draw_suffix
+
+    @property
+    def draw_suffix(self) -> str:
+        """What a draw adds to the name of its command, as in `label`; empty for the command."""
+        one = self.perturbation
+        return "" if one is None else f"-{one.rounding}-{one.draw}"
 
     @property
     def device_name(self) -> str:

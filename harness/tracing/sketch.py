@@ -26,10 +26,10 @@ _SEED = 20_250_101
 
 
 class Sketches:
-    """Sketches of one model's parameters; the signs depend only on a parameter's name."""
+    """Sketches of one model's tensors; the signs depend only on the name that is given."""
 
     def __init__(self) -> None:
-        self._signs: dict[str, Tensor] = {}
+        self._signs: dict[tuple[str, torch.device], Tensor] = {}
 
     def of(self, name: str, tensor: Tensor) -> list[float]:
         """`BUCKETS` sums for `tensor` [...], in float64. Draws from no global generator.
@@ -38,11 +38,11 @@ class Sketches:
         """
         flat = tensor.detach().reshape(-1)
         rows = -(-len(flat) // BUCKETS)
-        signs = self._signs.get(name)
+        signs = self._signs.get((name, flat.device))
         if signs is None:
             generator = torch.Generator().manual_seed(_SEED + zlib.crc32(name.encode()))
             drawn = torch.randint(0, 2, (len(flat),), generator=generator, dtype=torch.int8)
-            signs = self._signs[name] = (2 * drawn - 1).to(flat.device)
+            signs = self._signs[name, flat.device] = (2 * drawn - 1).to(flat.device)
         signed = torch.nn.functional.pad(flat * signs, (0, rows * BUCKETS - len(flat)))
         sums: list[float] = signed.view(rows, BUCKETS).sum(dim=0, dtype=torch.float64).tolist()
         return sums

@@ -279,7 +279,9 @@ class TensorTrace:
     def _write_sketches(self, step: int) -> None:
         if self._sketches is not None:
             for tensor, name in self._names.items():
-                sums = self._sketches.of(name, tensor)
+                whole = full_tensor(tensor)
+                # Signs by size, so that two runs with other names of tensors have the same.
+                sums = self._sketches.of(str(whole.numel()), whole)
                 self._writer.add("sketches", step=step, tensor=name, sketch=sums)
 
 

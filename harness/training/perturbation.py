@@ -15,34 +15,51 @@ autocast rounds it equally at each step; values and gradients get a new error ea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from harness.spec.case import Perturbation
 
-__all__ = ["perturb"]
+__all__ = ["perturb", "perturb_weights"]
 
 _BF16 = 2.0**-8
 """Unit roundoff of bf16, which keeps 8 significant bits."""
+_APART = 1_000_003
+"""Distance of the seeds of two draws: larger than the number of parameters of a model."""
 
 
 def perturb(model: nn.Module, perturbation: Perturbation) -> None:
     """Change the model's weights, or hook its modules. Draws from no global generator."""
     generator = torch.Generator().manual_seed(perturbation.draw)
     if perturbation.rounding == "weights":
-        _one_ulp(model, generator)
+        for parameter in model.parameters():
+            _one_ulp(parameter, generator)
     else:
         _round_passes(model, generator)
 
 
-def _one_ulp(model: nn.Module, generator: torch.Generator) -> None:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            up = torch.randint(0, 2, parameter.shape, generator=generator, dtype=torch.int8)
-            towards = torch.where(up == 1, torch.inf, -torch.inf).to(parameter)
-            parameter.copy_(torch.nextafter(parameter, towards))
+def perturb_weights(parameters: Iterable[Tensor], perturbation: Perturbation) -> None:
+    """Move weights by one unit in the last place. Draws from no global generator.
+
+    Each parameter has its own generator, so processes that hold other shards of one parameter move
+    every other parameter alike.
+    """
+    for number, parameter in enumerate(parameters):
+        if parameter.is_floating_point():
+            _one_ulp(parameter, torch.Generator().manual_seed(perturbation.draw * _APART + number))
+
+
+def _one_ulp(parameter: Tensor, generator: torch.Generator) -> None:
+    local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+    # Not counted as a change of the tensor: a pass that has begun may still go backward.
+    weights = local.data
+    up = torch.randint(0, 2, weights.shape, generator=generator, dtype=torch.int8)
+    towards = torch.where(up == 1, torch.inf, -torch.inf).to(weights)
+    weights.copy_(torch.nextafter(weights, towards))
 
 
 def _round_passes(model: nn.Module, generator: torch.Generator) -> None:

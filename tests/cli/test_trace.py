@@ -20,6 +20,10 @@ from tests.support.answers import Ask
         (["--every", "x", "--", "echo"], "'--every'"),
         (["--detail", "most", "--", "echo"], "'steps', 'weights' or 'full' (met 'most')"),
         (["--name", "../up", "--", "echo"], "met '../up'"),
+        (["--noise", "3", "--", "echo"], "4 draws or more, or 0 for a candidate (met 3)"),
+        (["--noise", "-1", "--", "echo"], "4 draws or more, or 0 for a candidate (met -1)"),
+        (["--noise", "8", "--every", "2", "--", "echo"], "on full traces (met --every 2)"),
+        (["--noise", "0", "--detail", "steps", "--", "echo"], "full traces (met --detail steps)"),
         (["--speed", "--", "echo"], "No such option: --speed"),
     ],
 )

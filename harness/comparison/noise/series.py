@@ -38,7 +38,7 @@ class RunSeries:
         table = record.trace("sketches")
         steps = len(record.steps)
         rule = "a noise band needs records with a sketch of each parameter at each step"
-        remedy = "run both with --noise"
+        remedy = "run both with --noise, or trace a candidate with --noise 0"
         count = len(table) // (steps + 1)
         owner = np.repeat(np.arange(steps + 1), count)
         if not count or not np.array_equal(owner, as_numpy(table["step"])):

@@ -64,4 +64,10 @@ def _new_recording(options: Options, number: int) -> Recording:
         return describe(device, commit=options.commit)
 
     folder = Path(options.parts) / f"{os.getpid()}-{number}"
-    return Recording(folder, CommandSpec.model_validate(options.spec), described, number)
+    spec = CommandSpec.model_validate(options.spec)
+    perturb = None
+    if spec.perturbation is not None:
+        from harness.training.perturbation import perturb_weights
+
+        perturb = partial(perturb_weights, perturbation=spec.perturbation)
+    return Recording(folder, spec, described, number, perturb)

@@ -21,6 +21,7 @@ from harness.errors import RecordError
 from harness.execution.command.launch import End
 from harness.results import ranks
 from harness.results.record import HEADER, Header, RecordWriter, RunRecord, write_atomically
+from harness.spec.command import CommandSpec
 from harness.tracing.attach.files import CUT_OFF, HEADER_SO_FAR, KEPT, PLACE
 
 __all__ = ["Part", "Recorded", "gather", "parts_in"]
@@ -110,19 +111,21 @@ def _recover(folder: Path) -> bool:
     return True
 
 
-def gather(parts: Iterable[Part], records: Path, name: str) -> list[Recorded]:
-    """Move the parts to `records`: one record for those that trained together, named `name`.
+def gather(parts: Iterable[Part], records: Path, spec: CommandSpec) -> list[Recorded]:
+    """Move the parts to `records`: one record for those that trained together.
 
-    Further records are called NAME-2, NAME-3, ... in the order of their processes.
+    It is named as in `spec`. Further records are called NAME-2, NAME-3, ... in the order of their
+    processes. The folder of a draw has its number too.
     """
     found: list[Recorded] = []
     for together in _groups(parts):
-        own = f"{name}-{len(found) + 1}" if found else name
-        unseen = _join(together, records / own)
-        recorded = Recorded(RunRecord(records / own), together[0].models)
+        own = f"{spec.name}-{len(found) + 1}" if found else spec.name
+        folder = records / f"{own}{spec.draw_suffix}"
+        unseen = _join(together, folder)
+        recorded = Recorded(RunRecord(folder), together[0].models)
         header = recorded.record.header
-        spec = header.spec.model_copy(update={"name": own})
-        recorded.change(spec=spec, unseen=(*header.unseen, *unseen))
+        named = header.spec.model_copy(update={"name": own})
+        recorded.change(spec=named, unseen=(*header.unseen, *unseen))
         found.append(recorded)
     return found
 

@@ -87,7 +87,7 @@ def _gather(
 ) -> tuple[list[Recorded], tuple[str, ...]]:
     """Make the records, and find what could not be seen."""
     records.mkdir(exist_ok=True)
-    recorded = gather(parts_in(parts), records, spec.name)
+    recorded = gather(parts_in(parts), records, spec)
     for each in recorded:
         each.note_end(end)
     return recorded, what_was_unseen(spec.command, notes_in(notes), bool(recorded), end.exit_code)

@@ -11,12 +11,13 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, write_atomically
@@ -28,10 +29,12 @@ from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 
-__all__ = ["Describe", "Recording"]
+__all__ = ["Describe", "Perturb", "Recording"]
 
 Describe = Callable[[torch.device], dict[str, Any]]
 """Facts of the environment of a process that uses a device, as JSON values."""
+Perturb = Callable[[Sequence[Tensor]], None]
+"""Changes weights by rounding alone, before the first pass that trains them."""
 
 _EVERY_S, _SHARE = 0.5, 50  # rows are set aside every 0.5 s, later every 50th of the time so far
 _COST, _PATIENCE_S = 1000, 30.0  # but only after 1000 times the time that this took, or after 30 s
@@ -43,15 +46,27 @@ class Recording(Listener):
     """Records one training of this process in a folder."""
 
     def __init__(
-        self, folder: Path, spec: CommandSpec, describe: Describe, number: int = 1
+        self,
+        folder: Path,
+        spec: CommandSpec,
+        describe: Describe,
+        number: int = 1,
+        perturb: Perturb | None = None,
     ) -> None:
-        """`number`: counts the trainings of this process."""
+        """`number`: counts the trainings of this process. `perturb`: for a draw of the noise."""
         self.folder = folder
         self._spec, self._describe = spec, describe
         self._writer = RecordWriter(folder)
         probe = TraceProbe if spec.localize_at is None else LocalizingProbe
-        options = TraceOptions(detail=spec.detail, every=spec.every, localize_at=spec.localize_at)
+        options = TraceOptions(
+            detail=spec.detail,
+            every=spec.every,
+            sketch=spec.sketch,
+            localize_at=spec.localize_at,
+        )
         self._probe = probe(self._writer, self, options)
+        self._perturb = perturb
+        self._perturbed: set[int] = set()
         self._place: dict[str, Any] = {"pid": os.getpid(), "rank": 0, "world_size": 1, "group": ""}
         self._place |= {"process_started": _process_start(), "number": number, "models": []}
         self._started = self._kept_at = time.monotonic()
@@ -71,13 +86,17 @@ class Recording(Listener):
     ) -> None:
         """Watch a model and its optimizers, besides those that are watched already."""
         if isinstance(model, nn.Module):
-            parameters: Iterable[Tensor] = model.parameters()
+            parameters: list[Tensor] = list(model.parameters())
             kind = type(getattr(model, "_orig_mod", model)).__name__
         else:
-            parameters, kind = model.values(), "bare parameters"
+            parameters, kind = list(model.values()), "bare parameters"
         self._device = next((parameter.device for parameter in parameters), self._device)
         if kind not in self._place["models"]:
             self._place["models"].append(kind)
+        if self._perturb is not None and not self.steps:
+            new = [p for p in parameters if id(p) not in self._perturbed and not is_lazy(p)]
+            self._perturb(new)
+            self._perturbed |= {id(parameter) for parameter in new}
         self._probe.add(model, *optimizers)
 
     def unseen(self, what: str) -> None:
