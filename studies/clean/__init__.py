@@ -1,0 +1,1 @@
+"""Pairs of trainings that must be called equal."""
