@@ -52,6 +52,15 @@ def order_faults(record: RunRecord) -> Iterator[str]:
         yield "the tensors of its trace are out of order or incomplete"
 
 
+def _name_faults(record: RunRecord) -> Iterator[str]:
+    """Doubts about parameter names: learning rates belong to them, so each must be a tensor."""
+    names, table = record.header.parameter_names, record.tensors
+    if len({*names}) < len(names):
+        yield "its header names a parameter twice"
+    elif len(table) and not {*names} <= {*table["tensor"].unique().to_pylist()}:
+        yield "its header names parameters that are no tensors of its trace"
+
+
 def _tensors_complete(record: RunRecord) -> bool:
     """Whether the trace holds each parameter once at each required step.
 
@@ -104,6 +113,7 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
     for table in (due, micro, record.tensors):
         yield from _missing(table, absent)
     yield from _missing(steps, _RECORDED_EVERY)
+    yield from _name_faults(record)
     yield from rate_faults(record)
     if "grad_norm" not in absent:
         yield from _not_finite(_without_skipped(record, due), "grad_norm")

@@ -271,6 +271,28 @@ DAMAGES: tuple[tuple[Callable[[Hostile, random.Random], str], int], ...] = (
 )  # fmt: skip
 
 
+def _as_it_was(one: Hostile, sound: Path) -> bool:
+    """Whether a later damage took back all earlier ones, as rows that are turned round twice."""
+    before = json.loads((sound / HEADER).read_text(encoding="utf-8"))
+    header = dict(one.header)
+    if one.text is not None or not isinstance(header.pop("traces", None), dict):
+        return False
+    stated = before.pop("traces")
+    if header != before or one.header["traces"].keys() != stated.keys():
+        return False
+    for trace in stated:
+        path = one.folder / f"{trace}.parquet"
+        held = one.header["traces"][trace]
+        try:
+            if not isinstance(held, dict) or held.get("xxh3_128") != file_digest(path):
+                return False
+            if not one.table(trace).equals(pq.ParquetFile(sound / path.name).read()):
+                return False
+        except (pa.ArrowException, OSError, ValueError):
+            return False
+    return True
+
+
 def hostile_record(sound: Path, folder: Path, number: int) -> Hostile:
     """Damage a copy of the record `sound` in `folder`; the damages follow from `number`."""
     rng = random.Random(number)
@@ -293,6 +315,8 @@ def hostile_record(sound: Path, folder: Path, number: int) -> Hostile:
         ) as error:
             # An earlier damage forbids it.
             one.damages.append(f"(not applied: {type(error).__name__})")
+    if len(one.damages) > 1 and one.noticed:
+        one.noticed = not _as_it_was(one, sound)
     text = one.text
     if text is None:
         text = json.dumps(one.header).encode("utf-8", "surrogatepass")

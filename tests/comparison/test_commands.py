@@ -92,6 +92,13 @@ def test_a_stage_that_matters_and_is_not_recorded_is_a_doubt(tmp_path: Path) -> 
     [
         ("unseen", ("the update of 2 parameters was not seen",), "inconclusive", "2 parameters"),
         ("probe_fault", "KeyError: 0", "incomparable", "a fault of the harness, not of the"),
+        (
+            "parameter_names",
+            (*TENSORS[:2], "other"),
+            "inconclusive",
+            "are no tensors of its trace",
+        ),
+        ("parameter_names", (*TENSORS[:2], TENSORS[0]), "inconclusive", "names a parameter twice"),
         ("steps", 5, "inconclusive", "its header counts 5 steps"),
     ],
 )

@@ -38,6 +38,14 @@ def test_three_hundred_hostile_records(sound: RunRecord, tmp_path: Path) -> None
         assert MARKUP not in render(report, page)
 
 
+@pytest.mark.parametrize(("number", "outcome"), [(71889, "identical"), (72713, "inconclusive")])
+def test_records_that_were_called_equal(
+    number: int, outcome: str, sound: RunRecord, tmp_path: Path
+) -> None:
+    """Rows that are turned round twice are no damage; parameters that no tensor has are one."""
+    assert (outcome, "") == examine(sound, tmp_path / "hostile", number)[:2]
+
+
 def test_a_damage_that_is_not_noticed_would_be_reported(
     sound: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
