@@ -14,7 +14,7 @@ parser.add_argument("--accumulate", type=int, default=1)
 parser.add_argument("--flavour", default="foreach")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--names", default="", help="what stands before the name of each part")
-parser.add_argument("--seed", default="0", help="none: no seed is set")
+parser.add_argument("--seed", default="0", help="none: another one in each run")
 parser.add_argument("--dtype", default="float32")
 parser.add_argument("--once", help="a file that the program writes, and refuses to write again")
 parser.add_argument("--fault", default="")
@@ -23,7 +23,9 @@ options = parser.parse_args()
 torch.set_num_threads(options.threads)
 if options.once:
     open(options.once, "x").close()
-if options.seed != "none":
+if options.seed == "none":
+    torch.seed()
+else:
     torch.manual_seed(int(options.seed))
 rows = torch.randint(2, 50, (64, 12))
 labels = (rows.float().mean(1) > 26).long()
