@@ -118,8 +118,10 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
         if code:
             blocks.append(Sentence(code))
             blocks += [Values(tuple(code_lines(pair)))] if code_lines(pair) else []
-        found = "Localized: " if pair.localization.place else ""
-        blocks.append(Sentence(f"{found}{localized(pair.localization)}."))
+        if pair.localization.place is not None:
+            blocks.append(Sentence(f"Localized: {localized(pair.localization)}."))
+        elif not code:
+            blocks.append(Sentence(f"{localized(pair.localization)}."))
     blocks += [Sentence(f"{capitalized(line)}.") for line in pair.alignment]
     if pair.restriction:
         blocks.append(Sentence(f"Compared {pair.restriction}."))
