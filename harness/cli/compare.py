@@ -8,9 +8,15 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import COMPARE, DigOption, LocalizeOption, MarginOption, OutOption
-from harness.cli.shared import command_line, pairs_from, progress_console, show
+from harness.cli.shared import (
+    command_line,
+    output_console,
+    pairs_from,
+    progress_console,
+    show,
+)
 from harness.comparison.compare_folders import compare_folders
-from harness.diagnosis.localize import localize_report
+from harness.diagnosis.localize import can_be_localized, localize_report
 from harness.results.metrics import parse_margins
 
 __all__ = ["compare_command"]
@@ -64,4 +70,8 @@ def compare_command(
     )
     if localize or dig:
         report = localize_report(report, folder, None, progress_console())
-    return show(report, folder)
+    code = show(report, folder)
+    if localize is None and not dig and any(can_be_localized(p) for p in report.comparisons):
+        hint = "--localize runs both again up to that step, and names the line of code"
+        output_console().print(hint, soft_wrap=True, highlight=False)
+    return code

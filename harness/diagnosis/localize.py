@@ -37,7 +37,7 @@ from harness.spec.case import RunSpec, label
 from harness.spec.request import TIMEOUT_S
 from harness.units import quantity
 
-__all__ = ["AFFORDABLE_S", "FindPair", "localize_pairs", "localize_report"]
+__all__ = ["AFFORDABLE_S", "FindPair", "can_be_localized", "localize_pairs", "localize_report"]
 
 AFFORDABLE_S = 60.0
 """Replays that nobody asked for are made up to this time of training."""
@@ -167,6 +167,13 @@ def _too_long(cost_s: float) -> str:
         f"not localized: both runs would train again for about {quantity(cost_s, 's')}; "
         "--localize does it"
     )
+
+
+def can_be_localized(comparison: Comparison) -> bool:
+    """Whether the pair differs in a stage that a replay may explain; its records are not read."""
+    if comparison.outcome != "different" or comparison.test:
+        return False
+    return not why_not_localized(_first(comparison), comparison.outcome)
 
 
 def _first(comparison: Comparison) -> Divergence | None:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from harness.spec import registry
 
-__all__ = ["Mutation", "mutate", "mutations", "path_of", "source_of"]
+__all__ = ["Mutation", "mutate", "mutations", "path_of", "read_mutations", "source_of"]
 
 _HERE = Path(__file__).parent
 _SOUND = _HERE / "sound_loops"
@@ -53,13 +53,23 @@ def mutations() -> dict[str, Mutation]:
     """All mutations, by name."""
     found: dict[str, Mutation] = {}
     for file in sorted(_HERE.glob("*.diff")):
-        for block in file.read_text(encoding="utf-8").strip().split("\n\n"):
-            heading, *lines = block.splitlines()
-            name, _, summary = heading.partition(": ")
-            places = tuple(tuple(place.splitlines()) for place in "\n".join(lines).split("\n@@\n"))
-            if name in found or not summary or not lines:
-                raise ValueError(f"{file.name}: a name of its own, a summary and lines: {heading}")
-            found[name] = Mutation(name, file.stem, summary, places)
+        read = read_mutations(file)
+        if found.keys() & read.keys():
+            raise ValueError(f"{file.name}: a name stands in two files: {found.keys() & read}")
+        found |= read
+    return found
+
+
+def read_mutations(file: Path) -> dict[str, Mutation]:
+    """The mutations in a file, by name."""
+    found: dict[str, Mutation] = {}
+    for block in file.read_text(encoding="utf-8").strip().split("\n\n"):
+        heading, *lines = block.splitlines()
+        name, _, summary = heading.partition(": ")
+        places = tuple(tuple(place.splitlines()) for place in "\n".join(lines).split("\n@@\n"))
+        if name in found or not summary or not lines:
+            raise ValueError(f"{file.name}: a name of its own, a summary and lines: {heading}")
+        found[name] = Mutation(name, file.stem, summary, places)
     return found
 
 

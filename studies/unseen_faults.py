@@ -1,0 +1,196 @@
+"""Measures what the harness says of faults that were written without sight of its causes.
+
+    python -m studies.unseen_faults --out FOLDER
+
+The faults of `tests/faults/unseen` are mutations of the plain loop, and pairs of scripts. Whoever
+wrote them knew neither the table of causes nor the localizer, and states for each what is wrong,
+where it first shows, and which line of code is changed. Each is compared with its reference and
+localized, as `harness run` and `harness compare --localize` do. The score says which were found,
+placed at their step and stage, and for which a changed line was shown. Whether a cause or a fact
+that was named is true is not decided here: all of them are listed.
+
+Published: `reports/published/unseen-faults`. The exit code is 1 if a fault was not found.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness.comparison.compare import compare
+from harness.diagnosis.localize import localize_pairs
+from harness.execution.parent.runner import Run, run_all
+from harness.report.text.summary import summary
+from harness.results.comparison import Comparison
+from harness.results.record import RunRecord
+from harness.results.report import Report
+from harness.spec import registry
+from studies.study import write_result
+from tests.faults.mutations import mutate, read_mutations
+from tests.support.small_runs import small_case, write_pairs
+
+__all__ = ["score"]
+
+UNSEEN = Path(__file__).parents[1] / "tests" / "faults" / "unseen"
+_STEPS = 10
+
+
+def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many faults were found, placed, and shown by a changed line."""
+    return {
+        "faults": len(rows),
+        "found": sum(row["found"] for row in rows),
+        "placed": sum(row["placed"] for row in rows),
+        "with_a_changed_line": sum(row["line"] for row in rows),
+        "with_a_cause": sum(bool(row["causes"]) for row in rows),
+    }
+
+
+def _loops(truth: Mapping[str, Any], out: Path, jobs: int) -> dict[str, Comparison | str]:
+    """The comparison of each mutated loop with the plain loop, localized; or why there is none."""
+    case = small_case(write_pairs(out / "data"), max_steps=_STEPS)
+    found: dict[str, Comparison | str] = {}
+    pairs: dict[str, tuple[RunRecord, RunRecord]] = {}
+    mutations = read_mutations(UNSEEN / "plain.diff")
+    runs: dict[str, Run] = {}
+    for name, mutation in mutations.items():
+        path = out / "loops" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(mutate(mutation), encoding="utf-8")
+        needs = dict(truth[name].get("needs") or {})
+        resume_at = needs.pop("resume_at", None)
+        ground = registry.with_settings(case, needs)
+        key = json.dumps(needs, sort_keys=True)
+        for loop, label in (("plain", f"plain {key}"), (str(path), name)):
+            spec = registry.run_spec(ground, loop)
+            if loop != "plain" and resume_at:
+                spec = spec.model_copy(update={"resume_at": resume_at})
+            folder = out / "records" / f"{len(runs):03d}-{Path(loop).stem}"
+            runs.setdefault(label, Run(spec, folder))
+    records = run_all(list(runs.values()), jobs, lambda _number, _event: None, keep_going=True)
+    by_label = dict(zip(runs, records, strict=True))
+    compared = {}
+    for name in mutations:
+        needs = {k: v for k, v in (truth[name].get("needs") or {}).items() if k != "resume_at"}
+        pair = by_label[f"plain {json.dumps(needs, sort_keys=True)}"], by_label[name]
+        if pair[1].header.status != "completed":
+            found[name] = pair[1].header.error or pair[1].header.status
+            continue
+        pairs[name] = pair
+        compared[name] = compare(pair[0], pair[1], ("plain", name))
+    localized = localize_pairs(
+        list(compared.values()),
+        lambda pair: pairs[pair.candidate],
+        out / "replays",
+        jobs,
+        Console(quiet=True),
+    )
+    return found | dict(zip(compared, localized, strict=True))
+
+
+def _scripts(names: Sequence[str], out: Path) -> dict[str, Comparison | str]:
+    """The comparison of each pair of scripts, localized, as the command line makes it."""
+    found: dict[str, Comparison | str] = {}
+    for name in names:
+        folder = out / "scripts" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(UNSEEN / "scripts" / name, folder)
+        harness = [sys.executable, "-m", "harness"]
+        for side in ("reference", "candidate"):
+            command = [sys.executable, f"{side}.py"]
+            _run([*harness, "trace", f"--out={side}", "--", *command], folder)
+        words = ["compare", "reference", "candidate", "--localize", "--out=compared"]
+        why = _run([*harness, *words], folder)
+        try:
+            report = Report.read(folder / "compared")
+            found[name] = report.comparisons[0]
+        except (OSError, ValueError, IndexError):
+            found[name] = why[-500:]
+    return found
+
+
+def _run(words: Sequence[str], folder: Path) -> str:
+    """Run a command, of which every exit code is a result; return what it wrote to errors."""
+    path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        words, cwd=folder, env={**os.environ, **path}, capture_output=True, text=True, check=False
+    )
+    return done.stderr
+
+
+def _places(file: Path, texts: Sequence[str]) -> set[str]:
+    """`FILE:LINE` of each line of a changed file that holds one of the texts.
+
+    Of a statement of several lines each line counts: a call is shown by its first.
+    """
+    source = file.read_text(encoding="utf-8")
+    changed = {n for n, line in enumerate(source.splitlines(), 1) if any(t in line for t in texts)}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call | ast.Expr | ast.Assign | ast.AugAssign | ast.Return):
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            if changed & set(lines):
+                changed |= set(lines)
+    return {f"{file.name}:{n}" for n in changed}
+
+
+def _row(
+    name: str, truth: Mapping[str, Any], seen: Comparison | str, places: set[str]
+) -> dict[str, Any]:
+    """What was said of a fault, beside the truth. `places`: those of its changed lines."""
+    row = {"name": name, **truth}
+    if isinstance(seen, str):
+        return {**row, "failed": seen, "found": False, "placed": False, "line": False, "causes": []}
+    first = seen.first_divergence
+    place = None if first is None else [first.step, first.stage]
+    lines = summary([seen])
+    return {
+        **row,
+        "found": seen.outcome == "different",
+        "placed": place == [truth["step"], truth["stage_first"]],
+        "line": any(
+            re.search(rf"(?<![\w.-]){re.escape(place)}(?!\d)", line)
+            for place in places
+            for line in lines
+        )
+        or any(text in line for text in truth["line_text"] for line in lines),
+        "place": place,
+        "causes": [cause.id for cause in seen.causes],
+        "said": lines,
+    }
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="A new folder for records and result.")] = Path(
+        "reports/unseen-faults"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
+) -> None:
+    """Train everything, and write what was said of each fault."""
+    truth = json.loads((UNSEEN / "truth.json").read_text(encoding="utf-8"))
+    seen = _loops(truth, out / "work", jobs)
+    seen |= _scripts([name for name in truth if name not in seen], out / "work")
+    rows = []
+    for name in truth:
+        loop = out / "work" / "loops" / f"{name}.py"
+        script = out / "work" / "scripts" / name / "candidate.py"
+        places = _places(loop if loop.is_file() else script, truth[name]["line_text"])
+        rows.append(_row(name, truth[name], seen[name], places))
+    totals = score(rows)
+    write_result(out, {"totals": totals, "faults": rows})
+    Console().print(totals)
+    sys.exit(0 if totals["found"] == totals["faults"] else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
