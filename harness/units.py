@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["digest", "number", "quantity"]
+__all__ = ["counted", "digest", "number", "quantity"]
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -16,6 +16,13 @@ def number(value: float, digits: int = 4) -> str:
     if isinstance(value, int) or not math.isfinite(value):
         return str(value)
     return f"{value:.{digits}g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 step', '3 steps', '2 batches'."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 def quantity(value: float | None, unit: str) -> str:

@@ -15,6 +15,7 @@ from harness.comparison.alignment import Alignment
 from harness.results.header import OptimizerSeen
 from harness.results.ranks import rank_of
 from harness.results.record import RunRecord
+from harness.units import counted
 
 __all__ = [
     "input_detail",
@@ -102,8 +103,7 @@ def optimizer_detail(both: Alignment, step: int) -> str:
     twice = [_updated_twice(record, step) for record in records]
     for side, count in zip(_SIDES, twice, strict=True):
         if count and not all(twice):
-            tensors = "1 tensor" if count == 1 else f"{count} tensors"
-            return f"at step {step} the {side} updates {tensors} more than once"
+            return f"at step {step} the {side} updates {counted(count, 'tensor')} more than once"
     bare = [_without_state(record, step) for record in records]
     begun = [_begun(record).get(step) for record in records]
     for side, none, rule, others in zip(_SIDES, bare, begun, bare[::-1], strict=True):
@@ -163,15 +163,11 @@ def _begun(record: RunRecord) -> dict[int, str]:
 
 def _described(optimizers: Sequence[OptimizerSeen]) -> str:
     parts = [
-        f"{each.rule} ({_count(each.parameters, 'parameter')}, {_count(each.steps, 'step')})"
+        f"{each.rule} ({counted(each.parameters, 'parameter')}, {counted(each.steps, 'step')})"
         for each in optimizers[:4]
     ]
     more = len(optimizers) - len(parts)
     return ", ".join(parts) + (f" and {more} more" if more else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def missing_update(both: Alignment, step: int) -> str:

@@ -17,7 +17,7 @@ from harness.report.text.values import shown
 from harness.results.arrow import as_numpy, filled
 from harness.results.divergence import Divergence
 from harness.results.record import RunRecord
-from harness.units import number
+from harness.units import counted, number
 
 __all__ = [
     "evaluation_detail",
@@ -94,7 +94,7 @@ def _rows(rows: Sequence[int | str]) -> str:
 
 
 def _count(rows: int) -> str:
-    return "1 row" if rows == 1 else f"{rows} rows"
+    return counted(rows, "row")
 
 
 def highest_rates(record: RunRecord) -> list[float]:
@@ -157,9 +157,10 @@ def evaluation_detail(reference: Any, candidate: Any, in_training_set: int = 0) 
     if not (isinstance(reference, dict) and isinstance(candidate, dict)):
         return ""
     one, two = reference.get("rows"), candidate.get("rows")
-    if one == two:
+    if one == two or one is None or two is None:
         return ""
-    text = f"{two} rows are evaluated against {one}"
+    verb = "is" if two == 1 else "are"
+    text = f"{counted(two, 'row')} {verb} evaluated against {one}"
     if in_training_set in (one, two):
         text += f"; the training set has {in_training_set}"
     return text

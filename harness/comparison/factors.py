@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from harness.results.divergence import Divergence
 from harness.results.record import RunRecord
-from harness.units import number
+from harness.units import counted, number
 
 __all__ = [
     "UNIFORM",
@@ -161,7 +161,7 @@ def scaled_detail(reference: RunRecord, candidate: RunRecord, first: Divergence)
 
 
 def _tensors(count: int) -> str:
-    return "1 tensor" if count == 1 else f"{count} tensors"
+    return counted(count, "tensor")
 
 
 def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:

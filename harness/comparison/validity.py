@@ -18,6 +18,7 @@ from harness.results.arrow import as_numpy
 from harness.results.levels import not_recorded
 from harness.results.record import RunRecord
 from harness.spec.case import RunSpec
+from harness.units import counted
 
 __all__ = ["order_faults", "validity_doubts"]
 
@@ -94,14 +95,15 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
     """Values whose agreement proves nothing: missing, not finite, or constant in training."""
     header, steps, micro = record.header, record.steps, record.micro_batches
     if len(steps) < 2:
-        recorded = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+        recorded = counted(len(steps), "step")
         yield f"only {recorded} recorded, which shows no change over time; train for 2 or more"
     asked = header.steps_expected
     if header.status == "completed" and asked not in (None, len(steps)):
-        yield f"its recipe asks for {asked} steps, but its trace holds {len(steps)}"
+        yield f"its recipe asks for {counted(asked or 0, 'step')}, but its trace holds {len(steps)}"
     if (header.steps, header.micro_batches) != (len(steps), len(micro)):
         yield (
-            f"its header counts {header.steps} steps and {header.micro_batches} micro-batches, "
+            f"its header counts {counted(header.steps, 'step')} and "
+            f"{counted(header.micro_batches, 'micro-batch')}, "
             f"but its trace holds {len(steps)} and {len(micro)}"
         )
     if len(micro):
@@ -142,8 +144,8 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
     ids = pc.list_flatten(micro["sample_ids"])
     unknown = int(np.count_nonzero(as_numpy(ids) == -1))
     if unknown:
-        rows = "1 row is" if unknown == 1 else f"{unknown} rows are"
-        yield f"{rows} not from the training set"
+        rows, are = counted(unknown, "row"), "is" if unknown == 1 else "are"
+        yield f"{rows} {are} not from the training set"
 
 
 _NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "label_content", "loss", "task_loss", "rate_of")

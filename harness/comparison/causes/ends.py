@@ -6,6 +6,7 @@ from harness.comparison.causes.cause import CauseRule, CounterEvidence, OneOf
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.learning_rate import moves
 from harness.comparison.causes.run_view import RunView
+from harness.units import counted
 
 __all__ = ["RULES"]
 
@@ -17,7 +18,7 @@ def _stops_early(evidence: Evidence) -> str | OneOf | None:
         return None
     run, other = sorted(evidence.runs, key=lambda each: len(each.rates))
     counts = (
-        f"{run.label} ends after {len(run.rates)} updates, {other.label} after "
+        f"{run.label} ends after {counted(len(run.rates), 'update')}, {other.label} after "
         f"{len(other.rates)}, and all values of the common updates are equal"
     )
     if all(each.record.header.steps_expected == len(other.rates) for each in evidence.runs):

@@ -121,7 +121,7 @@ def sentence(comparison: Comparison) -> str:
         restriction = f", {comparison.restriction}" if comparison.restriction else ""
         how = "".join(f"; {line}" for line in comparison.alignment)
         steps = comparison.steps
-        return f"{pair}: identical, bit for bit, at all {steps} steps{restriction}{how}"
+        return f"{pair}: identical, bit for bit, at {_all(steps)}{restriction}{how}"
     band = noise.sentence(comparison.noise) if comparison.noise is not None else ""
     if band and comparison.outcome == "within_noise":
         return f"{pair}: within_noise; {band}"
@@ -133,6 +133,10 @@ def sentence(comparison: Comparison) -> str:
     where = f"{pair}: {comparison.outcome}, first at {_place(first)}"
     parts = [where, band, cause, *comparison.alignment]
     return "; ".join(filter(None, parts))
+
+
+def _all(steps: int) -> str:
+    return f"all {steps} steps" if steps != 1 else "the only step"
 
 
 def _place(first: Divergence) -> str:
