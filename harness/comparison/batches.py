@@ -18,6 +18,7 @@ from harness.results.divergence import Divergence, StageDifference, shown_value,
 from harness.results.levels import not_recorded
 from harness.results.ranks import rank_of
 from harness.results.record import RunRecord
+from harness.units import counted
 
 __all__ = ["BACKWARD", "LOGGED", "micro_batches"]
 
@@ -156,11 +157,29 @@ def _detail(
         return "the labels of the batch differ, its inputs do not"
     if column == "rows":
         return "the row numbers are equal, the content of the rows is not"
+    if column == "batch_content" and "rows" in found and row in found["rows"]:
+        return _content_detail(trace, row)
     if column in GENERATORS:
         return f"the state of {GENERATORS[column]}"
     if column != "loss" or "task_loss" not in found or row in found["task_loss"]:
         return ""
     return "" if None in trace.pair(column, row) else BACKWARD
+
+
+def _content_detail(trace: AlignedTrace, row: int) -> str:
+    """Which rows of a micro-batch hold other content, padding not counted."""
+    ids, digests = trace.pair("sample_ids", row), trace.pair("rows", row)
+    if None in ids or None in digests or len({len(each) for each in (*ids, *digests)}) != 1:
+        return ""
+    known = [
+        max(ours, theirs)
+        for ours, theirs, one, two in zip(*ids, *digests, strict=True)
+        if one != two
+    ]
+    if len(known) > 4 or -1 in known:
+        return f"the content of {counted(len(known), 'row')} differs"
+    noun = "row" if len(known) == 1 else "rows"
+    return f"the content of {noun} {', '.join(map(str, sorted(known)))} differs"
 
 
 def _logged(both: Alignment) -> Divergence | None:
@@ -177,9 +196,10 @@ def _logged(both: Alignment) -> Divergence | None:
     if "gradients" not in not_recorded(both.reference, both.candidate):
         differing = both.steps.differing("gradients")
         until = int(both.steps.steps[differing[0]]) if len(differing) else math.inf
-    # The last loss logged for a step counts.
-    logged = [(as_numpy(table["step"])[::-1], as_numpy(table["loss"])[::-1]) for table in tables]
-    steps, *rows = np.intersect1d(logged[0][0], logged[1][0], return_indices=True)
+    # The last loss logged for a step counts. A run that logs more of them for a step than the other
+    # logs one without an update; then the first counts.
+    steps, *rows = _logged_once(*(as_numpy(table["step"]) for table in tables))
+    logged = [(as_numpy(table["step"]), as_numpy(table["loss"])) for table in tables]
     one, two = (losses[of] for (_, losses), of in zip(logged, rows, strict=True))
     trained = as_numpy(both.reference.micro_batches["step"])
     micro_batch_counts = np.bincount(trained, minlength=int(steps.max(initial=0)) + 1)
@@ -202,6 +222,20 @@ def _logged(both: Alignment) -> Divergence | None:
     )
 
 
+def _logged_once(
+    one: npt.NDArray[Any], two: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """The steps for which both runs log a loss, and the place of that loss in each run."""
+    found = [np.unique(steps, return_index=True, return_counts=True) for steps in (one, two)]
+    steps, ours, theirs = np.intersect1d(found[0][0], found[1][0], return_indices=True)
+    alike = found[0][2][ours] == found[1][2][theirs]
+    places = []
+    for of_run, (_, first, _), at in zip((one, two), found, (ours, theirs), strict=True):
+        last = len(of_run) - 1 - np.unique(of_run[::-1], return_index=True)[1]
+        places.append(np.where(alike, last[at], first[at]))
+    return steps, places[0], places[1]
+
+
 def _data_order(both: Alignment, trace: AlignedTrace, cut: Cut | None) -> StageDifference | None:
     """The rows of each micro-batch; one that only one run has, in a common step, differs.
 
@@ -214,8 +248,7 @@ def _data_order(both: Alignment, trace: AlignedTrace, cut: Cut | None) -> StageD
         return None
     rows = trace.differing(column)
     if column == "sample_ids" and len(rows):
-        others = trace.differing("rows")
-        rows = np.array([r for r in rows if r in others or not _unrecognised(trace, int(r))], int)
+        rows = np.array([row for row in rows if not _unrecognised(trace, int(row))], int)
     places = [(int(trace.steps[row]), int(trace.indices[row])) for row in rows[:1]]  # in order
     common = int(both.steps.steps[-1]) if len(both.steps) else 0
     divided = cut.steps if cut is not None else frozenset()
@@ -241,10 +274,16 @@ def _data_order(both: Alignment, trace: AlignedTrace, cut: Cut | None) -> StageD
 
 
 def _unrecognised(trace: AlignedTrace, row: int) -> bool:
-    """Whether a row of the micro-batch is not from the training set, in exactly one run."""
-    unknown = [-1 in (ids or ()) for ids in trace.pair("sample_ids", row)]
-    digests = trace.pair("rows", row)
-    return unknown[0] != unknown[1] and None not in digests
+    """Whether the rows differ only where one run has content that the training set does not hold.
+
+    That is a difference of the content, and not of the order.
+    """
+    one, two = trace.pair("sample_ids", row)
+    if None in (one, two) or len(one) != len(two) or None in trace.pair("rows", row):
+        return False
+    return all(
+        ours == theirs or -1 in (ours, theirs) for ours, theirs in zip(one, two, strict=True)
+    )
 
 
 def _rows_at(table: pa.Table, column: str, step: int, index: int) -> Any:

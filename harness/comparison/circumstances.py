@@ -171,7 +171,10 @@ def _described(optimizers: Sequence[OptimizerSeen]) -> str:
 
 
 def missing_update(both: Alignment, step: int) -> str:
-    """Whether one run makes no update where the other makes one: its step holds the rows of two."""
+    """Whether one run makes no update where the other makes one.
+
+    Its step holds the micro-batches of two steps. Larger batches would hold the same rows.
+    """
     tables = both.reference.micro_batches, both.candidate.micro_batches
     for side, (run, other) in zip(_SIDES, (tables, tables[::-1]), strict=True):
         for column in ("sample_ids", "rows"):
@@ -180,7 +183,11 @@ def missing_update(both: Alignment, step: int) -> str:
             if None in (whole, first, second) or not first or not second:
                 continue
             assert whole is not None
-            if whole == first + second:
+            sizes = [
+                len(_passes(run, step, ())),
+                *(len(_passes(other, s, ())) for s in (step, step + 1)),
+            ]
+            if whole == first + second and sizes[0] == sizes[1] + sizes[2]:
                 others = _SIDES[side == "reference"]
                 return (
                     f"an update is missing in the {side}: its step {step} holds the rows of steps "
@@ -216,7 +223,8 @@ def _passes(table: pa.Table, step: int, names: Sequence[str]) -> dict[int, tuple
     rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
     columns = [rows[name].to_pylist() for name in names]
     numbers = rows["micro_batch"].to_pylist()
-    return dict(zip(numbers, zip(*columns, strict=True), strict=True))
+    values = zip(*columns, strict=True) if columns else [()] * len(numbers)
+    return dict(zip(numbers, values, strict=True))
 
 
 def rows_in_training_set(record: RunRecord) -> int:

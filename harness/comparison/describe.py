@@ -60,7 +60,9 @@ def order_detail(
         return f"the same {_count(len(reference))} in another order, {moved} of them moved"
     again = [row for row in new if two[row] > 1 and row != UNKNOWN_ROW]
     others = [row for row in new if row not in again]
-    changes = []
+    changes, sizes = [], ""
+    if len(reference) != len(candidate):
+        sizes = f"{_count(len(candidate))} against {len(reference)}: "
     if again:
         distinct = list(dict.fromkeys(again))
         often = f" {len(again)} times in all" if len(again) > len(distinct) else ""
@@ -69,10 +71,10 @@ def order_detail(
         changes.append(f"{_rows(gone)} missing")
     if others:
         changes.append(f"{_rows(others)} unexpected")
-    if same_overall:
+    if same_overall and not sizes:
         overall = "another order: over all steps, both runs read the same rows equally often"
         return f"{overall}; here {', '.join(changes)}"
-    return "; ".join(changes)
+    return sizes + "; ".join(changes)
 
 
 UNKNOWN_ROW = -1

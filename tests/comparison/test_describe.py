@@ -27,6 +27,8 @@ from tests.support.records import TENSORS
         ([1, 2, 3], [2, 1, 3], "the same 3 rows in another order, 2 of them moved"),
         ([1, 2, 3], [1, 1, 3], "row 1 repeated; row 2 missing"),
         ([1, 2, 3], [1, 2, 9], "row 3 missing; row 9 unexpected"),
+        ([1, 2, 3], [1, 2], "2 rows against 3: row 3 missing"),
+        ([1], [1, 2], "2 rows against 1: row 2 unexpected"),
         ([1, 2, 3], [1, 1, 1], "row 1 repeated 2 times in all; rows 2, 3 missing"),
         ([1, 2], [1, -1], "row 2 missing; 1 row that is not in the set unexpected"),
         ([1, 2, 3], [-1, -1, 3], "rows 1, 2 missing; 2 rows that are not in the set unexpected"),

@@ -44,7 +44,12 @@ def test_the_rows_of_a_batch_are_counted_and_named_truly(
     assume(Counter(reference) != Counter(candidate))
     text = order_detail(reference, candidate)
     counted = {"missing": 0, "unexpected": 0, "repeated": 0}
-    for part in text.split("; "):
+    sizes = re.match(r"(\d+) rows? against (\d+): ", text)
+    if sizes:
+        assert (len(candidate), len(reference)) == (int(sizes[1]), int(sizes[2]))
+    else:
+        assert len(candidate) == len(reference)
+    for part in text.removeprefix(sizes[0] if sizes else "").split("; "):
         kind = next(word for word in counted if word in part)
         often = re.search(r"repeated (\d+) times in all", part)
         listed = re.findall(r"\brows? (\d+(?:, \d+)*)", part)

@@ -24,7 +24,7 @@ UNKNOWN = (
     Fault("warms_up", COURSE, 1, "learning_rate", None),
     Fault("cosine_for_linear", COURSE, 2, "learning_rate", None),
     Fault("label_flipped", COURSE, 3, "batch_content", None),
-    Fault("token_replaced", COURSE, 3, "data_order", None),
+    Fault("token_replaced", COURSE, 3, "batch_content", None),
     Fault("rows_sorted_in_batch", COURSE, 1, "data_order", None),
     Fault("embedding_noise", COURSE, 1, "loss", None),
     Fault("dropout_doubled", COURSE, 1, "loss", None),

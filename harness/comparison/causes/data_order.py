@@ -81,6 +81,14 @@ def _recipe_drops(evidence: Evidence) -> bool:
     return any(run.record.run_spec.recipe.drop_last for run in evidence.runs)
 
 
+def _other_peak(evidence: Evidence) -> bool:
+    """Whether the rates differ by more than the length of a schedule explains: in their peak."""
+    if evidence.first_stage != "learning_rate":
+        return False
+    one, two = (max(run.rates, default=0.0) for run in evidence.runs)
+    return abs(one - two) > 1e-9 * abs(one)
+
+
 def _no_last_batch(evidence: Evidence) -> bool:
     """Whether whole batches make up the set, so there is no incomplete batch to drop."""
     sizes = [run.record.run_spec.recipe.per_device_batch_size for run in evidence.runs]
@@ -142,6 +150,11 @@ RULES = (
         "set the same drop_last in both",
         excluded_by=(
             CounterEvidence("the recipe drops the batch in both", "the recipe", _recipe_drops),
+            CounterEvidence(
+                "the learning rates differ in their peak, not only in the length of the schedule",
+                "the learning rates",
+                _other_peak,
+            ),
             CounterEvidence(
                 "whole batches make up the set",
                 "the number of rows, the recipe",
