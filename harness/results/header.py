@@ -19,6 +19,7 @@ __all__ = [
     "Header",
     "Observation",
     "OptimizerSeen",
+    "Site",
     "TraceFile",
 ]
 
@@ -78,6 +79,15 @@ class OptimizerSeen(_Stored):
     """Number of its steps."""
 
 
+class Site(_Stored):
+    """A line of the user's code that set something."""
+
+    place: str
+    """`FILE:LINE`, the file from the folder in which the run was started, if it is below it."""
+    source: str = ""
+    """The call as it stands there; empty if the file could not be read."""
+
+
 class Counts(BaseModel):
     """The counts and observations of a run so far, for any probe."""
 
@@ -96,6 +106,9 @@ class Counts(BaseModel):
     `harness.tracing.observations`."""
     settings: dict[str, Any] = {}
     """The settings before the first step; see `harness.tracing.settings`."""
+    sites: dict[str, Site] = {}
+    """The lines that made `optimizer`, `schedule`, `loader`, `sampler` and `dropout`, that called
+    `clip` and `backward`, as far as they are known; see `harness.tracing.sites`."""
     parameter_names: list[str] = []
     """Names of the watched parameters, in the order of the model."""
     optimizers: list[OptimizerSeen] = []
@@ -146,6 +159,8 @@ class Header(_Stored):
     """As in `Counts`."""
     settings: dict[str, Any] = {}
     """As in `Counts`."""
+    sites: dict[str, Site] = {}
+    """As in `Counts`. Records before 0.3.0 have none."""
     parameter_names: tuple[str, ...] = ()
     """As in `Counts`."""
     optimizers: tuple[OptimizerSeen, ...] = ()

@@ -35,6 +35,7 @@ from harness.results.header import (
     Header,
     Observation,
     OptimizerSeen,
+    Site,
     TraceFile,
 )
 from harness.results.older import READABLE_VERSIONS, upgraded
@@ -55,6 +56,7 @@ __all__ = [
     "OptimizerSeen",
     "RecordWriter",
     "RunRecord",
+    "Site",
     "TraceFile",
     "file_digest",
     "write_atomically",

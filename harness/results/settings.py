@@ -24,6 +24,7 @@ __all__ = [
 # Each loop may choose these, or they are recorded only for causes.
 _NOT_COMPARED = (
     "loader.fetched",
+    "model.dropout_modules",
     "model.head",
     "rng.draws_at_watch",
     "rng.draws_since_seed",

@@ -178,8 +178,8 @@ class HookedProbe:
     def _end_pass(self, one: ForwardPass, output: Any) -> None:
         """A forward pass is complete."""
 
-    def _begin_backward(self) -> None:
-        """An outermost backward pass begins."""
+    def _begin_backward(self, roots: Sequence[Tensor]) -> None:
+        """An outermost backward pass begins at `roots`."""
 
     def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
         """A backward pass that reached watched parameters is complete; `loss`: its scalar."""
@@ -223,7 +223,7 @@ class HookedProbe:
         for one in (*self._passes_before, *self._passes):
             one.reached = False
         self._safely(self._keep_loss, roots)
-        self._safely(self._begin_backward)
+        self._safely(self._begin_backward, roots)
 
     def _keep_loss(self, roots: Sequence[Tensor]) -> None:
         scalars = [root.detach() for root in roots if root.numel() == 1]

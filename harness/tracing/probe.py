@@ -21,6 +21,7 @@ from torch.nn.parameter import is_lazy
 
 from harness.results.record import Counts, RecordWriter
 from harness.tracing import clipping, digest
+from harness.tracing.first_step import FirstStep
 from harness.tracing.forward import ForwardPass
 from harness.tracing.hooks import HookedProbe, Scored
 from harness.tracing.listener import Listener
@@ -28,14 +29,10 @@ from harness.tracing.micro_batches import Batch, facts_of, row_of
 from harness.tracing.module_values import leaves
 from harness.tracing.observations import Observer
 from harness.tracing.options import TraceOptions
-from harness.tracing.settings import draws_since_seed, live_settings
 from harness.tracing.task import Task
 from harness.tracing.tensors import TensorTrace, full_tensor
 
 __all__ = ["TraceProbe"]
-
-_OF_THE_START = ("optimizer.learning_rate",)
-"""Settings that a resumed process does not have: its optimizer holds a rate of a later step."""
 
 
 class TraceProbe(HookedProbe):
@@ -64,8 +61,7 @@ class TraceProbe(HookedProbe):
         self._tensors.step = self.counts.steps
         self._observer = Observer(writer, self.counts, task)
         self._device = torch.device("cpu")
-        self._settings_recorded = False
-        self._draws_at_watch: int | None = None
+        self._first_step = FirstStep(self.counts, task)
         self._hooked: dict[Tensor, Any] = {}
         self._accumulated = False
         self._rows: list[dict[str, Any]] = []
@@ -124,8 +120,7 @@ class TraceProbe(HookedProbe):
         if self._started:
             self._read_names()
             return
-        if self._draws_at_watch is None:
-            self._draws_at_watch = draws_since_seed()
+        self._first_step.watched()
         clipping.stop_listening(self._clips_nothing)  # once, however often `add` is called
         clipping.listen(self._clips_nothing)
         self._hook_parameters()  # now, so that hooks of the script's run after these
@@ -206,7 +201,7 @@ class TraceProbe(HookedProbe):
             return
         if not self._started:  # a lazy module has no weights before its first forward pass
             return
-        if not self._settings_recorded:
+        if not self._first_step.begun:
             self._record_settings()
         self._tensors.forward_begins()
         batch = Batch(one, self._task)
@@ -228,22 +223,15 @@ class TraceProbe(HookedProbe):
 
     def _record_settings(self) -> None:
         """Read the settings while the loader of the first batch is alive."""
-        self._settings_recorded = True
-        earlier = self.counts.settings
-        began = {name: earlier[name] for name in _OF_THE_START if name in earlier}
-        self.counts.settings = live_settings(
-            self._names.models,
-            self._living,
-            {p: name for name, p in self._names.parameters.items()},
-            self._processes or 1,
-            self._task,
-            self._rates,
+        names = {p: name for name, p in self._names.parameters.items()}
+        self._first_step.begin_pass(
+            self._names.models, self._living, names, self._processes or 1, self._rates
         )
-        self.counts.settings |= {"rng.draws_at_watch": self._draws_at_watch, **began}
         self._listener.settled(self.counts.settings)
 
-    def _begin_backward(self) -> None:
+    def _begin_backward(self, roots: Sequence[Tensor]) -> None:
         self._accumulated = False
+        self._first_step.begin_backward(roots)
         self._tensors.forward_begins()
         self._observer.begin_backward(first=not self._micro_batches)
         now = digest.of_torch_generators(self._device)
@@ -277,6 +265,7 @@ class TraceProbe(HookedProbe):
 
     def _begin_update(self) -> None:
         self._rate_of, self._held = {}, {}
+        self._first_step.begin_update()
         self._tensors.finish()
 
     def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:

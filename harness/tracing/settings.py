@@ -8,36 +8,29 @@ is changed, and the random generators are restored.
 
 from __future__ import annotations
 
-import gc
 import operator
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.utils.data import RandomSampler, SequentialSampler
-from torch.utils.data.dataloader import _BaseDataLoaderIter
-from torch.utils.data.distributed import DistributedSampler
 
-from harness.results.header import GLOBAL_GENERATOR
+from harness.tracing.live_objects import schedules_of, training_iterators
+from harness.tracing.loader_settings import loader_settings
 from harness.tracing.task import Task
-from harness.tracing.wrappers import unwrapped_optimizer
 
 __all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
 
 _SCHEDULE_POINTS = 16  # steps at which a schedule's rate is recorded
 _MAX_DRAWS = 64  # draws are counted up to here; beyond, a generator is not freshly seeded
-_LIBRARY_CLASSES = (
-    ("transformers.trainer", "Trainer"),
-    ("accelerate.scheduler", "AcceleratedScheduler"),
-)
 _RECORDED_ELSEWHERE = {"params", "lr", "initial_lr", "fused", "foreach", "weight_decay"}
 
 
 def live_settings(
+    live: Sequence[Any],
     models: Sequence[nn.Module],
     optimizers: Sequence[torch.optim.Optimizer],
     names: Mapping[Tensor, str],
@@ -47,28 +40,29 @@ def live_settings(
 ) -> dict[str, Any]:
     """Settings by dotted name, as JSON values.
 
-    `models`, `optimizers`: without wrappers. `names`: of the watched parameters. `rates`: the
-    learning rate of each update, if the loop passes them; else they come from its scheduler.
+    `live`: the result of `live_objects`. `models`, `optimizers`: without wrappers. `names`: of the
+    watched parameters. `rates`: the learning rate of each update, if the loop passes them; else
+    they come from its scheduler.
     """
-    live_objects = _live_objects()
     settings: dict[str, Any] = {
         **_model(models, names),
         **_optimizer(optimizers, names),
-        **_loader(live_objects, task),
-        **_frameworks(live_objects),
-        **_prepared_schedule(live_objects, processes),
+        **loader_settings(training_iterators(live, task), task),
+        **_frameworks(live),
+        **_prepared_schedule(live, processes),
         "rng.seed": torch.initial_seed(),
         "rng.draws_since_seed": draws_since_seed(),
         "flags.threads": torch.get_num_threads(),
         "flags.deterministic": torch.are_deterministic_algorithms_enabled(),
         "flags.float32_matmul_precision": torch.get_float32_matmul_precision(),
+        **_device_flags(names),
         "processes": processes,
     }
     if task is not None:
         before = torch.get_rng_state()
         settings["collator.draws"] = _draws_between(before, task.state_after_collating())
         if rates is None and optimizers:
-            rates = _rates(live_objects, optimizers[0], processes, task.steps)
+            rates = _rates(live, optimizers[0], processes, task.steps)
         for name, value in task.environment.items():
             if os.environ.get(name, value) != value:
                 settings[f"environment.{name}"] = os.environ[name]
@@ -84,13 +78,21 @@ def _model(models: Sequence[nn.Module], names: Mapping[Tensor, str]) -> dict[str
         dtypes[name] = dtypes.get(name, 0) + 1
     modules = [module for model in models for module in model.modules()]
     dropouts: dict[str, int] = {}
-    for module in modules:
-        if isinstance(module, nn.Dropout):
+    places: dict[str, list[str]] = {}
+    for name, module in (pair for model in models for pair in model.named_modules()):
+        if isinstance(module, _DropoutNd):
             dropouts[str(module.p)] = dropouts.get(str(module.p), 0) + 1
+            places.setdefault(str(module.p), []).append(name)
+    eps: dict[str, int] = {}
+    for module in modules:
+        if "Norm" in type(module).__name__ and isinstance(getattr(module, "eps", None), float):
+            eps[str(module.eps)] = eps.get(str(module.eps), 0) + 1
     settings: dict[str, Any] = {
         "weights.dtype": dtypes,
         "weights.frozen": [name for p, name in names.items() if not p.requires_grad],
         "model.dropout": dropouts,
+        "model.dropout_modules": places,
+        "model.norm_eps": eps,
         "model.training": all(model.training for model in models),
         "model.gradient_checkpointing": any(
             getattr(module, "gradient_checkpointing", False) is True for module in modules
@@ -153,6 +155,18 @@ def _optimizer(
     return settings
 
 
+def _device_flags(names: Mapping[Tensor, str]) -> dict[str, Any]:
+    """Flags that only a CUDA device follows."""
+    if not any(parameter.is_cuda for parameter in names):
+        return {}
+    return {
+        "flags.tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+        "flags.cudnn_tf32": bool(torch.backends.cudnn.allow_tf32),
+        "flags.cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "flags.cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
+
+
 def _initial_rate(group: dict[str, Any]) -> float | None:
     """The rate before any schedule; None if the optimizer computes its own."""
     rate = group.get("initial_lr", group.get("lr"))
@@ -172,73 +186,9 @@ def _flavour(group: dict[str, Any]) -> str:
     return "foreach" if foreach else "for_loop"
 
 
-def _live_objects() -> list[Any]:
-    """The loaders, schedulers and trainers among the objects of Python's garbage collector."""
-    kinds: list[type] = [_BaseDataLoaderIter, LRScheduler]
-    for module, name in _LIBRARY_CLASSES:  # a module that is not imported has no objects
-        library = sys.modules.get(module)
-        if library is not None:
-            kinds.append(getattr(library, name))
-    return [value for value in gc.get_objects() if issubclass(type(value), tuple(kinds))]
-
-
-def _loader(live_objects: list[Any], task: Task | None) -> dict[str, Any]:
-    """Settings of the loader of the training batches, which is being iterated over now.
-
-    With a task it is the loader over the training set. Without one, the only loader there is.
-    """
-    iterators = [each for each in live_objects if issubclass(type(each), _BaseDataLoaderIter)]
-    if task is not None:
-        iterators = [each for each in iterators if _rows(each) in (task.rows, None)]
-    elif len(iterators) != 1:
-        return {}
-    for iterator in iterators:
-        batches = iterator._index_sampler
-        if getattr(batches, "batch_size", None) is None:
-            continue
-        collator = iterator._collate_fn
-        name = getattr(collator, "__qualname__", type(collator).__qualname__)
-        return {
-            "loader.batch_size": batches.batch_size,
-            "loader.drop_last": bool(getattr(batches, "drop_last", False)),
-            "loader.num_workers": iterator._num_workers,
-            "loader.sampler": _sampler(batches),
-            "loader.fetched": iterator._num_yielded,
-            "loader.collator": (
-                "the workload's" if task is not None and collator is task.collator else name
-            ),
-        }
-    return {}
-
-
-def _rows(iterator: Any) -> int | None:
-    """Number of rows of its data set; None if that has no length."""
-    try:
-        return len(iterator._dataset)
-    except TypeError:
-        return None
-
-
-def _sampler(batches: Any) -> str | None:
-    """The source of the order of the rows; None if it cannot be determined."""
-    while hasattr(batches, "batch_sampler"):  # Accelerate's shards wrap a batch sampler
-        batches = batches.batch_sampler
-    sampler = getattr(batches, "sampler", None)
-    if isinstance(sampler, SequentialSampler):
-        return "sequential"
-    if isinstance(sampler, DistributedSampler):
-        return f"strided, seed {sampler.seed}" if sampler.shuffle else "strided, in order"
-    if type(sampler).__name__ == "SeedableRandomSampler":
-        return f"a generator of its own, seed {getattr(sampler, 'initial_seed', None)}"
-    if isinstance(sampler, RandomSampler):
-        own = sampler.generator is not None
-        return "a generator of its own" if own else GLOBAL_GENERATOR
-    return None
-
-
-def _frameworks(live_objects: list[Any]) -> dict[str, Any]:
+def _frameworks(live: Sequence[Any]) -> dict[str, Any]:
     """Whether a live Trainer leaves the average of the loss to its model."""
-    for trainer in live_objects:
+    for trainer in live:
         leaves = getattr(trainer, "model_accepts_loss_kwargs", None)
         if leaves is not None:
             return {"trainer.leaves_average_to_model": bool(leaves)}
@@ -246,32 +196,30 @@ def _frameworks(live_objects: list[Any]) -> dict[str, Any]:
 
 
 def _rates(
-    live_objects: list[Any], optimizer: torch.optim.Optimizer, processes: int, steps: int
+    live: Sequence[Any], optimizer: torch.optim.Optimizer, processes: int, steps: int
 ) -> list[float] | None:
     """The rates that the optimizer's scheduler will set; None if they cannot be computed ahead."""
-    for scheduler in live_objects:
-        if not issubclass(type(scheduler), LambdaLR):
-            continue
-        if unwrapped_optimizer(scheduler.optimizer) is optimizer:
+    for scheduler in schedules_of(live, [optimizer]):
+        if isinstance(scheduler, LambdaLR):
             rate, base = scheduler.lr_lambdas[0], float(scheduler.base_lrs[0])
-            stride = _stride(live_objects, scheduler, processes)
+            stride = _stride(live, scheduler, processes)
             return [base * rate(step * stride) for step in range(steps)]
     return None
 
 
-def _stride(live_objects: list[Any], scheduler: LRScheduler, processes: int) -> int:
+def _stride(live: Sequence[Any], scheduler: LRScheduler, processes: int) -> int:
     """Scheduler steps per update: one, or one per process if Accelerate prepared it."""
-    for wrapper in live_objects:
+    for wrapper in live:
         if getattr(wrapper, "scheduler", None) is scheduler and not wrapper.split_batches:
             return processes
     return 1
 
 
-def _prepared_schedule(live_objects: list[Any], processes: int) -> dict[str, Any]:
+def _prepared_schedule(live: Sequence[Any], processes: int) -> dict[str, Any]:
     """How often Accelerate advances a scheduler that it prepared, whatever its kind."""
-    for scheduler in live_objects:
+    for scheduler in live:
         if issubclass(type(scheduler), LRScheduler):
-            stride = _stride(live_objects, scheduler, processes)
+            stride = _stride(live, scheduler, processes)
             if stride != 1:
                 return {"schedule.steps_per_update": stride}
     return {}

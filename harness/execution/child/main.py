@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import nullcontext
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,7 +44,7 @@ from harness.results.record import (
 )
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
-from harness.tracing import digest
+from harness.tracing import digest, sites
 from harness.tracing.listener import StopTraining
 from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
@@ -112,7 +113,11 @@ def _train_here(
         "environment": metadata.describe(device),
         "digest_algorithm": digest.algorithm(),
     }
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+    traced = spec.observe == "trace" and spec.localize_at is None
+    with (
+        tempfile.TemporaryDirectory(prefix="harness-") as scratch,
+        sites.remembered() if traced else nullcontext(),
+    ):
         loop = import_loop(spec.loop)
         parent.send("building")
         seed_everything(spec.recipe.seed)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.tracing import sites
 from harness.tracing.attach.exceptions import Exceptions
 from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
@@ -47,6 +48,7 @@ class Attachment:
 
     def install(self) -> None:
         """Attach to this process."""
+        sites.install()  # first, so that what notices optimizers can be removed before it
         self._notice.install()
         self._exceptions.install(self._remove_hooks)
         os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
@@ -93,6 +95,7 @@ class Attachment:
     def _remove_hooks(self) -> None:
         """Called when an exception ends the program, before it is shown."""
         self._notice.remove()
+        sites.remove()
         if self._recording is not None:
             self._recording.finish()
 
@@ -129,6 +132,7 @@ class Attachment:
             yield
         except Exception as error:  # noqa: BLE001  # any fault is the harness's own
             self._notice.remove()
+            sites.remove()
             self._on_problem(f"{what}: {type(error).__name__}: {error}")
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from harness.spec.command import CommandSpec
-from harness.tracing import steps
+from harness.tracing import sites, steps
 from harness.tracing.attach.files import PLACE
 from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
@@ -39,10 +39,12 @@ class Block:
     def __init__(self, folder: Path, spec: CommandSpec, describe: Describe) -> None:
         self.recording = Recording(folder, spec, describe)
         self._notice = Notice(self._on_optimizers, self._guarded)
+        self._remembers_sites = False
 
     def begin(self) -> None:
         """Begin to record."""
         _open.append(self)
+        self._remembers_sites = sites.install()
         self._notice.install()
         self._notice.wait_for(living_optimizers())
 
@@ -76,6 +78,9 @@ class Block:
         if self in _open:
             _open.remove(self)
         self._notice.remove()
+        if self._remembers_sites:
+            self._remembers_sites = False
+            sites.remove()
 
     def _on_optimizers(
         self, optimizers: list[Optimizer], called: nn.Module | None, event: Event

@@ -25,7 +25,10 @@ _INNER = next(
 )
 
 
-_PASSES_ON = ("__init__", "__call__", "_backward", "hooked", "exec_module")
+_PASSES_ON = (
+    *("__init__", "__call__", "__setattr__"),
+    *("_backward", "clip_gradients", "hooked", "exec_module"),
+)
 """Functions of the harness that call the program's own."""
 
 
