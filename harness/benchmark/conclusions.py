@@ -123,6 +123,7 @@ def conclude(
                 equality=values.outcome if values else "inconclusive",
                 first_divergence=values.first_divergence if values else None,
                 settings=values.settings if values else (),
+                facts=values.facts if values else (),
                 causes=values.causes if values else (),
                 stages=values.stages if values else (),
                 findings=findings,

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.comparison.alignment import Alignment
+from harness.comparison.causes.evidence import evidence_of
 from harness.comparison.causes.table import causes_of
+from harness.comparison.facts.find import facts_of
 from harness.comparison.names import Rename, match_tensors
 from harness.comparison.rates import compared_by_parameter, optimized_in_one
 from harness.comparison.renamed_record import with_names
@@ -21,7 +23,7 @@ from harness.comparison.stages import aligned_stages
 from harness.comparison.updates import Cut, cut_of
 from harness.comparison.validity import order_faults, validity_doubts
 from harness.errors import RecordError
-from harness.results.comparison import Cause, Comparison, Finding, Outcome, incomparable
+from harness.results.comparison import Cause, Comparison, Fact, Finding, Outcome, incomparable
 from harness.results.divergence import STAGES, Divergence, StageDifference
 from harness.results.levels import not_recorded
 from harness.results.metrics import metric
@@ -46,6 +48,7 @@ class _Values:
     stages: tuple[StageDifference, ...] = ()
     settings: tuple[SettingDifference, ...] = ()
     first: Divergence | None = None
+    facts: tuple[Fact, ...] = ()
     causes: tuple[Cause, ...] = ()
     alignment: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -139,6 +142,7 @@ def _compare(
         first_divergence=values.first,
         stages=values.stages,
         settings=values.settings,
+        facts=values.facts,
         causes=values.causes,
         findings=findings,
         doubts=tuple(obstacles + incomplete + doubts),
@@ -175,6 +179,7 @@ def _compare_values(
     stages = aligned_stages(both, cut)
     settings = setting_differences(reference.header, candidate.header)
     first = _first(stages, settings)
+    evidence = evidence_of(reference, candidate, labels, stages, first, settings)
     names = [record.spec.case_name for record in (reference, candidate)]
     alignment = [match.sentence, cut.sentence if cut is not None else ""]
     if names[0] != names[1] and all(isinstance(r.spec, RunSpec) for r in (reference, candidate)):
@@ -189,7 +194,8 @@ def _compare_values(
         stages=tuple(stages),
         settings=tuple(settings),
         first=first,
-        causes=causes_of(reference, candidate, labels, stages, first, settings),
+        facts=facts_of(evidence, cut),
+        causes=causes_of(evidence),
         alignment=tuple(filter(None, alignment)),
         doubts=tuple(filter(None, doubts)),
         cut=cut,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -13,7 +13,7 @@ from harness.results.noise import Noise
 from harness.results.settings import SettingDifference
 from harness.spec.recipe import Detail
 
-__all__ = ["Cause", "Comparison", "Finding", "Outcome", "SeedOutcome", "incomparable"]
+__all__ = ["Cause", "Comparison", "Fact", "Finding", "Outcome", "SeedOutcome", "incomparable"]
 
 
 class Cause(Result):
@@ -36,6 +36,29 @@ class Cause(Result):
     """Whether it explains the first divergence; if not, it is another difference."""
     consistent_with: tuple[str, ...] = ()
     """Explanations that the records do not distinguish; empty if the cause is the only one."""
+
+
+class Fact(Result):
+    """A recorded setting in which the two runs differ, in plain words."""
+
+    id: str
+    """Stable name of the setting."""
+    text: str
+    """The setting with both values, the candidate's first."""
+    reference: Any
+    """Its value in the reference."""
+    candidate: Any
+    """Its value in the candidate."""
+    reference_site: str = ""
+    """`FILE:LINE` of the code that set it in the reference; empty if it is not known."""
+    candidate_site: str = ""
+    """`FILE:LINE` of the code that set it in the candidate; empty if it is not known."""
+    reference_source: str = ""
+    """That line of the reference; empty if it is not known."""
+    candidate_source: str = ""
+    """That line of the candidate; empty if it is not known."""
+    explains_first: bool = True
+    """Whether it belongs to the stage of the first divergence; if not, it also differs."""
 
 
 Outcome = Literal[
@@ -114,6 +137,8 @@ class Comparison(Result):
     """The differences of each recorded stage, in causal order."""
     settings: tuple[SettingDifference, ...] = ()
     """Settings that differ before the first step."""
+    facts: tuple[Fact, ...] = ()
+    """Settings that differ, in plain words; first those that explain the first divergence."""
     causes: tuple[Cause, ...] = ()
     """Causes whose signatures match; first those that explain the first divergence."""
     findings: tuple[Finding, ...] = ()

@@ -59,6 +59,7 @@ _CONSTRUCTED: tuple[type, ...] = (
 )
 _CLIPPING = {"clip_grad_norm_": "norm", "clip_grad_value_": "value"}
 _CLIPS_KEPT = 8
+_LOOPS = "harness/training/loops/"
 
 
 @dataclass(frozen=True)

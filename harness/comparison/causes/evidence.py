@@ -10,9 +10,10 @@ from harness.comparison.batches import BACKWARD
 from harness.comparison.causes.run_view import RunView, close
 from harness.comparison.factors import UNIFORM, factors, one_factor
 from harness.results.divergence import Divergence, StageDifference
+from harness.results.record import RunRecord
 from harness.results.settings import SettingDifference
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "evidence_of"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,21 @@ class Evidence:
         if bool(resumed[0]) == bool(resumed[1]):
             return None
         return max((step for step in (*resumed[0], *resumed[1]) if step < self.step), default=None)
+
+
+def evidence_of(
+    reference: RunRecord,
+    candidate: RunRecord,
+    labels: tuple[str, str],
+    stages: Sequence[StageDifference],
+    first: Divergence | None,
+    differences: Sequence[SettingDifference],
+) -> Evidence:
+    """The evidence of two records; `labels` name them in messages."""
+    return Evidence(
+        RunView(reference, labels[0]),
+        RunView(candidate, labels[1]),
+        stages,
+        first,
+        {difference.name: difference for difference in differences},
+    )

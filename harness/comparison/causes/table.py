@@ -6,8 +6,6 @@ causes may match. If no cause explains the first divergence, none is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.comparison.causes import (
     accumulation,
     batches,
@@ -27,11 +25,8 @@ from harness.comparison.causes import (
 )
 from harness.comparison.causes.cause import CauseRule, OneOf
 from harness.comparison.causes.evidence import Evidence
-from harness.comparison.causes.run_view import RunView
 from harness.results.comparison import Cause
-from harness.results.divergence import STAGES, Divergence, StageDifference
-from harness.results.record import RunRecord
-from harness.results.settings import SettingDifference
+from harness.results.divergence import STAGES
 from harness.spec.case import RunSpec
 
 __all__ = ["TABLE", "causes_of"]
@@ -55,25 +50,12 @@ TABLE: tuple[CauseRule, ...] = (
 )
 
 
-def causes_of(
-    reference: RunRecord,
-    candidate: RunRecord,
-    labels: tuple[str, str],
-    stages: Sequence[StageDifference],
-    first: Divergence | None,
-    differences: Sequence[SettingDifference],
-) -> tuple[Cause, ...]:
+def causes_of(evidence: Evidence) -> tuple[Cause, ...]:
     """The causes that match two runs: first those that explain the first divergence."""
+    first = evidence.first
     if first is None:
         return ()
-    evidence = Evidence(
-        RunView(reference, labels[0]),
-        RunView(candidate, labels[1]),
-        stages,
-        first,
-        {difference.name: difference for difference in differences},
-    )
-    followed = all(isinstance(record.spec, RunSpec) for record in (reference, candidate))
+    followed = all(isinstance(run.record.spec, RunSpec) for run in evidence.runs)
     matches = []
     for rule in TABLE:
         if rule.needs_recipe and not followed:

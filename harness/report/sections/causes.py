@@ -20,6 +20,7 @@ from harness.report.text.causes import (
     is_explained,
     unexplained,
 )
+from harness.report.text.facts import also_lines, fact_lines
 from harness.report.text.values import setting_text
 from harness.results.comparison import Cause, Comparison
 from harness.results.report import Report
@@ -58,9 +59,9 @@ def _remedies(report: Report) -> list[str]:
 def _blocks(pair: Comparison) -> tuple[Block, ...]:
     blocks: list[Block] = []
     if is_explained(pair):
-        blocks += [Sentence(text) for text in (detail(pair),) if text]
+        blocks += [Sentence(text) for text in (*fact_lines(pair), detail(pair)) if text]
         blocks += [_card(cause) for cause in pair.causes]
-        blocks += [Sentence(text) for text in (unexplained(pair),) if text]
+        blocks += [Sentence(text) for text in (unexplained(pair), *also_lines(pair)) if text]
     if pair.settings:
         blocks.append(_settings(pair))
     return tuple(blocks)

@@ -1,7 +1,8 @@
-"""Why two runs differ: the difference in detail, and its causes."""
+"""Why two runs differ: settings, the difference in detail, and its causes."""
 
 from __future__ import annotations
 
+from harness.report.text import facts
 from harness.results.comparison import Cause, Comparison
 
 __all__ = [
@@ -18,12 +19,16 @@ __all__ = [
 
 
 def because(comparison: Comparison) -> str:
-    """The cause of the first divergence in a few words; empty if there is nothing to explain."""
+    """What explains the first divergence: the settings that differ, then the cause in a few words.
+
+    Empty if there is nothing to explain.
+    """
     if comparison.first_divergence is None or comparison.test:
         return ""
+    parts = [facts.sentence(fact, comparison) for fact in facts.explaining(comparison)]
     first = [cause for cause in comparison.causes if cause.explains_first]
     named = [cause.title for cause in first if not cause.consistent_with]
-    parts = [f"cause: {'; '.join(named)}"] if named else []
+    parts += [f"cause: {'; '.join(named)}"] if named else []
     parts += [f"consistent with: {possible(cause)}" for cause in first if cause.consistent_with]
     return "; ".join(parts) or "cause unknown"
 
@@ -35,11 +40,16 @@ def possible(cause: Cause) -> str:
 
 
 def reasons(comparison: Comparison) -> list[str]:
-    """Why a pair is `different`, one line each: the difference in detail, then each cause."""
-    lines = [detail(comparison)]
-    if is_explained(comparison):
-        lines += [cause_line(cause) for cause in comparison.causes]
-        lines.append(unexplained(comparison))
+    """Why a pair is `different`, one line each.
+
+    First the settings that explain it, with their lines of code, then the difference in detail,
+    each cause, and the settings that also differ.
+    """
+    if not is_explained(comparison):
+        return []
+    lines = [*facts.fact_lines(comparison), detail(comparison)]
+    lines += [cause_line(cause) for cause in comparison.causes]
+    lines += [unexplained(comparison), *facts.also_lines(comparison)]
     return [line for line in lines if line]
 
 
@@ -88,7 +98,7 @@ def unexplained(comparison: Comparison) -> str:
     first = comparison.first_divergence
     if first is None or not is_explained(comparison):
         return ""
-    if any(cause.explains_first for cause in comparison.causes):
+    if facts.explaining(comparison) or any(cause.explains_first for cause in comparison.causes):
         return ""
     text = (
         f"Cause unknown: no known cause matches this first difference in {first.stage} at step "
@@ -98,5 +108,5 @@ def unexplained(comparison: Comparison) -> str:
         return f"{text} The settings of both runs were not recorded."
     if comparison.settings:
         names = ", ".join(setting.name for setting in comparison.settings)
-        return f"{text} These settings differ and may be the cause: {names}."
+        return f"{text} No setting explains it. These settings also differ: {names}."
     return f"{text} No recorded setting differs: inspect what the loop does at this stage."

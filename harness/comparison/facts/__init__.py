@@ -1,0 +1,1 @@
+"""Recorded settings in which two runs differ, as statements in plain words."""
