@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
+from harness.tracing.live_objects import live_objects
 from harness.tracing.settings import live_settings, schedule_summary
 from harness.tracing.task import Task
 
@@ -63,7 +64,8 @@ def read(
         },
     )
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    return live_settings([model], [optimizer], names, 1, cast(Task, task), rates)
+    live = live_objects()
+    return live_settings(live, [model], [optimizer], names, 1, cast(Task, task), rates)
 
 
 @pytest.fixture

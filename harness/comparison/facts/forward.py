@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.comparison.causes.run_view import RunView
-from harness.comparison.describe import factors
+from harness.comparison.factors import factors
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against, plain
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
-from harness.comparison.describe import norms_at
+from harness.comparison.factors import ratios_applied
 from harness.comparison.updates import Cut, Update, updates_of
 
 __all__ = ["Ground"]
@@ -84,9 +84,7 @@ class Ground:
 
     def scale(self, run: RunView) -> dict[str, float]:
         """By what factor a run changes the gradient of each tensor before the update."""
-        raw = norms_at(run.record, self.step, "gradient")
-        applied = norms_at(run.record, self.step, "applied")
-        return {name: applied[name] / raw[name] for name in raw if raw[name] and name in applied}
+        return ratios_applied(run.record, self.step)
 
     def raw_norm(self, run: RunView) -> float:
         """The norm of all gradients at the first divergence; NaN if it is not recorded."""

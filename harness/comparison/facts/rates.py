@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from harness.comparison.describe import UNIFORM
+from harness.comparison.factors import UNIFORM
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against
 from harness.units import number

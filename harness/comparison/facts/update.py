@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.causes.run_view import RunView
-from harness.comparison.describe import UNIFORM, one_factor
+from harness.comparison.factors import UNIFORM, one_factor
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against, plain
 from harness.units import number
@@ -167,58 +168,70 @@ def _flavour(setting: Any) -> str:
     return " and ".join(map(str, setting)) if isinstance(setting, dict) else str(setting)
 
 
+@dataclass(frozen=True)
+class _Clip:
+    """How a run clips its gradients before an update."""
+
+    kind: str
+    """`norm`, `norm P` for another norm than the 2-norm, `value`, or empty without clipping."""
+    limit: float
+    called: bool
+    """Whether the call was seen; else it is what the update shows."""
+
+    def same(self, other: _Clip) -> bool:
+        """A limit that is measured has the rounding of norms in single precision."""
+        return self.kind == other.kind and math.isclose(self.limit, other.limit, rel_tol=1e-3)
+
+    @property
+    def words(self) -> str:
+        """What the gradients of an update are."""
+        if not self.kind:
+            return "not clipped"
+        if self.kind == "value":
+            return f"clipped by value at {number(self.limit)}"
+        of = f"{self.kind.removeprefix('norm ')}-norm" if " " in self.kind else "norm"
+        return f"{'clipped' if self.called else 'scaled'} to a {of} of {number(self.limit)}"
+
+
 def clipping(ground: Ground) -> Iterator[Statement]:
     """At which norm or value gradients are clipped: as called, or as the update shows it."""
     one, two = (_clip(run) for run in ground.runs)
-    if one is None or two is None or _same_clip(one, two):
+    if one is None or two is None or one.same(two):
         return
-    acts = ground.stage in _UPDATE and _clip_acts(ground, one, two)
-    if one[0] and two[0] and one[0] == two[0]:
-        text = f"clips gradients {_kind(two)} at {against(two[1], one[1])}"
-    else:
-        text = f"clips gradients {_words(two)} against {_words(one)}"
-    yield Statement("clip", text, list(one), list(two), explains=acts, sites=("clip", "clip"))
+    text = f"an update uses gradients {two.words} against {one.words}"
+    if one.called and two.called and one.kind == two.kind:
+        how = {"norm": "", "value": " by value"}.get(one.kind, f" in the {one.kind[5:]}-norm")
+        text = f"clips gradients{how} at {against(two.limit, one.limit)}"
+    yield Statement(
+        "clip",
+        text,
+        one.limit if one.kind else None,
+        two.limit if two.kind else None,
+        explains=ground.stage in _UPDATE and _clip_acts(ground, one, two),
+        sites=("clip", "clip"),
+    )
 
 
-Clip = tuple[str, float]
-
-
-def _clip(run: RunView) -> Clip | None:
-    """Kind and limit, ('', 0) without clipping; None: not known."""
+def _clip(run: RunView) -> _Clip | None:
+    """None: not known."""
     kind, limit = run.setting("clip.kind"), run.setting("clip.limit")
     if isinstance(kind, str) and isinstance(limit, int | float):
         norm = run.setting("clip.norm_type")
-        return (f"{kind} {norm}" if norm not in (None, "2.0") else kind), float(limit)
+        return _Clip(f"{kind} {norm}" if norm not in (None, "2.0") else kind, float(limit), True)
     if run.clip_norm is not None:
-        return "norm", run.clip_norm
+        return _Clip("norm", run.clip_norm, False)
     if not len(run.record.norms) or run.scales_gradients:
         return None
-    return "", 0.0
+    return _Clip("", 0.0, False)
 
 
-def _same_clip(one: Clip, two: Clip) -> bool:
-    # A limit that is measured has the rounding of norms in single precision.
-    return one[0] == two[0] and math.isclose(one[1], two[1], rel_tol=1e-3)
-
-
-def _kind(clip: Clip) -> str:
-    if clip[0] == "value":
-        return "by value"
-    norm = clip[0].removeprefix("norm").strip()
-    return f"by the {norm}-norm" if norm else "by norm"
-
-
-def _words(clip: Clip) -> str:
-    return f"{_kind(clip)} at {number(clip[1])}" if clip[0] else "not at all"
-
-
-def _clip_acts(ground: Ground, one: Clip, two: Clip) -> bool:
+def _clip_acts(ground: Ground, one: _Clip, two: _Clip) -> bool:
     """Whether the two updates at the first divergence are given other gradients."""
     ones, twos = (ground.scale(run) for run in ground.runs)
     if not ones or not twos:  # not recorded: a clip acts on a norm above its limit
         norms = [ground.raw_norm(run) for run in ground.runs]
         return any(
-            kind and norm > limit for (kind, limit), norm in zip((one, two), norms, strict=True)
+            clip.kind and norm > clip.limit for clip, norm in zip((one, two), norms, strict=True)
         )
     factor_one, factor_two = one_factor(ones), one_factor(twos)
     if factor_one is not None and factor_two is not None:
@@ -253,20 +266,16 @@ def not_trained(ground: Ground) -> Iterator[Statement]:
 
 def resumed_state(ground: Ground) -> Iterator[Statement]:
     """The state of the optimizer that a resumed run put back."""
-    if ground.stage not in _UPDATE or ground.step != ground.begins or ground.begins == 1:
+    steps = [run.observed("optimizer_without_state") for run in ground.runs]
+    missing = [ground.begins in found for found in steps]
+    if ground.begins == 1 or missing[0] == missing[1]:
         return
-    resumed = [bool(run.record.header.resumed_from) for run in ground.runs]
-    held = [run.setting("resume.optimizer_state") for run in ground.runs]
-    keeps = "SGD" not in str(ground.values("optimizer.rule")[1]) or bool(
-        ground.values("optimizer.momentum")[1]
+    run = ground.runs[missing.index(True)]
+    yield Statement(
+        "resumed_state",
+        f"the optimizer of {run.label} has no state when it resumes after step {ground.begins - 1}",
+        missing[0],
+        missing[1],
+        explains=ground.stage in _UPDATE and ground.step == ground.begins,
+        sites=_OPTIMIZER,
     )
-    for place, run in enumerate(ground.runs):
-        other = None if not resumed[1 - place] else held[1 - place]
-        if held[place] == 0 and other != 0 and keeps:
-            text = (
-                f"the optimizer of {run.label} has no state when it resumes after step "
-                f"{ground.begins - 1}"
-            )
-            yield Statement(
-                "resumed_state", text, held[0], held[1], explains=True, sites=_OPTIMIZER
-            )
