@@ -106,7 +106,8 @@ def _common(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
 
 def _comparable(name: str, value: Any) -> Any:
     """The value to compare: of a single type of weights the name, without the number of tensors."""
-    return list(value) if name == "weights.dtype" and len(value) == 1 else value
+    single = name == "weights.dtype" and isinstance(value, dict) and len(value) == 1
+    return list(value) if single else value
 
 
 def _same(one: Any, two: Any) -> bool:

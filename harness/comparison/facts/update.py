@@ -47,7 +47,7 @@ def rule(ground: Ground) -> Iterator[Statement]:
     if not ground.differs("optimizer.rule"):
         return
     one, two = ground.values("optimizer.rule")
-    explains = _can_be_the_start(ground) and {one, two} != _ADAM
+    explains = _can_be_the_start(ground) and {str(one), str(two)} != _ADAM
     text = f"update rule {against(two, one)}"
     yield Statement("update_rule", text, one, two, explains, sites=_OPTIMIZER)
 
@@ -277,5 +277,5 @@ def resumed_state(ground: Ground) -> Iterator[Statement]:
         missing[0],
         missing[1],
         explains=ground.stage in _UPDATE and ground.step == ground.begins,
-        sites=_OPTIMIZER,
+        sites=("optimizer", "") if missing[0] else ("", "optimizer"),
     )

@@ -1,0 +1,204 @@
+"""Facts on synthetic records: the whole text, what explains, and what holds for every fact."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.comparison.causes.evidence import evidence_of
+from harness.comparison.compare import compare
+from harness.comparison.facts.find import facts_of
+from harness.comparison.stages import compare_stages
+from harness.report.text.causes import because, reasons
+from harness.report.text.summary import sentence
+from harness.results.comparison import Comparison, Fact
+from harness.results.record import RunRecord
+from harness.results.settings import setting_differences
+from tests.comparison.facts.spoiled import SETTINGS_OF, SPOILS, sound
+from tests.support.evidence import evident
+from tests.support.records import Draft, compare_drafts
+
+GOLDEN = Path(__file__).parent / "golden"
+OTHER_LINES = "my_loop.py", 40
+
+
+def of(folder: Path, *names: str) -> Comparison:
+    """A candidate with these spoils against a sound reference."""
+    candidate = sound(*OTHER_LINES)
+    for name in names:
+        SPOILS[name][0](candidate)
+    return compare_drafts(folder, sound(), candidate)
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_a_setting_that_differs_is_explained_by_this_text(name: str, tmp_path: Path) -> None:
+    """One sentence first, the lines of code second, the numbers third; never "unknown"."""
+    found = of(tmp_path, name)
+    text = "\n".join([sentence(found), *reasons(found)]) + "\n"
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("HARNESS_UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text, encoding="utf-8")
+    assert golden.read_text(encoding="utf-8") == text
+    assert SPOILS[name][1] in [fact.id for fact in found.facts if fact.explains_first]
+    assert "unknown" not in text
+
+
+def test_an_identical_pair_has_no_fact(tmp_path: Path) -> None:
+    """The control: also where a setting differs that had no effect."""
+    candidate = sound(*OTHER_LINES)
+    candidate.header["settings"]["optimizer.eps"] = 1e-6
+    found = compare_drafts(tmp_path, sound(), candidate)
+    assert ("identical", ()) == (found.outcome, found.facts)
+    assert ["optimizer.eps"] == [setting.name for setting in found.settings]
+
+
+@pytest.mark.parametrize(
+    ("settings", "spoil"),
+    [
+        ({"optimizer.betas": [0.9, 0.95]}, "dropout"),
+        ({"optimizer.weight_decay": 0.01}, "learning-rate"),
+        ({"model.dropout": {"0.3": 3}}, "weight-decay"),
+        ({"loader.num_workers": 2}, "clip"),
+        ({"optimizer.rule": "SGD"}, "label-smoothing"),
+    ],
+)
+def test_a_setting_of_another_stage_also_differs_and_explains_nothing(
+    settings: dict[str, object], spoil: str, tmp_path: Path
+) -> None:
+    """It is listed apart, below what explains."""
+    candidate = sound(*OTHER_LINES)
+    SPOILS[spoil][0](candidate)
+    candidate.header["settings"] |= settings
+    found = compare_drafts(tmp_path, sound(), candidate)
+    explaining = [fact.id for fact in found.facts if fact.explains_first]
+    others = [fact for fact in found.facts if not fact.explains_first]
+    assert [SPOILS[spoil][1]] == explaining
+    assert others
+    for fact in others:
+        assert any(line.startswith(f"Also differs: {fact.text}") for line in reasons(found))
+        assert fact.text not in because(found)
+
+
+@pytest.mark.parametrize("name", ["dropout", "betas", "weight-decay", "label-smoothing"])
+def test_a_setting_does_not_explain_a_later_step(name: str, tmp_path: Path) -> None:
+    """Its effect would have shown at the first step; then the cause is unknown, and it is said."""
+    candidate = sound(*OTHER_LINES)
+    SPOILS[name][0](candidate)
+    settings = candidate.header["settings"]
+    candidate = sound(*OTHER_LINES)
+    candidate.header["settings"] = settings
+    if name == "weight-decay":  # the decay of this tensor is the same in both
+        alike = {"0.01": ["embedding.weight"], "0.1": ["classifier.weight", "classifier.bias"]}
+        settings["optimizer.weight_decay"] = alike
+    candidate.tensor(5, "classifier.bias")["weight"] ^= 1
+    candidate.step(5)["weights"] ^= 1
+    found = compare_drafts(tmp_path, sound(), candidate)
+    assert (5, "weights") == (found.first_divergence.step, found.first_divergence.stage)  # type: ignore[union-attr]  # it differs
+    assert [] == [fact.id for fact in found.facts if fact.explains_first]
+    assert "cause unknown" == because(found)
+    assert any(line.startswith("Also differs") for line in reasons(found))
+
+
+def test_a_record_without_sites_is_read(tmp_path: Path) -> None:
+    """As older records are: the sentence ends without lines."""
+    reference, candidate = sound(), sound()
+    for made in (reference, candidate):
+        del made.header["sites"]
+    SPOILS["learning-rate"][0](candidate)
+    found = compare_drafts(tmp_path, reference, candidate)
+    assert "Differs: learning rate 3e-05 against 5e-05." == reasons(found)[0]
+
+
+def test_a_line_that_one_side_alone_has_is_named_with_its_run(tmp_path: Path) -> None:
+    """The reference clips by a call, the candidate does not."""
+    assert (
+        "against clipped to a norm of 1 (reference: plain.py:14)."
+        in reasons(of(tmp_path, "unclipped"))[0]
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_values_are_those_of_the_records_and_never_swapped(seed: int, tmp_path: Path) -> None:
+    """Whatever differs, both ways round: each fact has each record's own value."""
+    draw = random.Random(seed)
+    names = draw.sample(sorted(SPOILS), draw.randint(1, 4))
+    candidate = sound(*OTHER_LINES)
+    for name in names:
+        if name != "resumed-without-state":  # its run is labelled in the text
+            SPOILS[name][0](candidate)
+    one, two = sound().write(tmp_path / "a"), candidate.write(tmp_path / "b")
+    forth, back = compare(one, two, ("x", "y")), compare(two, one, ("x", "y"))
+    mirrored = [_mirrored(fact) for fact in back.facts]
+    assert [_values(fact) for fact in forth.facts] == [_values(fact) for fact in mirrored]
+    for fact in forth.facts:
+        _check(fact, one, two)
+
+
+def _values(fact: Fact) -> tuple[object, ...]:
+    return (
+        fact.id,
+        fact.reference,
+        fact.candidate,
+        fact.reference_site,
+        fact.candidate_site,
+        fact.explains_first,
+    )
+
+
+def _mirrored(fact: Fact) -> Fact:
+    return fact.model_copy(
+        update={
+            "reference": fact.candidate,
+            "candidate": fact.reference,
+            "reference_site": fact.candidate_site,
+            "candidate_site": fact.reference_site,
+        }
+    )
+
+
+def _check(fact: Fact, one: RunRecord, two: RunRecord) -> None:
+    """The values and the lines of a fact are those of the two records."""
+    for value, place, record in (
+        (fact.reference, fact.reference_site, one),
+        (fact.candidate, fact.candidate_site, two),
+    ):
+        name = SETTINGS_OF.get(fact.id)
+        if name in record.header.settings:
+            assert record.header.settings[name] == value
+        assert place in {"", *(site.place for site in record.header.sites.values())}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_settings_of_wrong_types_do_not_fail(seed: int, tmp_path: Path) -> None:
+    """A damaged record has values of any kind; facts are looked for all the same."""
+    draw = random.Random(seed)
+    kinds: list[object] = ["x", -1, 1e308, [], {}, [1, "2"], {"a": [1]}, True, {"steps": "x"}]
+    candidate = sound(*OTHER_LINES)
+    SPOILS[draw.choice(sorted(SPOILS))][0](candidate)
+    settings = candidate.header["settings"]
+    for name in draw.sample(sorted(settings), 6):
+        settings[name] = draw.choice(kinds)
+    records = sound().write(tmp_path / "a"), candidate.write(tmp_path / "b")
+    stages = compare_stages(*records)
+    firsts = [stage.first for stage in stages if stage.first and stage.stage != "config"]
+    first = min(firsts, key=lambda divergence: divergence.place)
+    differ = setting_differences(records[0].header, records[1].header)
+    facts_of(evidence_of(*records, ("x", "y"), stages, first, differ), None)
+
+
+def test_what_is_not_recorded_has_no_fact(tmp_path: Path) -> None:
+    """Without settings nothing is said but what the values show."""
+
+    def bare(made: Draft) -> Draft:
+        made.header["settings"] = {}
+        return made
+
+    candidate = bare(evident())
+    SPOILS["learning-rate"][0](candidate)
+    candidate.header["settings"] = {}
+    found = compare_drafts(tmp_path, bare(evident()), candidate)
+    assert ["learning rate 3e-05 against 5e-05 at step 1"] == [fact.text for fact in found.facts]
