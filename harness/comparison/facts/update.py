@@ -199,7 +199,9 @@ def clipping(ground: Ground) -> Iterator[Statement]:
     if one is None or two is None or one.same(two):
         return
     text = f"an update uses gradients {two.words} against {one.words}"
-    if one.called and two.called and one.kind == two.kind:
+    if one.kind == two.kind == "norm" and not (one.called and two.called):
+        text = f"an update uses gradients scaled to a norm of {against(two.limit, one.limit)}"
+    elif one.kind == two.kind:
         how = {"norm": "", "value": " by value"}.get(one.kind, f" in the {one.kind[5:]}-norm")
         text = f"clips gradients{how} at {against(two.limit, one.limit)}"
     yield Statement(
