@@ -21,6 +21,7 @@ __all__ = ["Site", "call_site"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
+_STAND_IN = {_PACKAGE / "tracing" / f"{name}.py" for name in ("backward", "clipping", "sites")}
 _LONGEST = 160
 """Characters of a statement that are kept."""
 
@@ -69,8 +70,8 @@ def _kind(filename: str) -> str:
     if path.is_relative_to(_PACKAGE):
         if path.is_relative_to(_PACKAGE / "training"):
             return "user"
-        # This function stands in for torch's own, and calls it.
-        return "passed" if path == _PACKAGE / "tracing" / "backward.py" else "own"
+        # Functions of these files stand in for torch's own, and call them.
+        return "passed" if path in _STAND_IN else "own"
     if any(path.is_relative_to(folder) for folder in _folders("purelib", "platlib")):
         return "library"
     return "passed" if any(map(path.is_relative_to, _folders("stdlib", "platstdlib"))) else "user"

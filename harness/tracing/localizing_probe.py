@@ -78,8 +78,8 @@ class LocalizingProbe(TraceProbe):
             # A forward pass without a backward pass does not count as a micro-batch.
             recorder.begin(self._micro_batches + 1, one.args, one.kwargs)
 
-    def _begin_backward(self) -> None:
-        super()._begin_backward()
+    def _begin_backward(self, roots: Sequence[Tensor]) -> None:
+        super()._begin_backward(roots)
         if self._is_over:
             self._operations.end()
         self._operations.phase = "backward"
