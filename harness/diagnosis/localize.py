@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.comparison.causes.agreement import without_contradicted
 from harness.comparison.modules import compare_modules, why_not_localized
 from harness.comparison.operations import compare_operations
 from harness.diagnosis.distance import first_value_divergence
@@ -87,7 +88,7 @@ def localize_pairs(
         wanted |= places
     if not wanted:
         return [
-            one if found is _UNASKED else one.model_copy(update={"localization": found})
+            one if found is _UNASKED else _with(one, found)
             for one, found in zip(comparisons, results, strict=True)
         ]
     replays = _replays(wanted, folder, jobs, console, timeout_s)
@@ -101,8 +102,15 @@ def localize_pairs(
         if result is None and pair is not None and first is not None:
             repeated = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
             result = _localize(comparison, pair, repeated, first)
-        localized.append(comparison.model_copy(update={"localization": result}))
+        localized.append(_with(comparison, result))
     return localized
+
+
+def _with(comparison: Comparison, found: Localization | None) -> Comparison:
+    """The comparison with its localization, and without causes that this contradicts."""
+    operation = None if found is None else found.operation
+    causes = without_contradicted(comparison.causes, operation)
+    return comparison.model_copy(update={"localization": found, "causes": causes})
 
 
 def _replays(
