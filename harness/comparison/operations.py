@@ -10,26 +10,22 @@ Values that only one run has but that lead to no difference are of no interest.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import pyarrow.compute as pc
 
+from harness.comparison.operation_values import CONSTANT, Row, Side, Value
 from harness.results.divergence import Divergence
 from harness.results.localization import (
     Draws,
-    Operation,
     OperationDifference,
     OperationKind,
 )
 from harness.results.record import RunRecord
 
 __all__ = ["OperationAnswer", "compare_operations"]
-
-Row = dict[str, Any]
 
 
 class OperationAnswer(NamedTuple):
@@ -54,7 +50,7 @@ def compare_operations(
         return OperationAnswer(None, "no operation was recorded in this step", counts)
     note = ""
     for rank in sorted(left.keys() & right.keys()):
-        one, two = _Side(left[rank]), _Side(right[rank])
+        one, two = Side(left[rank]), Side(right[rank])
         one.ends, two.ends = _ends(reference, candidate, first)
         if not one.ends and not two.ends:  # as of an optimizer's state, whose tensors are not ends
             one.ends, two.ends = one.updated(), two.updated()
@@ -98,147 +94,11 @@ _NOTHING_MADE = (
     "no operation of this step made what differs: each value is also in the other run, or was made "
     "outside of torch's operations"
 )
-_CONSTANT = (
-    *("aten.zeros", "aten.ones", "aten.full", "aten.new_", "aten.fill_", "aten.zero_"),
-    "aten.scalar_tensor",
-)
-_MADE_CONSTANT = "constant"
 _FROM_PYTHON = "aten.lift"
 _PHASES = ("before", "forward", "backward", "update", "after")
 
 
-class _Value(NamedTuple):
-    """A tensor within the step: its digest, and what made it if that is needed to tell it apart."""
-
-    digest: int
-    maker: str
-    """A single number, or a tensor of zeros, is often equal by chance."""
-
-    def is_common(self, other: _Side) -> bool:
-        """Whether another run has the value, too; a constant always counts as common."""
-        return self.maker == _MADE_CONSTANT or self in other.values
-
-
-@dataclass
-class _Side:
-    """The operations of one run, with the values that they read and made."""
-
-    rows: list[Row]
-    ends: set[int] = field(default_factory=set)
-    inputs: list[list[_Value]] = field(default_factory=list)
-    outputs: list[list[_Value]] = field(default_factory=list)
-    values: set[_Value] = field(default_factory=set)
-    digests: set[int] = field(default_factory=set)
-    _makers: dict[int, list[int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for place, row in enumerate(self.rows):
-            read = zip(row["inputs"], row["input_sizes"], strict=True)
-            self.inputs.append([self._read(digest, size, place) for digest, size in read])
-            self.outputs.append([])
-            made = zip(row["outputs"], row["output_sizes"], row["output_norms"], strict=True)
-            name = row["operation"]
-            own = _MADE_CONSTANT if name.startswith(_CONSTANT) else _base_name(name)
-            for digest, size, norm in made:
-                self.outputs[-1].append(_Value(digest, own if size == 1 or norm == 0 else ""))
-                self._makers.setdefault(digest, []).append(place)
-            self.values |= {*self.inputs[-1], *self.outputs[-1]}
-            self.digests |= {*row["inputs"], *row["outputs"]}
-        backward = [n for n, row in enumerate(self.rows) if row["phase"] == "backward"]
-        self.last_backward = max(backward, default=-1)
-
-    def _read(self, digest: int, size: int, place: int) -> _Value:
-        maker = self.maker(digest, place)
-        if maker is not None:
-            made = self.outputs[maker]
-            return next(value for value in made if value.digest == digest)
-        return _Value(digest, "outside" if size == 1 else "")
-
-    def maker(self, digest: int, before: int | None = None) -> int | None:
-        """The last operation, before another, that made a value; None if none in this step did."""
-        places = self._makers.get(digest, [])
-        return next((n for n in reversed(places) if before is None or n < before), None)
-
-    def updated(self) -> set[int]:
-        """Digests of all values that the update made."""
-        rows = (row for row in self.rows if row["phase"] == "update")
-        return {digest for row in rows for digest in row["outputs"]}
-
-    def origins(self, other: _Side) -> tuple[list[int], list[int]]:
-        """Where the differences of this run's ends begin: operations, in their order.
-
-        Second, the operations that read a value which only this run has, and which no operation of
-        the step made.
-        """
-        ends = self.ends - other.digests
-        waiting = [place for end in ends if (place := self.maker(end)) is not None]
-        begins, enters, seen = set(), set(), set(waiting)
-        while waiting:
-            place = waiting.pop()
-            own = [value for value in self.inputs[place] if not value.is_common(other)]
-            if not own:
-                begins.add(place)
-            for value in own:
-                maker = self.maker(value.digest, place)
-                if maker is None:
-                    enters.add(place)
-                elif maker not in seen:
-                    seen.add(maker)
-                    waiting.append(maker)
-        return sorted(begins), sorted(enters)
-
-    def partner(self, other: _Side, place: int) -> int | None:
-        """The operation of `other` of the same name that reads the same values; None: none does."""
-        name, read = self.rows[place]["operation"], sorted(self.inputs[place])
-        if not read:
-            return None  # many operations read nothing
-        same: list[int] = [
-            n
-            for n, row in enumerate(other.rows)
-            if row["operation"] == name and sorted(other.inputs[n]) == read
-        ]
-        if not same:
-            return None
-        before: int = sum(
-            row["operation"] == name and sorted(self.inputs[n]) == read
-            for n, row in enumerate(self.rows[:place])
-        )
-        return same[min(before, len(same) - 1)]
-
-    def phase(self, place: int) -> str:
-        """The phase of the step; what comes between two micro-batches belongs to the second."""
-        phase: str = self.rows[place]["phase"]
-        return "forward" if phase == "update" and place < self.last_backward else phase
-
-    def shown(self, place: int, other: _Side) -> Operation:
-        """An operation, as it is reported."""
-        row = self.rows[place]
-        phase = self.phase(place)
-        backward = phase == "backward" and row["forward_place"]
-        norms = (
-            norm
-            for value, norm in zip(self.outputs[place], row["output_norms"], strict=True)
-            if not value.is_common(other) and math.isfinite(norm)
-        )
-        return Operation(
-            operation=row["operation"],
-            phase=cast(Any, phase),
-            place=row["forward_place"] if backward else row["place"],
-            source=row["forward_source"] if backward else row["source"],
-            library=row["library"],
-            module=row["module"],
-            norm=next(norms, None),
-        )
-
-
-def _base_name(operation: str) -> str:
-    """What an operation computes, whether in place, for many tensors at once, or neither."""
-    return operation.split(".")[1].removeprefix("_foreach_").rstrip("_")
-
-
-def _difference(
-    one: _Side, two: _Side, first: Divergence
-) -> tuple[OperationDifference | None, str]:
+def _difference(one: Side, two: Side, first: Divergence) -> tuple[OperationDifference | None, str]:
     """The first operations that make a difference, or why there are none."""
     begins, enters = zip(one.origins(two), two.origins(one), strict=True)
     if first.stage == "rng":
@@ -261,8 +121,8 @@ def _difference(
 
 def _pair(
     kind: OperationKind,
-    one: _Side,
-    two: _Side,
+    one: Side,
+    two: Side,
     left: int | None,
     right: int | None,
     arguments: tuple[tuple[str, str, str], ...] = (),
@@ -278,7 +138,7 @@ def _pair(
     )
 
 
-def _of_places(one: _Side, two: _Side, left: int | None, right: int | None) -> OperationDifference:
+def _of_places(one: Side, two: Side, left: int | None, right: int | None) -> OperationDifference:
     """What differs between the operations at which the difference begins in the two runs."""
     same = _are_same(one, two, left, right)
     if not same and right is not None:
@@ -297,21 +157,27 @@ def _of_places(one: _Side, two: _Side, left: int | None, right: int | None) -> O
     if phases[0] != phases[1]:  # what the later one computes follows
         first = phases[0] < phases[1]
         return _pair("one_side", one, two, left if first else None, None if first else right)
+    put_in = two.puts_in(one, right, left), one.puts_in(two, left, right)
+    if put_in == (True, False):
+        return _pair("one_side", one, two, None, right)
+    if put_in == (False, True):
+        return _pair("one_side", one, two, left, None)
     return _pair("others", one, two, left, right)
 
 
-def _are_same(one: _Side, two: _Side, left: int | None, right: int | None) -> bool:
-    """Whether two operations have one name and read values in common."""
+def _are_same(one: Side, two: Side, left: int | None, right: int | None) -> bool:
+    """Whether two operations have one name, and read values in common or stand at one place."""
     if left is None or right is None:
         return False
     if one.rows[left]["operation"] != two.rows[right]["operation"]:
         return False
-    if not one.inputs[left] and not two.inputs[right]:
-        return bool(one.rows[left]["module"] == two.rows[right]["module"])
-    return bool(set(one.inputs[left]) & set(two.inputs[right]))
+    if set(one.inputs[left]) & set(two.inputs[right]):
+        return True
+    keys = ("module", "phase", "arguments") if one.inputs[left] else ("module",)
+    return all(one.rows[left][key] == two.rows[right][key] for key in keys)
 
 
-def _same_operation(one: _Side, two: _Side, left: int, right: int) -> OperationDifference:
+def _same_operation(one: Side, two: Side, left: int, right: int) -> OperationDifference:
     """How the same operation comes to other outputs in the two runs."""
     arguments = _other_arguments(one.rows[left], two.rows[right])
     if arguments:
@@ -329,22 +195,18 @@ def _same_operation(one: _Side, two: _Side, left: int, right: int) -> OperationD
     return _other_draws(one, two) or _pair("random", one, two, left, right)
 
 
-def _other_update(one: _Side, two: _Side) -> OperationDifference | None:
+def _other_update(one: Side, two: Side) -> OperationDifference | None:
     """The first operation of the update that has other arguments, though all values are common."""
-    waiting: dict[str, list[int]] = {}
-    for place, row in enumerate(two.rows):
-        if row["phase"] == "update":
-            waiting.setdefault(row["operation"], []).append(place)
     for place, row in enumerate(one.rows):
-        if row["phase"] == "update" and waiting.get(row["operation"]):
-            other = waiting[row["operation"]].pop(0)
+        other = one.partner(two, place) if row["phase"] == "update" else None
+        if other is not None:
             arguments = _other_arguments(row, two.rows[other])
-            if arguments and not row["operation"].startswith(_CONSTANT):
+            if arguments and not row["operation"].startswith(CONSTANT):
                 return _pair("arguments", one, two, place, other, arguments)
     return None
 
 
-def _maker_of_first(side: _Side, place: int, others: Sequence[_Value]) -> int:
+def _maker_of_first(side: Side, place: int, others: Sequence[Value]) -> int:
     """What made the first input of an operation that is not among others; else the operation."""
     for value in side.inputs[place]:
         if value not in others:
@@ -360,7 +222,7 @@ def _other_arguments(one: Row, two: Row) -> tuple[tuple[str, str, str], ...]:
     return tuple((name, left.get(name, "none"), right.get(name, "none")) for name in names)
 
 
-def _other_draws(one: _Side, two: _Side) -> OperationDifference | None:
+def _other_draws(one: Side, two: Side) -> OperationDifference | None:
     """The draws of random numbers, if the two do not draw alike; None if they do."""
     left, right = (
         [
@@ -381,7 +243,7 @@ def _other_draws(one: _Side, two: _Side) -> OperationDifference | None:
     )
 
 
-def _draws(side: _Side, places: Iterable[int]) -> Iterator[Draws]:
+def _draws(side: Side, places: Iterable[int]) -> Iterator[Draws]:
     """How many operations draw random numbers, by the line that called them."""
     rows: Sequence[Row] = [side.rows[place] for place in places]
     counts = Counter((row["place"], row["source"]) for row in rows)

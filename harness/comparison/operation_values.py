@@ -1,0 +1,180 @@
+"""The operations of one run in one step, with the values that they read and made.
+
+A value is known by its digest. A value is common if both runs have it in this step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from harness.results.localization import Operation
+
+__all__ = ["CONSTANT", "Row", "Side", "Value", "base_name"]
+
+Row = dict[str, Any]
+
+CONSTANT = (
+    *("aten.zeros", "aten.ones", "aten.full", "aten.new_", "aten.fill_", "aten.zero_"),
+    "aten.scalar_tensor",
+)
+_MADE_CONSTANT = "constant"
+
+
+class Value(NamedTuple):
+    """A tensor within the step: its digest, and what made it if that is needed to tell it apart."""
+
+    digest: int
+    maker: str
+    """A single number, or a tensor of zeros, is often equal by chance."""
+
+    def is_common(self, other: Side) -> bool:
+        """Whether another run has the value, too; a constant always counts as common."""
+        return self.maker == _MADE_CONSTANT or self in other.values
+
+
+@dataclass
+class Side:
+    """The operations of one run, with the values that they read and made."""
+
+    rows: list[Row]
+    ends: set[int] = field(default_factory=set)
+    inputs: list[list[Value]] = field(default_factory=list)
+    outputs: list[list[Value]] = field(default_factory=list)
+    values: set[Value] = field(default_factory=set)
+    digests: set[int] = field(default_factory=set)
+    _makers: dict[int, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for place, row in enumerate(self.rows):
+            read = zip(row["inputs"], row["input_sizes"], strict=True)
+            self.inputs.append([self._read(digest, size, place) for digest, size in read])
+            self.outputs.append([])
+            made = zip(row["outputs"], row["output_sizes"], row["output_norms"], strict=True)
+            name = row["operation"]
+            own = _MADE_CONSTANT if name.startswith(CONSTANT) else base_name(name)
+            for digest, size, norm in made:
+                self.outputs[-1].append(Value(digest, own if size == 1 or norm == 0 else ""))
+                self._makers.setdefault(digest, []).append(place)
+            self.values |= {*self.inputs[-1], *self.outputs[-1]}
+            self.digests |= {*row["inputs"], *row["outputs"]}
+        backward = [n for n, row in enumerate(self.rows) if row["phase"] == "backward"]
+        self.last_backward = max(backward, default=-1)
+
+    def _read(self, digest: int, size: int, place: int) -> Value:
+        maker = self.maker(digest, place)
+        if maker is not None:
+            made = self.outputs[maker]
+            return next(value for value in made if value.digest == digest)
+        return Value(digest, "outside" if size == 1 else "")
+
+    def maker(self, digest: int, before: int | None = None) -> int | None:
+        """The last operation, before another, that made a value; None if none in this step did."""
+        places = self._makers.get(digest, [])
+        return next((n for n in reversed(places) if before is None or n < before), None)
+
+    def updated(self) -> set[int]:
+        """Digests of all values that the update wrote into tensors, as it does into its state."""
+        rows = (row for row in self.rows if row["phase"] == "update")
+        written = (row for row in rows if row["operation"].split(".")[1].endswith("_"))
+        return {digest for row in written for digest in row["outputs"]}
+
+    def origins(self, other: Side) -> tuple[list[int], list[int]]:
+        """Where the differences of this run's ends begin: operations, in their order.
+
+        Second, the operations that read a value which only this run has, and which no operation of
+        the step made.
+        """
+        ends = self.ends - other.digests
+        waiting = [place for end in ends if (place := self.maker(end)) is not None]
+        begins, enters, seen = set(), set(), set(waiting)
+        while waiting:
+            place = waiting.pop()
+            own = [value for value in self.inputs[place] if not value.is_common(other)]
+            if not own:
+                begins.add(place)
+            for value in own:
+                maker = self.maker(value.digest, place)
+                if maker is None:
+                    enters.add(place)
+                elif maker not in seen:
+                    seen.add(maker)
+                    waiting.append(maker)
+        return sorted(begins), sorted(enters)
+
+    def partner(self, other: Side, place: int) -> int | None:
+        """The operation of `other` of the same name that reads the same values; None: none does."""
+        name, read = self.rows[place]["operation"], sorted(self.inputs[place])
+        if not read:
+            return None  # many operations read nothing
+        same: list[int] = [
+            n
+            for n, row in enumerate(other.rows)
+            if row["operation"] == name and sorted(other.inputs[n]) == read
+        ]
+        if not same:
+            return None
+        before: int = sum(
+            row["operation"] == name and sorted(self.inputs[n]) == read
+            for n, row in enumerate(self.rows[:place])
+        )
+        return same[min(before, len(same) - 1)]
+
+    def puts_in(self, other: Side, place: int, before: int) -> bool:
+        """Whether the operation at `place` is one more, before that of `other` at `before`.
+
+        Then this run computes the latter too, but from what the former makes.
+        """
+
+        def same(side: Side, wanted: Row) -> list[int]:
+            keys = ("operation", "arguments", "phase")
+            rows = enumerate(side.rows)
+            return [n for n, row in rows if all(row[key] == wanted[key] for key in keys)]
+
+        ours, theirs = (same(side, other.rows[before]) for side in (self, other))
+        if len(ours) != len(theirs):
+            return False
+        return self._follows(ours[theirs.index(before)], place)
+
+    def _follows(self, place: int, first: int) -> bool:
+        """Whether an operation reads, directly or not, what another made."""
+        waiting, seen = [place], {place}
+        while waiting:
+            now = waiting.pop()
+            for value in self.inputs[now]:
+                maker = self.maker(value.digest, now)
+                if maker is not None and maker >= first and maker not in seen:
+                    seen.add(maker)
+                    waiting.append(maker)
+        return first in seen and place != first
+
+    def phase(self, place: int) -> str:
+        """The phase of the step; what comes between two micro-batches belongs to the second."""
+        phase: str = self.rows[place]["phase"]
+        return "forward" if phase == "update" and place < self.last_backward else phase
+
+    def shown(self, place: int, other: Side) -> Operation:
+        """An operation, as it is reported."""
+        row = self.rows[place]
+        phase = self.phase(place)
+        backward = phase == "backward" and row["forward_place"]
+        norms = (
+            norm
+            for value, norm in zip(self.outputs[place], row["output_norms"], strict=True)
+            if not value.is_common(other) and math.isfinite(norm)
+        )
+        return Operation(
+            operation=row["operation"],
+            phase=cast(Any, phase),
+            place=row["forward_place"] if backward else row["place"],
+            source=row["forward_source"] if backward else row["source"],
+            library=row["library"],
+            module=row["module"],
+            norm=next(norms, None),
+        )
+
+
+def base_name(operation: str) -> str:
+    """What an operation computes, whether in place, for many tensors at once, or neither."""
+    return operation.split(".")[1].removeprefix("_foreach_").rstrip("_")
