@@ -110,9 +110,17 @@ def evaluated_with_dropout(watched: Watched) -> None:
         watched.model(**batch(0, 1, 2))
 
 
+def clipped_too_early(watched: Watched) -> None:
+    for _ in range(2):
+        torch.nn.utils.clip_grad_norm_(watched.model.parameters(), 1e-3)
+        watched.backward(0, 1)
+        watched.step()
+
+
 @pytest.mark.parametrize(
     ("loop", "what", "step"),
     [
+        (clipped_too_early, "clipped_without_gradients", 1),
         (left_over, "gradients_left_over", 2),
         (changed_between, "gradients_changed_between_backwards", 1),
         (changed_after, "gradients_changed_after_update", 1),
@@ -130,6 +138,23 @@ def test_a_fault_of_the_loop_is_observed_at_its_step(
     watched = Watched(tmp_path)
     loop(watched)
     assert {what: step} == observed(watched)
+
+
+@pytest.mark.parametrize(
+    ("momentum", "cleared", "expected"), [(0.9, True, [2]), (0.9, False, []), (0.0, True, [])]
+)
+def test_an_optimizer_that_lost_its_state_is_observed(
+    momentum: float, cleared: bool, expected: list[int], tmp_path: Path
+) -> None:
+    """Controls: one that keeps its state, and one that never has a state."""
+    watched = Watched(tmp_path, momentum=momentum)
+    for _ in range(2):
+        if cleared:
+            watched.optimizer.state.clear()
+        watched.backward(0, 1)
+        watched.step()
+    seen = watched.record().header.observed.get("optimizer_without_state", ())
+    assert expected == [each.step for each in seen]
 
 
 @pytest.mark.parametrize("loop", [sound, zeroed_in_place])

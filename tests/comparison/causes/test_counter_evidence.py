@@ -364,6 +364,28 @@ def test_an_evaluation_of_the_training_set_is_no_padded_one(tmp_path: Path) -> N
     assert "eval-duplicates" not in causes(tmp_path / "24", padded_rows)
 
 
+@pytest.mark.parametrize(("steps_per_update", "named"), [(2, True), (None, False)])
+def test_a_prepared_schedule_of_any_shape_is_known_by_its_steps(
+    steps_per_update: int | None, named: bool, tmp_path: Path
+) -> None:
+    """By hand: the rate falls to a tenth every 4 steps of the schedule, every 2 updates if two
+    processes advance it."""
+    one, two = evident(), evident()
+    for made, per_fall in ((one, 4), (two, 2)):
+        recipe(made, gradient_accumulation_steps=1)
+        made.header["spec"] = made.header["spec"].model_copy(
+            update={
+                "case": made.header["spec"].case.model_copy(update={"world_size": 2}),
+            }
+        )
+        for row in made.rows["steps"]:
+            row["learning_rate"] = [5e-5 * 0.1 ** ((row["step"] - 1) // per_fall)]
+    if steps_per_update is not None:
+        two.header["settings"]["schedule.steps_per_update"] = steps_per_update
+    found = [cause.id for cause in compare_drafts(tmp_path, one, two).causes]
+    assert named == ("scheduler-steps-per-process" in found)
+
+
 def test_every_row_states_its_counter_evidence() -> None:
     """Each in words, with the records that show it; no row has the same twice."""
     for row in TABLE:
