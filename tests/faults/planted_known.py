@@ -70,7 +70,7 @@ LIBRARIES = (
     Fault("clips_unasked", UNCLIPPED_SGD, 1, "weights", "hidden-clip"),
     Fault("never_clips", SGD, 1, "weights", "hidden-clip"),
     Fault("decays_by_default", COURSE, 1, "weights", "weight-decay-default"),
-    Fault("decays_by_default", SGD, 1, "weights", "weight-decay-default"),
+    Fault("decays_by_default", SGD, 1, "weights", None, "SGD decays every parameter by 0.01"),
     Fault("head_drawn_before_seed", COURSE, 0, "initial_weights", "head-drawn-before-seed"),
     Fault("seeds_again", UNSEEDED, 1, "rng", "reseeded-after-build"),
     Fault(
