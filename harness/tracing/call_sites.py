@@ -49,7 +49,7 @@ def call_site(frame: FrameType | None) -> Site | None:
         if kind == "own":
             return None
         if kind == "user":
-            return Site(*_call(code, frame.f_lasti), library)
+            return Site(*_call(code.co_filename, code, frame.f_lasti), library)
         if kind == "library" and not library:
             library = f"{_from_packages(code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
@@ -94,16 +94,19 @@ def _from_packages(filename: str) -> str:
 
 
 @cache
-def _call(code: CodeType, instruction: int) -> tuple[str, str]:
-    """The place and the text of the call at an instruction of the user's code."""
+def _call(filename: str, code: CodeType, instruction: int) -> tuple[str, str]:
+    """The place and the text of the call at an instruction of the user's code.
+
+    `filename`: that of `code`, for the cache: equal functions of two files are equal.
+    """
     positions = next(islice(code.co_positions(), instruction // 2, None))
     first, last, start, end = positions
     line = first or code.co_firstlineno
-    path = Path(code.co_filename)
+    path = Path(filename)
     roots = (Path.cwd(), _PACKAGE.parent) if path.is_relative_to(_PACKAGE) else (Path.cwd(),)
     root = next((root for root in roots if path.is_relative_to(root)), None)
     shown = str(path if root is None else path.relative_to(root))
-    lines = [linecache.getline(code.co_filename, n) for n in range(line, (last or line) + 1)]
+    lines = [linecache.getline(filename, n) for n in range(line, (last or line) + 1)]
     if start is not None and end is not None and lines:
         # Columns count bytes of UTF-8.
         encoded = [text.encode() for text in lines]
