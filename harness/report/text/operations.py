@@ -28,7 +28,10 @@ def operation_sentence(pair: Comparison) -> str:
     if found.operation.rank is not None:
         where += f", rank {found.operation.rank}"
     shown = found.operation.reference or found.operation.candidate
-    if shown is not None and found.operation.kind != "inputs":
+    sides = (found.operation.reference, found.operation.candidate)
+    phases = {one.phase for one in sides if one is not None}
+    elsewhere = found.operation.kind == "inputs" or len(phases) > 1
+    if shown is not None and not elsewhere:
         where += f", {_WHEN[shown.phase]}"
     names = (pair.reference, pair.candidate)
     return f"{where}: {_what(found.operation, names)}."
@@ -72,7 +75,11 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
     if found.kind == "enters":
         which = f"{only} alone has" if one is None or two is None else "each run alone has"
         made = "was made in Python or in an earlier step"
-        return f"the first value that {which} {made}; {name} reads it"
+        if one is not None and two is not None and _named(one) != _named(two):
+            name = f"{_named(one)} reads it in {names[0]}, {_named(two)} in {names[1]}"
+        else:
+            name = f"{name} reads it"
+        return f"the first value that {which} {made}; {name}"
     if found.kind == "one_side":
         return f"{only} alone computes {name}, and a difference follows from it"
     assert one is not None
@@ -98,12 +105,13 @@ def _norms(one: Operation | None, two: Operation | None) -> str:
 def _line(operation: Operation) -> str:
     text = "  ".join(filter(None, (operation.place, operation.source)))
     if not text:
-        return "no line of your code is known"
-    if operation.phase == "backward":
+        text = "no line of your code is known"
+    elif operation.phase == "backward":
         text = f"backward pass of {text}"
     return f"{text}, in {operation.library}" if operation.library else text
 
 
 def _drawn(draws: Draws) -> str:
     count = "1 operation" if draws.operations == 1 else f"{draws.operations} operations"
-    return f"{draws.place or 'outside your code'}  {draws.source}: {count}"
+    call = "  ".join(filter(None, (draws.place or "outside your code", draws.source)))
+    return f"{call}: {count}"
