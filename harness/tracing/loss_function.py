@@ -88,7 +88,8 @@ def _smoothing(user: Any, seen: set[Any]) -> float:
         if _operation(node) == "Add" and user in parts and len(parts) == 2:
             smooth = _scale(parts[1] if parts[0] is user else parts[0])
             share = round(1 - kept, 12)
-            if smooth and 0 < share <= 1 and abs(share / smooth - round(share / smooth)) < 1e-6:
+            classes = share / smooth if smooth else 0.0
+            if 0 < share <= 1 and classes > 1.5 and abs(classes - round(classes)) < 1e-6:
                 return share
     return 0.0
 

@@ -123,9 +123,10 @@ def site_here() -> Site | None:
     while frame is not None and _is_here(frame):
         frame = frame.f_back
     found = call_site(frame)
-    return (
-        None if found is None or not found.place else Site(place=found.place, source=found.source)
-    )
+    if found is None or not found.place:
+        return None
+    # A loop of this package by its name there: its folder says nothing to a reader.
+    return Site(place=found.place.rpartition(_LOOPS)[2], source=found.source)
 
 
 def wait_for_clips() -> None:
