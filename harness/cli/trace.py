@@ -15,12 +15,12 @@ from harness.cli.shared import command_line
 from harness.comparison.noise.command_noise import check_draw
 from harness.execution.command.draws import check_draws, draw
 from harness.execution.command.program import find_program
-from harness.execution.command.summary import summary_lines
+from harness.execution.command.summary import no_training, summary_lines
 from harness.execution.command.trace import trace
 from harness.report.write import write
 from harness.results.folders import output_folder
 from harness.results.report import Report
-from harness.spec.case import LEAST_DRAWS, slug
+from harness.spec.case import LEAST_DRAWS
 from harness.spec.command import CommandSpec
 from harness.spec.recipe import build
 
@@ -117,7 +117,8 @@ def trace_command(
     with output_folder(out, spec.name) as folder:
         traced = trace(spec, folder)
         labelled = [(each.record.spec.run_label, each.record) for each in traced.recorded]
-        write(Report.of(labelled, [], folder, command_line()), folder)
+        notes = no_training(traced)
+        write(Report.of(labelled, [], folder, command_line(), notes=notes), folder)
     for line in summary_lines(traced, folder):
         _tell(line)
     if noise:
@@ -141,7 +142,7 @@ def _name_of(words: list[str]) -> str:
         *modules[:1],
         Path(words[0]).name,
     ):
-        name = slug(found).lstrip("._-")
+        name = re.sub(r"[^A-Za-z0-9._]+", "-", found).strip("._-")
         if name:
             return name
     return "command"

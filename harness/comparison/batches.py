@@ -17,7 +17,7 @@ from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
 from harness.results.levels import not_recorded
 from harness.results.ranks import rank_of
-from harness.results.record import RunRecord
+from harness.results.record import READ_FROM_GRAPH, RunRecord
 from harness.units import counted
 
 __all__ = ["BACKWARD", "LOGGED", "micro_batches"]
@@ -114,7 +114,10 @@ def _columns(both: Alignment, stage: str) -> list[str]:
 
 
 def _recorded(both: Alignment, column: str) -> bool:
-    """Whether both runs recorded a column of the micro-batches."""
+    """Whether both runs recorded a column of the micro-batches, in the same way."""
+    from_graph = [READ_FROM_GRAPH in r.header.observed for r in (both.reference, both.candidate)]
+    if column not in ("loss", "task_loss") and from_graph[0] != from_graph[1]:
+        return False
     tables = both.reference.micro_batches, both.candidate.micro_batches
     return all(table[column].null_count < len(table) for table in tables)
 

@@ -56,9 +56,17 @@ def compare_folders(
             for folder_name, found in zip(names, (left, right), strict=True)
             for (_, name), record in found.items()
         ]
-        report = Report.of(records, comparisons, folder, command)
+        notes = [*_without_runs(reference, left), *_without_runs(candidate, right)]
+        report = Report.of(records, comparisons, folder, command, notes=notes)
         write(report, folder)
     return report, folder
+
+
+def _without_runs(path: Path, found: RunRecords) -> list[str]:
+    """That a folder holds nothing to compare, and why."""
+    if found:
+        return []
+    return [f"{path} holds no record of a training. {' '.join(Report.read(path).notes)}".rstrip()]
 
 
 def _check_renames(renames: Sequence[Rename], candidate: RunRecords) -> None:
@@ -99,7 +107,8 @@ def compare_pairs(
         pair = one[1], two[1]
         noise = noises.get(one[0][0], noises.get(two[0][0]))  # two commands have two names
         return [compare_pair(two[0][0], labels, pair, noise, renames)]
-    if 1 in (len(left), len(right)) and _is_command(left if len(left) == 1 else right):
+    single = left if len(left) == 1 else right
+    if left and right and len(single) == 1 and _is_command(single):
         return [
             compare_pair(
                 case, (f"{names[0]}: {loop}", f"{names[1]}: {other}"), (one, two), None, renames

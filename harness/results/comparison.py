@@ -183,7 +183,7 @@ class Comparison(Result):
         if self.every > 1:
             parts.append(f"with gradients and weights at step 1 and every {self.every} steps only")
         if self.not_recorded:
-            parts.append(f"without {', '.join(self.not_recorded)}, not recorded for a command")
+            parts.append(f"without {', '.join(self.not_recorded)} (no part of a traced command)")
         return ", ".join(parts)
 
 

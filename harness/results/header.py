@@ -13,6 +13,7 @@ __all__ = [
     "COLLAPSE",
     "GLOBAL_GENERATOR",
     "OBSERVATIONS_KEPT",
+    "READ_FROM_GRAPH",
     "SCHEMA_VERSION",
     "Counts",
     "Evaluation",
@@ -59,6 +60,11 @@ class Evaluation(_Stored):
 
 OBSERVATIONS_KEPT = 4
 """Number of observations of one kind that are kept; the first one shows the start."""
+
+
+READ_FROM_GRAPH = "passes_read_from_graph"
+"""The observation that no module owns the parameters: the content of a batch is what autograd kept
+of it, and the state of the generators is that after the forward pass."""
 
 
 class Observation(_Stored):

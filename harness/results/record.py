@@ -29,6 +29,7 @@ from harness.results.columns import table_of
 from harness.results.header import (
     COLLAPSE,
     OBSERVATIONS_KEPT,
+    READ_FROM_GRAPH,
     SCHEMA_VERSION,
     Counts,
     Evaluation,
@@ -47,6 +48,7 @@ __all__ = [
     "COLLAPSE",
     "HEADER",
     "OBSERVATIONS_KEPT",
+    "READ_FROM_GRAPH",
     "SCHEMAS",
     "SCHEMA_VERSION",
     "Counts",

@@ -117,6 +117,8 @@ class Report(Result):
     """The first release of a package whose training differs, if that was requested."""
     explanations: tuple[Explanation, ...] = ()
     """The fields that cause the difference of a pair, if that was requested."""
+    notes: tuple[str, ...] = ()
+    """What is to be said before all else, such as why a command left no record."""
     odd_one_out: str = ""
     """The loop that differs from a majority of three, if that was requested."""
     _folder: Path | None = PrivateAttr(None)
@@ -164,6 +166,7 @@ class Report(Result):
         command: Sequence[str],
         explanations: Sequence[Explanation] = (),
         odd_one_out: str = "",
+        notes: Sequence[str] = (),
     ) -> Report:
         """A report of labelled records; their paths become relative to `folder`."""
         runs = tuple(_summary(label, record, folder) for label, record in records)
@@ -171,6 +174,7 @@ class Report(Result):
             verdict=verdict([run.status for run in runs], comparisons, explanations),
             explanations=tuple(explanations),
             odd_one_out=odd_one_out,
+            notes=tuple(notes),
             comparisons=tuple(comparisons),
             runs=runs,
             recipes=_recipes(

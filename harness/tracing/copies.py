@@ -1,8 +1,9 @@
 """Copies, pickles and scripted forms of a watched module hold no hook of the harness.
 
-Python pickles and copies the hooks of a module with it, and `torch.jit.script` compiles them. So a
-script that saves its whole model, copies it for an average, or scripts it would meet hooks that it
-never made. While models are watched, these operations leave the hooks of this package out.
+Python pickles and copies the hooks of a module with it, `torch.jit.script` compiles them, and
+`torch.jit.trace` runs them while it records. So a script that saves its whole model, copies it for
+an average, or scripts it would meet hooks that it never made. While models are watched, these
+operations leave the hooks of this package out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["hide_hooks", "stop_hiding"]
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 _CALL = "_compiled_call_impl"
 _PACKAGE = __name__.rpartition(".")[0]
-_script = torch.jit.script
+_script, _trace, _trace_module = torch.jit.script, torch.jit.trace, torch.jit.trace_module
 _watching: list[object] = []
 
 
@@ -29,7 +30,8 @@ def hide_hooks(owner: object) -> None:
     """Begin to leave hooks out, as long as `owner` watches."""
     if not _watching:
         nn.Module.__reduce_ex__ = _reduce_ex  # type: ignore[assignment,method-assign]
-        torch.jit.script = _script_without_hooks
+        for name, (_, replacement) in _REPLACED.items():
+            setattr(torch.jit, name, replacement)
     _watching.append(owner)
 
 
@@ -39,8 +41,9 @@ def stop_hiding(owner: object) -> None:
         _watching.remove(owner)
         if not _watching:
             del nn.Module.__reduce_ex__
-            if torch.jit.script is _script_without_hooks:
-                torch.jit.script = _script
+            for name, (original, replacement) in _REPLACED.items():
+                if getattr(torch.jit, name) is replacement:
+                    setattr(torch.jit, name, original)
 
 
 def _is_ours(hook: Any) -> bool:
@@ -77,6 +80,27 @@ def _script_without_hooks(obj: Any, *args: Any, **kwargs: Any) -> Any:
     kwargs["_frames_up"] = kwargs.get("_frames_up", 0) + 1  # this frame
     with _without_hooks(obj):
         return _script(obj, *args, **kwargs)
+
+
+@functools.wraps(_trace)
+def _trace_without_hooks(func: Any, *args: Any, **kwargs: Any) -> Any:
+    # Also of a method of a module.
+    with _without_hooks(getattr(func, "__self__", func)):
+        return _trace(func, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+@functools.wraps(_trace_module)
+def _trace_module_without_hooks(mod: Any, *args: Any, **kwargs: Any) -> Any:
+    with _without_hooks(mod):
+        return _trace_module(mod, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+_REPLACED = {
+    "script": (_script, _script_without_hooks),
+    "trace": (_trace, _trace_without_hooks),
+    "trace_module": (_trace_module, _trace_module_without_hooks),
+}
+"""Functions of `torch.jit`, and what stands for them while models are watched."""
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from harness.tracing.copies import hide_hooks, stop_hiding
 from harness.tracing.module_hooks import visible_modules
 from harness.tracing.module_values import leaves
 
-__all__ = ["ForwardListener", "ForwardPass", "ForwardWatch"]
+__all__ = ["ForwardListener", "ForwardPass", "ForwardWatch", "mark_when_reached"]
 
 
 @dataclass
@@ -172,7 +172,7 @@ class ForwardWatch:
             return
         if output is not None:
             if one.with_gradient:
-                _mark_when_reached(one, output)
+                mark_when_reached(one, output)
             self._listener.pass_ends(one, output)
         one.args, one.kwargs = (), {}
 
@@ -205,7 +205,7 @@ class _CompiledCall:
             self._module._compiled_call_impl = self._original
 
 
-def _mark_when_reached(one: ForwardPass, output: Any) -> None:
+def mark_when_reached(one: ForwardPass, output: Any) -> None:
     """Have the backward pass note that it goes back through an output."""
 
     def reached(gradients: Any) -> None:

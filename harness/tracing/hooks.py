@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from harness.errors import SpecError
 from harness.results.record import Counts, Evaluation, RecordWriter
 from harness.tracing import backward, steps
+from harness.tracing.by_hand import ByHand
 from harness.tracing.forward import ForwardPass, ForwardWatch
 from harness.tracing.listener import Listener, StopTraining
 from harness.tracing.names import WatchedNames
@@ -74,7 +75,8 @@ class HookedProbe:
         self._stepped: list[torch.optim.Optimizer] = []
         self._kept: list[torch.optim.Optimizer] = []
         self._stepping: torch.optim.Optimizer | None = None
-        self._nested = 0
+        self._call_of_step = 0
+        self._by_hand: ByHand | None = None
         self._backward_in_step = False
         self._loss: Tensor | None = None
 
@@ -116,6 +118,8 @@ class HookedProbe:
         else:
             self._names.add_tensors(model)
         for optimizer in optimizers:
+            self._end_update_by_hand()
+            self._by_hand = optimizer if isinstance(optimizer, ByHand) else None
             self._optimizers.add(unwrapped_optimizer(optimizer))
         if not self._listens:
             self._listens = True
@@ -123,6 +127,22 @@ class HookedProbe:
             backward.listen(self)
         self._count_parameters()
         self._safely(self._watched)
+
+    def passed(self, passes: Sequence[ForwardPass]) -> None:
+        """Take over forward passes that were complete before `add`, as far as they are of watched
+        models: of modules inside them, or of what holds nothing else."""
+        for one in passes:
+            inside = set(one.module.modules())
+            for model in self._names.models:
+                if model in inside or one.module in set(model.modules()):
+                    one.model = model
+                    self._passes.append(one)
+                    break
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether modules own some of the watched parameters, and none owns the others."""
+        return self._names.is_mixed
 
     def _count_parameters(self) -> None:
         if self._names.complete():
@@ -157,6 +177,7 @@ class HookedProbe:
     def close(self) -> None:
         """End the last update, and remove the hooks."""
         with suppress(StopTraining):  # nothing more would be trained
+            self._end_update_by_hand()
             self._end_update()
         self._detach()
 
@@ -204,6 +225,7 @@ class HookedProbe:
 
     def pass_begins(self, one: ForwardPass) -> None:
         """See `ForwardListener`."""
+        self._end_update_by_hand()
         if self._stepping is None:
             self._end_update()
         if one.with_gradient:
@@ -217,6 +239,7 @@ class HookedProbe:
 
     def backward_begins(self, roots: Sequence[Tensor]) -> None:
         """See `BackwardListener`."""
+        self._end_update_by_hand()
         if self._stepping is None:
             self._end_update()
         self._start()
@@ -245,18 +268,32 @@ class HookedProbe:
         self.counts.micro_batches += 1
         self._add_micro_batch(passes, loss)
         self._forward.narrow()
+        if self._by_hand is not None:
+            self._by_hand.backward_ended(self._names.parameters)
+
+    def _end_update_by_hand(self) -> None:
+        """Count the update that a script has made itself since the backward pass, if it did."""
+        if self._by_hand is not None and self._started and not self._closed:
+            self._safely(self._count_update_by_hand, self._by_hand)
+
+    def _count_update_by_hand(self, optimizer: ByHand) -> None:
+        if optimizer.has_updated(self._names.parameters):
+            self.step_begins(optimizer)
+            self.step_ends(optimizer)
 
     def step_begins(self, optimizer: torch.optim.Optimizer) -> None:
         """See `StepListener`."""
-        if self._stepping is not None:
-            self._nested += 1  # an optimizer inside an optimizer is part of its step
-            return
+        if self._stepping is not None and steps.is_running(self._call_of_step):
+            return  # an optimizer inside an optimizer is part of its step
+        # Else the last step failed, and the script went on.
+        self._stepping = None
         if not self._knows(optimizer):
             return
         if any(optimizer is each for each in self._stepped):
             self._end_update()
         self._start()
         self._stepping, self._backward_in_step = optimizer, False
+        self._call_of_step = steps.running()
         if not self._stepped:
             self._safely(self._begin_update)
         self._safely(self._begin_step, optimizer)
@@ -265,10 +302,7 @@ class HookedProbe:
 
     def step_ends(self, optimizer: torch.optim.Optimizer) -> None:
         """See `StepListener`."""
-        if self._nested:
-            self._nested -= 1
-            return
-        if self._stepping is not optimizer:
+        if self._stepping is not optimizer or steps.running() != self._call_of_step:
             return
         self._stepping = None
         self._stepped.append(optimizer)

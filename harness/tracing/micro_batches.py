@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.tracing import digest
 from harness.tracing.forward import ForwardPass
+from harness.tracing.graph import constants_of
 from harness.tracing.rows import (
     content,
     content_digests,
@@ -19,7 +20,7 @@ from harness.tracing.rows import (
 )
 from harness.tracing.task import Task
 
-__all__ = ["Batch", "facts_of", "row_of"]
+__all__ = ["Batch", "facts_of", "facts_of_graph", "row_of"]
 
 Facts = dict[str, Any]
 
@@ -64,6 +65,22 @@ def facts_of(batch: Batch, device: torch.device, circumstances: Mapping[str, Any
             "inputs": list(each),
             "input_digests": list(each.values()),
         },
+    }
+
+
+def facts_of_graph(roots: Sequence[Tensor], device: torch.device) -> Facts:
+    """What a backward pass that begins at `roots` shows of its forward pass, which was not seen.
+
+    The batch is what autograd has kept of it, and the generators are those after the pass.
+    """
+    constants = [each for each in constants_of(roots) if each.layout is torch.strided]
+    digests = sorted(digest.of_batch({"": each}) for each in constants)
+    return {
+        "sample_ids": None,
+        "rows": None,
+        "batch_content": digest.combined(digests) if digests else None,
+        "label_content": None,
+        "generators": digest.of_generators(device),
     }
 
 

@@ -47,6 +47,11 @@ class WatchedNames:
         self._bare |= tensors
         self.read()
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether there are models, and parameters that no module owns."""
+        return bool(self.models and self._bare)
+
     def fix(self) -> None:
         """From now on no name changes and no tensor moves; what is added later comes last."""
         self._prefixes = {id(model): self._prefix(model) for model in self.models}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from torch.optim import Optimizer
 
 from harness.results.record import OptimizerSeen
+from harness.tracing.by_hand import rule_of
 from harness.tracing.names import WatchedNames
 from harness.tracing.wrappers import unwrapped_optimizer
 
@@ -60,7 +61,7 @@ class WatchedOptimizers:
         if place is None:
             place = self._places[optimizer] = len(self._seen)
             held = sum(len(group["params"]) for group in optimizer.param_groups)
-            rule = type(optimizer).__name__
+            rule = rule_of(optimizer)
             self._seen.append(OptimizerSeen(rule=rule, parameters=held, steps=0))
         one = self._seen[place]
         self._seen[place] = one.model_copy(update={"steps": one.steps + 1})

@@ -19,13 +19,14 @@ import torch.distributed
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from harness.results.record import Counts, RecordWriter
+from harness.results.record import READ_FROM_GRAPH, Counts, RecordWriter
 from harness.tracing import clipping, digest
+from harness.tracing.by_hand import ByHand
 from harness.tracing.first_step import FirstStep
 from harness.tracing.forward import ForwardPass
 from harness.tracing.hooks import HookedProbe, Scored
 from harness.tracing.listener import Listener
-from harness.tracing.micro_batches import Batch, facts_of, row_of
+from harness.tracing.micro_batches import Batch, facts_of, facts_of_graph, row_of
 from harness.tracing.module_values import leaves
 from harness.tracing.observations import Observer
 from harness.tracing.options import TraceOptions
@@ -64,6 +65,7 @@ class TraceProbe(HookedProbe):
         self._first_step = FirstStep(self.counts, task)
         self._hooked: dict[Tensor, Any] = {}
         self._accumulated = False
+        self._of_graph: dict[str, Any] | None = None
         self._rows: list[dict[str, Any]] = []
         self._rate_of: dict[Tensor, float | None] = {}
         self._held: dict[Tensor, int] = {}
@@ -231,6 +233,9 @@ class TraceProbe(HookedProbe):
 
     def _begin_backward(self, roots: Sequence[Tensor]) -> None:
         self._accumulated = False
+        self._of_graph = None if self._names.models else facts_of_graph(roots, self._device)
+        if not self._first_step.begun:
+            self._record_settings()
         self._first_step.begin_backward(roots)
         self._tensors.forward_begins()
         self._observer.begin_backward(first=not self._micro_batches)
@@ -253,7 +258,11 @@ class TraceProbe(HookedProbe):
 
     def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
         facts = [one.facts for one in passes if "batch_content" in one.facts]
-        row = row_of(facts, loss)
+        if not facts and self._of_graph is not None:
+            self._observer.observe(READ_FROM_GRAPH, self.counts.steps + 1)
+            row = row_of([self._of_graph], loss)
+        else:
+            row = row_of(facts, loss)
         self.counts.samples += len(row["sample_ids"] or row["rows"] or ())
         self._rows.append(row)
         drawn = any(one["draws"] for one in facts)
@@ -272,13 +281,15 @@ class TraceProbe(HookedProbe):
         parameters = self._names.parameters.values()
         if any(p.grad is not None and p not in self._hooked for p in parameters):
             self._read_names()  # a parameter that was frozen when the training began
-        self._tensors.read_left_over()
+        if not isinstance(optimizer, ByHand):
+            self._tensors.read_left_over()
         for group in optimizer.param_groups:
             rate = group.get("lr")
             for parameter in group["params"]:
                 self._rate_of[parameter] = None if rate is None else float(rate)
                 self._held[parameter] = self._held.get(parameter, 0) + 1
-        if self._tensors.reads:
+        # A script that updates by itself is noticed afterwards, when its gradients may be gone.
+        if self._tensors.reads and not isinstance(optimizer, ByHand):
             self._observer.before_step(self._gradients(optimizer), self._tensors.reader)
         self._stateless = self.counts.steps > 0 and not optimizer.state
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from harness.tracing.by_hand import rule_of
 from harness.tracing.live_objects import schedules_of, training_iterators
 from harness.tracing.loader_settings import loader_settings
 from harness.tracing.task import Task
@@ -138,7 +139,7 @@ def _optimizer(
         return {value: sorted(parameters) for value, parameters in sorted(names_of.items())}
 
     settings = {
-        "optimizer.rule": ", ".join(dict.fromkeys(type(each).__name__ for each in optimizers)),
+        "optimizer.rule": ", ".join(dict.fromkeys(map(rule_of, optimizers))),
         "optimizer.flavour": each(_flavour),
         "optimizer.learning_rate": each(_initial_rate),
         "optimizer.weight_decay": each(lambda group: group.get("weight_decay", 0.0)),

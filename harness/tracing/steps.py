@@ -5,6 +5,9 @@ A listener may be added while a step begins: it is notified of that step too, af
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any, Protocol
 
 from torch.optim import Optimizer
@@ -15,7 +18,10 @@ from torch.optim.optimizer import (
 
 from harness.tracing.listener import each_of
 
-__all__ = ["StepListener", "listen", "release", "stop_listening"]
+__all__ = ["StepListener", "is_running", "listen", "release", "running", "stop_listening"]
+
+_STEP = Optimizer.profile_hook_step(lambda: None).__code__
+"""The code with which torch surrounds each `step`."""
 
 _listeners: list[StepListener] = []
 _handles: list[Any] = []
@@ -52,6 +58,30 @@ def release() -> None:
         for handle in _handles:
             handle.remove()
         _handles.clear()
+
+
+def running() -> int:
+    """The identity of the innermost call of a `step` that is running; 0: there is none."""
+    return next((id(frame) for frame in _step_frames()), 0)
+
+
+def is_running(call: int) -> bool:
+    """Whether the `step` with this identity is running around the innermost one.
+
+    A step that failed is not; no hook tells of its end.
+    """
+    frames = _step_frames()
+    next(frames, None)  # its place in memory may be that of a call that has ended
+    return any(id(frame) == call for frame in frames)
+
+
+def _step_frames() -> Iterator[FrameType]:
+    """The running calls of `step`, the innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _STEP:
+            yield frame
+        frame = frame.f_back
 
 
 def _before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:

@@ -290,7 +290,24 @@ SCRIPTS = (
                 2, "weights", "the momentum of update 1 is its gradient, whatever the factor",
             ),
         ),
-        unseen=("No module owns some parameters",),
+    ),
+    _python(
+        "by_hand", 6,
+        Twin(
+            "steps_half_as_far", "by_hand.py",
+            "learning_rate = 0.1", "learning_rate = 0.05",
+            1, "weights", "no optimizer has a rate; the weights after the first update differ",
+        ),
+        Twin(
+            "adds_the_last_gradient", "by_hand.py",
+            "    rnn.zero_grad()", "    pass",
+            2, "gradients", "the gradient of update 1 stays",
+        ),
+        Twin(
+            "reads_backwards", "by_hand.py",
+            "for letter in word", "for letter in word.flip(0)",
+            1, "batch_content", "the first letter that is read is the last one",
+        ),
     ),
     _python(
         "spawned", 8,

@@ -506,6 +506,8 @@ USES: dict[str, Callable[[nn.Module, Path], object]] = {
     "pickled": save_whole,
     "copied": lambda model, _: copy.deepcopy(model),
     "scripted": lambda model, _: torch.jit.script(model),
+    "traced": lambda model, _: torch.jit.trace(model, X),
+    "traced by its method": lambda model, _: torch.jit.trace_module(model, {"forward": X}),
     "transformed": lambda model, _: torch.func.vmap(model)(X),
     "derived": lambda model, _: torch.func.jacrev(model)(X[0]),
 }

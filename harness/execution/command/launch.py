@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness.execution.command.group import GroupWitness
+
 __all__ = ["End", "run"]
 
 _PASSED_ON = (
@@ -24,6 +26,8 @@ _PASSED_ON = (
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FROM_KERNEL = 0x80  # `si_code` of a signal that a terminal sends to each process of its group
 _POLL_S = 0.2
+_GROUP_S = 0.01
+"""A signal for a group reaches its processes one after the other, within less than this."""
 
 
 class End:
@@ -52,12 +56,13 @@ def run(
     """Run `words` with this process's input, output, errors, other open files and terminal.
 
     `program`: the path of the file that is executed. `log`: receives output and errors instead, and
-    there is no input. A signal that a terminal sends reaches the command by itself, since it is in
-    the same process group. Every other one is passed on.
+    there is no input. A signal for the whole process group, such as that of a terminal, reaches the
+    command by itself. Every other one is passed on.
     """
     started = time.monotonic()
     sent: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
+    witness = GroupWitness(_PASSED_ON)
     try:
         command = os.posix_spawn(
             program,
@@ -72,11 +77,12 @@ def run(
             if ended:
                 return End(status, sent, time.monotonic() - started)
             try:
-                _pass_on(command, sent)
+                _pass_on(command, sent, witness)
             except KeyboardInterrupt:  # SIGINT or SIGTERM reached another thread
                 sent.append(signal.SIGINT)
                 _send(command, signal.SIGINT)
     finally:
+        witness.close()
         while signal.sigtimedwait(_PASSED_ON, 0) is not None:
             pass  # it came for a command that has ended
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -92,14 +98,15 @@ def _into(log: Path) -> list[tuple[Any, ...]]:
     ]
 
 
-def _pass_on(command: int, sent: list[int]) -> None:
+def _pass_on(command: int, sent: list[int], witness: GroupWitness) -> None:
     """Wait for a signal, or a short time; pass it on to the command."""
     got = signal.sigtimedwait({*_PASSED_ON, signal.SIGCHLD}, _POLL_S)
     if got is None or got.si_signo == signal.SIGCHLD:
         return
     if got.si_signo in _INTERRUPTING:
         sent.append(got.si_signo)
-    if got.si_code != _FROM_KERNEL:
+    time.sleep(_GROUP_S)
+    if not witness.saw(got.si_signo) and got.si_code != _FROM_KERNEL:
         _send(command, got.si_signo)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from harness.execution.command.parts import Recorded
 from harness.execution.command.trace import Traced
+from harness.results.record import READ_FROM_GRAPH
 from harness.tracing.attach.files import NO_MODULE
 
-__all__ = ["summary_lines"]
+__all__ = ["no_training", "summary_lines"]
 
 _RECORDS_SHOWN = 3
 
@@ -19,6 +20,13 @@ def summary_lines(traced: Traced, folder: Path) -> list[str]:
     return list(_lines(traced, folder))
 
 
+def no_training(traced: Traced) -> list[str]:
+    """That the command left no record, and why; empty if it left one."""
+    if traced.recorded:
+        return []
+    return [f"NO TRAINING WAS RECORDED. {' '.join(traced.unseen)}".rstrip()]
+
+
 def _lines(traced: Traced, folder: Path) -> Iterator[str]:
     for each in traced.recorded[:_RECORDS_SHOWN]:
         yield _record_line(each)
@@ -26,15 +34,20 @@ def _lines(traced: Traced, folder: Path) -> Iterator[str]:
         if header.probe_fault:
             fault = header.probe_fault
             yield f"a fault of the harness ended the recording, not the training: {fault}"
+        if READ_FROM_GRAPH in header.observed:
+            yield (
+                "no module owns the parameters: a batch is seen as what autograd kept of it, and "
+                "random generators as they are after the forward pass"
+            )
         unseen = [*header.unseen, *_invisible_passes(each)]
         if unseen:
             yield f"not seen: {' '.join(unseen)}"
     if len(traced.recorded) > _RECORDS_SHOWN:
         yield f"{len(traced.recorded) - _RECORDS_SHOWN} more records are in the report"
-    if not traced.recorded:
-        yield "no training was recorded"
-    for sentence in traced.unseen:
-        yield sentence[0].lower() + sentence[1:]
+    yield from no_training(traced)
+    if traced.recorded:
+        for sentence in traced.unseen:
+            yield sentence[0].lower() + sentence[1:]
     yield f"report: {folder / 'report.html'}"
 
 

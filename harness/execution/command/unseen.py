@@ -46,8 +46,8 @@ def what_was_unseen(
     if notes:
         count = "A process" if len(notes) == 1 else f"{len(notes)} processes"
         return (
-            f"{count} imported torch, but no optimizer of torch.optim made a step there. A "
-            "training whose optimizer is no torch.optim.Optimizer cannot be seen.",
+            f"{count} imported torch, but no optimizer of torch.optim made a step there, and no "
+            "weight changed after a call of `backward`.",
         )
     option = _isolating_option(command)
     if option:

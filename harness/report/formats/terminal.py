@@ -48,7 +48,8 @@ def print_report(report: Report, console: Console) -> None:
 def print_document(document: Document, console: Console) -> None:
     """Print each section, then the conclusions, then the verdict, which is seen last."""
     for section in document.sections:
-        _print_section(section, console)
+        if any(_is_printed(block) for block in section.blocks):
+            _print_section(section, console)
     console.print()
     for line in document.sentences or (NOTHING_COMPARED,):
         _print_text(line, console)
@@ -71,6 +72,13 @@ def _print_section(section: Section, console: Console) -> None:
     if seen > _SUBSECTIONS:
         left_out = seen - _SUBSECTIONS
         _print_text(f"{left_out} more of {seen} {section.subject} are in report.html.", console)
+
+
+def _is_printed(block: Block) -> bool:
+    """Whether a block is shown here at all."""
+    if isinstance(block, Subsection):
+        return any(_is_printed(inner) for inner in block.blocks)
+    return not isinstance(block, Figures | Folded)
 
 
 def _print_block(block: Block, console: Console, heading: str = "") -> None:
@@ -96,7 +104,7 @@ def _print_block(block: Block, console: Console, heading: str = "") -> None:
         case Command():
             console.print(Text(printable(block.text)), soft_wrap=True)
         case Subsection():
-            if any(not isinstance(inner, Figures | Folded) for inner in block.blocks):
+            if _is_printed(block):
                 _print_subsection(block, console)
         case _:
             assert_never(block)

@@ -23,7 +23,7 @@ __all__ = ["section"]
 
 
 def section(source: Source) -> Section:
-    """The departures of loops from the recipe, the recipe of each case, and the environment."""
+    """The environment; of cases also the recipe, and the departures of loops from it."""
     report = source.report
     recipes: list[Block] = []
     for case, fields in report.recipes.items():
@@ -31,12 +31,15 @@ def section(source: Source) -> Section:
         name = f"Recipe of {case}"
         recipes.append(Folded(name, (_named_values(name, fields),)))
     environment = _named_values("Environment", report.environment)
-    blocks: tuple[Block, ...] = (
-        Subsection("Conventions", (_conventions(report),)),
-        Subsection("Recipe", tuple(recipes) or (Sentence("No recipe was recorded."),)),
-        Subsection("Environment", (Folded("Versions, machine and flags", (environment,)),)),
-    )
-    return Section("setup", "Setup", blocks)
+    blocks: list[Block] = []
+    if recipes:  # the runs of commands have none
+        blocks = [
+            Subsection("Conventions", (_conventions(report),)),
+            Subsection("Recipe", tuple(recipes)),
+        ]
+    versions = Folded("Versions, machine and flags", (environment,))
+    blocks.append(Subsection("Environment", (versions,)))
+    return Section("setup", "Setup", tuple(blocks))
 
 
 def _conventions(report: Report) -> Block:

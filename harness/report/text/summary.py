@@ -74,7 +74,7 @@ def first_lines(report: Report) -> list[str]:
     explained = [explanation.sentence(found) for found in report.explanations]
     odd = [report.odd_one_out] if report.odd_one_out else []
     lines = [*odd, *(explained or summary(report.comparisons))]
-    return [*_failures(report, lines), *lines]
+    return [*report.notes, *_failures(report, lines), *lines]
 
 
 def _failures(report: Report, lines: Sequence[str]) -> list[str]:

@@ -22,6 +22,8 @@ from harness.tracing import sites
 from harness.tracing.attach.exceptions import Exceptions
 from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
+from harness.tracing.by_hand import ByHand
+from harness.tracing.forward import ForwardPass
 
 if TYPE_CHECKING:
     from harness.tracing.attach.recording import Recording
@@ -40,7 +42,7 @@ class Attachment:
         `on_problem`: receives what was not recorded because the harness failed.
         """
         self._new_recording, self._on_problem = new_recording, on_problem
-        self._notice = Notice(self._on_optimizers, self._guarded)
+        self._notice = Notice(self._on_optimizers, self._guarded, self._on_by_hand)
         self._exceptions = Exceptions()
         self._recording: Recording | None = None
         self._trained: set[int] = set()
@@ -81,7 +83,10 @@ class Attachment:
     ) -> None:
         held = {id(p) for each in optimizers for g in each.param_groups for p in g["params"]}
         recording = self._recording
-        if recording is not None and recording.steps and not held & self._trained:
+        # Without a step: backward passes before there was an optimizer, which trained nothing.
+        if recording is not None and (
+            not held & self._trained if recording.steps else recording.by_hand
+        ):
             self.close()
         if self._recording is None:
             self._recordings += 1
@@ -91,6 +96,12 @@ class Attachment:
             self._close_at_end_of_process()
         self._trained |= held
         watch_found(self._recording, optimizers, called, event)
+
+    def _on_by_hand(self, optimizer: ByHand, passes: list[ForwardPass]) -> None:
+        self._on_optimizers([optimizer], passes[-1].module if passes else None, "backward")
+        if self._recording is not None:
+            self._recording.by_hand = True
+            self._recording.probe.passed(passes)
 
     def _remove_hooks(self) -> None:
         """Called when an exception ends the program, before it is shown."""

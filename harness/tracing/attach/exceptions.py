@@ -26,8 +26,9 @@ _INNER = next(
 
 
 _PASSES_ON = (
-    *("__init__", "__call__", "__setattr__"),
+    *("__init__", "__call__", "__setattr__", "_outermost"),
     *("_backward", "clip_gradients", "hooked", "exec_module"),
+    *("_script_without_hooks", "_trace_without_hooks", "_trace_module_without_hooks"),
 )
 """Functions of the harness that call the program's own."""
 

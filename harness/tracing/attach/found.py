@@ -27,8 +27,8 @@ def watch_found(
 ) -> None:
     """Watch what `optimizers` train. `called` and `event`: how they were noticed; see `Notice`."""
     for target in targets(optimizers, called):
-        if target.model is None:
-            recording.unseen(NO_MODULE)
         if event == "step":
             recording.unseen(_PASSES_BEFORE)
         recording.watch(target.watched, target.optimizers)
+    if recording.probe.is_mixed:
+        recording.unseen(NO_MODULE)

@@ -109,6 +109,8 @@ class _Owners:
     ) -> tuple[nn.Module, tuple[nn.Module, ...]] | None:
         """The smallest module that owns all of `wanted`, and what wraps it; None if none does."""
         owning = [module for module in self._modules if wanted <= self.of(module)]
+        # A `ModuleList`, for example, is never called, so no batch of it could be seen.
+        owning = [module for module in owning if _has_forward(module)] or owning
         if not owning:
             return None
         least = min(len(self.of(module)) for module in owning)
@@ -119,7 +121,7 @@ class _Owners:
             near = [m for m in equal if id(m) in inside or id(called) in _identities(m)]
             equal = near or equal
         chain = sorted(equal, key=lambda module: len(_identities(module)))
-        innermost = next((module for module in chain if _has_forward(module)), chain[0])
+        innermost = chain[0]
         around = [m for m in chain if m is not innermost and id(innermost) in _identities(m)]
         return innermost, tuple(around)
 
@@ -137,5 +139,5 @@ def _identities(module: nn.Module) -> set[int]:
 
 
 def _has_forward(module: nn.Module) -> bool:
-    """Whether it can be called; a `ModuleList`, for example, cannot."""
+    """Whether it can be called."""
     return getattr(type(module), "forward", None) is not nn.Module.forward

@@ -20,12 +20,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.tracing import backward, steps
+from harness.tracing.attach.early import EarlyPasses
+from harness.tracing.by_hand import ByHand
+from harness.tracing.forward import ForwardPass
+from harness.tracing.graph import leaves_of
 
 __all__ = ["Event", "Notice"]
 
 Event = Literal["call", "backward", "step"]
 Guard = AbstractContextManager[None]
 OnOptimizers = Callable[[list[Optimizer], nn.Module | None, Event], None]
+OnByHand = Callable[[ByHand, list[ForwardPass]], None]
 
 
 class Notice:
@@ -35,18 +40,32 @@ class Notice:
     module, and all optimizers made so far come with it. If no such call is seen, it is before the
     next backward pass, or before its first step. A step that calls its closure before there is a
     gradient is as good as a call: no pass was missed.
+
+    As long as a process makes no optimizer, a backward pass may belong to a script that updates its
+    weights itself. `on_by_hand(optimizer, passes)` is called with a `ByHand` in its place, and with
+    the forward passes so far.
     """
 
-    def __init__(self, on_optimizers: OnOptimizers, guarded: Callable[[], Guard]) -> None:
-        """`guarded`: a context that lets no error out. It surrounds all that happens here."""
+    def __init__(
+        self,
+        on_optimizers: OnOptimizers,
+        guarded: Callable[[], Guard],
+        on_by_hand: OnByHand | None = None,
+    ) -> None:
+        """`guarded`: a context that lets no error out. It surrounds all that happens here.
+        `on_by_hand`: None: only optimizers are noticed."""
         self._on_optimizers, self._guarded = on_optimizers, guarded
+        self._on_by_hand = on_by_hand
+        self._early = EarlyPasses()
+        self._by_hand: set[int] = set()
+        """Identities of the parameters of `ByHand`."""
         self._known: dict[int, weakref.ref[Optimizer]] = {}
         self._new: dict[int, weakref.ref[Optimizer]] = {}
         self._inherited: dict[int, weakref.ref[Optimizer]] = {}
         self._restore: list[Callable[[], None]] = []
         self._armed = self._listens = False
         self._call: Any = None
-        self._passed: set[int] = set()
+        self._passed: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         """Modules that were called while armed, and belong to no optimizer that is waited for."""
 
     def install(self) -> None:
@@ -66,10 +85,19 @@ class Notice:
         Optimizer.__init__ = __init__  # type: ignore[assignment, method-assign]
         self._restore.append(put_back)
         steps.listen(self)
+        if self._on_by_hand is not None:
+            self._early.install()
+            self._listen_to_backward()
+
+    def _listen_to_backward(self) -> None:
+        if not self._listens:
+            self._listens = True
+            backward.listen(self)
 
     def remove(self) -> None:
         """Notice nothing any more."""
         self._disarm()
+        self._expect_optimizers()
         self._new, self._inherited = {}, {}
         steps.stop_listening(self)
         backward.stop_listening(self)
@@ -84,8 +112,14 @@ class Notice:
         """
         self._inherited = {**self._inherited, **self._known, **self._new}
         self._known, self._new = {}, {}
+        self._by_hand = set()
         if self._inherited:
             self._arm()
+
+    def _expect_optimizers(self) -> None:
+        """From now on weights are updated by optimizers."""
+        self._early.remove()
+        self._on_by_hand = None
 
     def wait_for(self, optimizers: Iterable[Optimizer]) -> None:
         """Notice optimizers that exist already, if a module with their parameters is called."""
@@ -102,7 +136,8 @@ class Notice:
 
     def _made(self, optimizer: Optimizer) -> None:
         self._new[id(optimizer)] = weakref.ref(optimizer)
-        self._passed = set()
+        self._passed = weakref.WeakSet()
+        self._expect_optimizers()
         self._arm()
 
     def step_begins(self, optimizer: Optimizer) -> None:
@@ -112,6 +147,7 @@ class Notice:
         known = self._known.get(id(optimizer))
         if known is None or known() is not optimizer:
             with self._guarded():
+                self._expect_optimizers()
                 # Perhaps a copy, which was made without a call of its constructor.
                 self._new[id(optimizer)] = weakref.ref(optimizer)
                 # Without a gradient the passes come inside the step, in a closure.
@@ -121,13 +157,25 @@ class Notice:
         """See `StepListener`."""
 
     def backward_begins(self, roots: Sequence[Tensor]) -> None:
-        """See `BackwardListener`: a script whose parameters belong to no module."""
+        """See `BackwardListener`: a script whose parameters belong to no module, or one that has no
+        optimizer."""
         if self._armed and self._new:
             with self._guarded():
                 self._report(None, "backward")
+        elif self._on_by_hand is not None:
+            with self._guarded():
+                self._report_by_hand(self._on_by_hand, leaves_of(roots))
 
     def backward_ends(self) -> None:
         """See `BackwardListener`."""
+
+    def _report_by_hand(self, report: OnByHand, leaves: list[Tensor]) -> None:
+        """Report tensors that get gradients and belong to no optimizer."""
+        found = {id(leaf) for leaf in leaves}
+        if not found or found & self._by_hand:
+            return
+        self._by_hand |= found
+        report(ByHand(leaves), self._early.take(found))
 
     def _report(self, called: nn.Module | None, event: Event) -> None:
         new, self._new = self._new, {}
@@ -146,9 +194,7 @@ class Notice:
         if self._armed:
             return
         self._armed = True
-        if not self._listens:
-            self._listens = True
-            backward.listen(self)
+        self._listen_to_backward()
         if self._call is not None and nn.Module.__call__ is self._call:
             return
         original = nn.Module.__call__
@@ -176,7 +222,7 @@ class Notice:
         if not self._armed:
             self._disarm()
             return
-        if id(module) in self._passed:
+        if module in self._passed or torch._C._get_tracing_state() is not None:
             return
         held = {id(parameter) for parameter in module.parameters()}
         again = {key: old for key, old in self._inherited.items() if _updates(old(), held)}
@@ -184,7 +230,7 @@ class Notice:
             self._new |= again
             self._report(module, "call")
         else:
-            self._passed.add(id(module))
+            self._passed.add(module)
 
 
 def _has_gradient(optimizer: Optimizer) -> bool:

@@ -75,6 +75,8 @@ class Recording(Listener):
         self._environment: dict[str, Any] | None = None
         self._parts = 0
         self._closed = False
+        self.by_hand = False
+        """Whether the script updates weights itself; see `ByHand`."""
 
     @property
     def steps(self) -> int:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,66 @@ def test_a_signal_to_the_parent_reaches_the_command(name: str) -> None:
             raise
     sent = [] if name == "USR1" else [int(getattr(signal, f"SIG{name}"))]
     assert f"got\n9 {sent}\n" == out
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM"])
+def test_a_signal_to_the_whole_group_reaches_the_command_once(name: str) -> None:
+    """As `timeout` and schedulers send it, without a terminal."""
+    script = (
+        f"trap 'n=$((n+1))' {name}; n=0; echo ready; i=0; "
+        "while [ $i -lt 20 ]; do sleep 0.05; i=$((i+1)); done; echo $n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1])},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "ready\n" == process.stdout.readline()
+        for _ in range(2):
+            os.killpg(process.pid, getattr(signal, f"SIG{name}"))
+            time.sleep(0.3)
+        try:
+            out, _ = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    number = int(getattr(signal, f"SIG{name}"))
+    assert f"2\n0 {[number, number]}\n" == out
+
+
+def test_the_witness_of_signals_for_the_group_ends_with_the_parent() -> None:
+    """Also if the parent is killed: nothing stays behind in its group."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, "echo $$; exec sleep 60"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1])},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        command = int(process.stdout.readline())
+        assert 3 == len(_in_group(process.pid))  # the parent, the witness, the command
+        process.kill()
+        process.wait()
+        ended = time.monotonic() + 20
+        while {command} != _in_group(process.pid) and time.monotonic() < ended:
+            time.sleep(0.05)
+        assert {command} == _in_group(process.pid)
+        os.kill(command, signal.SIGKILL)
+
+
+def _in_group(group: int) -> set[int]:
+    """The processes of a group that run."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text(encoding="utf-8").rpartition(")")
+        except OSError:
+            continue
+        state, _, own = rest.split()[:3]
+        if int(own) == group and state != "Z":
+            found.add(int(name.split()[0]))
+    return found
