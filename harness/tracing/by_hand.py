@@ -13,8 +13,6 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from harness.tracing import digest
-
 __all__ = ["ByHand", "rule_of"]
 
 
@@ -48,4 +46,6 @@ def rule_of(optimizer: Optimizer) -> str:
 
 
 def _digests(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    from harness.tracing import digest  # a process that trains nothing does not need it
+
     return {name: digest.of_tensor(weight) for name, weight in weights.items()}

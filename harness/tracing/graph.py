@@ -33,7 +33,8 @@ def constants_of(roots: Sequence[Tensor]) -> list[Tensor]:
     """
     found: list[Tensor] = []
     for node in _nodes(roots):
-        for name in _kept_by(type(node)):
+        kind: Any = type(node)
+        for name in _kept_by(kind):
             try:
                 kept = getattr(node, name)
             except RuntimeError:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.optim import Optimizer
@@ -22,11 +21,12 @@ from harness.tracing import sites
 from harness.tracing.attach.exceptions import Exceptions
 from harness.tracing.attach.found import watch_found
 from harness.tracing.attach.notice import Event, Notice
+from harness.tracing.attach.quiet import quiet_imports
 from harness.tracing.by_hand import ByHand
-from harness.tracing.forward import ForwardPass
 
 if TYPE_CHECKING:
     from harness.tracing.attach.recording import Recording
+    from harness.tracing.forward import ForwardPass
 
 __all__ = ["Attachment"]
 
@@ -91,7 +91,7 @@ class Attachment:
         if self._recording is None:
             self._recordings += 1
             self._trained = set()
-            with _imports_are_quiet():
+            with quiet_imports():
                 self._recording = self._new_recording(self._recordings)
             self._close_at_end_of_process()
         self._trained |= held
@@ -145,17 +145,3 @@ class Attachment:
             self._notice.remove()
             sites.remove()
             self._on_problem(f"{what}: {type(error).__name__}: {error}")
-
-
-@contextmanager
-def _imports_are_quiet() -> Iterator[None]:
-    """Libraries may warn when they are imported, which the program did not ask for.
-
-    Not `catch_warnings`: it makes Python show warnings again that the program has shown already.
-    """
-    quiet: Any = ("ignore", None, Warning, None, 0)
-    warnings.filters.insert(0, quiet)  # type: ignore[attr-defined]  # a list
-    try:
-        yield
-    finally:
-        warnings.filters.remove(quiet)  # type: ignore[attr-defined]

@@ -11,12 +11,15 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
 
-from harness.tracing.forward import ForwardPass, mark_when_reached
+from harness.tracing.attach.quiet import quiet_imports
+
+if TYPE_CHECKING:
+    from harness.tracing.forward import ForwardPass
 
 __all__ = ["EarlyPasses"]
 
@@ -86,6 +89,8 @@ class EarlyPasses:
             return None
 
     def _end(self, begun: ForwardPass, output: Any) -> None:
+        from harness.tracing.forward import mark_when_reached
+
         mark_when_reached(begun, output)
         begun.args, begun.kwargs = (), {}
         self._passes.append(begun)
@@ -97,7 +102,9 @@ class EarlyPasses:
             return None
         if not torch.is_grad_enabled() or torch._C._get_tracing_state() is not None:
             return None
-        from harness.tracing.micro_batches import Batch, facts_of
+        with quiet_imports():  # not before a process has such a pass
+            from harness.tracing.forward import ForwardPass
+            from harness.tracing.micro_batches import Batch, facts_of
 
         one = ForwardPass(module, module, args, kwargs, with_gradient=True)
         batch = Batch(one, None)

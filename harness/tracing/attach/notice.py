@@ -13,7 +13,7 @@ import functools
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +22,17 @@ from torch.optim import Optimizer
 from harness.tracing import backward, steps
 from harness.tracing.attach.early import EarlyPasses
 from harness.tracing.by_hand import ByHand
-from harness.tracing.forward import ForwardPass
 from harness.tracing.graph import leaves_of
+
+if TYPE_CHECKING:
+    from harness.tracing.forward import ForwardPass
 
 __all__ = ["Event", "Notice"]
 
 Event = Literal["call", "backward", "step"]
 Guard = AbstractContextManager[None]
 OnOptimizers = Callable[[list[Optimizer], nn.Module | None, Event], None]
-OnByHand = Callable[[ByHand, list[ForwardPass]], None]
+OnByHand = Callable[[ByHand, "list[ForwardPass]"], None]
 
 
 class Notice:

@@ -24,6 +24,7 @@ from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, write_a
 from harness.spec.command import CommandSpec
 from harness.tracing import digest
 from harness.tracing.attach.files import CUT_OFF, HEADER_SO_FAR, KEPT, PLACE
+from harness.tracing.attach.quiet import quiet_imports
 from harness.tracing.listener import Listener
 from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
@@ -208,7 +209,8 @@ class Recording(Listener):
 
     def _header(self, status: Status, error: str | None, lines: str | None = None) -> Header:
         if self._environment is None:
-            self._environment = self._describe(self._device)
+            with quiet_imports():
+                self._environment = self._describe(self._device)
         changed = {"device": self._device.type, "world_size": self._place["world_size"]}
         return Header(
             schema_version=SCHEMA_VERSION,

@@ -254,3 +254,53 @@ def test_deterministic_sets_what_run_sets(tmp_path: Path) -> None:
     assert [0, 1, 3, 6] == sorted(set(record.tensors["step"].to_pylist()))
     assert pa.null() != record.tensors.schema.field("weight").type
     assert record.tensors["optimizer_state"].null_count == len(record.tensors)
+
+
+WARNS = """
+import warnings
+def say(): warnings.warn("shown once for each place")
+torch.manual_seed(1)
+for number in range(3):
+    say()
+    train(model())
+say()
+"""
+
+
+def test_a_warning_is_shown_as_often_as_without_the_harness(tmp_path: Path) -> None:
+    """Libraries that the harness imports meanwhile would make Python forget what it has shown."""
+    words = script(tmp_path, TRAIN, WARNS)
+    plain = alone(words, tmp_path)
+    done, records = traced(words, tmp_path)
+    assert 3 == len(records)
+    assert "shown once" in plain.stderr
+    assert plain.stderr == without_harness_lines(done.stderr)
+
+
+def test_a_command_without_a_training_says_so(tmp_path: Path) -> None:
+    """With its own exit code; the report, and a comparison with it, give the reason."""
+    (tmp_path / "infers.py").write_text(
+        "import sys, torch\ntorch.nn.Linear(2, 1)(torch.ones(1, 2)).sum().backward()\n"
+        "print(sorted({'pyarrow', 'pydantic'} & set(sys.modules)))\nsys.exit(3)\n"
+    )
+    (tmp_path / "idle.py").write_text(
+        "import sys, torch\nprint('torch.distributed.tensor' in "
+        "sys.modules or 'pydantic' in sys.modules)\n"
+    )
+    done, records = traced([sys.executable, "infers.py"], tmp_path, "one")
+    idle, _ = traced([sys.executable, "idle.py"], tmp_path, "two")
+    compared = subprocess.run(
+        [*HARNESS[:-1], "compare", "one", "two"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ([], 3) == (records, done.returncode)
+    assert "False\n" == idle.stdout  # a program that trains nothing starts quickly
+    note = Report.read(tmp_path / "two").notes[0]
+    assert "harness: " + note in idle.stderr
+    assert note.startswith("NO TRAINING WAS RECORDED. A process imported torch, but no optimizer")
+    assert 4 == compared.returncode
+    assert "two holds no record of a training. NO TRAINING" in " ".join(compared.stdout.split())
