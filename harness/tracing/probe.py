@@ -63,6 +63,8 @@ class TraceProbe(HookedProbe):
         self._observer = Observer(writer, self.counts, task)
         self._device = torch.device("cpu")
         self._first_step = FirstStep(self.counts, task)
+        self.seed_at_start: int | None = None
+        """The seed of torch's global generator when the process began; None: not known."""
         self._hooked: dict[Tensor, Any] = {}
         self._accumulated = False
         self._of_graph: dict[str, Any] | None = None
@@ -229,6 +231,9 @@ class TraceProbe(HookedProbe):
         self._first_step.begin_pass(
             self._names.models, self._living, names, self._processes or 1, self._rates
         )
+        if self.seed_at_start is not None:
+            # Torch draws the first seed from the system.
+            self.counts.settings["rng.seeded"] = torch.initial_seed() != self.seed_at_start
         self._listener.settled(self.counts.settings)
 
     def _begin_backward(self, roots: Sequence[Tensor]) -> None:

@@ -306,7 +306,7 @@ SCRIPTS = (
         Twin(
             "reads_backwards", "by_hand.py",
             "for letter in word", "for letter in word.flip(0)",
-            1, "batch_content", "the first letter that is read is the last one",
+            1, "data_order", "the same letters come in another order",
         ),
     ),
     _python(

@@ -39,6 +39,12 @@ def _lines(traced: Traced, folder: Path) -> Iterator[str]:
                 "no module owns the parameters: a batch is seen as what autograd kept of it, and "
                 "random generators as they are after the forward pass"
             )
+        settings = header.settings
+        if settings.get("rng.seeded") is False and settings.get("rng.draws_since_seed") != 0:
+            yield (
+                "the script has not seeded torch's random generator before it trained: what it draws "
+                "from it is different each time"
+            )
         unseen = [*header.unseen, *_invisible_passes(each)]
         if unseen:
             yield f"not seen: {' '.join(unseen)}"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -47,6 +48,7 @@ class Attachment:
         self._recording: Recording | None = None
         self._trained: set[int] = set()
         self._recordings = 0
+        self._seed_at_start = torch.initial_seed()
 
     def install(self) -> None:
         """Attach to this process."""
@@ -93,6 +95,7 @@ class Attachment:
             self._trained = set()
             with quiet_imports():
                 self._recording = self._new_recording(self._recordings)
+            self._recording.probe.seed_at_start = self._seed_at_start
             self._close_at_end_of_process()
         self._trained |= held
         watch_found(self._recording, optimizers, called, event)

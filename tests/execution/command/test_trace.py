@@ -304,3 +304,11 @@ def test_a_command_without_a_training_says_so(tmp_path: Path) -> None:
     assert note.startswith("NO TRAINING WAS RECORDED. A process imported torch, but no optimizer")
     assert 4 == compared.returncode
     assert "two holds no record of a training. NO TRAINING" in " ".join(compared.stdout.split())
+
+
+@pytest.mark.parametrize("seeds", [True, False])
+def test_a_script_that_is_not_seeded_is_told_so(seeds: bool, tmp_path: Path) -> None:
+    words = script(tmp_path, TRAIN, "torch.manual_seed(1)\n" * seeds, "train(model())\n")
+    done, (record,) = traced(words, tmp_path)
+    assert seeds is record.header.settings["rng.seeded"]
+    assert seeds is ("has not seeded torch's random generator" not in done.stderr)
