@@ -11,7 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.results.record import SCHEMA_VERSION, Header, RecordWriter, RunRecord
+from harness.results.record import (
+    READ_FROM_GRAPH,
+    SCHEMA_VERSION,
+    Header,
+    RecordWriter,
+    RunRecord,
+)
 from harness.spec.command import CommandSpec
 from harness.tracing import probe as probe_module
 from harness.tracing.listener import Listener
@@ -341,7 +347,7 @@ def test_weights_moved_by_hand_are_noticed_at_their_step(tmp_path: Path) -> None
 
 
 def test_parameters_without_a_module_are_recorded(tmp_path: Path) -> None:
-    """No forward pass is seen, so the batch is not recorded."""
+    """No forward pass is seen. The batch is what autograd keeps, here the inputs."""
 
     def train(probe: TraceProbe) -> None:
         weight = torch.zeros(3, 1, requires_grad=True)
@@ -355,7 +361,10 @@ def test_parameters_without_a_module_are_recorded(tmp_path: Path) -> None:
     record = recorded(tmp_path, train)
     micro = record.micro_batches.to_pylist()
     assert [(1, 1), (2, 1)] == places(record)
-    assert [(None, None, None)] * 2 == [(m["rows"], m["batch_content"], m["rng"]) for m in micro]
+    assert [None] * 2 == [m["rows"] for m in micro]
+    first, second = [(m["batch_content"], m["rng"]) for m in micro]
+    assert None not in (*first, *second)
+    assert [1] == [seen.step for seen in record.header.observed[READ_FROM_GRAPH]][:1]
     assert ("weight",) == record.header.parameter_names
 
 

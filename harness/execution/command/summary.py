@@ -42,8 +42,8 @@ def _lines(traced: Traced, folder: Path) -> Iterator[str]:
         settings = header.settings
         if settings.get("rng.seeded") is False and settings.get("rng.draws_since_seed") != 0:
             yield (
-                "the script has not seeded torch's random generator before it trained: what it draws "
-                "from it is different each time"
+                "the script has not seeded torch's random generator before it trained: what it "
+                "draws from it is different each time"
             )
         unseen = [*header.unseen, *_invisible_passes(each)]
         if unseen:
