@@ -180,7 +180,7 @@ def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
     if one is not None and two is not None:
         if abs(two - one) <= UNIFORM * one:
             return ""
-        if min(abs(one - 1), abs(two - 1)) > UNIFORM:
+        if min(abs(one - 1), abs(two - 1)) > UNIFORM and min(one, two) > 0:
             return (
                 f"before the update the reference scales its gradients by {number(one)}, the "
                 f"candidate by {number(two)}"
@@ -201,6 +201,8 @@ def update_detail(reference: RunRecord, candidate: RunRecord, step: int) -> str:
 def _scales(factor: float) -> str:
     if abs(factor - 1) <= UNIFORM:
         return "does not change its gradients"
+    if not factor:
+        return "sets its gradients to zero"
     return f"scales its gradients by {number(factor)}"
 
 

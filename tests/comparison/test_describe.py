@@ -191,6 +191,13 @@ def test_an_update_from_changed_gradients_is_described(tmp_path: Path) -> None:
         for name, made in (("clipped", clipped), ("bare", bare), ("bent", bent))
     ]
     assert "" == update_detail(records[0], records[0], 1)
+    zeroed = evident()
+    for row in zeroed.rows["norms"]:
+        row["applied"] = None if row["gradient"] is None else 0.0
+    assert (
+        "before the update the reference scales its gradients by 0.07692, the candidate sets its "
+        "gradients to zero" == update_detail(records[0], zeroed.write(tmp_path / "zeroed"), 1)
+    )
     assert (
         "before the update the reference scales its gradients by 0.07692, the candidate does not "
         "change its gradients" == update_detail(records[0], records[1], 1)

@@ -1,4 +1,4 @@
-"""Faults that no row of the table explains, written after it to provoke false causes."""
+"""Faults written after the table to provoke false causes; most have no row that explains them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ UNKNOWN_LATER = (
     Fault("divided_twice", THREE_SGD, 1, "loss", None),
     Fault("loss_shared_among_ranks", TWO_SGD, 1, "loss", None),
     Fault("sums_over_rows", SUMMED, 1, "loss", None),
-    Fault("clips_at_half", SGD, 1, "weights", None),
+    Fault("clips_at_half", SGD, 1, "weights", "clip-norm-differs"),
     Fault("zeroes_before_step", SGD, 1, "weights", None),
     Fault("cosine_with_a_floor", COSINE_SGD, 2, "learning_rate", None),
-    Fault("linear_lr_of_torch", COURSE, 3, "learning_rate", None),
+    Fault("linear_lr_of_torch", COURSE, 3, "learning_rate", "schedule-rounding"),
     Fault("looks_ahead", COURSE, 3, "weights", None),
     Fault("order_reversed", COURSE, 1, "data_order", None),
     Fault("shortest_first", SMALL_SGD, 1, "data_order", None),

@@ -202,8 +202,8 @@ class RunView:
             applied = norms_at(self.record, step, "applied")
             ratios = {name: applied.get(name, math.nan) / raw[name] for name in raw if raw[name]}
             factor = one_factor(ratios)
-            if factor is None or factor > 1 + UNIFORM:
-                return None
+            if factor is None or not 0 < factor <= 1 + UNIFORM:
+                return None  # gradients of zero are not clipped ones
             if factor > 1 - 1e-5:
                 untouched = max(untouched, math.hypot(*raw.values()))
                 continue
