@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
-from harness.results.record import Site
+from harness.tracing.call_sites import Site
 from harness.tracing.live_objects import schedules_of, training_iterators
 from harness.tracing.loader_settings import batch_sampler, row_sampler
 from harness.tracing.sites import site_of

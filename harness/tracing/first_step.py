@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.results.record import Counts, Site
+from harness.results.record import Counts
+from harness.results.record import Site as RecordedSite
+from harness.tracing.call_sites import Site
 from harness.tracing.construction import construction_sites
 from harness.tracing.live_objects import live_objects
 from harness.tracing.loss_function import loss_settings
@@ -58,7 +60,9 @@ class FirstStep:
             live, models, optimizers, names, processes, self._task, rates
         )
         counts.settings |= {"rng.draws_at_watch": self._draws_at_watch, **began}
-        counts.sites = construction_sites(live, models, optimizers, self._task)
+        counts.sites = {}
+        for name, site in construction_sites(live, models, optimizers, self._task).items():
+            self._note(name, site)
         wait_for_clips()
 
     def begin_backward(self, roots: Sequence[Tensor]) -> None:
@@ -85,4 +89,4 @@ class FirstStep:
 
     def _note(self, name: str, site: Site | None) -> None:
         if site is not None:
-            self._counts.sites[name] = site
+            self._counts.sites[name] = RecordedSite(place=site.place, source=site.source)

@@ -6,6 +6,8 @@ dropout, and that clip gradients.
 While it is installed, torch's constructors are called through functions of this module, which call
 the original ones with the same arguments. The stack is read once for each construction, and for
 clipping only in the step in which the settings are read. A line that cannot be found is left out.
+
+It is installed in every process of a traced command that imports torch, so it imports little.
 """
 
 from __future__ import annotations
@@ -33,8 +35,7 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
-from harness.results.record import Site
-from harness.tracing.call_sites import call_site
+from harness.tracing.call_sites import Site, call_site
 
 __all__ = [
     "Clip",
@@ -126,7 +127,7 @@ def site_here() -> Site | None:
     if found is None or not found.place:
         return None
     # A loop of this package by its name there: its folder says nothing to a reader.
-    return Site(place=found.place.rpartition(_LOOPS)[2], source=found.source)
+    return found._replace(place=found.place.rpartition(_LOOPS)[2])
 
 
 def wait_for_clips() -> None:

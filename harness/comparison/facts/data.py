@@ -154,7 +154,7 @@ def workers(ground: Ground) -> Iterator[Statement]:
     )
     text = f"worker processes of the loader: {against(two, one)}"
     if drawing:
-        text += "; the collator draws random numbers, in each worker from another seed"
+        text += ", where the collator draws random numbers"
     yield Statement(
         "workers",
         text,

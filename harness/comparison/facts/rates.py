@@ -68,7 +68,7 @@ def schedule(ground: Ground) -> Iterator[Statement]:
     if not one or _one_ratio(one, two) is not None:
         return
     courses = _course(one), _course(two)
-    if courses[0] == courses[1]:
+    if courses[0] == courses[1] or "" in courses or ground.begins > 1:
         step = ground.step
         if (
             ground.stage == "learning_rate"
@@ -130,9 +130,16 @@ def _peak_ratio(one: Sequence[float], two: Sequence[float]) -> float:
 
 
 def _course(rates: Sequence[float]) -> str:
-    """How the rates go, in words: 'warm-up over 2 steps to 5e-05, then linear to 0 at step 6'."""
+    """How the rates go, in words: 'rising from 0 to 5e-05 at step 3, then constant'.
+
+    Empty if they do not rise to one peak and fall from there.
+    """
     top = max(rates)
     peak = rates.index(top)
+    if any(two < one for one, two in pairwise(rates[: peak + 1])) or any(
+        two > one for one, two in pairwise(rates[peak:])
+    ):
+        return ""
     if all(_equal(rate, rates[0]) for rate in rates):
         return f"constant at {number(rates[0])}"
     words = []
@@ -147,7 +154,7 @@ def _course(rates: Sequence[float]) -> str:
         elif _is_linear(after):
             words.append(f"falling linearly {begin}to {last}")
         else:
-            words.append(f"going {begin}to {last}")
+            words.append(f"falling {begin}to {last}")
     return ", ".join(words)
 
 

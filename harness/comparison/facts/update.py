@@ -278,6 +278,6 @@ def resumed_state(ground: Ground) -> Iterator[Statement]:
         f"the optimizer of {run.label} has no state when it resumes after step {ground.begins - 1}",
         missing[0],
         missing[1],
-        explains=ground.stage in _UPDATE and ground.step == ground.begins,
+        explains=ground.stage in ("learning_rate", *_UPDATE) and ground.step == ground.begins,
         sites=("optimizer", "") if missing[0] else ("", "optimizer"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.comparison.facts.everyday import (
     run_loop,
     run_script,
 )
+from tests.support.commands import alone, traced, without_harness_lines
 
 Run = Callable[[Path, str], RunRecord]
 GROUNDS: dict[str, tuple[Run, str]] = {"loop": (run_loop, LOOP), "script": (run_script, SCRIPT)}
@@ -63,3 +65,28 @@ def test_the_same_program_has_no_fact(ground: tuple[Run, str, RunRecord], tmp_pa
     assert (None, (), ()) == (found.first_divergence, found.facts, found.settings)
     sites = reference.header.sites
     assert {"optimizer", "loader", "backward", "clip", "dropout 0.1"} <= {*sites}
+
+
+@pytest.mark.slow
+def test_an_edit_of_a_traced_command_is_told_with_both_lines(tmp_path: Path) -> None:
+    """The command itself is unchanged: it prints the same, and fails with the same traceback."""
+    edit = EDITS["clip"].in_script
+    ending = "print(float(loss))\nnn.Dropout(7)\n"
+    records = []
+    for name, program in (("reference", SCRIPT), ("candidate", edited(SCRIPT, edit))):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "train.py").write_text(program + ending, encoding="utf-8")
+        words = [sys.executable, "train.py"]
+        done, found = traced(words, folder)
+        expected = alone(words, folder)
+        printed = done.stdout, without_harness_lines(done.stderr)
+        assert (expected.stdout, expected.stderr) == printed
+        records += found
+    (fact,) = [each for each in compared(*records).facts if each.explains_first]
+    line = line_of(SCRIPT, edit.old)
+    assert edit.text == fact.text
+    assert (f"train.py:{line}", f"train.py:{line + 1}") == (
+        fact.reference_site,
+        fact.candidate_site,
+    )
