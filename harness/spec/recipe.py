@@ -63,7 +63,7 @@ class Frozen(BaseModel):
     def _bool_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Python accepts True as 1, but a user who writes true for a number has made a mistake."""
         annotation = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and annotation is not bool:
+        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
             raise ValueError("takes a number or a name, not true or false")
         return value
 

@@ -143,3 +143,11 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
     assert "(different)" in found.out
     assert before == Path("out/report.md").read_text(encoding="utf-8")
     assert not Path("out/report.html").exists()
+
+
+@pytest.mark.parametrize(("level", "message"), [("op", "record"), ("module", "argument")])
+def test_op_after_localize_is_no_argument(level: str, message: str, ask: Ask) -> None:
+    """Any other word is one, and `compare` takes no more."""
+    found = ask("compare", "missing", "missing", "--localize", level)
+    assert 2 == found.code
+    assert message in found.err

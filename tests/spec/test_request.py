@@ -105,3 +105,20 @@ def test_a_case_object_is_taken_as_it_is() -> None:
     made = request(cases=[case])
     assert (case,) == made.base_cases
     assert ["harness", "run", "mine"] == made.command_line()
+
+
+@pytest.mark.parametrize(
+    ("options", "localizes"),
+    [
+        ({}, True),
+        ({"localize": False}, False),
+        ({"localize": True}, True),
+        ({"seeds": 3}, False),
+        ({"devices": ("cpu",)}, False),
+    ],
+)
+def test_pairs_are_localized_by_default_and_as_chosen(
+    options: dict[str, Any], localizes: bool
+) -> None:
+    """Not those of several seeds or devices, unless it is asked for."""
+    assert localizes == build(RunRequest, options).localizes
