@@ -20,6 +20,8 @@ CONSTANT = (
     "aten.scalar_tensor",
 )
 _MADE_CONSTANT = "constant"
+_EXCHANGES = ("c10d.", "_c10d_functional.")
+"""Operations that exchange values with other processes."""
 
 
 class Value(NamedTuple):
@@ -61,6 +63,9 @@ class Side:
             self.digests |= {*row["inputs"], *row["outputs"]}
         backward = [n for n, row in enumerate(self.rows) if row["phase"] == "backward"]
         self.last_backward = max(backward, default=-1)
+        self._exchanges = [
+            n for n, row in enumerate(self.rows) if row["operation"].startswith(_EXCHANGES)
+        ]
 
     def _read(self, digest: int, size: int, place: int) -> Value:
         maker = self.maker(digest, place)
@@ -88,20 +93,33 @@ class Side:
         """
         ends = self.ends - other.digests
         waiting = [place for end in ends if (place := self.maker(end)) is not None]
-        begins, enters, seen = set(), set(), set(waiting)
+        begins: set[int] = set()
+        enters: set[int] = set()
+        seen = set(waiting)
         while waiting:
             place = waiting.pop()
             own = [value for value in self.inputs[place] if not value.is_common(other)]
             if not own:
-                begins.add(place)
+                (enters if place in self._exchanges else begins).add(place)
             for value in own:
                 maker = self.maker(value.digest, place)
-                if maker is None:
+                makers = self._sent(other, place) if maker is None else [maker]
+                if not makers:
                     enters.add(place)
-                elif maker not in seen:
-                    seen.add(maker)
-                    waiting.append(maker)
+                waiting += [n for n in makers if n not in seen]
+                seen.update(makers)
         return sorted(begins), sorted(enters)
+
+    def _sent(self, other: Side, before: int) -> list[int]:
+        """The exchanges between processes, before an operation, of values only this run has.
+
+        What they return is there only when they end, so its digest is not known.
+        """
+        return [
+            n
+            for n in self._exchanges
+            if n < before and not all(value.is_common(other) for value in self.inputs[n])
+        ]
 
     def partner(self, other: Side, place: int) -> int | None:
         """The operation of `other` of the same name that reads the same values; None: none does."""

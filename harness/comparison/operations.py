@@ -48,20 +48,31 @@ def compare_operations(
     counts = (sum(map(len, left.values())), sum(map(len, right.values())))
     if not all(counts):
         return OperationAnswer(None, "no operation was recorded in this step", counts)
-    note = ""
+    found: list[tuple[int, OperationDifference]] = []
+    notes: list[str] = []
     for rank in sorted(left.keys() & right.keys()):
         one, two = Side(left[rank]), Side(right[rank])
         one.ends, two.ends = _ends(reference, candidate, first)
         if not one.ends and not two.ends:  # as of an optimizer's state, whose tensors are not ends
             one.ends, two.ends = one.updated(), two.updated()
-        found, why = _difference(one, two, first)
-        if found is not None:
-            several = reference.spec.processes > 1
-            return OperationAnswer(
-                found.model_copy(update={"rank": rank if several else None}), "", counts
-            )
-        note = note or why
-    return OperationAnswer(None, note, counts)
+        difference, why = _difference(one, two, first)
+        if difference is not None:
+            found.append((rank, difference))
+        notes.append(why)
+    if not found:
+        return OperationAnswer(None, notes[0] if notes else "", counts)
+    rank, difference = min(found, key=_earliest)
+    several = reference.spec.processes > 1
+    update = {"rank": rank if several else None}
+    return OperationAnswer(difference.model_copy(update=update), "", counts)
+
+
+def _earliest(found: tuple[int, OperationDifference]) -> tuple[bool, int, int]:
+    """The order of the processes: what enters one of them may come from another."""
+    rank, difference = found
+    sides = (difference.reference, difference.candidate)
+    phases = [_PHASES.index(each.phase) for each in sides if each is not None]
+    return difference.kind == "enters", min(phases, default=0), rank
 
 
 def _rows_by_rank(record: RunRecord) -> dict[int, list[Row]]:

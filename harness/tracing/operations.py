@@ -106,6 +106,8 @@ class OperationRecorder(TorchDispatchMode):
         first = 1 if name.rpartition(".")[0] in _WRITTEN_ONLY else 0
         read = {key: value for key, value in kwargs.items() if key != "out"}
         values = [] if name.startswith(_FROM_PYTHON) else _tensors((args[first:], read))
+        # Of a tensor that is written in part, the rest stays.
+        values = _distinct([*values, *_bases(_written(func, args, kwargs))])
         row["operation"] = name.removesuffix(".default")
         row["inputs"] = [_digest(value) for value in values]
         row["input_sizes"] = [value.numel() for value in values]

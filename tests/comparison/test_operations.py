@@ -314,6 +314,31 @@ def test_the_process_in_which_the_difference_begins_is_named(tmp_path: Path) -> 
     assert difference(tmp_path / "one", step(), step(kernel=1)).rank is None
 
 
+def exchanged(rank: int, kernel: int, other_kernel: int) -> Step:
+    """A process that sends its gradient, and continues with the sum over both processes."""
+    it = Step(rank)
+    hidden = it.op("aten.relu", fake_digest("batch", rank), salt=kernel, place="m.py:1")
+    it.phase = "backward"
+    it.op("c10d.allreduce_", hidden, makes=[fake_digest("not there yet", rank)], place="m.py:2")
+    both = kernel + other_kernel
+    total = it.op("aten.copy_", fake_digest("sum", both), salt=both, place="m.py:3")
+    it.ends["gradient"] = total
+    return it
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_sum_over_processes_is_followed_to_the_process_that_differs(
+    rank: int, tmp_path: Path
+) -> None:
+    """Though the sum has no known maker. What a process only receives begins elsewhere."""
+    plain = [exchanged(0, 0, 0), exchanged(1, 0, 0)]
+    kernels = [1 - rank, rank]
+    other = [exchanged(each, kernels[each], kernels[1 - each]) for each in (0, 1)]
+    found = answer(tmp_path, plain, other).difference
+    assert found is not None
+    assert (rank, "output", "m.py:1", "m.py:1") == (found.rank, found.kind, *places(found))
+
+
 @pytest.mark.parametrize("sides", [(0, 0), (0, 1), (1, 0)])
 def test_a_run_without_operations_gives_no_answer(sides: tuple[int, int], tmp_path: Path) -> None:
     """The note states it; the other run's operations are no difference."""

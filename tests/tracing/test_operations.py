@@ -220,12 +220,14 @@ def test_an_operation_has_the_digests_of_its_tensors() -> None:
 
 def test_a_write_into_a_view_also_makes_the_whole_tensor() -> None:
     """What reads the whole tensor later reads what this operation made."""
-    whole = torch.zeros(2, 3)
+    whole = torch.arange(6.0).view(2, 3)
+    before = digest.of_tensor(whole)
     rows: list[Row] = []
     with recorded(rows):
-        whole[1].add_(1)
+        whole[1].copy_(torch.ones(3))
         whole.exp()
     write, read = rows[-2:]
+    assert before in write["inputs"]  # whose other row stays
     assert digest.of_tensor(whole) in write["outputs"]
     assert [digest.of_tensor(whole)] == read["inputs"]
 

@@ -75,6 +75,8 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
     if found.kind == "enters":
         which = f"{only} alone has" if one is None or two is None else "each run alone has"
         made = "was made in Python or in an earlier step"
+        if found.rank is not None:
+            made = "was made in Python, in an earlier step or by another process"
         if one is not None and two is not None and _named(one) != _named(two):
             name = f"{_named(one)} reads it in {names[0]}, {_named(two)} in {names[1]}"
         else:

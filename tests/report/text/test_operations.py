@@ -123,7 +123,9 @@ def test_every_kind_has_a_sentence() -> None:
 
 def test_the_rank_is_named() -> None:
     """Of several processes that train together."""
-    assert operation_sentence(pair("enters", ONE, TWO, rank=1)).startswith("Step 3, rank 1, in ")
+    sentence = operation_sentence(pair("enters", ONE, TWO, rank=1))
+    assert sentence.startswith("Step 3, rank 1, in the update: ")
+    assert "in Python, in an earlier step or by another process" in sentence
 
 
 def test_without_an_operation_the_reason_is_given() -> None:
