@@ -139,7 +139,7 @@ class ModuleRecorder:
         taken = Values()
         edges: dict[Edge, str] = {}
         for place, value in leaves(by_name(module, args, kwargs)):
-            taken.add(place, value, self._sketches)
+            taken.add(place, value)
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 edges.setdefault((value.grad_fn, value.output_nr), place)
         call = _Call(
@@ -164,8 +164,7 @@ class ModuleRecorder:
         self._pass.calls.append(call)
         parameters = module.parameters(recurse=self._hides_submodules(module))
         call.parameters = digest.of_batch(
-            # Copies: a NumPy view would keep memory alive that FSDP2 must free.
-            {str(number): _local(each).clone() for number, each in enumerate(parameters)}
+            {str(number): _local(each) for number, each in enumerate(parameters)}
         )
         for place, value in leaves(output):
             call.given.add(place, value, self._sketches)
@@ -200,7 +199,7 @@ class ModuleRecorder:
         self, one: _Pass, call: _Call, name: str, position: int, gradients: tuple[Any, ...]
     ) -> None:
         if gradients[position] is not None:
-            call.gradients_taken.add(name, gradients[position], self._sketches)
+            call.gradients_taken.add(name, gradients[position])
             call.backward_at = next(one.clock)
 
     @torch.no_grad()

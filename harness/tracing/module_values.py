@@ -26,10 +26,10 @@ class Values:
     norms: list[float] = field(default_factory=list)
     """2-norm of each tensor of floats; 0 for any other value."""
     sketches: list[list[float]] = field(default_factory=list)
-    """Sketch of each tensor of floats; empty for any other value."""
+    """Sketch of each tensor of floats; empty for any other value, and if none was wanted."""
 
-    def add(self, name: str, value: object, sketches: Sketches) -> None:
-        """Append one tensor or one plain value."""
+    def add(self, name: str, value: object, sketches: Sketches | None = None) -> None:
+        """Append one tensor or one plain value, with a sketch if `sketches` are passed."""
         local = value.to_local() if isinstance(value, DTensor) else value
         norm, sketch = 0.0, []
         if isinstance(local, Tensor):
@@ -37,7 +37,8 @@ class Values:
             value_digest = digest.of_batch({"": local})
             if local.is_floating_point():
                 norm = float(torch.linalg.vector_norm(local.detach().float()))
-                sketch = sketches.of(f"{name} {local.numel()}", local)
+                if sketches is not None:
+                    sketch = sketches.of(f"{name} {local.numel()}", local)
         else:
             kind = type(local).__name__
             value_digest = xxhash.xxh3_64_intdigest(repr(local).encode())
