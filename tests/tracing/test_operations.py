@@ -54,7 +54,8 @@ TOKENS = torch.tensor([[1, 2, 3], [4, 5, 6]])
 
 def in_place(model: nn.Sequential) -> Tensor:
     """A loss, through an activation in place."""
-    return model(TOKENS).square().sum()
+    loss: Tensor = model(TOKENS).square().sum()
+    return loss
 
 
 def into_views(model: nn.Sequential) -> Tensor:
@@ -77,13 +78,15 @@ def checkpointed(model: nn.Sequential, reentrant: bool) -> Tensor:
 def in_bf16(model: nn.Sequential) -> Tensor:
     """Under autocast."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        return model(TOKENS).float().square().sum()
+        loss: Tensor = model(TOKENS).float().square().sum()
+        return loss
 
 
 def with_complex_numbers(model: nn.Sequential) -> Tensor:
     """Conjugate and imaginary views are read without being written."""
     spectrum = torch.fft.fft(model(TOKENS), dim=1)
-    return (spectrum.conj() * spectrum).real.sum() + spectrum.imag.square().sum()
+    loss: Tensor = (spectrum.conj() * spectrum).real.sum() + spectrum.imag.square().sum()
+    return loss
 
 
 def with_functions(model: nn.Sequential) -> Tensor:
