@@ -65,14 +65,20 @@ def main(
     recipes: Annotated[int, typer.Option(min=1, help="Recipes, three pairs each.")] = 34,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the two programs.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="Train nothing: compare the records in --out.")
+    ] = False,
 ) -> None:
     """Train everything, compare each pair, and write result.json."""
     records = (out / "records").resolve()
     pairs = itertools.chain(
-        command_pairs(records / "commands", seeds), loop_pairs(records / "loops", recipes, jobs)
+        command_pairs(records / "commands", seeds, not trained),
+        loop_pairs(records / "loops", recipes, jobs, not trained),
     )
     rows: list[dict[str, Any]] = []
     for pair in pairs:
+        if trained and not pair.is_recorded:
+            continue
         rows.append(examined(pair))
         if rows[-1]["alarm"] or rows[-1]["names"]:
             sys.stdout.write(f"{rows[-1]}\n")

@@ -20,7 +20,7 @@ __all__ = ["loop_pairs"]
 _SEED = 18  # not that of `studies.detection`: these recipes are other ones
 
 
-def loop_pairs(folder: Path, recipes: int, jobs: int) -> Iterator[Pair]:
+def loop_pairs(folder: Path, recipes: int, jobs: int, train: bool = True) -> Iterator[Pair]:
     """Train what is not trained yet in `folder`, and give each pair."""
     groups = [
         ("recipes", list(_drawn(recipes))),
@@ -29,7 +29,8 @@ def loop_pairs(folder: Path, recipes: int, jobs: int) -> Iterator[Pair]:
     ]
     for kind, cases in groups:
         place = folder / kind.replace(" ", "-")
-        _train(_runs(cases, place, kind == "resumed"), jobs)
+        if train:
+            _train(_runs(cases, place, kind == "resumed"), jobs)
         for case in cases:
             yield from _pairs(case, place, kind)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.comparison.compare_folders import compare_folders
+from harness.comparison.noise.case_noise import CaseNoise
+from harness.comparison.pairs import compare_pair
 from harness.report.text.summary import sentence
+from harness.results.record import HEADER, RunRecord
 
 __all__ = ["Pair", "examined"]
 
@@ -24,8 +24,13 @@ class Pair:
     reference: Path
     candidate: Path
     renames: tuple[tuple[str, str], ...] = ()
-    noise: Path | None = None
+    draws: tuple[Path, ...] = ()
     """The draws of its reference, if the two may differ by rounding."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether both have a record."""
+        return all((path / HEADER).is_file() for path in (self.reference, self.candidate))
 
 
 def examined(pair: Pair) -> dict[str, Any]:
@@ -34,16 +39,14 @@ def examined(pair: Pair) -> dict[str, Any]:
     A pair with draws is an alarm only if it is called different. If it is inconclusive, that is
     counted by itself.
     """
-    with tempfile.TemporaryDirectory(prefix="clean-") as scratch:
-        one, two = Path(scratch) / "reference", Path(scratch) / "candidate"
-        shutil.copytree(pair.reference, one)
-        shutil.copytree(pair.candidate, two)
-        report, _ = compare_folders(
-            one, two, Path(scratch) / "out", ["harness"], noise=pair.noise, renames=pair.renames
-        )
-    (found,) = report.comparisons
+    records = RunRecord(pair.reference), RunRecord(pair.candidate)
+    noise = None
+    if pair.draws:
+        noise = CaseNoise(records[0], [RunRecord(folder) for folder in pair.draws])
+    labels = ("reference", "candidate")
+    found = compare_pair(pair.name, labels, records, noise, pair.renames)
     alarm = found.outcome not in ("identical", "within_noise")
-    if pair.noise is not None:
+    if pair.draws:
         alarm = alarm and found.outcome != "inconclusive"
     causes = [cause.id for cause in found.causes]
     # A report names no cause of a pair within noise.

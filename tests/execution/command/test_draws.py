@@ -192,7 +192,7 @@ def test_ctrl_c_keeps_the_draws_so_far(work: Path) -> None:
     """The command and its draws stay, the unfinished draw does not; exit code 3."""
     words = [sys.executable, "-m", "harness", "trace", "--noise", "8", "--out", "stopped", "--"]
     words += [sys.executable, str(PROGRAM)]
-    started = subprocess.Popen(
+    with subprocess.Popen(
         words,
         cwd=work,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -200,14 +200,14 @@ def test_ctrl_c_keeps_the_draws_so_far(work: Path) -> None:
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
-    assert started.stderr is not None
-    lines = []
-    for line in started.stderr:
-        lines.append(line)
-        if "draw 2 of 8 begins" in line:
-            os.killpg(started.pid, signal.SIGINT)
-    assert 3 == started.wait(60)
+    ) as started:
+        assert started.stderr is not None
+        lines = []
+        for line in started.stderr:
+            lines.append(line)
+            if "draw 2 of 8 begins" in line:
+                os.killpg(started.pid, signal.SIGINT)
+    assert 3 == started.returncode
     assert any("1 draw of the noise band made; draw 2 was stopped by the user" in x for x in lines)
     kept = sorted(path.name for path in (work / "stopped" / "records").iterdir())
     assert ["noisy-train", "noisy-train-weights-1"] == kept
