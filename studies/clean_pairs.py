@@ -43,6 +43,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "names": sum(bool(row["names"]) for row in rows),
         "kinds": {kind: dict(counts) for kind, counts in kinds.items()},
         "not_shown": dict(unshown),
+        "facts": dict(Counter(fact for row in rows for fact in row["facts"])),
         "wrong": wrong,
         "inconclusive": [row for row in rows if row["outcome"] == "inconclusive"],
     }

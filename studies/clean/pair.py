@@ -54,5 +54,6 @@ def examined(pair: Pair) -> dict[str, Any]:
     return {
         "kind": pair.kind, "name": pair.name, "outcome": found.outcome, "alarm": alarm,
         "names": causes if shown else [], "not_shown": [] if shown else causes,
+        "facts": [fact.id for fact in found.facts],
         "sentence": sentence(found), "doubts": list(found.doubts),
     }  # fmt: skip

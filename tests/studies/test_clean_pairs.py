@@ -40,8 +40,8 @@ def test_an_equal_pair_is_no_alarm_and_another_is_one(tmp_path: Path) -> None:
 
 
 def test_a_name_of_an_identical_pair_is_counted() -> None:
-    row = {"kind": "k", "outcome": "identical", "alarm": False, "names": ["x"], "not_shown": []}
-    assert 1 == summary([row])["names"]
+    row = {"kind": "k", "outcome": "identical", "alarm": False, "names": ["x"]}
+    assert 1 == summary([{**row, "not_shown": [], "facts": []}])["names"]
 
 
 def test_the_published_result_has_every_kind_and_no_alarm() -> None:
