@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.spec.case import Perturbation
-from harness.training.perturbation import perturb
+from harness.training.perturbation import perturb, perturb_weights
 
 
 class Small(nn.Module):
@@ -43,6 +43,24 @@ def bits(tensor: Tensor) -> np.ndarray:
     """Single-precision numbers in their order."""
     whole = tensor.detach().numpy().view(np.int32).astype(np.int64)
     return np.where(whole < 0, -(whole & 0x7FFFFFFF), whole)
+
+
+def test_weights_of_a_command_move_by_one_ulp_also_during_a_pass() -> None:
+    """Whole numbers stay, each parameter has its own generator, and the pass goes backward."""
+    model, other = small(), small()
+    counts = nn.Parameter(torch.arange(3), requires_grad=False)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    state, loss = torch.get_rng_state(), model(TOKENS).sum()
+    perturb_weights([*model.parameters(), counts], Perturbation(draw=1))
+    assert torch.equal(state, torch.get_rng_state())
+    loss.backward()
+    for one, two in zip(before, model.parameters(), strict=True):
+        assert (np.abs(bits(two) - bits(one)) == 1).all()
+    assert torch.equal(torch.arange(3), counts)
+    shorter = [parameter[:1].detach() for parameter in list(other.parameters())[:1]]
+    perturb_weights([*shorter, *list(other.parameters())[1:]], Perturbation(draw=1))
+    for one, two in list(zip(model.parameters(), other.parameters(), strict=True))[1:]:
+        assert torch.equal(one, two)
 
 
 def test_each_weight_moves_by_one_ulp() -> None:
