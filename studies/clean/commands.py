@@ -39,6 +39,7 @@ _ROUNDINGS = {
     "two threads": ("--threads", "2"),
 }
 _CUTS = (16, 8, 4, 2)
+_RENAMES = tuple((f"my_{part}", part) for part in ("words", "encoder", "head"))
 
 
 def command_pairs(folder: Path, seeds: int, train: bool = True) -> Iterator[Pair]:
@@ -112,7 +113,7 @@ def _repeated(trace: _Tracer) -> Iterator[Pair]:
 
 
 def _exact(trace: _Tracer, seeds: int) -> Iterator[Pair]:
-    """Updates that are cut otherwise, with the same and with other names of parameters."""
+    """Updates that are cut otherwise, with the same and with another name around the module."""
     for seed in range(seeds):
         cuts = {
             (cut, names): trace(
@@ -124,14 +125,14 @@ def _exact(trace: _Tracer, seeds: int) -> Iterator[Pair]:
         for (one, two), (first, second) in zip(
             itertools.combinations(cuts, 2), itertools.combinations(cuts.values(), 2), strict=True
         ):
-            renames = ((f"{two[1]}line", f"{one[1]}line"),) if one[1] != two[1] else ()
-            kind = "cut otherwise" if one[0] != two[0] else "renamed"
+            kind = "cut otherwise" if one[0] != two[0] else "other prefix"
             name = f"seed {seed}, batches of {one[0]} and {two[0]} {two[1]}".strip()
-            yield Pair(kind, name, first, second, renames)
+            yield Pair(kind, name, first, second)
 
 
 def _rounded(trace: _Tracer, seeds: int) -> Iterator[Pair]:
-    """Pairs that differ by rounding, compared with the noise band of the first."""
+    """Pairs that differ by rounding, compared with the noise band of the first; and each of them
+    with itself under other names of parameters."""
     for seed in range(seeds):
         words = ("python", str(_NOISY), "--seed", str(seed))
         reference = trace(f"noisy-{seed}", words, ("--noise", str(_DRAWS)))
@@ -140,3 +141,5 @@ def _rounded(trace: _Tracer, seeds: int) -> Iterator[Pair]:
             other = trace(place, (*words, *options), ("--noise", "0"))
             draws = tuple(sorted(reference.parent.glob(f"{reference.name}-weights-*")))
             yield Pair("rounded otherwise", f"seed {seed}, {name}", reference, other, draws=draws)
+            again = trace(f"{place}-renamed", (*words, *options, "--names", "my_"))
+            yield Pair("renamed", f"seed {seed}, {name}", other, again, _RENAMES)
