@@ -114,7 +114,7 @@ def test_a_case_object_is_taken_as_it_is() -> None:
         ({"localize": False}, False),
         ({"localize": True}, True),
         ({"seeds": 3}, False),
-        ({"devices": ("cpu",)}, False),
+        ({"devices": ("cpu", "cuda")}, False),
     ],
 )
 def test_pairs_are_localized_by_default_and_as_chosen(
