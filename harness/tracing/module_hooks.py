@@ -147,7 +147,7 @@ class ModuleRecorder:
             kind=type(module).__name__,
             call=number,
             training=module.training,
-            rng=digest.of_generators(self._device).torch,
+            rng=digest.of_torch_generators(self._device),
             taken=taken,
             edges=edges,
         )
