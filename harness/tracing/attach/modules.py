@@ -139,5 +139,6 @@ def _identities(module: nn.Module) -> set[int]:
 
 
 def _has_forward(module: nn.Module) -> bool:
-    """Whether it can be called."""
-    return getattr(type(module), "forward", None) is not nn.Module.forward
+    """Whether it can be called; a compiled form has a `forward` of its own, not of its class."""
+    own = "forward" in module.__dict__
+    return own or getattr(type(module), "forward", None) is not nn.Module.forward
