@@ -1,8 +1,9 @@
 """The operation in which two runs diverge is found from the values that each of them made.
 
 A step is computed symbolically: the digest of an output follows from the operation, its arguments
-and its inputs. So a planted change reaches every later value, as in a real step. Longer than 300 lines: every kind
-of answer needs the same symbolic step.
+and its inputs. So a planted change reaches every later value, as in a real step.
+
+Longer than 300 lines: every kind of answer needs the same symbolic step.
 """
 
 from __future__ import annotations
