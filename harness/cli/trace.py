@@ -96,8 +96,9 @@ def trace_command(
 
     Example: harness trace --every 100 --deterministic -- bash run.sh
 
-    Example: harness trace --noise 8 --out one -- python one.py, the same with --noise 0 and two,
-    then harness compare one two --noise one
+    Example: harness trace --noise 8 --out one -- python one.py
+
+    Trace another script with --noise 0 --out two, then: harness compare one two --noise one
     """
     words = command or []
     find_program(words)
