@@ -43,7 +43,6 @@ from tests.support.small_runs import small_case, write_pairs
 __all__ = ["score"]
 
 UNSEEN = Path(__file__).parents[1] / "tests" / "faults" / "unseen"
-_STEPS = 10
 
 
 def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -59,7 +58,7 @@ def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def _loops(truth: Mapping[str, Any], out: Path, jobs: int) -> dict[str, Comparison | str]:
     """The comparison of each mutated loop with the plain loop, localized; or why there is none."""
-    case = small_case(write_pairs(out / "data"), max_steps=_STEPS)
+    case = small_case(write_pairs(out / "data"))
     found: dict[str, Comparison | str] = {}
     pairs: dict[str, tuple[RunRecord, RunRecord]] = {}
     mutations = read_mutations(UNSEEN / "plain.diff")
@@ -157,7 +156,9 @@ def _row(
     return {
         **row,
         "found": seen.outcome == "different",
-        "placed": place == [truth["step"], truth["stage_first"]],
+        "placed": place is not None
+        and place[0] == truth["step"]
+        and place[1] in (truth["stage_first"], *truth.get("stage_also", ())),
         "line": any(
             re.search(rf"(?<![\w.-]){re.escape(place)}(?!\d)", line)
             for place in places
