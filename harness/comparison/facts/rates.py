@@ -41,6 +41,8 @@ def learning_rate(ground: Ground) -> Iterator[Statement]:
         and abs(ratio_set - 1) > UNIFORM
     ):
         yield _of_optimizer(f"learning rate {against(*settings[::-1])}", settings, True)
+    elif ground.stage == "learning_rate" and ratio is not None:
+        yield from _of_one_parameter(ground)
 
 
 def _of_one_parameter(ground: Ground) -> Iterator[Statement]:
