@@ -24,9 +24,14 @@ __all__ = [
     "repeated_backward",
     "rows_in_training_set",
     "same_rows",
+    "same_rows_by_input",
 ]
 
 _SIDES = ("reference", "candidate")
+_LOOKED_AT = 64
+"""Micro-batches from which it is told that two runs read the same rows."""
+_TELLING = 3
+"""Fewest different values of an input that tells rows apart; a mask is often the same."""
 
 
 def input_detail(both: Alignment, step: int, number: int) -> str:
@@ -79,6 +84,35 @@ def _listed(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def same_rows_by_input(both: Alignment, step: int) -> bool:
+    """Whether the two read the same rows from `step` on, though they make other batches of them.
+
+    Then an input that tells rows apart is equal in each of the next micro-batches. A batch may hold
+    few different labels, so they do not tell rows apart.
+    """
+    one, two = (_next_inputs(record, step) for record in (both.reference, both.candidate))
+    places = one.keys() & two.keys()
+    names = set.intersection(*(set(one[place]) for place in places)) if places else set()
+    return any(
+        all(one[place][name] == two[place].get(name) for place in places)
+        and len({one[place][name] for place in places}) >= _TELLING
+        for name in names - {"labels"}
+        if "[" not in name
+    )
+
+
+def _next_inputs(record: RunRecord, step: int) -> dict[tuple[int, int], dict[str, Any]]:
+    """Digests of the inputs of some micro-batches from `step` on, by step and number."""
+    table = record.circumstances
+    rows = table.filter(pc.greater_equal(table["step"], pa.scalar(step, pa.int32())))
+    return {
+        (row["step"], row["micro_batch"]): dict(
+            zip(row["inputs"] or (), row["input_digests"] or (), strict=False)
+        )
+        for row in rows.slice(0, _LOOKED_AT).to_pylist()
+    }
 
 
 def _inputs(record: RunRecord, step: int, number: int) -> dict[str, Any] | None:

@@ -58,10 +58,12 @@ def _sampler(sampler: Any) -> str | None:
     if isinstance(sampler, DistributedSampler):
         return f"strided, seed {sampler.seed}" if sampler.shuffle else "strided, in order"
     if type(sampler).__name__ == "SeedableRandomSampler":
-        return f"a generator of its own, seed {getattr(sampler, 'initial_seed', None)}"
+        seed = getattr(sampler, "initial_seed", None)
+        return f"Accelerate's seedable sampler, seed {seed} + epoch"
     if isinstance(sampler, RandomSampler):
-        own = sampler.generator is not None
-        return "a generator of its own" if own else GLOBAL_GENERATOR
+        if sampler.generator is None:
+            return GLOBAL_GENERATOR
+        return f"a generator of its own, seed {sampler.generator.initial_seed()}"
     return None
 
 

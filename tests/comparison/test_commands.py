@@ -284,6 +284,25 @@ def test_inputs_that_only_one_run_passes_are_named(tmp_path: Path) -> None:
     assert "the batches of the candidate have no attention_mask" == found.first_divergence.detail
 
 
+@pytest.mark.parametrize(("repeated", "stage"), [(False, "batch_content"), (True, "data_order")])
+def test_other_content_of_the_same_rows_is_no_other_order(
+    repeated: bool, stage: str, tmp_path: Path
+) -> None:
+    """One input tells rows apart and is equal. The control: it is the same for all rows."""
+    runs = [command_draft("one"), command_draft("two")]
+    for made in runs:
+        made.rows["circumstances"] = evident().rows["circumstances"]
+        for number, row in enumerate(made.rows["circumstances"]):
+            row |= {"inputs": ["ids", "mask"], "input_digests": [1 if repeated else number, 1]}
+    for row in runs[1].rows["circumstances"]:
+        row["input_digests"][1] = 2
+    for row in runs[1].rows["micro_batches"]:
+        row["rows"] = [digest + 1 for digest in row["rows"]]
+        row["batch_content"] += 1
+    found = compare_drafts(tmp_path, *runs)
+    assert (1, stage) == first_of(found)
+
+
 @pytest.mark.parametrize(
     ("rows", "places", "expected"),
     [

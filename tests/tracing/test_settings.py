@@ -109,7 +109,10 @@ def test_parameters_without_an_optimizer_are_recorded(model: Net) -> None:
     [
         (None, "sequential"),
         (RandomSampler(ROWS), "the global generator"),
-        (RandomSampler(ROWS, generator=torch.Generator()), "a generator of its own"),
+        (
+            RandomSampler(ROWS, generator=torch.Generator().manual_seed(3)),
+            "a generator of its own, seed 3",
+        ),
         ([3, 1, 2], None),
     ],
 )
