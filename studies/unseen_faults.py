@@ -40,7 +40,7 @@ from studies.study import write_result
 from tests.faults.mutations import mutate, read_mutations
 from tests.support.small_runs import small_case, write_pairs
 
-__all__ = ["score"]
+__all__ = ["UNSEEN", "score", "script_texts"]
 
 UNSEEN = Path(__file__).parents[1] / "tests" / "faults" / "unseen"
 
@@ -98,13 +98,26 @@ def _loops(truth: Mapping[str, Any], out: Path, jobs: int) -> dict[str, Comparis
     return found | dict(zip(compared, localized, strict=True))
 
 
-def _scripts(names: Sequence[str], out: Path) -> dict[str, Comparison | str]:
+def script_texts(fault: Mapping[str, Any]) -> tuple[str, str]:
+    """A script, and the script with the fault. Raises `ValueError` if a place is not found once."""
+    reference = (UNSEEN / "scripts" / f"{fault['script']}.py").read_text(encoding="utf-8")
+    candidate = reference
+    for old, new in fault["changes"]:
+        if candidate.count(old) != 1:
+            raise ValueError(f"{fault['script']}: {old!r} must occur once")
+        candidate = candidate.replace(old, new)
+    return reference, candidate
+
+
+def _scripts(truth: Mapping[str, Any], out: Path) -> dict[str, Comparison | str]:
     """The comparison of each pair of scripts, localized, as the command line makes it."""
     found: dict[str, Comparison | str] = {}
-    for name in names:
+    for name, fault in truth.items():
         folder = out / "scripts" / name
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(UNSEEN / "scripts" / name, folder)
+        folder.mkdir(parents=True)
+        for side, text in zip(("reference", "candidate"), script_texts(fault), strict=True):
+            (folder / f"{side}.py").write_text(text, encoding="utf-8")
         harness = [sys.executable, "-m", "harness"]
         for side in ("reference", "candidate"):
             command = [sys.executable, f"{side}.py"]
@@ -147,7 +160,7 @@ def _row(
     name: str, truth: Mapping[str, Any], seen: Comparison | str, places: set[str]
 ) -> dict[str, Any]:
     """What was said of a fault, beside the truth. `places`: those of its changed lines."""
-    row = {"name": name, **truth}
+    row = {"name": name, **{key: value for key, value in truth.items() if key != "changes"}}
     if isinstance(seen, str):
         return {**row, "failed": seen, "found": False, "placed": False, "line": False, "causes": []}
     first = seen.first_divergence
@@ -180,7 +193,7 @@ def main(
     """Train everything, and write what was said of each fault."""
     truth = json.loads((UNSEEN / "truth.json").read_text(encoding="utf-8"))
     seen = _loops(truth, out / "work", jobs)
-    seen |= _scripts([name for name in truth if name not in seen], out / "work")
+    seen |= _scripts({n: fault for n, fault in truth.items() if "script" in fault}, out / "work")
     rows = []
     for name in truth:
         loop = out / "work" / "loops" / f"{name}.py"

@@ -7,17 +7,19 @@ import json
 
 import pytest
 
-from studies.unseen_faults import UNSEEN, score
+from studies.unseen_faults import UNSEEN, score, script_texts
 from tests.faults.mutations import mutate, read_mutations
 
 TRUTH = json.loads((UNSEEN / "truth.json").read_text(encoding="utf-8"))
 MUTATIONS = read_mutations(UNSEEN / "plain.diff")
-SCRIPTS = sorted(path.name for path in (UNSEEN / "scripts").iterdir())
+SCRIPTS = [name for name, fault in TRUTH.items() if "script" in fault]
 
 
 def test_every_fault_has_its_truth_and_nothing_else_has() -> None:
     """A mutation or a pair of scripts for each."""
     assert sorted(TRUTH) == sorted([*MUTATIONS, *SCRIPTS])
+    used = {TRUTH[name]["script"] for name in SCRIPTS}
+    assert used == {path.stem for path in (UNSEEN / "scripts").glob("*.py")}
     assert len(TRUTH) >= 60
 
 
@@ -30,10 +32,7 @@ def test_a_mutation_still_applies(name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_scripts_of_a_pair_differ(name: str) -> None:
     """By what is planted."""
-    texts = [
-        (UNSEEN / "scripts" / name / f"{side}.py").read_text(encoding="utf-8")
-        for side in ("reference", "candidate")
-    ]
+    texts = script_texts(TRUTH[name])
     assert texts[0] != texts[1]
     for text in texts:
         ast.parse(text)
