@@ -1,18 +1,13 @@
-"""Replay two runs up to the step of their first divergence, and record what they compute there.
+"""The first module and the first operation in which two runs differ, found by replays.
 
-Modules and operations are recorded.
-
-A replay is an ordinary run, in a process of its own, from the `RunSpec` in a record. It must repeat
-its run bit for bit up to that step. If it does not, or if something that it needs is missing, the
-result is a note with the reason.
+Both runs are replayed up to the step of their first divergence. A replay must repeat its run bit
+for bit up to that step. If it does not, or if something that it needs is missing, the result is a
+note with the reason.
 """
 
 from __future__ import annotations
 
-import platform
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -21,11 +16,8 @@ from harness.comparison.causes.agreement import without_contradicted
 from harness.comparison.modules import compare_modules, why_not_localized
 from harness.comparison.operations import compare_operations
 from harness.diagnosis.distance import first_value_divergence
-from harness.diagnosis.replay_command import replay_command, why_not_replayed
-from harness.errors import RecordError, SpecError
-from harness.execution.checkpoints import FOLDER
-from harness.execution.parent.progress import bars
-from harness.execution.parent.runner import Run, run_all
+from harness.diagnosis.step_replays import Place, cost_s, replays_of, what_is_missing
+from harness.errors import RecordError
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
@@ -33,8 +25,6 @@ from harness.results.folders import RECORDS
 from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
-from harness.spec import registry
-from harness.spec.case import RunSpec, label
 from harness.spec.request import TIMEOUT_S
 from harness.units import quantity
 
@@ -44,8 +34,6 @@ AFFORDABLE_S = 60.0
 """Replays that nobody asked for are made up to this time of training."""
 _UNASKED = Localization()
 """Of a pair that nobody asked to localize, and that has nothing to localize."""
-_Place = tuple[Path, int]
-"""The folder of a record, and the step that is localized."""
 FindPair = Callable[[Comparison], tuple[RunRecord, RunRecord] | None]
 
 
@@ -66,7 +54,7 @@ def localize_pairs(
     of all replays took no longer than this in the recorded runs.
     """
     results: list[Localization | None] = []
-    wanted: dict[_Place, RunRecord] = {}
+    wanted: dict[Place, RunRecord] = {}
     spent_s = 0.0
     for comparison in comparisons:
         pair = find(comparison)
@@ -80,7 +68,7 @@ def localize_pairs(
         if why or pair is None or first is None:
             continue
         places = {(record.folder, first.step): record for record in pair}
-        cost_s = sum(_cost_s(places[place], place[1]) for place in places.keys() - wanted.keys())
+        cost_s = sum(cost_s(places[place], place[1]) for place in places.keys() - wanted.keys())
         if within_s is not None and spent_s + cost_s > within_s:
             results[-1] = Localization(note=_too_long(cost_s))
             continue
@@ -91,7 +79,7 @@ def localize_pairs(
             one if found is _UNASKED else _with(one, found)
             for one, found in zip(comparisons, results, strict=True)
         ]
-    replays = _replays(wanted, folder, jobs, console, timeout_s)
+    replays = replays_of(wanted, folder, jobs, console, timeout_s)
     localized = []
     for comparison, result in zip(comparisons, results, strict=True):
         if result is _UNASKED:
@@ -111,63 +99,6 @@ def _with(comparison: Comparison, found: Localization | None) -> Comparison:
     operation = None if found is None else found.operation
     causes = without_contradicted(comparison.causes, operation)
     return comparison.model_copy(update={"localization": found, "causes": causes})
-
-
-def _replays(
-    wanted: Mapping[_Place, RunRecord],
-    folder: Path,
-    jobs: int | None,
-    console: Console,
-    timeout_s: float,
-) -> dict[_Place, RunRecord | str]:
-    """The replay of each run at a step, or why there is none."""
-    runs: dict[_Place, Run] = {}
-    commands: dict[_Place, Path] = {}
-    taken: set[Path] = set()
-    for place, record in wanted.items():
-        step = place[1]
-        if isinstance(record.spec, RunSpec):
-            # What changes weights after the update is part of the step, until the next one begins.
-            changes = {"stop_after": step + 1, "localize_at": step}
-            spec = record.spec.model_copy(update=changes)
-            path = _free(folder, f"{spec.case.name}-{label(spec)}", taken)
-            runs[place] = Run(spec, path)
-        else:
-            name = f"{record.spec.run_label}-localized-{step}"
-            path = commands[place] = _free(folder, name, taken)
-        taken.add(path)
-    for run in runs.values():
-        shutil.rmtree(run.folder, ignore_errors=True)  # left by a stopped localization
-    with bars(list(runs.values()), console, experiments=True) as on_event:
-        records = run_all(list(runs.values()), jobs, on_event, True, timeout_s)
-    for run in runs.values():  # the checkpoints of a stopped replay are not needed
-        shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
-    replays: dict[_Place, RunRecord | str] = dict(zip(runs, records, strict=True))
-    for place, path in commands.items():
-        record = wanted[place]
-        if console.is_terminal:
-            line = f"running {record.spec.run_label} again, up to step {place[1]}"
-            console.print(line, highlight=False, markup=False)
-        try:
-            replays[place] = replay_command(record, place[1], path)
-        except SpecError as error:
-            replays[place] = str(error)
-    return replays
-
-
-def _free(folder: Path, name: str, taken: set[Path]) -> Path:
-    """A folder of that name, or with a number if both runs of a pair have one label."""
-    path, number = folder / name, 1
-    while path in taken:
-        number += 1
-        path = folder / f"{name}-{number}"
-    return path
-
-
-def _cost_s(record: RunRecord, step: int) -> float:
-    """How long the recorded run trained up to the step after `step`."""
-    header = record.header
-    return (header.wall_s or 0.0) * min(1.0, (step + 1) / max(1, header.steps))
 
 
 def _too_long(cost_s: float) -> str:
@@ -206,40 +137,8 @@ def _why_not(comparison: Comparison, pair: tuple[RunRecord, RunRecord] | None) -
             "micro-batches"
         )
     labels = (comparison.reference, comparison.candidate)
-    reasons = [_missing(record, name) for record, name in zip(pair, labels, strict=True)]
+    reasons = [what_is_missing(record, name) for record, name in zip(pair, labels, strict=True)]
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
-
-
-def _missing(record: RunRecord, name: str) -> str:
-    """What a replay of the run needs and is missing; empty if nothing is."""
-    if not isinstance(record.spec, RunSpec):
-        why = why_not_replayed(record)
-        return f"{name} cannot be replayed: {why}" if why else ""
-    try:
-        registry.loop(record.run_spec.loop)
-    except SpecError as error:
-        return f"{name} cannot be replayed: {error}"
-    environment = record.header.environment
-    recorded = {"python": environment.get("python"), **environment.get("versions", {})}
-    here = {name: _installed(name) for name in recorded} | {"python": platform.python_version()}
-    others = [
-        f"{package} {version} ({here[package] or 'none'} is installed)"
-        for package, version in recorded.items()
-        if version is not None and here[package] != version
-    ]
-    if others:
-        return (
-            f"{name} cannot be replayed: it was recorded with {', '.join(others)}: install the "
-            "recorded versions, or run it again"
-        )
-    return ""
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _localize(
