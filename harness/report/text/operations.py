@@ -108,7 +108,7 @@ def _line(operation: Operation) -> str:
     text = "  ".join(filter(None, (operation.place, operation.source)))
     if not text:
         text = "no line of your code is known"
-    elif operation.phase == "backward":
+    elif operation.phase == "backward" and ".backward(" not in operation.source:
         text = f"backward pass of {text}"
     return f"{text}, in {operation.library}" if operation.library else text
 
