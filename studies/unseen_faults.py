@@ -15,6 +15,7 @@ Published: `reports/published/unseen-faults`. The exit code is 1 if a fault was 
 from __future__ import annotations
 
 import ast
+import difflib
 import json
 import os
 import re
@@ -37,10 +38,10 @@ from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec import registry
 from studies.study import write_result
-from tests.faults.mutations import mutate, read_mutations
+from tests.faults.mutations import mutate, read_mutations, source_of
 from tests.support.small_runs import small_case, write_pairs
 
-__all__ = ["UNSEEN", "score", "script_texts"]
+__all__ = ["UNSEEN", "Changed", "rows_of", "score", "script_texts"]
 
 UNSEEN = Path(__file__).parents[1] / "tests" / "faults" / "unseen"
 
@@ -141,47 +142,94 @@ def _run(words: Sequence[str], folder: Path) -> str:
     return done.stderr
 
 
-def _places(file: Path, texts: Sequence[str]) -> set[str]:
-    """`FILE:LINE` of each line of a changed file that holds one of the texts.
+class Changed:
+    """The lines that are changed between a reference and a candidate, on both sides."""
 
-    Of a statement of several lines each line counts: a call is shown by its first.
-    """
-    source = file.read_text(encoding="utf-8")
-    changed = {n for n, line in enumerate(source.splitlines(), 1) if any(t in line for t in texts)}
+    def __init__(self, reference: str, candidate: str) -> None:
+        """The two texts."""
+        left, right = reference.splitlines(), candidate.splitlines()
+        self.removed, self.added = set[int](), set[int]()
+        for kind, i, j, k, n in difflib.SequenceMatcher(None, left, right, False).get_opcodes():
+            if kind != "equal":
+                self.removed |= set(range(i + 1, j + 1))
+                self.added |= set(range(k + 1, n + 1))
+        self.texts = {left[line - 1].strip() for line in self.removed}
+        self.removed = _whole_statements(reference, self.removed)
+        self.added = _whole_statements(candidate, self.added)
+
+    def is_shown(self, said: Sequence[str], name: str) -> bool:
+        """Whether a place that is said is a changed line. `name`: the candidate's file name."""
+        for path, line in re.findall(r"([\w./-]+\.py):(\d+)", "\n".join(said)):
+            file, number = path.rpartition("/")[2], int(line)
+            if file == name:
+                if number in self.added:
+                    return True
+            elif file == "reference.py":
+                if number in self.removed:
+                    return True
+            elif self._is_removed_line(path, number):
+                return True
+        return False
+
+    def _is_removed_line(self, path: str, number: int) -> bool:
+        """Whether a line of a shipped loop is one that the mutation replaces."""
+        root = Path(__file__).parents[1]
+        for file in (root / path, root / "harness" / "training" / "loops" / path):
+            if file.is_file():
+                lines = file.read_text(encoding="utf-8").splitlines()
+                return number <= len(lines) and lines[number - 1].strip() in self.texts
+        return False
+
+
+def _whole_statements(source: str, lines: set[int]) -> set[int]:
+    """The lines, and all lines of the simple statements that they are part of."""
+    found = set(lines)
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call | ast.Expr | ast.Assign | ast.AugAssign | ast.Return):
-            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-            if changed & set(lines):
-                changed |= set(lines)
-    return {f"{file.name}:{n}" for n in changed}
+        if isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Return):
+            whole = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            if found & whole:
+                found |= whole
+    return found
 
 
 def _row(
-    name: str, truth: Mapping[str, Any], seen: Comparison | str, places: set[str]
+    name: str, truth: Mapping[str, Any], seen: Comparison | str, file: Path, changed: Changed
 ) -> dict[str, Any]:
-    """What was said of a fault, beside the truth. `places`: those of its changed lines."""
+    """What was said of a fault, beside the truth. `file`: the candidate's."""
     row = {"name": name, **{key: value for key, value in truth.items() if key != "changes"}}
     if isinstance(seen, str):
         return {**row, "failed": seen, "found": False, "placed": False, "line": False, "causes": []}
     first = seen.first_divergence
     place = None if first is None else [first.step, first.stage]
-    lines = summary([seen])
+    said = summary([seen])
     return {
         **row,
         "found": seen.outcome == "different",
         "placed": place is not None
-        and place[0] == truth["step"]
+        and place[0] == truth.get("step", 0)
         and place[1] in (truth["stage_first"], *truth.get("stage_also", ())),
-        "line": any(
-            re.search(rf"(?<![\w.-]){re.escape(place)}(?!\d)", line)
-            for place in places
-            for line in lines
-        )
-        or any(text in line for text in truth["line_text"] for line in lines),
+        "line": changed.is_shown(said, file.name),
         "place": place,
         "causes": [cause.id for cause in seen.causes],
-        "said": lines,
+        "facts": [fact.text for fact in seen.facts if fact.explains_first],
+        "said": said,
     }
+
+
+def rows_of(
+    truth: Mapping[str, Any], seen: Mapping[str, Comparison | str], work: Path
+) -> list[dict[str, Any]]:
+    """What was said of each fault whose files are in `work`."""
+    rows = []
+    for name, fault in truth.items():
+        if "script" in fault:
+            reference, candidate = script_texts(fault)
+            file = work / "scripts" / name / "candidate.py"
+        else:
+            file = work / "loops" / f"{name}.py"
+            reference, candidate = source_of("plain"), file.read_text(encoding="utf-8")
+        rows.append(_row(name, fault, seen[name], file, Changed(reference, candidate)))
+    return rows
 
 
 def main(
@@ -194,12 +242,7 @@ def main(
     truth = json.loads((UNSEEN / "truth.json").read_text(encoding="utf-8"))
     seen = _loops(truth, out / "work", jobs)
     seen |= _scripts({n: fault for n, fault in truth.items() if "script" in fault}, out / "work")
-    rows = []
-    for name in truth:
-        loop = out / "work" / "loops" / f"{name}.py"
-        script = out / "work" / "scripts" / name / "candidate.py"
-        places = _places(loop if loop.is_file() else script, truth[name]["line_text"])
-        rows.append(_row(name, truth[name], seen[name], places))
+    rows = rows_of(truth, seen, out / "work")
     totals = score(rows)
     write_result(out, {"totals": totals, "faults": rows})
     Console().print(totals)

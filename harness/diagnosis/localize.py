@@ -68,11 +68,11 @@ def localize_pairs(
         if why or pair is None or first is None:
             continue
         places = {(record.folder, first.step): record for record in pair}
-        cost_s = sum(cost_s(places[place], place[1]) for place in places.keys() - wanted.keys())
-        if within_s is not None and spent_s + cost_s > within_s:
-            results[-1] = Localization(note=_too_long(cost_s))
+        needed_s = sum(cost_s(places[one], one[1]) for one in places.keys() - wanted.keys())
+        if within_s is not None and spent_s + needed_s > within_s:
+            results[-1] = Localization(note=_too_long(needed_s))
             continue
-        spent_s += cost_s
+        spent_s += needed_s
         wanted |= places
     if not wanted:
         return [
@@ -101,9 +101,9 @@ def _with(comparison: Comparison, found: Localization | None) -> Comparison:
     return comparison.model_copy(update={"localization": found, "causes": causes})
 
 
-def _too_long(cost_s: float) -> str:
+def _too_long(needed_s: float) -> str:
     return (
-        f"not localized: both runs would train again for about {quantity(cost_s, 's')}; "
+        f"not localized: both runs would train again for about {quantity(needed_s, 's')}; "
         "--localize does it"
     )
 

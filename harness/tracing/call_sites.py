@@ -21,7 +21,11 @@ __all__ = ["Site", "call_site"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
-_STAND_IN = {_PACKAGE / "tracing" / f"{name}.py" for name in ("backward", "clipping", "sites")}
+_STAND_IN = {
+    _PACKAGE / "tracing" / f"{name}.py"
+    for name in ("backward", "clipping", "copies", "sites", "attach/early", "attach/notice")
+}
+"""Files with functions that take the place of torch's and call them."""
 _LONGEST = 160
 """Characters of a statement that are kept."""
 

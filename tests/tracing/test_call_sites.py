@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import harness
+from harness.tracing import call_sites
 from harness.tracing.call_sites import Site, call_site
 
 _PACKAGE = Path(harness.__file__).parent
@@ -158,3 +159,13 @@ def _function_in(path: Path) -> Callable[[Callable[[], None]], None]:
     exec(compile(text, str(path), "exec"), names)  # noqa: S102  # two lines made here
     function: Callable[[Callable[[], None]], None] = names["call"]
     return function
+
+
+def test_whatever_takes_the_place_of_a_function_of_torch_is_passed_over() -> None:
+    """Else the operations of a first forward pass would count as the harness's own."""
+    tracing = Path(call_sites.__file__).parent
+    replacing = {
+        path for path in tracing.rglob("*.py") if "functools.wraps(" in path.read_text("utf-8")
+    }
+    assert {tracing / "backward.py", tracing / "attach" / "notice.py"} <= replacing
+    assert {str(path) for path in replacing if call_sites._kind(str(path)) != "passed"} == set()

@@ -74,9 +74,9 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
         return "the two runs do not draw the same random numbers"
     if found.kind == "enters":
         which = f"{only} alone has" if one is None or two is None else "each run alone has"
-        made = "was made in Python or in an earlier step"
+        made = "was made before the recorded operations, or in Python"
         if found.rank is not None:
-            made = "was made in Python, in an earlier step or by another process"
+            made += ", or by another process"
         if one is not None and two is not None and _named(one) != _named(two):
             name = f"{_named(one)} reads it in {names[0]}, {_named(two)} in {names[1]}"
         else:

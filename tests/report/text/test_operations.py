@@ -39,7 +39,7 @@ def pair(
 
 
 ONE, TWO = operation(), operation(line=9)
-ALONE = "was made in Python or in an earlier step; mul.Tensor reads it."
+ALONE = "was made before the recorded operations, or in Python; mul.Tensor reads it."
 SENTENCES: list[tuple[Comparison, str]] = [
     (
         pair("arguments", ONE, TWO, arguments=(("other", "1.0", "0.5"), ("alpha", "none", "2"))),
@@ -125,7 +125,7 @@ def test_the_rank_is_named() -> None:
     """Of several processes that train together."""
     sentence = operation_sentence(pair("enters", ONE, TWO, rank=1))
     assert sentence.startswith("Step 3, rank 1, in the update: ")
-    assert "in Python, in an earlier step or by another process" in sentence
+    assert "in Python, or by another process" in sentence
 
 
 def test_without_an_operation_the_reason_is_given() -> None:
