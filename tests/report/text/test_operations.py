@@ -103,8 +103,8 @@ SENTENCES: list[tuple[Comparison, str]] = [
     ),
     (
         pair("enters", operation("aten.mm", phase="forward"), TWO),
-        "Step 3: the first value that each run alone has was made in Python or in an earlier "
-        f"step; mm reads it in {REFERENCE}, mul.Tensor in {CANDIDATE}.",
+        "Step 3: the first value that each run alone has was made before the recorded operations, "
+        f"or in Python; mm reads it in {REFERENCE}, mul.Tensor in {CANDIDATE}.",
     ),
 ]
 
