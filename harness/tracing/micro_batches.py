@@ -88,9 +88,10 @@ def row_of(facts: Sequence[Facts], loss: Tensor | None) -> dict[str, Any]:
     """The row of the passes that one backward pass went back through; `loss`: its scalar."""
     own = [one["task_loss"] for one in facts if "task_loss" in one]
     generators = facts[0]["generators"] if facts else None
+    read = [one for one in facts if one["batch_content"] is not None] or facts
     return {
         "sample_ids": _together(one["sample_ids"] for one in facts),
-        "rows": _together(one["rows"] for one in facts),
+        "rows": _together(one["rows"] for one in read),
         "batch_content": _one_of(one["batch_content"] for one in facts),
         "label_content": _one_of(one["label_content"] for one in facts),
         "rng": generators and generators.torch,

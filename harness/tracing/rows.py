@@ -31,9 +31,14 @@ _NOT_PRIMARY = (_MASK, *_LABELS, "token_type_ids", "position_ids")
 
 
 def tensors_of(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors among the arguments of a forward pass that are no scalars, by name."""
+    """The tensors among the arguments of a forward pass that are no scalars, by name.
+
+    What the training has computed is no part of the batch, such as the code that a decoder takes.
+    """
     return {
-        name: value for name, value in leaves(arguments) if isinstance(value, Tensor) and value.ndim
+        name: value
+        for name, value in leaves(arguments)
+        if isinstance(value, Tensor) and value.ndim and value.grad_fn is None
     }
 
 
