@@ -133,6 +133,8 @@ def loss_function(ground: Ground) -> Iterator[Statement]:
     for name, words in (("loss.function", "loss function"), ("loss.reduction", "loss as a")):
         if ground.differs(name):
             one, two = ground.values(name)
+            if "none" in (one, two):
+                return  # what follows such a loss is not known, so it is another loss altogether
             text = f"{words} {against(two, one)}"
             yield Statement(name.removeprefix("loss."), text, one, two, explains, sites=sites)
             return

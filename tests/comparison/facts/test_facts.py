@@ -202,3 +202,15 @@ def test_what_is_not_recorded_has_no_fact(tmp_path: Path) -> None:
     candidate.header["settings"] = {}
     found = compare_drafts(tmp_path, bare(evident()), candidate)
     assert ["learning rate 3e-05 against 5e-05 at step 1"] == [fact.text for fact in found.facts]
+
+
+@pytest.mark.parametrize(("reduction", "told"), [("none", False), ("sum", True)])
+def test_a_loss_that_is_reduced_later_is_not_told_by_its_reduction(
+    reduction: str, told: bool, tmp_path: Path
+) -> None:
+    """What a script makes of the losses of single rows is not known."""
+    candidate = sound()
+    candidate.header["settings"]["loss.reduction"] = reduction
+    candidate.micro_batch(1)["loss"] *= 2
+    found = compare_drafts(tmp_path, sound(), candidate)
+    assert told == ("reduction" in [fact.id for fact in found.facts])
