@@ -126,10 +126,10 @@ def test_a_draw_is_the_command_moved_by_one_unit_in_the_last_place(
 ) -> None:
     """Its random numbers, batches and rates are those of the command; so is the command itself."""
     trace("alone", noise=None)
-    plain = RunRecord(reference.with_name("alone") / "records" / "noisy-train")
-    record = RunRecord(reference / "records" / "noisy-train")
+    plain = RunRecord(reference.with_name("alone") / "records" / "noisy_train")
+    record = RunRecord(reference / "records" / "noisy_train")
     assert plain.steps.equals(record.steps)
-    draws = sorted((reference / "records").glob("noisy-train-weights-*"))
+    draws = sorted((reference / "records").glob("noisy_train-weights-*"))
     assert DRAWS == len(draws)
     digests = {record.header.initial_weights}
     for folder in draws:
@@ -210,5 +210,5 @@ def test_ctrl_c_keeps_the_draws_so_far(work: Path) -> None:
     assert 3 == started.returncode
     assert any("1 draw of the noise band made; draw 2 was stopped by the user" in x for x in lines)
     kept = sorted(path.name for path in (work / "stopped" / "records").iterdir())
-    assert ["noisy-train", "noisy-train-weights-1"] == kept
+    assert ["noisy_train", "noisy_train-weights-1"] == kept
     assert (work / "stopped" / "report.json").is_file()
