@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.comparison.alignment import Alignment
+from harness.results.arrow import int32
 from harness.results.header import OptimizerSeen
 from harness.results.ranks import rank_of
 from harness.results.record import RunRecord
@@ -106,7 +107,7 @@ def same_rows_by_input(both: Alignment, step: int) -> bool:
 def _next_inputs(record: RunRecord, step: int) -> dict[tuple[int, int], dict[str, Any]]:
     """Digests of the inputs of some micro-batches from `step` on, by step and number."""
     table = record.circumstances
-    rows = table.filter(pc.greater_equal(table["step"], pa.scalar(step, pa.int32())))
+    rows = table.filter(pc.greater_equal(table["step"], int32(step)))
     return {
         (row["step"], row["micro_batch"]): dict(
             zip(row["inputs"] or (), row["input_digests"] or (), strict=False)
@@ -119,8 +120,8 @@ def _inputs(record: RunRecord, step: int, number: int) -> dict[str, Any] | None:
     table = record.circumstances
     rows = table.filter(
         pc.and_(
-            pc.equal(table["step"], pa.scalar(step, pa.int32())),
-            pc.equal(table["micro_batch"], pa.scalar(number, pa.int32())),
+            pc.equal(table["step"], int32(step)),
+            pc.equal(table["micro_batch"], int32(number)),
         )
     )
     if not len(rows):
@@ -254,7 +255,7 @@ def repeated_backward(both: Alignment, step: int, number: int) -> str:
 
 def _passes(table: pa.Table, step: int, names: Sequence[str]) -> dict[int, tuple[Any, ...]]:
     """Some columns of each micro-batch of a step, by its number."""
-    rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
+    rows = table.filter(pc.equal(table["step"], int32(step)))
     columns = [rows[name].to_pylist() for name in names]
     numbers = rows["micro_batch"].to_pylist()
     values = zip(*columns, strict=True) if columns else [()] * len(numbers)
@@ -280,7 +281,7 @@ def same_rows(both: Alignment) -> bool:
 
 
 def _rows_of(table: pa.Table, column: str, step: int) -> list[int] | None:
-    lists = table[column].filter(pc.equal(table["step"], pa.scalar(step, pa.int32()))).to_pylist()
+    lists = table[column].filter(pc.equal(table["step"], int32(step))).to_pylist()
     if not lists or None in lists:
         return None
     return [row for rows in lists for row in rows]

@@ -6,9 +6,9 @@ A digest shows that tensors differ. Their norms show by which factor, and in how
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.results.arrow import int32
 from harness.results.divergence import Divergence
 from harness.results.record import RunRecord
 from harness.units import counted, number
@@ -36,7 +36,7 @@ def norms_at(record: RunRecord, step: int, column: str) -> dict[str, float]:
     table = record.norms
     if not len(table):
         return {}
-    rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
+    rows = table.filter(pc.equal(table["step"], int32(step)))
     pairs = zip(rows["tensor"].to_pylist(), rows[column].to_pylist(), strict=True)
     return {name: value for name, value in pairs if value is not None}
 

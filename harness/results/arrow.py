@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["as_numpy", "filled"]
+__all__ = ["as_numpy", "filled", "int32"]
 
 
 def as_numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -30,3 +30,8 @@ def filled(column: pa.ChunkedArray, value: float) -> pa.ChunkedArray:
         return column
     # A Python scalar would make pyarrow import pandas.
     return pc.fill_null(column, pa.scalar(value, column.type))
+
+
+def int32(value: int) -> pa.Int32Scalar:
+    """A number to compare a column of steps with; `pyarrow.scalar` imports pandas."""
+    return pa.Array.from_buffers(pa.int32(), 1, [None, pa.py_buffer(np.int32(value).tobytes())])[0]

@@ -34,9 +34,8 @@ def test_sketches_are_those_of_the_weights_at_each_step(tmp_path: Path) -> None:
         if row["tensor"] == "head.bias"
     ]
     assert [0, 1, 2] == [row["step"] for row in rows]
-    assert [Sketches().of("head.bias", weight) for weight in weights] == [
-        row["sketch"] for row in rows
-    ]
+    size = str(weights[0].numel())  # tensors of one size have the same signs, whatever their names
+    assert [Sketches().of(size, weight) for weight in weights] == [row["sketch"] for row in rows]
     assert rows[0]["sketch"] != rows[2]["sketch"]
 
 

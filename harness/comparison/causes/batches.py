@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.comparison.causes.cause import CauseRule, CounterEvidence
 from harness.comparison.causes.counter_evidence import COLLATOR_DRAWS, OTHER_SEED, RESUMED
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
+from harness.results.arrow import int32
 
 __all__ = ["RULES"]
 
@@ -44,7 +44,7 @@ def _rows_differ(evidence: Evidence) -> bool:
 def _row_digests(run: RunView, step: int) -> list[list[int]] | None:
     """The digests of the rows of each micro-batch, without padding; None if not recorded."""
     table = run.record.micro_batches
-    found = table["rows"].filter(pc.equal(table["step"], pa.scalar(step, pa.int32()))).to_pylist()
+    found = table["rows"].filter(pc.equal(table["step"], int32(step))).to_pylist()
     return None if None in found else found
 
 

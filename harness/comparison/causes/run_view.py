@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.comparison.circumstances import rows_in_training_set
 from harness.comparison.describe import highest_rates
 from harness.comparison.factors import UNIFORM, norms_at, one_factor
-from harness.results.arrow import as_numpy, filled
+from harness.results.arrow import as_numpy, filled, int32
 from harness.results.ranks import rank_of
 from harness.results.record import OBSERVATIONS_KEPT, RunRecord
 
@@ -120,9 +119,7 @@ class RunView:
     def circumstance(self, step: int, column: str) -> list[Any]:
         """A column of the trace `circumstances` for the micro-batches of one step."""
         table = self.record.circumstances
-        values: list[Any] = (
-            table[column].filter(pc.equal(table["step"], pa.scalar(step, pa.int32()))).to_pylist()
-        )
+        values: list[Any] = table[column].filter(pc.equal(table["step"], int32(step))).to_pylist()
         return values
 
     def loss_factor(self, step: int) -> float:
@@ -135,7 +132,7 @@ class RunView:
     def losses_at(self, step: int) -> list[float]:
         """The loss of each micro-batch of a step."""
         table = self.record.micro_batches
-        rows = table.filter(pc.equal(table["step"], pa.scalar(step, pa.int32())))
+        rows = table.filter(pc.equal(table["step"], int32(step)))
         return [loss for loss in rows["loss"].to_pylist() if loss is not None]
 
     @property
@@ -217,7 +214,7 @@ class RunView:
     def initial_digests(self) -> dict[str, int]:
         """Digests of the initial weights, by parameter name."""
         table = self.record.tensors
-        rows = table.filter(pc.equal(table["step"], pa.scalar(0, pa.int32())))
+        rows = table.filter(pc.equal(table["step"], int32(0)))
         return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
 
     @cached_property
@@ -226,7 +223,7 @@ class RunView:
         table = self.record.tensors
         if not len(table):
             return {}
-        last = pa.scalar(table["step"][len(table) - 1].as_py(), pa.int32())
+        last = int32(table["step"][len(table) - 1].as_py())
         rows = table.filter(pc.equal(table["step"], last))
         return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
 
