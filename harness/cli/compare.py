@@ -72,6 +72,6 @@ def compare_command(
         report = localize_report(report, folder, None, progress_console())
     code = show(report, folder)
     if localize is None and not dig and any(can_be_localized(p) for p in report.comparisons):
-        hint = "--localize runs both again up to that step, and names the line of code"
+        hint = "--localize runs both again up to that step, and looks for the line of code"
         output_console().print(hint, soft_wrap=True, highlight=False)
     return code

@@ -110,8 +110,8 @@ class OperationDifference(Result):
     """`arguments`: the same operation on equal tensors, with other arguments. `inputs`: the same
     operation reads other values, which both runs have; the operations are those that made them.
     `output`: the same operation with equal inputs and arguments has another output. `random`: the
-    same, and it draws numbers. `others`: the two compute other operations. `one_side`: one computes
-    an operation that the other does not. `more_draws`: one draws random numbers that the other does
+    same, and it draws numbers. `others`: the two compute other operations. `one_side`: one makes a
+    value that the other does not have. `more_draws`: one draws random numbers that the other does
     not. `enters`: a value that only this run has was made before the step, or in Python; the
     operation is the first that reads it."""
     rank: int | None = None

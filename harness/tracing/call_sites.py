@@ -118,7 +118,7 @@ def _call(filename: str, code: CodeType, instruction: int) -> tuple[str, str]:
         encoded[0] = encoded[0][start:]
         lines = [text.decode(errors="replace") for text in encoded]
     text = " ".join(" ".join(lines).split())
-    head, colon, _ = lines[0].rstrip().rpartition(":") if lines else ("", "", "")
-    if colon and len(lines) > 1:  # a statement that holds others, such as a loop
-        text = f"{head.strip()}:"
+    head = " ".join(lines[0].split())
+    if len(lines) > 1 and head.endswith(":"):  # a statement that holds others, such as a loop
+        text = head
     return f"{shown}:{line}", text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -48,6 +48,7 @@ def _caller() -> FrameType | None:
         ("values = [record(n) for n in (5,)]", 1, "record(n)"),
         ("text = 'ä'; record(text)", 1, "record(text)"),
         ("if True: record(\n    {'a': 1})", 1, "record( {'a': 1})"),
+        ("x = [1, 2]\nrecord(x[0:1],\n    2)", 2, "record(x[0:1], 2)"),
         ("with open(record() or __file__): pass", 1, "record()"),
     ],
 )

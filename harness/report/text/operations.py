@@ -83,7 +83,8 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
             name = f"{name} reads it"
         return f"the first value that {which} {made}; {name}"
     if found.kind == "one_side":
-        return f"{only} alone computes {name}, and a difference follows from it"
+        # Not "computes": the other run may compute the operation, too, of other values.
+        return f"{name} makes a value that {only} alone has, from values that both runs have"
     assert one is not None
     assert two is not None
     return (

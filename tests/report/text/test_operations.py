@@ -77,13 +77,13 @@ SENTENCES: list[tuple[Comparison, str]] = [
     ),
     (
         pair("one_side", None, operation("aten.neg_", phase="before")),
-        f"Step 3, before the forward pass: {CANDIDATE} alone computes neg_, and a difference "
-        "follows from it.",
+        f"Step 3, before the forward pass: neg_ makes a value that {CANDIDATE} alone has, from "
+        "values that both runs have.",
     ),
     (
         pair("one_side", operation("aten.neg_", phase="after"), None),
-        f"Step 3, after the update: {REFERENCE} alone computes neg_, and a difference follows "
-        "from it.",
+        f"Step 3, after the update: neg_ makes a value that {REFERENCE} alone has, from values "
+        "that both runs have.",
     ),
     (
         pair("more_draws", None, None),
