@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.cases import CASES
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import BenchRequest
+from harness.benchmark.sessions import BenchRequest
 from harness.comparison.run import run_cases
 from harness.regression.baseline import cases_in
 from harness.regression.check import CheckRequest, check_cases

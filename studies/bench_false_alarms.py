@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from scipy import stats
 
-from harness.benchmark.bench_case import BenchRequest
+from harness.benchmark.sessions import BenchRequest
 from studies.study import FromSessions, repeated_benches, write_result
 
 

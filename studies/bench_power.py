@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from scipy import stats
 
-from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.intervals import Sample, session_means
+from harness.benchmark.sessions import BenchRequest
 from harness.benchmark.verdicts import decide_outcomes
 from harness.results.sessions import read_sessions
 from studies.study import BenchOfStudy, FromSessions, repeated_benches, write_result

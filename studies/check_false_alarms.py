@@ -21,7 +21,7 @@ from scipy import stats
 
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import BenchRequest
+from harness.benchmark.sessions import BenchRequest
 from harness.errors import RunFailed
 from harness.regression.accept import accept
 from harness.regression.baseline import find_baselines

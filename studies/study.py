@@ -17,8 +17,8 @@ from rich.console import Console
 
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.conclusions import Conclusions, conclude, statistic_of
+from harness.benchmark.sessions import BenchRequest
 from harness.errors import RunFailed
 from harness.results.benchmark import CONTROL
 from harness.results.record import write_atomically

@@ -40,8 +40,8 @@ from rich.console import Console
 
 from harness.benchmark.arms import Arm, arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import BenchRequest
 from harness.benchmark.intervals import Sample, Value, session_means
+from harness.benchmark.sessions import BenchRequest
 from harness.benchmark.verdicts import ALPHA
 from harness.results.report import Report
 from harness.results.sessions import Session, read_sessions

@@ -12,7 +12,7 @@ from harness.api.progress import progress_console
 from harness.api.shown import ShownReport, shown
 from harness.benchmark.arms import arms_of
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import BenchRequest, Beside
+from harness.benchmark.sessions import BenchRequest, Beside
 from harness.benchmark.verdicts import LEAST_SESSIONS
 from harness.errors import SpecError, check_known
 from harness.results.metrics import Margin
@@ -34,6 +34,7 @@ def bench(
     sessions: int | None = None,
     rounds: int | None = None,
     beside: Beside = BenchRequest.beside,
+    passes: bool = False,
     margin: float | str = BenchRequest.margin,
     timeout_s: float = BenchRequest.timeout_s,
     resume: bool = False,
@@ -69,7 +70,7 @@ def bench(
         rule = f"a bench has {LEAST_SESSIONS} sessions or more, of a round or more"
         raise SpecError(rule, f"sessions={sessions}, rounds={rounds}", "leave both out")
     tolerated = Margin.parse(str(margin)).value
-    wanted = BenchRequest(budget_s, sessions, rounds, tolerated, timeout_s, beside)
+    wanted = BenchRequest(budget_s, sessions, rounds, tolerated, timeout_s, beside, passes)
     planned = {
         one.name: arms_of(one, request.loops, request.conventions, arms)
         for one in request.base_cases

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -14,15 +15,14 @@ from typing import Any, Literal
 
 from harness.benchmark.arms import Arm
 from harness.benchmark.entry import bench_worker
+from harness.benchmark.session import OutOfTime, Start, Turn
 from harness.errors import RunFailed, SpecError
 from harness.execution.parent.process import fork
 from harness.results.sessions import Block
 
-__all__ = ["ArmProcess", "Task", "Turn", "running"]
+__all__ = ["ArmProcess", "Task", "running", "starting"]
 
 Task = Literal["turns", "memory", "allocated", "profile", "flops"]
-Turn = dict[str, Any]
-"""An arm's report on a turn, see `harness.benchmark.child.turn_gate`."""
 _GRACE_S = 5.0  # time for an arm to end after it was asked to
 _STACK_S = 1.0  # time for a hanging arm to write its stack
 
@@ -31,10 +31,17 @@ class ArmProcess:
     """One running arm."""
 
     def __init__(
-        self, arm: Arm, task: Task, log_folder: Path, timeout_s: float, where: str
+        self,
+        arm: Arm,
+        task: Task,
+        log_folder: Path,
+        timeout_s: float,
+        where: str,
+        deadline: float = math.inf,
     ) -> None:
         """Start the process. `where`: the phase of the bench, for messages."""
         self.arm, self._where, self._timeout_s = arm, where, timeout_s
+        self._deadline = deadline
         self._log_folder = log_folder
         self.facts: dict[str, Any] = {}
         """Messages of the arm before it was ready."""
@@ -55,6 +62,10 @@ class ArmProcess:
                 self.startup_s = time.perf_counter() - self._started
                 return
             self.facts[message["event"]] = message
+
+    def first_step_s(self) -> float:
+        """See `Participant`."""
+        return float(self.turn(1)["restart_s"])
 
     def turn(self, steps: int) -> Turn:
         """Let the arm take `steps` steps. Raises `RunFailed` if it ends or hangs instead."""
@@ -83,8 +94,9 @@ class ArmProcess:
 
     def _receive(self) -> dict[str, Any]:
         try:
-            if not self._connection.poll(self._timeout_s):
-                raise self._hangs()
+            left_s = max(0.0, self._deadline - time.monotonic())
+            if not self._connection.poll(min(self._timeout_s, left_s)):
+                raise self._hangs() if left_s > self._timeout_s else OutOfTime
             message: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionResetError):
             self._process.join(_GRACE_S)
@@ -134,15 +146,28 @@ class ArmProcess:
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+def starting(arms: list[Arm], logs: Path, timeout_s: float) -> Start:
+    """What starts the arms of a session."""
+    return lambda where, deadline: running(arms, "turns", logs, timeout_s, where, deadline)
+
+
 @contextmanager
 def running(
-    arms: list[Arm], task: Task, logs: Path, timeout_s: float, where: str
+    arms: list[Arm],
+    task: Task,
+    logs: Path,
+    timeout_s: float,
+    where: str,
+    deadline: float = math.inf,
 ) -> Iterator[dict[str, ArmProcess]]:
-    """All arms by name, started and ready. All of them are ended on exit."""
+    """All arms by name, started and ready. All of them are ended on exit.
+
+    Raises `OutOfTime` if they start past the deadline.
+    """
     started: dict[str, ArmProcess] = {}
     try:
         for arm in arms:
-            started[arm.name] = ArmProcess(arm, task, logs / arm.name, timeout_s, where)
+            started[arm.name] = ArmProcess(arm, task, logs / arm.name, timeout_s, where, deadline)
         for process in started.values():
             process.ready()
         yield started

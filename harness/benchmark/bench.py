@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.benchmark.arms import Arm
-from harness.benchmark.bench_case import BenchedCase, BenchRequest, ShowProgress, bench_case
+from harness.benchmark.bench_case import BenchedCase, bench_case
 from harness.benchmark.folder import output_folder
+from harness.benchmark.sessions import BenchRequest, ShowProgress
 from harness.errors import SpecError
 from harness.report.write import write
 from harness.results.comparison import Comparison

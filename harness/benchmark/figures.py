@@ -3,48 +3,84 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.benchmark.arms import Arm
+from harness.benchmark.commands import CommandArm
 from harness.benchmark.passes import Passes
 from harness.results.benchmark import ArmFigures
 from harness.results.sessions import Block, Session
 
-__all__ = ["figures_of"]
+__all__ = ["command_figures", "figures_of"]
 
 
 def figures_of(arm: Arm, reference: Arm, sessions: Sequence[Session], passes: Passes) -> ArmFigures:
     """The figures of one arm; `passes` may be empty."""
-    blocks = [block for session in sessions for block in session.blocks if block.arm == arm.name]
-    wall_s = sum(block.wall_s for block in blocks)
-    own_known = all(block.delay_s is not None for block in blocks)
-    own_step_s = statistics.median(b.own_s / b.steps for b in blocks) if own_known else None
-    step_s = statistics.median(block.wall_s / block.steps for block in blocks)
-    padded_tokens = sum(block.padded_tokens for block in blocks)
-    energies = [block.energy_j for block in blocks if block.energy_j is not None]
-    steps = sum(block.steps for block in blocks)
+    blocks = _blocks(arm.name, sessions)
+    times = _times(blocks)
     return ArmFigures(
         name=arm.name,
         loop=arm.spec.loop,
         python=arm.libraries,
         overrides=_departures(arm, reference),
         observe=arm.observe,
-        steps=steps,
-        step_s=step_s,
-        own_step_s=own_step_s,
-        cpu_step_s=statistics.median(block.cpu_s / block.steps for block in blocks),
-        samples_per_s=sum(block.samples for block in blocks) / wall_s,
-        tokens_per_s=sum(b.tokens for b in blocks) / wall_s if padded_tokens else None,
-        padded_tokens_per_s=padded_tokens / wall_s if padded_tokens else None,
         first_step_s=statistics.median(session.first_step_s[arm.name] for session in sessions),
         startup_s=passes.startup_s.get(arm.name),
         parameters=passes.parameters.get(arm.name),
-        energy_j_per_step=sum(energies) / steps if len(energies) == len(blocks) else None,
         parts=passes.parts.get(arm.name, {}),
+        **times,
+        **_rates(blocks),
         **passes.memory.get(arm.name, {}),
-        **_arithmetic(arm.name, passes, blocks, own_step_s or step_s),
+        **_arithmetic(arm.name, passes, blocks, times["own_step_s"] or times["step_s"]),
     )
+
+
+def command_figures(
+    arm: CommandArm, sessions: Sequence[Session], parameters: Mapping[str, int]
+) -> ArmFigures:
+    """The figures of a command: its times. Its rows are not counted."""
+    return ArmFigures(
+        name=arm.name,
+        loop=arm.text,
+        python=None,
+        overrides={},
+        observe="nothing",
+        first_step_s=None,
+        samples_per_s=None,
+        tokens_per_s=None,
+        padded_tokens_per_s=None,
+        parameters=parameters.get(arm.name),
+        **_times(_blocks(arm.name, sessions)),
+    )
+
+
+def _blocks(arm: str, sessions: Sequence[Session]) -> list[Block]:
+    return [block for session in sessions for block in session.blocks if block.arm == arm]
+
+
+def _times(blocks: Sequence[Block]) -> dict[str, Any]:
+    own_known = all(block.delay_s is not None for block in blocks)
+    energies = [block.energy_j for block in blocks if block.energy_j is not None]
+    steps = sum(block.steps for block in blocks)
+    return {
+        "steps": steps,
+        "step_s": statistics.median(block.wall_s / block.steps for block in blocks),
+        "own_step_s": statistics.median(b.own_s / b.steps for b in blocks) if own_known else None,
+        "cpu_step_s": statistics.median(block.cpu_s / block.steps for block in blocks),
+        "energy_j_per_step": sum(energies) / steps if len(energies) == len(blocks) else None,
+    }
+
+
+def _rates(blocks: Sequence[Block]) -> dict[str, Any]:
+    """Rows and tokens per second of wall time."""
+    wall_s = sum(block.wall_s for block in blocks)
+    padded_tokens = sum(block.padded_tokens for block in blocks)
+    return {
+        "samples_per_s": sum(block.samples for block in blocks) / wall_s,
+        "tokens_per_s": sum(b.tokens for b in blocks) / wall_s if padded_tokens else None,
+        "padded_tokens_per_s": padded_tokens / wall_s if padded_tokens else None,
+    }
 
 
 def _arithmetic(

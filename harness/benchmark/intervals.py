@@ -1,10 +1,10 @@
 """The speed of one arm relative to another, from blocks to an interval: the arithmetic of a bench.
 
 Each round contributes the log ratio of the time per sample of two blocks, which trained within
-seconds of each other. With equal batches on the same rows it is also the ratio per step. Each
-session contributes the trimmed mean of its rounds. The interval is a t-interval over sessions.
-Blocks of one session are never treated as independent, since they share a process, its memory and
-the state of the machine.
+seconds of each other. With equal batches on the same rows it is also the ratio per step. The rows
+of a command are not counted: there it is the ratio per step. Each session contributes the trimmed
+mean of its rounds. The interval is a t-interval over sessions. Blocks of one session are never
+treated as independent, since they share a process, its memory and the state of the machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def session_means(
         times: dict[str, dict[int, float]] = {reference: {}, candidate: {}}
         for block in session.blocks:
             if block.arm in times:
-                times[block.arm][block.round] = value(block) / block.samples
+                times[block.arm][block.round] = value(block) / (block.samples or block.steps)
         one, two = times[reference], times[candidate]
         means.append(trimmed_mean([math.log(two[r] / one[r]) for r in sorted(one) if r in two]))
     return means

@@ -8,8 +8,11 @@ import typer
 
 from harness.benchmark.arms import Arm, arms_of, arms_with_libraries
 from harness.benchmark.bench import bench_cases
-from harness.benchmark.bench_case import BenchRequest, Beside
+from harness.benchmark.bench_commands import bench_commands
+from harness.benchmark.commands import command_arms
+from harness.benchmark.sessions import BenchRequest, Beside
 from harness.benchmark.verdicts import LEAST_SESSIONS
+from harness.cli.commands_after import commands_of
 from harness.cli.options import (
     CONTINUE,
     LOOPS,
@@ -42,6 +45,7 @@ __all__ = ["bench_command"]
 
 
 def bench_command(
+    context: typer.Context,
     cases: CasesArgument = None,
     loops: LoopsOption = LOOPS,
     arms: Annotated[
@@ -92,11 +96,21 @@ def bench_command(
         str,
         typer.Option(
             metavar="all|equality|nothing",
-            help="What is measured besides speed. all: whether the arms compute the same, memory, "
-            "profile and operations. equality: only whether they compute the same.",
+            help="What is measured besides speed. all: whether the arms compute the same, and "
+            "in the time that is left memory, profile and operations. equality: only whether they "
+            "compute the same.",
             rich_help_panel=MEASURE,
         ),
     ] = BenchRequest.beside,
+    passes: Annotated[
+        bool,
+        typer.Option(
+            "--passes",
+            help="Measure memory, profile and operations before the sessions. By default only if "
+            "the sessions leave time.",
+            rich_help_panel=MEASURE,
+        ),
+    ] = False,
     margin: SpeedMarginOption = "2%",
     timeout: Annotated[
         float,
@@ -115,8 +129,30 @@ def bench_command(
     Evaluations and checkpoints are left out. A built-in workload is cut to its first 1024 training
     rows.
 
+    After `--` come any two or more commands that train with torch. They run unchanged, and the
+    steps of their optimizers take turns.
+
     Example: harness bench --loops plain,trainer --budget 120
+
+    Example: harness bench --budget 180 -- python train.py -- python train.py --compile
     """
+    commands = commands_of(context)
+    if commands:
+        for_loops = {
+            "a case": cases, "--loops": loops != LOOPS, "--arm": arms, "--set": settings,
+            "--conventions": conventions != "matched", "--device": device, "--python": python,
+            "--with": requirements, "--passes": passes,
+        }  # fmt: skip
+        _check_alone([name for name, given in for_loops.items() if given])
+    check_known("value for --beside", beside, get_args(Beside))
+    tolerated = Margin.parse(margin).value
+    bench = BenchRequest(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside), passes)
+    if commands:
+        if resume and out is None:
+            raise SpecError("--resume continues in the folder --out", "none", "pass --out DIR")
+        chosen = command_arms(commands)
+        done = bench_commands(chosen, bench, out, command_line(), progress_console(), resume)
+        return show(*done)
     request = request_from(
         cases,
         loops,
@@ -130,12 +166,9 @@ def bench_command(
         resume=resume,
         out=out,
     )
-    check_known("value for --beside", beside, get_args(Beside))
     if request.has_library_sets and arms:
         rule = "--python and --with time each loop beside itself"
         raise SpecError(rule, f"--arm {arms[0]}", "omit it, or write --arm NAME=LOOP,python=PATH")
-    tolerated = Margin.parse(margin).value
-    bench = BenchRequest(budget, sessions, rounds, tolerated, timeout, cast(Beside, beside))
     library_sets = library_sets_of(request)
     planned: dict[str, list[Arm]] = {}
     for case in request.base_cases:
@@ -147,3 +180,10 @@ def bench_command(
             planned[across[0].spec.case.name] = across
     report, folder = bench_cases(planned, bench, out, command_line(), progress_console(), resume)
     return show(report, folder)
+
+
+def _check_alone(given: list[str]) -> None:
+    """Raise `SpecError` if options of loops are given with commands."""
+    if given:
+        rule = "commands after -- train as they are"
+        raise SpecError(rule, f"{', '.join(given)} as well", "write it into the commands")

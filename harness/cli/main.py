@@ -18,6 +18,7 @@ from harness.cli.annotate import annotate_command
 from harness.cli.bench import bench_command
 from harness.cli.bisect import bisect_command
 from harness.cli.check import check_command
+from harness.cli.commands_after import CommandsAfterDashes
 from harness.cli.compare import compare_command
 from harness.cli.explain import explain_command
 from harness.cli.export import export_command
@@ -73,12 +74,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+_CLASSES = {"bench": CommandsAfterDashes}
 _CONTEXTS = {"trace": {"allow_interspersed_args": False}}
 """By command: settings of its parser. The words after a traced command belong to that command."""
 for panel, commands in _COMMANDS.items():
     for name, command in commands.items():
-        settings = _CONTEXTS.get(name)
-        app.command(name, rich_help_panel=panel, context_settings=settings)(command)
+        app.command(
+            name,
+            cls=_CLASSES.get(name),
+            rich_help_panel=panel,
+            context_settings=_CONTEXTS.get(name),
+        )(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.benchmark.bench_case import BenchRequest
+from harness.benchmark.sessions import BenchRequest
 from harness.cli.options import (
     LOOPS,
     MEASURE,

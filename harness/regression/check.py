@@ -16,7 +16,7 @@ from rich.console import Console
 
 from harness.benchmark.arms import Arm, arms_of
 from harness.benchmark.bench import progress
-from harness.benchmark.bench_case import ShowProgress
+from harness.benchmark.sessions import ShowProgress
 from harness.errors import SpecError
 from harness.regression import measure
 from harness.regression.baseline import (

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from harness.benchmark.arms import Arm, arms_of, plan_key
-from harness.benchmark.bench_case import ShowProgress
+from harness.benchmark.arm_process import starting
+from harness.benchmark.arms import STEPS_AHEAD, Arm, arms_of, plan_key
 from harness.benchmark.passes import FILE, Passes, peak_allocated
 from harness.benchmark.schedule import rounds_that_fit
-from harness.benchmark.session import run_session
+from harness.benchmark.session import SessionRequest, run_session
+from harness.benchmark.sessions import ShowProgress
 from harness.benchmark.traced import TRACED_STEPS, traced_runs
 from harness.benchmark.verdicts import LEAST_SESSIONS
 from harness.execution.parent.plan import plan, runs_in
@@ -106,17 +107,18 @@ def measure_speeds(
             )
 
         session = run_session(
-            planned,
-            number=which,
-            plan=plan_key(planned),
-            seed=1000 * case.recipe.seed + which,
-            steps=before.steps_per_turn,
-            rounds=rounds,
-            session_s=math.inf,
-            deadline=deadline,
-            logs=folder / "logs",
-            timeout_s=timeout_s,
-            on_round=on_round,
+            SessionRequest(
+                start=starting(list(planned), folder / "logs", timeout_s),
+                number=which,
+                plan=plan_key(planned),
+                seed=1000 * case.recipe.seed + which,
+                steps=before.steps_per_turn,
+                rounds=rounds,
+                session_s=math.inf,
+                deadline=deadline,
+                on_round=on_round,
+                most_steps=STEPS_AHEAD,
+            )
         )
         if session is None:
             break

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from harness.benchmark.arms import arms_with_libraries
 from harness.benchmark.bench import progress, verdict_of
-from harness.benchmark.bench_case import BenchedCase, BenchRequest, bench_case
+from harness.benchmark.bench_case import BenchedCase, bench_case
+from harness.benchmark.sessions import BenchRequest
 from harness.comparison.run import run_cases
 from harness.execution.environments.variants import LibrarySet
 from harness.regression.upgrade_summary import upgrade_result

@@ -17,7 +17,7 @@ class ArmFigures(Result):
     name: str
     """Name of the arm."""
     loop: str
-    """The loop that it runs."""
+    """The loop that it runs, or the command."""
     python: str | None
     """The library versions of this arm, if the arms use different libraries."""
     overrides: dict[str, Any]
@@ -33,14 +33,15 @@ class ArmFigures(Result):
     the kernel does not report that time."""
     cpu_step_s: float
     """CPU seconds per step of all threads: the median over all blocks."""
-    samples_per_s: float
-    """Rows per second."""
+    samples_per_s: float | None
+    """Rows per second; None if rows are not counted, as for a command."""
     tokens_per_s: float | None
     """Tokens per second without padding; None if the rows have no tokens."""
     padded_tokens_per_s: float | None
     """Tokens per second with padding."""
-    first_step_s: float
-    """Seconds of the first step of the process, with compilation: the median over the sessions."""
+    first_step_s: float | None
+    """Seconds of the first step of the process, with compilation: the median over the sessions.
+    None for a command."""
     startup_s: float | None = None
     """Seconds from the start of the process to its first step. Imports count only if the arm has
     another interpreter."""

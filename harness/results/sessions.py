@@ -64,6 +64,7 @@ class Block:
     restart_s: float
     """Wall seconds of the first step of the turn, which is not counted."""
     samples: int
+    """Rows; 0 if they are not known, as for a command."""
     tokens: int
     """Tokens without padding."""
     padded_tokens: int
@@ -90,7 +91,7 @@ class Session:
     """Key of what was measured; only sessions of one plan are combined."""
     blocks: tuple[Block, ...]
     first_step_s: Mapping[str, float]
-    """By arm: seconds of the first step of its process, with compilation."""
+    """By arm: seconds of the first step of its process, with compilation. Empty for commands."""
     took_s: float
     """Wall seconds, with start and end of the processes."""
 

@@ -36,6 +36,8 @@ class CommandSpec(Frozen):
     localize_at: int | None = Field(None, ge=1)
     """The step at which the record also holds the inputs and outputs of each module and operation.
     The command ends after the next step; None: no step, and the command ends by itself."""
+    stop_after: int | None = Field(None, ge=1)
+    """The command ends after this step; None: it ends by itself."""
     device: str = "cpu"
     """The type of device that held the weights."""
     world_size: int = Field(1, ge=1)
@@ -44,6 +46,11 @@ class CommandSpec(Frozen):
     """As in `RunSpec`."""
     perturbation: Perturbation | None = None
     """The perturbation of the weights before the first training pass; None: none."""
+
+    @property
+    def last_step(self) -> int | None:
+        """The step after which the command ends; None: it ends by itself."""
+        return self.stop_after if self.localize_at is None else self.localize_at + 1
 
     @property
     def case_name(self) -> str:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from harness.benchmark.bench_case import BenchRequest
+from harness.benchmark.sessions import BenchRequest
 from harness.results.sessions import FOLDER
 from studies import bench_false_alarms, bench_power
 from studies.study import repeated_benches

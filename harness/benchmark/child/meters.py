@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import dataloader
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.benchmark.child.turn_gate import own_clock_s, synchronize
+from harness.execution.child.clocks import own_clock_s, synchronize
 from harness.tracing.wrappers import unwrapped_optimizer
 
 __all__ = ["Allocated", "Flops", "Memory", "Profile", "peak_flops_per_s"]

@@ -12,7 +12,7 @@ import statistics
 
 import torch
 
-from harness.benchmark.child.turn_gate import own_clock_s, synchronize
+from harness.execution.child.clocks import own_clock_s, synchronize
 
 __all__ = ["Yardstick"]
 

@@ -27,9 +27,15 @@ def start(options_path: str) -> str:
         return ""  # the command is over, and this process outlived it
     if options.spec["deterministic"]:
         _make_deterministic(options.num_threads)
+    note = partial(_note, Path(options.notes))
+    if options.gate:
+        from harness.execution.child.step_gate import StepGate
+
+        StepGate(options.gate).install()
+        note("")
+        return ""
     from harness.tracing.attach.attachment import Attachment
 
-    note = partial(_note, Path(options.notes))
     Attachment(partial(_new_recording, options), note).install()
     note("")
     return ""

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import SpecError
 from harness.execution.command import launch
+from harness.execution.command.bounded import GroupProcess
 from harness.execution.command.options import VARIABLE, Options
 from harness.execution.command.parts import Recorded, gather, parts_in
 from harness.execution.command.program import find_program
-from harness.execution.command.unseen import notes_in, what_was_unseen
+from harness.execution.command.unseen import Note, notes_in, what_was_unseen
 from harness.execution.commit import find_commit
 from harness.results.folders import RECORDS
 from harness.spec.command import CommandSpec
 from harness.spec.recipe import Recipe
 
-__all__ = ["Traced", "trace"]
+__all__ = ["Traced", "attached", "notes_of", "trace", "trace_briefly"]
 
 SITE = Path(__file__).parent / "site"
 _WORK = ".trace"  # within the output folder, while the command runs
+_NOTES, _PARTS, _OPTIONS = "notes", "parts", "options.json"  # within that folder
 _DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # must be set before CUDA is used
 
 
@@ -45,49 +48,85 @@ def trace(spec: CommandSpec, folder: Path, log: Path | None = None) -> Traced:
     """
     program = find_program(spec.command)
     work = folder.absolute() / _WORK
-    notes, parts = work / "notes", work / "parts"
-    for new in (notes, parts):
-        new.mkdir(parents=True)
-    options = Options(
-        notes=str(notes),
-        parts=str(parts),
-        spec=spec.model_dump(mode="json"),
-        num_threads=Recipe().num_threads,
-        commit=find_commit() or "",
-    )
-    options.write(work / "options.json")
     try:
+        variables = attached(spec, work, os.environ)
         try:
-            end = launch.run(program, spec.command, _environment(spec, work / "options.json"), log)
+            end = launch.run(program, spec.command, variables, log)
         except OSError as error:
             raise SpecError(
                 "a command must be a program that can be started", error, "check its file"
             ) from None
-        recorded, unseen = _gather(spec, parts, notes, folder / RECORDS, end)
+        recorded, unseen = _gather(spec, work, folder / RECORDS, end)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Traced(end, recorded, unseen)
 
 
-def _environment(spec: CommandSpec, options: Path) -> dict[str, str]:
-    """The environment of the command: the present one, and what attaches the harness."""
-    path = os.environ.get("PYTHONPATH")
-    variables = {
-        **os.environ,
-        VARIABLE: str(options),
+def trace_briefly(
+    spec: CommandSpec, folder: Path, log: Path, variables: Mapping[str, str], limit_s: float
+) -> Traced | None:
+    """As `trace`, in the folder of `spec` and with these variables; None if it was not in time.
+
+    It gets no signals and no input, so that several commands can be traced at a time.
+    """
+    work = folder.absolute() / f"{_WORK}-{spec.name}"
+    try:
+        process = GroupProcess(
+            spec.command, Path(spec.folder), attached(spec, work, variables), log
+        )
+        try:
+            end = process.wait(limit_s)
+        finally:
+            process.kill()
+        if end is None:
+            return None
+        recorded, unseen = _gather(spec, work, folder / RECORDS, end)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Traced(end, recorded, unseen)
+
+
+def attached(
+    spec: CommandSpec, work: Path, variables: Mapping[str, str], gate: str = ""
+) -> dict[str, str]:
+    """The environment of the command: `variables`, and what attaches the harness.
+
+    `work`: a new folder for what its processes leave. `gate`: see `Options`.
+    """
+    for name in (_NOTES, _PARTS):
+        (work / name).mkdir(parents=True)
+    options = Options(
+        notes=str(work / _NOTES),
+        parts=str(work / _PARTS),
+        spec=spec.model_dump(mode="json"),
+        num_threads=Recipe().num_threads,
+        commit=find_commit() or "",
+        gate=gate,
+    )
+    options.write(work / _OPTIONS)
+    path = variables.get("PYTHONPATH")
+    found = {
+        **variables,
+        VARIABLE: str(work / _OPTIONS),
         "PYTHONPATH": os.pathsep.join([str(SITE), *([path] if path else [])]),
     }
     if spec.deterministic:
-        variables |= {k: v for k, v in _DETERMINISTIC.items() if k not in os.environ}
-    return variables
+        found |= {k: v for k, v in _DETERMINISTIC.items() if k not in variables}
+    return found
 
 
 def _gather(
-    spec: CommandSpec, parts: Path, notes: Path, records: Path, end: launch.End
+    spec: CommandSpec, work: Path, records: Path, end: launch.End
 ) -> tuple[list[Recorded], tuple[str, ...]]:
     """Make the records, and find what could not be seen."""
     records.mkdir(exist_ok=True)
-    recorded = gather(parts_in(parts), records, spec)
+    recorded = gather(parts_in(work / _PARTS), records, spec)
     for each in recorded:
         each.note_end(end)
-    return recorded, what_was_unseen(spec.command, notes_in(notes), bool(recorded), end.exit_code)
+    unseen = what_was_unseen(spec.command, notes_of(work), bool(recorded), end.exit_code)
+    return recorded, unseen
+
+
+def notes_of(work: Path) -> list[Note]:
+    """The notes of the processes of a command with this folder, see `attached`."""
+    return notes_in(work / _NOTES)

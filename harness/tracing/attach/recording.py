@@ -142,8 +142,8 @@ class Recording(Listener):
                 self._find_place()
             except Exception as error:  # noqa: BLE001  # as above
                 self.failed(f"step 1: {type(error).__name__}: {error}")
-        at = self._spec.localize_at
-        if at is not None and step > at:  # a replay, of which nothing more is needed
+        last = self._spec.last_step
+        if last is not None and step >= last:  # nothing more is needed of this run
             self.close("stopped")
             os._exit(0)
 
