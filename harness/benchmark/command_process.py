@@ -108,6 +108,7 @@ class GatedCommand:
     def turn(self, steps: int) -> Turn:
         """See `Participant`."""
         assert self._connection is not None
+        self._check_alone()
         with suppress(OSError):  # `_receive` reports how it ended
             self._connection.send_bytes(json.dumps({"steps": steps}).encode())
         turn = self._receive()
@@ -141,16 +142,20 @@ class GatedCommand:
         except (TimeoutError, BlockingIOError):
             return None
 
+    def _check_alone(self) -> None:
+        """Raise `SpecError` if a second process of the command trains."""
+        other = self._connected(0)
+        if other is not None:
+            other.close()
+            raise self._several(2)
+
     def _receive(self) -> dict[str, Any]:
         """The next message. Raises as the methods of `Participant`."""
         assert self._connection is not None
         until = min(self._deadline, time.monotonic() + self._timeout_s)
         try:
             while not self._connection.poll(_POLL_S):
-                other = self._connected(0)
-                if other is not None:
-                    other.close()
-                    raise self._several(2)
+                self._check_alone()
                 if self._process.exit_code is not None and not self._connection.poll(0):
                     raise EOFError
                 if time.monotonic() > until:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.benchmark.conclusions import REASONS, conclude, statistic_of
 from harness.benchmark.sessions import BenchRequest, Measured, Subject
-from harness.report.text.speeds import conclusion
+from harness.report.text.speeds import conclusion, values_agree
 from harness.results.benchmark import CONTROL, ArmFigures, BenchResult
 from harness.results.comparison import Comparison, incomparable
 
@@ -32,7 +32,10 @@ def result_of(
     if len(sessions) < 2:
         count = "no session fits" if not sessions else "only 1 session fits"
         why = f"{count} into {request.budget_s:.3g} s; raise the budget"
-        return tuple(incomparable(subject.title, reference, name, why) for name in candidates), None
+        return tuple(
+            incomparable(subject.title, reference, name, why + _values(equality.get(name)))
+            for name in candidates
+        ), None
     statistic = statistic_of(sessions, subject.device)
     found = conclude(
         subject.title, sessions, reference, candidates, statistic, request.margin, equality
@@ -55,3 +58,8 @@ def result_of(
     )
     result = result.model_copy(update={"conclusion": conclusion(found.comparisons, result)})
     return found.comparisons, result
+
+
+def _values(values: Comparison | None) -> str:
+    """What is known of the values of a pair whose speed is not."""
+    return "" if values is None else f"; values: {values_agree(values)}"

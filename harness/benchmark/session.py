@@ -71,7 +71,7 @@ class SessionRequest:
     steps: int | None
     """Steps of each turn; None: enough for a measurable block."""
     rounds: int | None
-    """The exact number, also if it is not balanced; None: as many as fit into about `session_s` seconds."""
+    """The exact number, also if it is not balanced; None: as many as fit into `session_s`."""
     session_s: float
     deadline: float
     """By the monotonic clock."""

@@ -1,4 +1,4 @@
-"""The words after `--` on the command line: one or more training commands, separated by `--`."""
+"""The words after `--` on the command line: training commands, separated by `--`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ __all__ = ["CommandsAfterDashes", "commands_of"]
 
 _KEY = "harness.commands"
 _BETWEEN = "--"
+_WITH_ONE = "--against"
+"""The option with which one command is enough: it is compared with itself."""
 
 
 class CommandsAfterDashes(TyperCommand):
-    """A command of the harness that takes training commands after its own options."""
+    """A command of the harness that takes training commands after its own options.
+
+    Words after a single `--` are cases, as in any program, except with `--against`.
+    """
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer's context is that of click
-        """Set the words after the first `--` aside, and parse the others."""
+        """Set the commands aside, and parse the other words."""
         if _BETWEEN in args:
             place = args.index(_BETWEEN)
-            args, after = args[:place], args[place + 1 :]
-            commands: list[list[str]] = [[]]
-            for word in after:
-                if word == _BETWEEN:
-                    commands.append([])
-                else:
-                    commands[-1].append(word)
-            ctx.meta[_KEY] = commands
+            own, after = args[:place], args[place + 1 :]
+            with_one = any(word.partition("=")[0] == _WITH_ONE for word in own)
+            if _BETWEEN in after or (with_one and after):
+                args, ctx.meta[_KEY] = own, _commands(after)
         return super().parse_args(ctx, args)
 
 
 def commands_of(context: typer.Context) -> list[list[str]]:
-    """The commands after `--`, each as its words; empty if there is no `--`."""
+    """The commands after `--`, each as its words; empty if there are none."""
     found: list[list[str]] = context.meta.get(_KEY, [])
     return found
+
+
+def _commands(words: list[str]) -> list[list[str]]:
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if word == _BETWEEN:
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    return commands

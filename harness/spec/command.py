@@ -37,7 +37,7 @@ class CommandSpec(Frozen):
     """The step at which the record also holds the inputs and outputs of each module and operation.
     The command ends after the next step; None: no step, and the command ends by itself."""
     stop_after: int | None = Field(None, ge=1)
-    """The command ends after this step; None: it ends by itself."""
+    """The command ends after this step, and the record is complete; None: it ends by itself."""
     device: str = "cpu"
     """The type of device that held the weights."""
     world_size: int = Field(1, ge=1)

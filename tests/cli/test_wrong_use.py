@@ -30,6 +30,9 @@ NODE_1 = (
         (["run", "--device", "cdua"], "did you mean 'cuda'?"),
         (["run", "--conventions", "nativ"], "did you mean 'native'?"),
         (["run", "--jobs", "0"], "jobs"),
+        (["bench", "--", "ls", "--"], "takes a command"),
+        (["bench", "--set", "seed=1", "--", "ls", "--", "ls"], "(met --set as well)"),
+        (["bench", "--", "paraphrse"], "did you mean 'paraphrase'?"),
         (["run", "--launcher", "torchrn"], "did you mean 'torchrun'?"),
         (["run", "--launcher-config", "x.yaml"], "add --launcher accelerate"),
         (

@@ -9,7 +9,7 @@ from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import metric
 from harness.units import number, quantity
 
-__all__ = ["TOO_LARGE", "change", "conclusion", "equality", "how", "sentence"]
+__all__ = ["TOO_LARGE", "change", "conclusion", "equality", "how", "sentence", "values_agree"]
 
 TOO_LARGE = 11.0
 """A ratio from which only a bound is shown."""
@@ -100,9 +100,14 @@ def how(result: BenchResult) -> list[str]:
 
 def equality(comparison: Comparison) -> str:
     """Whether the two compute the same values, and else from which step they differ."""
-    first = comparison.first_divergence
-    if comparison.equality != "different" or first is None:
-        return str(comparison.equality)
+    return values_agree(comparison.model_copy(update={"outcome": comparison.equality}))
+
+
+def values_agree(values: Comparison) -> str:
+    """The outcome of a comparison of values, and from which step on they differ."""
+    first = values.first_divergence
+    if values.outcome != "different" or first is None:
+        return str(values.outcome)
     return f"different from step {first.step}, {first.stage}"
 
 

@@ -144,7 +144,7 @@ class Recording(Listener):
                 self.failed(f"step 1: {type(error).__name__}: {error}")
         last = self._spec.last_step
         if last is not None and step >= last:  # nothing more is needed of this run
-            self.close("stopped")
+            self.close("completed" if self._spec.localize_at is None else "stopped")
             os._exit(0)
 
     def keep(self) -> None:
