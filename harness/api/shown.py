@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from harness.api.load import Record, load
 from harness.errors import RecordError, check_known
 from harness.report.render import render
-from harness.report.text.summary import NOTHING_COMPARED, first_lines
+from harness.report.text.answers import first_lines
+from harness.report.text.summary import NOTHING_COMPARED
 from harness.results import frames
 from harness.results.report import Report
 

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from harness.errors import RunFailed, SpecError
 from harness.results.folders import new_in_reports
+from harness.results.origin import work_begins
 
 __all__ = ["output_folder"]
 
@@ -49,7 +50,8 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
             )
         fresh = not any(path.name != _LOCK for path in folder.iterdir())
         try:
-            yield folder
+            with work_begins():
+                yield folder
         except SpecError:
             if fresh:
                 _clear(folder)

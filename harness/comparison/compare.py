@@ -117,10 +117,10 @@ def _compare(
         obstacles.append(str(error))
     unrecorded = _not_recorded(pair, values.stages)
     doubts += [*values.doubts, *_detail_doubts(pair)]
-    if not obstacles:
+    if not obstacles and not incomplete:
         doubts += _unrecorded(pair, values, unrecorded)
     findings = tuple(_findings(*_common_metrics(pair, metrics, values.cut)))
-    if values.first is None:
+    if values.first is None and not incomplete:  # else the counts differ because a run ended
         doubts += [
             f"{found.metric} differs ({found.reference} and {found.candidate}), but no stage does"
             for found in findings

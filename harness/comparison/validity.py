@@ -94,6 +94,9 @@ def _tensors_complete(record: RunRecord) -> bool:
 def validity_doubts(record: RunRecord) -> Iterator[str]:
     """Values whose agreement proves nothing: missing, not finite, or constant in training."""
     header, steps, micro = record.header, record.steps, record.micro_batches
+    if header.status not in ("completed", "stopped"):  # what is absent follows from that
+        yield from _not_finite_values(record)
+        return
     if len(steps) < 2:
         recorded = counted(len(steps), "step")
         yield f"only {recorded} recorded, which shows no change over time; train for 2 or more"
@@ -110,18 +113,14 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
         bare = np.setdiff1d(as_numpy(steps["step"]), as_numpy(micro["step"]))
         if len(bare):
             yield f"its micro-batches are incomplete: step {bare[0]} has none"
-    absent = not_recorded(record)
-    due = _due(record)
+    absent, due = not_recorded(record), _due(record)
     for table in (due, micro, record.tensors):
         yield from _missing(table, absent)
     yield from _missing(steps, _RECORDED_EVERY)
     yield from _name_faults(record)
     yield from rate_faults(record)
-    if "grad_norm" not in absent:
-        yield from _not_finite(_without_skipped(record, due), "grad_norm")
-    losses = [name for name in ("loss", "task_loss") if micro[name].null_count < len(micro)]
-    for name in losses:
-        yield from _not_finite(micro, name)
+    yield from _not_finite_values(record)
+    losses = _losses(record)
     if not header.final_metrics and isinstance(record.spec, RunSpec):
         yield "the trained model was not evaluated"
     yield from (sentence.removesuffix(".") for sentence in header.unseen)
@@ -146,6 +145,18 @@ def validity_doubts(record: RunRecord) -> Iterator[str]:
     if unknown:
         rows, are = counted(unknown, "row"), "is" if unknown == 1 else "are"
         yield f"{rows} {are} not from the training set"
+
+
+def _losses(record: RunRecord) -> list[str]:
+    micro = record.micro_batches
+    return [name for name in ("loss", "task_loss") if micro[name].null_count < len(micro)]
+
+
+def _not_finite_values(record: RunRecord) -> Iterator[str]:
+    if "grad_norm" not in not_recorded(record):
+        yield from _not_finite(_without_skipped(record, _due(record)), "grad_norm")
+    for name in _losses(record):
+        yield from _not_finite(record.micro_batches, name)
 
 
 _NOT_IN_EVERY_RECORD = ("sample_ids", "rows", "label_content", "loss", "task_loss", "rate_of")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from harness.report.document import Document, Section
+from harness.report.document import Document, Section, Subsection
 from harness.report.plots.collect import Plots
 from harness.report.sections import (
     baseline,
@@ -20,7 +21,8 @@ from harness.report.sections import (
     upgrade,
 )
 from harness.report.sections.source import Source
-from harness.report.text.summary import first_lines
+from harness.report.text.about import about
+from harness.report.text.answers import Answer, answers
 from harness.report.text.verdict import headline, tone
 from harness.results.report import Report
 
@@ -28,13 +30,13 @@ __all__ = ["SECTIONS", "document_of"]
 
 SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     upgrade.section,
-    pairs.section,
-    curves.section,
-    runs.section,
     speed.section,
     baseline.section,
     explanation.section,
     causes.section,
+    pairs.section,
+    curves.section,
+    runs.section,
     setup.section,
     reproduce.section,
 )
@@ -49,12 +51,25 @@ def document_of(
     `plots`: None for a printer without graphics. `now`: when it is made, for the age of a baseline.
     """
     source = Source(report, plots, now or datetime.now(UTC))
-    found = (section(source) for section in SECTIONS)
+    sections = tuple(found for section in SECTIONS if (found := section(source)) is not None)
     return Document(
         headline=headline(report),
         verdict=report.verdict,
         tone=tone(report.verdict),
-        sentences=tuple(first_lines(report)),
-        sections=tuple(section for section in found if section is not None),
+        answers=tuple(_reachable(one, sections) for one in answers(report)),
+        sections=sections,
+        about=tuple(about(report)),
         version=str(report.environment.get("harness", "")),
     )
+
+
+def _reachable(answer: Answer, sections: Sequence[Section]) -> Answer:
+    """The answer; without its anchor if no section has it."""
+    anchors = {section.anchor for section in sections}
+    anchors |= {
+        block.anchor
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, Subsection)
+    }
+    return answer if answer.anchor in anchors else replace(answer, anchor="")

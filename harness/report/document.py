@@ -6,10 +6,11 @@ is plain text: each printer escapes what its format would take for markup.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from harness.report.plots.plot import Plot
+from harness.report.text.answers import Answer
 from harness.report.text.verdict import Tone
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Subsection",
     "Table",
     "Values",
+    "filled_columns",
 ]
 
 
@@ -56,6 +58,21 @@ class Table:
     caption: str = ""
     heading_column: int = 0
     """The column that names the row."""
+
+
+def filled_columns(table: Table) -> Table:
+    """The table without the columns in which no row has a value."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if place == table.heading_column or any(row[place] not in ("", "-") for row in table.rows)
+    ]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+        heading_column=kept.index(table.heading_column),
+    )
 
 
 @dataclass(frozen=True)
@@ -109,9 +126,13 @@ class CauseCard:
     id: str
     reference: str
     """Where the cause is described; may be empty."""
-    evidence: str
+    evidence: tuple[tuple[str, str], ...]
+    """The pairs that it explains, each with what its records show."""
     remedy: str
+    """Empty if the cause is a setting with both values."""
     explains_first: bool
+    lines: tuple[str, ...] = ()
+    """Lines of code that belong to it."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +161,8 @@ class Subsection:
     blocks: tuple[Block, ...]
     outcome: str = ""
     """Shown after the title."""
+    anchor: str = ""
+    """Its id on a page; empty: none."""
 
 
 Block = Sentence | Bullets | Values | Table | Figures | CauseCard | Command | Folded | Subsection
@@ -165,8 +188,16 @@ class Document:
     headline: str
     verdict: str
     tone: Tone
-    sentences: tuple[str, ...]
+    answers: tuple[Answer, ...]
     """The conclusions, the most important first."""
     sections: tuple[Section, ...] = field(default=())
+    about: tuple[tuple[str, str], ...] = ()
+    """Named values that tell this report from others: its folder, case, date."""
     version: str = ""
     """The version of the harness that made the report."""
+
+    @property
+    def title(self) -> str:
+        """The headline, with what tells this report from others."""
+        told = [value for name, value in self.about if name in ("case", "cases", "run")]
+        return " · ".join([self.headline, *told])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import SpecError
 from harness.report.escape import markdown_cell
-from harness.report.text.summary import first_lines
+from harness.report.text.answers import first_lines
 from harness.report.text.verdict import headline
 from harness.results.record import write_atomically
 from harness.results.report import REPORT_FILE, Report

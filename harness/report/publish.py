@@ -43,7 +43,8 @@ def publish(
     # Whoever repeats the command chooses these folders.
     command = without_options(report.command, ("--out", "--environments"))
     command = tuple(word for word in command if word != "--resume")
-    published = report.model_copy(update={"command": command, "runs": runs})
+    origin = report.origin and report.origin.model_copy(update={"host": ""})
+    published = report.model_copy(update={"command": command, "runs": runs, "origin": origin})
     if target.exists():
         raise SpecError("a published report has a new name", target, "pass another")
     for stride in _STRIDES if records else _STRIDES[:1]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.errors import RecordError, SpecError
+from harness.results.origin import work_begins
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
 
@@ -71,7 +72,8 @@ def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[
     """
     folder = out or new_in_reports(name)
     if again and (folder / RECORDS).is_dir():
-        yield folder
+        with work_begins():
+            yield folder
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
@@ -81,7 +83,8 @@ def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[
     except OSError as error:
         raise SpecError("--out takes a folder that can be created", error, "name another") from None
     try:
-        yield folder
+        with work_begins():
+            yield folder
     except (SpecError, RecordError):
         for content in folder.iterdir():
             shutil.rmtree(content) if content.is_dir() else content.unlink()

@@ -18,6 +18,7 @@ from harness.results.base import Result
 from harness.results.benchmark import BenchResult
 from harness.results.comparison import Comparison
 from harness.results.explanation import Explanation
+from harness.results.origin import Origin, current_origin
 from harness.results.record import RunRecord, write_atomically
 from harness.results.regression import CheckResult
 from harness.results.upgrade import BisectResult, UpgradeResult
@@ -121,6 +122,8 @@ class Report(Result):
     """What is to be said before all else, such as why a command left no record."""
     odd_one_out: str = ""
     """The loop that differs from a majority of three, if that was requested."""
+    origin: Origin | None = None
+    """Where the report comes from. Reports written before 0.5.0 do not hold it."""
     _folder: Path | None = PrivateAttr(None)
 
     @property
@@ -182,6 +185,7 @@ class Report(Result):
             ),
             environment=records[0][1].header.environment if records else {},
             command=tuple(command),
+            origin=current_origin(folder),
         )
 
 

@@ -105,7 +105,7 @@ def test_a_summary_stays_within_what_github_takes(
     text = summary.read_text("utf-8")
     assert limit - room_bytes <= len(text.encode()) <= limit
     assert ("Cut here" in text) == (room_bytes < 50_000)
-    assert (text.count("## Reproduce") == 2) == (room_bytes == 50_000)
+    assert (text.count("## To reproduce") == 2) == (room_bytes == 50_000)
 
 
 def test_what_cannot_be_written_is_said(

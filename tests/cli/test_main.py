@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.report.text.verdict import HEADLINES
 from harness.results.record import RunRecord
+from harness.results.report import Verdict
 from tests.support.answers import Ask, differ, pair
 from tests.support.records import Draft, Spoil, draft, write_run_folder
 
@@ -42,14 +44,14 @@ def test_list_for_programs_is_json(ask: Ask) -> None:
     ],
 )
 def test_compare_answers_with_its_exit_code(
-    ask: Ask, tmp_path: Path, code: int, verdict: str, spoil: Spoil
+    ask: Ask, tmp_path: Path, code: int, verdict: Verdict, spoil: Spoil
 ) -> None:
     """0 the same, 1 different, 3 a run failed, 4 no verdict; the files say the same."""
     out = tmp_path / "out"
     found = ask("compare", *pair(tmp_path, spoil), "--out", out)
 
     assert (code, "") == (found.code, found.err)
-    assert f"({verdict})" in found.out
+    assert HEADLINES[verdict] in found.out.splitlines()[0]
     content = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert verdict == content["verdict"]
     assert ["harness", "compare"] == content["command"][:2]
@@ -140,7 +142,7 @@ def test_report_prints_again_and_writes_anew(ask: Ask, tmp_path: Path) -> None:
     found = ask("report", "out", "--format", "md")
 
     assert 1 == found.code
-    assert "(different)" in found.out
+    assert "The loops differ" in found.out
     assert before == Path("out/report.md").read_text(encoding="utf-8")
     assert not Path("out/report.html").exists()
 

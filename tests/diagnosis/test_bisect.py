@@ -17,7 +17,7 @@ from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries
 from harness.execution.environments.releases import Releases
 from harness.execution.parent.runner import Run
-from harness.report.text.summary import first_lines
+from harness.report.text.answers import first_lines
 from harness.results.record import RunRecord
 from harness.results.report import Report
 from harness.spec.case import Case

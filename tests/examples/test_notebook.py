@@ -39,7 +39,7 @@ def verdicts(notebook: Any) -> list[str]:
         for output in cell.outputs
         if output.output_type == "execute_result"
     ]
-    found = (re.search(r"</strong> \((\w+)\)</p>", page) for page in pages if page)
+    found = (re.search(r'<div data-verdict="(\w+)"', page) for page in pages if page)
     return [match.group(1) for match in found if match]
 
 

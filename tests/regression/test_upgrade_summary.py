@@ -10,7 +10,7 @@ from harness.comparison.compare import compare
 from harness.execution.environments.interpreter import Libraries
 from harness.execution.environments.variants import LibrarySet
 from harness.regression.upgrade_summary import upgrade_result
-from harness.report.text.summary import first_lines
+from harness.report.text.answers import first_lines
 from harness.report.text.verdict import headline
 from harness.report.write import write
 from harness.results.comparison import Comparison, Finding, Outcome, incomparable

@@ -12,7 +12,7 @@ from harness.results.report import Report
 from tests.support.bench_sessions import sessions
 from tests.support.judged_reports import bench_report
 from tests.support.records import Draft, draft
-from tests.support.small_report import AWKWARD
+from tests.support.small_report import AWKWARD, IDENTICAL
 
 HOSTILE = f"{AWKWARD} ]]> '\"><img src=x onerror=alert(1)> {{{{ 7 * 7 }}}} $x^2$ \x00\x07\u202e end"
 """A text that would like to be markup, a template, a formula, or the end of something."""
@@ -37,6 +37,35 @@ def pair_report(
         for number, (name, made) in enumerate(zip(names, drafts, strict=True))
     ]
     return Report.of(records, [differing(names, step)], folder, ["harness", "run", names[1]])
+
+
+def identical_report(folder: Path) -> Report:
+    """Two equal runs of six steps, with their records in `folder`."""
+    names = ("plain", "trainer")
+    records = [(name, draft(name).write(folder / "records" / name)) for name in names]
+    same = differing(names, 3).model_copy(
+        update={"outcome": "identical", "first_divergence": None, "stages": IDENTICAL.stages}
+    )
+    return Report.of(records, [same], folder, ["harness", "run"])
+
+
+def failed_report(folder: Path) -> Report:
+    """A run that failed, beside one that did not."""
+    report = pair_report(folder)
+    error = "KeyError: 'no_such_key' (my_loop.py:59)"
+    runs = (
+        report.runs[0],
+        report.runs[1].model_copy(update={"status": "failed", "error": error}),
+    )
+    pair = report.comparisons[0].model_copy(
+        update={
+            "outcome": "incomparable",
+            "first_divergence": None,
+            "doubts": (f"trainer failed: {error}",),
+        }
+    )
+    update = {"verdict": "failed", "runs": runs, "comparisons": (pair,)}
+    return report.model_copy(update=update)
 
 
 def differing(names: tuple[str, str], step: int, steps: int = 6) -> Comparison:

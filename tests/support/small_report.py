@@ -6,6 +6,7 @@ from harness.results.comparison import Cause, Comparison, Finding, SeedOutcome
 from harness.results.divergence import Divergence, StageDifference
 from harness.results.explanation import Contribution, Cost, Explanation, Gap
 from harness.results.noise import FieldNoise, Noise
+from harness.results.origin import Origin
 from harness.results.report import Report, RunSummary
 from harness.results.settings import SettingDifference
 
@@ -222,6 +223,15 @@ def explained_report() -> Report:
     )
 
 
+ORIGIN = Origin(
+    name="20261123-120000-tiny",
+    started_at="2026-11-23T12:00:00+00:00",
+    took_s=12.5,
+    host="a-host",
+    commit="0123456789abcdef0123456789abcdef01234567+",
+)
+
+
 def small_report(**changes: Any) -> Report:
     """Three loops, one of which departs."""
     return Report(
@@ -236,6 +246,7 @@ def small_report(**changes: Any) -> Report:
             "recipes": {"tiny": {"data": None, "sampler": "seeded", "betas": [0.9, 0.999]}},
             "environment": {"python": "3.11", "flags": {"deterministic": True}},
             "command": ("harness", "run", "tiny", "--set", "data=a b"),
+            "origin": ORIGIN,
             **changes,
         }
     )

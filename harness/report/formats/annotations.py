@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.report.text.answers import first_lines
 from harness.report.text.causes import reasons
 from harness.report.text.seeds import run_name
 from harness.report.text.summary import (
     NOTHING_COMPARED,
-    first_lines,
     remarks,
     sentence,
     without_options,

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from harness.report.escape import printable
+from harness.report.text.answers import first_lines
 from harness.report.text.causes import reasons
 from harness.report.text.seeds import run_name
-from harness.report.text.summary import first_lines, sentence
+from harness.report.text.summary import sentence
 from harness.report.text.verdict import headline
 from harness.results.comparison import Comparison
 from harness.results.regression import CheckItem

@@ -22,6 +22,7 @@ from harness.report.document import (
     Values,
 )
 from harness.report.escape import markdown_cell, printable
+from harness.report.text.answers import Answer
 from harness.report.text.summary import NOTHING_COMPARED
 
 __all__ = ["MARKDOWN_BYTES", "markdown"]
@@ -59,7 +60,9 @@ def markdown(document: Document) -> str:
 def _document(document: Document, limits: _Limits) -> Iterator[str]:
     """The paragraphs, which a blank line separates."""
     yield f"# {markdown_cell(document.headline)}"
-    yield _list(document.sentences or (NOTHING_COMPARED,))
+    if document.about:
+        yield " · ".join(markdown_cell(f"{name}: {value}") for name, value in document.about)
+    yield "\n".join(map(_answer, document.answers or (Answer(NOTHING_COMPARED),)))
     for section in document.sections:
         yield f"## {markdown_cell(section.title)}"
         if section.introduction:
@@ -130,11 +133,21 @@ def _list(items: Sequence[str]) -> str:
     return "\n".join(f"- {markdown_cell(item)}" for item in items)
 
 
+def _answer(answer: Answer) -> str:
+    """One item of a list; its details are a list within it."""
+    return "\n".join(
+        [f"- {markdown_cell(answer.text)}", *(f"  - {markdown_cell(x)}" for x in answer.details)]
+    )
+
+
 def _cause(cause: CauseCard) -> Iterator[str]:
-    where = f", {cause.reference}" if cause.reference else ""
-    name = markdown_cell(f"{cause.label}: {cause.title}")
-    yield f"**{name}** ({markdown_cell(cause.id + where)})"
-    yield _list((f"Evidence: {cause.evidence}.", f"Remedy: {cause.remedy}."))
+    names = ", ".join(filter(None, (cause.id, cause.reference)))
+    title = markdown_cell(f"{cause.label}: {cause.title}")
+    yield f"**{title}** ({markdown_cell(names)})" if names else f"**{title}**"
+    items = [*cause.lines]
+    items += [f"{pair}: {text}." if text else pair for pair, text in cause.evidence]
+    items += [f"Remedy: {cause.remedy}."] if cause.remedy else []
+    yield _list(items)
 
 
 def _table(table: Table, limits: _Limits) -> Iterator[str]:

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from harness.report.document import Document
 from harness.report.escape import printable
-from harness.report.plots.plot import Plot
 from harness.report.plots.svg import for_page
 from harness.report.text.summary import NOTHING_COMPARED
 from harness.report.text.verdict import tone
@@ -18,6 +17,9 @@ __all__ = ["cell", "page"]
 
 _OPEN = ("upgrade", "pairs", "metrics", "speed", "baseline", "explanation", "causes")
 """Sections that a cell of a notebook shows open."""
+
+
+_MARKS = {"good": "✓", "bad": "✗", "unsure": "?"}
 
 
 def page(document: Document) -> str:
@@ -42,6 +44,7 @@ def _render(template: str, document: Document, **context: Any) -> str:
     )
     environment.globals |= {
         "tone": tone,
+        "marks": _MARKS,
         "refuse": _refuse,
         "nothing_compared": NOTHING_COMPARED,
         "open": _OPEN,
@@ -54,9 +57,9 @@ def _refuse(block: Any) -> NoReturn:
     raise TypeError(f"no macro shows {block!r}")
 
 
-def _inline(plot: Plot) -> Markup:
-    """A plot for the page; its texts were escaped when it was drawn."""
-    return Markup(for_page(plot.svg, plot.name))  # noqa: S704  # serialised by ElementTree
+def _inline(drawn: str, name: str) -> Markup:
+    """A drawing for the page; its texts were escaped when it was drawn."""
+    return Markup(for_page(drawn, name))  # noqa: S704  # serialised by ElementTree
 
 
 def _without_control_characters(value: Any) -> Any:

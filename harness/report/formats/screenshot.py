@@ -37,7 +37,7 @@ def picture(
     shown = tuple(
         section for section in document.sections if not sections or section.title in sections
     )
-    print_document(replace(document, sections=shown), console)
+    print_document(replace(document, sections=shown), console, "details")
     return console.export_svg(title=command)
 
 

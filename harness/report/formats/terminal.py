@@ -1,11 +1,12 @@
-"""A document -> a terminal: the sections first, the conclusions and the verdict last."""
+"""A document -> a terminal of any width: the conclusions first, then what explains them."""
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Iterator
+from typing import Literal, assert_never
 
 from rich.console import Console
-from rich.table import Table as RichTable
+from rich.padding import Padding
 from rich.text import Text
 
 from harness.report.assemble import document_of
@@ -24,39 +25,83 @@ from harness.report.document import (
     Values,
 )
 from harness.report.escape import printable
+from harness.report.formats.terminal_table import print_table
+from harness.report.text.answers import Answer
 from harness.report.text.summary import NOTHING_COMPARED
 from harness.report.text.verdict import tone
 from harness.results.report import Report
 
-__all__ = ["print_document", "print_report"]
+__all__ = ["Amount", "print_document", "print_report"]
 
-_ROWS = 40
-"""Rows of a table at most."""
-_NAME = 20
-"""Characters of the name of a row that stay on one line."""
+Amount = Literal["quiet", "normal", "details"]
+"""How much is printed: the conclusions, also their explanation, or every section."""
+
+_EXPLAIN = ("upgrade", "explanation", "causes", "baseline")
+"""Sections that explain a conclusion."""
+_WARNINGS = 6
+"""Warnings at most, unless every section is printed."""
 _SUBSECTIONS = 6
 """Subsections of a section at most, if some may be omitted."""
 _COLOURS = {"good": "green", "bad": "red", "unsure": "yellow"}
+_MARKS = {"good": "✓", "bad": "✗", "unsure": "?"}
 _STYLES = {"plain": "", "warning": "yellow", "failed": "red"}
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Report, console: Console, amount: Amount = "normal") -> None:
     """Print a report without plots."""
-    print_document(document_of(report), console)
+    print_document(document_of(report), console, amount)
 
 
-def print_document(document: Document, console: Console) -> None:
-    """Print each section, then the conclusions, then the verdict, which is seen last."""
-    for section in document.sections:
+def print_document(document: Document, console: Console, amount: Amount = "normal") -> None:
+    """Print the verdict and its conclusions, then as many sections as `amount` asks for."""
+    _print_text(document.headline, console, f"bold {_COLOURS[document.tone]}")
+    for answer in document.answers or (Answer(NOTHING_COMPARED),):
+        _print_answer(answer, console)
+    if amount == "quiet":
+        return
+    sections = [one for one in document.sections if amount == "details" or one.anchor in _EXPLAIN]
+    for section in sections:
         if any(_is_printed(block) for block in section.blocks):
             _print_section(section, console)
+    if amount == "normal":
+        _print_warnings(document, sections, console)
+
+
+def _print_answer(answer: Answer, console: Console) -> None:
+    mark = Text()
+    if answer.outcome:
+        kind = tone(answer.outcome)
+        mark.append(f"{_MARKS[kind]} ", style=_COLOURS[kind])
+    console.print(mark.append(printable(answer.text)))
+    for line in answer.details:
+        console.print(Padding(Text(printable(line)), (0, 0, 0, 4)))
+
+
+def _print_warnings(document: Document, shown: list[Section], console: Console) -> None:
+    """The warnings of the sections that are not shown, which nobody should miss."""
+    hidden = [section for section in document.sections if section not in shown]
+    told = " ".join(answer.text for answer in document.answers)
+    found = dict.fromkeys(
+        block.text
+        for section in hidden
+        for block in _flat(section.blocks)
+        if isinstance(block, Sentence) and block.style == "warning" and block.text not in told
+    )
+    if not found:
+        return
     console.print()
-    for line in document.sentences or (NOTHING_COMPARED,):
-        _print_text(line, console)
-    verdict = Text()
-    verdict.append(printable(document.headline), style=f"bold {_COLOURS[document.tone]}")
-    verdict.append(f" ({document.verdict})")
-    console.print(verdict)
+    for text in list(found)[:_WARNINGS]:
+        _print_text(f"Warning: {text}", console, _STYLES["warning"])
+    if len(found) > _WARNINGS:
+        _print_text(f"{len(found) - _WARNINGS} more warnings: see report.html, or use -v.", console)
+
+
+def _flat(blocks: tuple[Block, ...]) -> Iterator[Block]:
+    for block in blocks:
+        if isinstance(block, Subsection):
+            yield from _flat(block.blocks)
+        else:
+            yield block
 
 
 def _print_section(section: Section, console: Console) -> None:
@@ -93,14 +138,11 @@ def _print_block(block: Block, console: Console, heading: str = "") -> None:
             for name, value in block.pairs:
                 _print_text(f"  {name}: {value}", console)
         case Table():
-            _print_table(block, console, "" if block.name == heading else block.name)
+            print_table(block, console, "" if block.name == heading else block.name)
         case Figures() | Folded():
             pass  # graphics, and details that would bury the rest
         case CauseCard():
-            where = f", {block.reference}" if block.reference else ""
-            _print_text(f"{block.label}: {block.title} ({block.id}{where})", console, "cyan")
-            _print_text(f"Evidence: {block.evidence}.", console)
-            _print_text(f"Remedy: {block.remedy}.", console)
+            _print_cause(block, console)
         case Command():
             console.print(Text(printable(block.text)), soft_wrap=True)
         case Subsection():
@@ -110,49 +152,28 @@ def _print_block(block: Block, console: Console, heading: str = "") -> None:
             assert_never(block)
 
 
+def _print_cause(cause: CauseCard, console: Console) -> None:
+    names = ", ".join(filter(None, (cause.id, cause.reference)))
+    title = f"{cause.label}: {cause.title}" + (f" ({names})" if names else "")
+    _print_text(title, console, "cyan")
+    for line in cause.lines:
+        _print_text(f"  {line}", console)
+    for pair, evidence in cause.evidence:
+        if evidence:
+            _print_text(f"Evidence, {pair}: {evidence}.", console)
+    if cause.remedy:
+        _print_text(f"Remedy: {cause.remedy}.", console)
+
+
 def _print_subsection(subsection: Subsection, console: Console) -> None:
     heading = Text(printable(subsection.title), style="underline")
     if subsection.outcome:
+        style = _COLOURS[tone(subsection.outcome)]
         heading.append(": ")
-        heading.append(_outcome(subsection.outcome))
+        heading.append(Text(printable(subsection.outcome), style=style))
     console.print(heading)
     for block in subsection.blocks:
         _print_block(block, console, subsection.title)
-
-
-def _print_table(table: Table, console: Console, title: str) -> None:
-    """The columns that fit a terminal, under the title; the caption after them."""
-    shown = [place for place, column in enumerate(table.columns) if not column.detail]
-    drawn = RichTable(title=Text(printable(title)) if title else None, title_justify="left")
-    for place in shown:
-        column = table.columns[place]
-        names_row = place == table.heading_column
-        right = column.kind == "number" and not names_row
-        longest = max((len(row[place]) for row in table.rows), default=0)
-        drawn.add_column(
-            Text(printable(column.heading)),
-            justify="right" if right else "left",
-            overflow="fold",
-            min_width=min(longest, _NAME) if names_row else None,
-        )
-    for row in table.rows[:_ROWS]:
-        cells = (
-            _outcome(row[place])
-            if table.columns[place].kind == "outcome"
-            else Text(" ".join(printable(row[place]).split()))
-            for place in shown
-        )
-        drawn.add_row(*cells)
-    console.print(drawn)
-    if len(table.rows) > _ROWS:
-        count = len(table.rows)
-        _print_text(f"{count - _ROWS} more of {count} rows are in report.html.", console)
-    if table.caption:
-        _print_text(table.caption, console, "dim")
-
-
-def _outcome(word: str) -> Text:
-    return Text(printable(word), style=_COLOURS[tone(word)])
 
 
 def _print_text(text: str, console: Console, style: str = "") -> None:

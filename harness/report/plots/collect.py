@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.report.plots.benchmark import BenchPlots, plot_bench
-from harness.report.plots.curve_figures import pair_plot
+from harness.report.plots.curve_figures import curve_plot
 from harness.report.plots.plot import Plot
-from harness.report.plots.time_series import Curves, PairCurves, read_curves
+from harness.report.plots.time_series import Curves, RunCurves, read_curves
 from harness.results.record import write_atomically
 from harness.results.report import Report
 
-__all__ = ["NO_PLOTS", "PLOTS", "PairPlots", "Plots", "collect_plots"]
+__all__ = ["NO_PLOTS", "PLOTS", "GroupPlots", "Plots", "collect_plots"]
 
 PLOTS = "plots"
 """The folder of the plots, within an output folder."""
 
 
 @dataclass(frozen=True)
-class PairPlots:
-    """The curves of a pair, and a plot of each."""
+class GroupPlots:
+    """The curves of a reference and the runs compared with it, and a plot of each."""
 
-    pair: PairCurves
+    group: RunCurves
     plots: tuple[Plot, ...]
 
 
@@ -32,14 +32,14 @@ class Plots:
     """Everything that was drawn for a report."""
 
     curves: Curves = field(default_factory=Curves)
-    pairs: tuple[PairPlots, ...] = ()
+    groups: tuple[GroupPlots, ...] = ()
     benches: Mapping[str, BenchPlots] = field(default_factory=dict)
     """By case."""
 
     def all(self) -> Iterator[Plot]:
         """Every plot, in the order of a page."""
-        for pair in self.pairs:
-            yield from pair.plots
+        for group in self.groups:
+            yield from group.plots
         for bench in self.benches.values():
             yield from bench.plots()
 
@@ -51,7 +51,7 @@ class Plots:
             target.mkdir(exist_ok=True)
         for name, plot in names.items():
             with write_atomically(target / name) as temporary:
-                temporary.write_text(plot.svg, encoding="utf-8")
+                temporary.write_text(plot.wide, encoding="utf-8")
         for path in target.glob("*.svg"):
             if path.name not in names:
                 path.unlink()
@@ -66,18 +66,18 @@ NO_PLOTS = Plots()
 def collect_plots(report: Report, folder: Path) -> Plots:
     """Read and draw what is in `folder`. A missing or damaged record becomes a note."""
     curves = read_curves(report, folder)
-    pairs = tuple(
-        PairPlots(
-            pair,
+    groups = tuple(
+        GroupPlots(
+            group,
             tuple(
-                pair_plot(pair, curve, f"curves-{number}-{curve.name.replace('_', '-')}")
-                for curve in pair.curves
+                curve_plot(group, curve, f"curves-{number}-{curve.name.replace('_', '-')}")
+                for curve in group.curves
             ),
         )
-        for number, pair in enumerate(curves.pairs, start=1)
+        for number, group in enumerate(curves.groups, start=1)
     )
     benches = {
         case: plot_bench(report, case, folder, f"bench-{number}")
         for number, case in enumerate(report.bench, start=1)
     }
-    return Plots(curves, pairs, benches)
+    return Plots(curves, groups, benches)

@@ -1,18 +1,21 @@
-"""A plot as data, and the line that all plots of time series share."""
+"""A plot as data, drawn in two widths, and the line that all plots of time series share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.report.plots.svg import NARROW_PX, WIDE_PX, svg
 from harness.report.plots.time_series import TimeSeries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["Plot", "draw_line"]
+__all__ = ["Plot", "draw_line", "drawn_twice"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,16 @@ class Plot:
     title: str
     description: str
     """What the plot shows, in sentences, for readers who cannot see it."""
-    svg: str
+    wide: str
+    """The drawing as SVG, for a desktop and for a file of its own."""
+    narrow: str
+    """The same for a phone."""
+
+
+def drawn_twice(name: str, title: str, description: str, draw: Callable[[float], Figure]) -> Plot:
+    """A plot whose figure `draw` makes for each of the two widths, in pixels."""
+    wide, narrow = (svg(draw(width), title, description) for width in (WIDE_PX, NARROW_PX))
+    return Plot(name, title, description, wide, narrow)
 
 
 def draw_line(

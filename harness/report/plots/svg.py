@@ -19,10 +19,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "FONT_PX", "WIDTH_PX", "bare", "figure", "for_page", "label", "svg"]
+__all__ = [
+    "COLOURS",
+    "FONT_PX",
+    "NARROW_PX",
+    "WIDE_PX",
+    "bare",
+    "drawing",
+    "figure",
+    "for_page",
+    "label",
+    "margins",
+    "svg",
+]
 
-WIDTH_PX = 360
-"""The width of every plot: a phone shows one in full size, a desktop several in a row."""
+WIDE_PX = 960
+"""The width of a plot for a desktop, which shows it a little larger."""
+NARROW_PX = 360
+"""The width of a plot for a phone, which shows it in full size."""
 FONT_PX = 11.5
 _INCH_PX = 72  # matplotlib writes points, and a page reads them as its own units
 _LONGEST = 30  # characters of a name in a plot
@@ -77,19 +91,41 @@ _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
 @contextmanager
-def figure(height_px: float) -> Iterator[Figure]:
-    """An empty figure of the common width; matplotlib's settings are restored at the end."""
+def drawing() -> Iterator[None]:
+    """Matplotlib with the settings of all plots, which are restored at the end."""
     log = logging.getLogger("matplotlib")
     before = log.level
     log.setLevel(logging.ERROR)  # its font cache is of no interest here
     try:
         import matplotlib
-        from matplotlib.figure import Figure
 
         with matplotlib.rc_context(_SETTINGS):
-            yield Figure(figsize=(WIDTH_PX / _INCH_PX, height_px / _INCH_PX))
+            yield
     finally:
         log.setLevel(before)
+
+
+def figure(width_px: float, height_px: float) -> Figure:
+    """An empty figure, within `drawing`."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_px / _INCH_PX, height_px / _INCH_PX))
+
+
+def margins(
+    drawn: Figure, left: float, right: float, top: float, bottom: float, gap: float = 0
+) -> None:
+    """Set the margins of a figure and the gap between its rows of axes, in pixels."""
+    width, height = drawn.get_size_inches() * _INCH_PX
+    rows = max(len(drawn.axes), 1)
+    inner = (height - top - bottom - gap * (rows - 1)) / rows
+    drawn.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        top=1 - top / height,
+        bottom=bottom / height,
+        hspace=gap / inner,
+    )
 
 
 def bare(axes: Axes) -> None:

@@ -21,9 +21,10 @@ from harness.results.report import Report, RunSummary
 
 __all__ = [
     "COLUMNS",
+    "Candidate",
     "Curve",
     "Curves",
-    "PairCurves",
+    "RunCurves",
     "TimeSeries",
     "non_finite",
     "read_curves",
@@ -35,7 +36,7 @@ Array = npt.NDArray[np.float64]
 COLUMNS = 400
 """Columns of pixels in a plot; the steps of a curve are divided among them."""
 _MOST = 4
-"""Pairs whose curves are drawn, those that are not identical first."""
+"""References whose curves are drawn, and runs that are drawn with each of them."""
 _QUANTITIES = {
     "loss": "training loss",
     "learning_rate": "learning rate",
@@ -63,46 +64,57 @@ class TimeSeries:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One quantity of a run that is compared with a reference."""
+
+    pair: Comparison
+    first_step: int | None
+    """The step of its first divergence; None if there is none."""
+    series: TimeSeries
+
+
+@dataclass(frozen=True)
 class Curve:
-    """One quantity of two runs."""
+    """One quantity of a reference and of every run that is compared with it."""
 
     name: str
     title: str
     reference: TimeSeries
-    candidate: TimeSeries
+    candidates: tuple[Candidate, ...]
 
-    @property
-    def difference(self) -> TimeSeries:
+    def difference(self, candidate: Candidate) -> TimeSeries:
         """|candidate - reference| at the common steps; NaN if one value is not finite."""
         steps, one, two = np.intersect1d(
-            self.reference.steps, self.candidate.steps, assume_unique=True, return_indices=True
+            self.reference.steps,
+            candidate.series.steps,
+            assume_unique=True,
+            return_indices=True,
         )
-        difference = np.abs(self.candidate.finite[two] - self.reference.finite[one])
+        difference = np.abs(candidate.series.finite[two] - self.reference.finite[one])
         return TimeSeries(steps, difference)
 
 
 @dataclass(frozen=True)
-class PairCurves:
-    """Every quantity that both runs of a comparison recorded."""
+class RunCurves:
+    """Every quantity that a reference and the runs compared with it recorded."""
 
-    comparison: Comparison
+    case: str
+    reference: str
     curves: tuple[Curve, ...]
     seed: int | None = None
-    """The seed that is shown, if the comparison is over several seeds."""
+    """The seed that is shown, if the comparisons are over several seeds."""
 
     @property
-    def first_step(self) -> int | None:
-        """The step of the first divergence; None if there is none."""
-        found = self.comparison.first_divergence
-        for one in self.comparison.seeds:
-            if one.seed == self.seed:
-                found = one.first_divergence
-        return None if found is None else found.step
+    def pairs(self) -> list[Comparison]:
+        """The pairs that are drawn."""
+        found = {id(one.pair): one.pair for curve in self.curves for one in curve.candidates}
+        return list(found.values())
 
     @property
     def steps(self) -> int:
-        """The number of steps of the longer run."""
-        runs = (run for curve in self.curves for run in (curve.reference, curve.candidate))
+        """The number of steps of the longest run."""
+        runs = [curve.reference for curve in self.curves]
+        runs += [one.series for curve in self.curves for one in curve.candidates]
         return max((len(run.steps) for run in runs), default=0)
 
 
@@ -110,7 +122,7 @@ class PairCurves:
 class Curves:
     """The curves of a report."""
 
-    pairs: tuple[PairCurves, ...] = ()
+    groups: tuple[RunCurves, ...] = ()
     left_out: int = 0
     """Pairs that have records and are not drawn."""
     notes: tuple[str, ...] = field(default=("the records are missing, so there are no curves",))
@@ -119,37 +131,96 @@ class Curves:
 
 def read_curves(report: Report, folder: Path) -> Curves:
     """The curves of a report in `folder`. A record that cannot be read becomes a note."""
-    found: list[PairCurves] = []
+    found: list[RunCurves] = []
     notes: dict[str, None] = {}
     left_out = 0
-    ordered = sorted(report.comparisons, key=lambda one: one.outcome == "identical")
-    for comparison in ordered:
-        seed = next((one.seed for one in comparison.seeds), None)
-        pair = [
-            _run(report.runs, comparison.case, name, seed)
-            for name in (comparison.reference, comparison.candidate)
-        ]
-        if None in pair:
-            notes["some pairs have no curves: this report does not list their runs"] = None
-            continue
+    for group in _groups(report.comparisons):
         if len(found) == _MOST:
-            left_out += 1
+            left_out += len(group)
             continue
-        try:
-            one, two = (_time_series(RunRecord(folder / run.record)) for run in pair if run)
-        except RecordError as error:
-            notes[f"a pair has no curves: {str(error).replace(f'{folder}/', '')}"] = None
-            continue
-        curves = tuple(
-            Curve(name, title, one[name], two[name])
-            for name, title in _QUANTITIES.items()
-            if name in one and name in two
-        )
-        if curves:
-            found.append(PairCurves(comparison, curves, seed))
-        else:
-            notes["some pairs have no curves: their records hold no steps"] = None
+        left_out += len(group[_MOST:])
+        curves = _curves(report, group[:_MOST], folder, notes)
+        if curves is not None:
+            found.append(curves)
     return Curves(tuple(found), left_out, tuple(notes))
+
+
+def _groups(pairs: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Pairs with the same reference; those first that are not all identical.
+
+    A pair of two runs that are both in such a group is not drawn again.
+    """
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    drawn: dict[str, list[set[str]]] = {}
+    for pair in pairs:
+        ends = {pair.reference, pair.candidate}
+        if any(ends <= names for names in drawn.setdefault(pair.case, [])):
+            continue
+        key = (pair.case, pair.reference)
+        if key not in groups:
+            groups[key] = []
+            drawn[pair.case].append({pair.reference})
+        groups[key].append(pair)
+        next(names for names in drawn[pair.case] if pair.reference in names).add(pair.candidate)
+    return sorted(
+        groups.values(), key=lambda group: all(one.outcome == "identical" for one in group)
+    )
+
+
+def _curves(
+    report: Report, group: Sequence[Comparison], folder: Path, notes: dict[str, None]
+) -> RunCurves | None:
+    """The curves of one reference; None, with a note, if its records cannot be read."""
+    first = group[0]
+    seed = next((one.seed for one in first.seeds), None)
+    reference = _series(report, first.case, first.reference, seed, folder, notes)
+    members = [
+        (pair, _series(report, pair.case, pair.candidate, seed, folder, notes))
+        for pair in group
+        if reference is not None
+    ]
+    curves = []
+    for name, title in _QUANTITIES.items():
+        candidates = tuple(
+            Candidate(pair, _first_step(pair, seed), series[name])
+            for pair, series in members
+            if series is not None and name in series
+        )
+        if reference is not None and name in reference and candidates:
+            curves.append(Curve(name, title, reference[name], candidates))
+    if curves:
+        return RunCurves(first.case, first.reference, tuple(curves), seed)
+    if reference is not None and any(series is not None for _, series in members):
+        notes["some pairs have no curves: their records hold no steps"] = None
+    return None
+
+
+def _first_step(pair: Comparison, seed: int | None) -> int | None:
+    found = pair.first_divergence
+    for one in pair.seeds:
+        if one.seed == seed:
+            found = one.first_divergence
+    return None if found is None else found.step
+
+
+def _series(
+    report: Report,
+    case: str,
+    name: str,
+    seed: int | None,
+    folder: Path,
+    notes: dict[str, None],
+) -> dict[str, TimeSeries] | None:
+    """The time series of the run that a comparison calls `name`; None, with a note, if none."""
+    run = _run(report.runs, case, name, seed)
+    if run is None:
+        notes["some pairs have no curves: this report does not list their runs"] = None
+        return None
+    try:
+        return _time_series(RunRecord(folder / run.record))
+    except RecordError as error:
+        notes[f"a pair has no curves: {str(error).replace(f'{folder}/', '')}"] = None
+        return None
 
 
 def _run(runs: Sequence[RunSummary], case: str, name: str, seed: int | None) -> RunSummary | None:

@@ -1,6 +1,8 @@
-"""The curves of the pairs: plots, and the same data in numbers."""
+"""The curves of the runs: plots of each quantity, and the same data in numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -9,14 +11,15 @@ from harness.report.document import (
     Column,
     Figure,
     Figures,
+    Folded,
     Section,
     Sentence,
     Subsection,
     Table,
+    filled_columns,
 )
-from harness.report.plots.collect import PairPlots
-from harness.report.plots.time_series import COLUMNS, Curve, PairCurves, TimeSeries
-from harness.report.sections.pairs import pair_name
+from harness.report.plots.collect import GroupPlots
+from harness.report.plots.time_series import COLUMNS, Candidate, Curve, RunCurves, TimeSeries
 from harness.report.sections.source import Source
 from harness.report.text.values import capitalized
 from harness.units import number
@@ -25,8 +28,9 @@ __all__ = ["section"]
 
 _COLUMNS = (
     Column("quantity", "text"),
+    Column("run", "text"),
     Column("reference", note="first → last"),
-    Column("candidate", note="first → last"),
+    Column("this run", note="first → last"),
     Column("steps that differ", note="of the common steps"),
     Column("first at", note="step"),
     Column("largest difference", note="absolute"),
@@ -35,11 +39,19 @@ _COLUMNS = (
 
 
 def section(source: Source) -> Section | None:
-    """The curves of each pair with records, and why other pairs have none."""
+    """The curves of each reference with records, and why other pairs have none.
+
+    In a benchmark they are folded: its question is another.
+    """
     plots = source.plots
     if plots is None or not (source.report.comparisons and source.report.runs):
         return None
-    blocks: list[Block] = [_pair(pair) for pair in plots.pairs]
+    blocks: list[Block] = []
+    for group in plots.groups:
+        name = f"{group.group.case}: runs compared with {group.group.reference}"
+        if group.group.seed is not None:
+            name += f", seed {group.group.seed}"
+        blocks.append(Subsection(name, tuple(_group(name, group))))
     left_out = plots.curves.left_out
     if left_out:
         blocks.append(
@@ -50,33 +62,29 @@ def section(source: Source) -> Section | None:
             )
         )
     blocks += [Sentence(f"{capitalized(note)}.") for note in plots.curves.notes]
-    return Section("curves", "Curves", tuple(blocks), subject="pairs with curves")
+    if source.report.bench and blocks:
+        blocks = [Folded("Curves of the traced runs", tuple(blocks))]
+    return Section("curves", "Curves", tuple(blocks), subject="references with curves")
 
 
-def _pair(pair: PairPlots) -> Subsection:
-    curves = pair.pair
-    seed = "" if curves.seed is None else f", seed {curves.seed}"
-    name = f"{pair_name(curves.comparison)}{seed}"
-    blocks: list[Block] = []
-    if curves.steps > 2 * COLUMNS:
-        blocks.append(
-            Sentence(
-                f"The run has {curves.steps} steps. Each column of pixels shows its lowest and "
-                "its highest value, so every spike is visible."
-            )
+def _group(name: str, group: GroupPlots) -> Iterator[Block]:
+    if group.group.steps > 2 * COLUMNS:
+        yield Sentence(
+            f"The run has {group.group.steps} steps. Each column of pixels shows its lowest and "
+            "its highest value, so every spike is visible."
         )
-    blocks.append(Figures(tuple(Figure(plot) for plot in pair.plots)))
-    blocks.append(_table(name, curves))
-    return Subsection(name, tuple(blocks))
+    yield Figures(tuple(Figure(plot) for plot in group.plots))
+    table = f"Curves in numbers, {name}"
+    yield Folded(table, (_table(table, group.group),))
 
 
-def _table(name: str, pair: PairCurves) -> Table:
-    rows = tuple(_row(curve) for curve in pair.curves)
-    return Table(f"Curves in numbers, {name}", _COLUMNS, rows)
+def _table(name: str, group: RunCurves) -> Table:
+    rows = tuple(_row(curve, one) for curve in group.curves for one in curve.candidates)
+    return filled_columns(Table(name, _COLUMNS, rows))
 
 
-def _row(curve: Curve) -> tuple[str, ...]:
-    difference = curve.difference
+def _row(curve: Curve, one: Candidate) -> tuple[str, ...]:
+    difference = curve.difference(one)
     steps = difference.steps[difference.values > 0]
     largest, at = "none", ""
     if len(steps):
@@ -84,8 +92,9 @@ def _row(curve: Curve) -> tuple[str, ...]:
         largest, at = number(float(difference.values[place]), 3), f"{difference.steps[place]:.0f}"
     return (
         curve.title,
+        one.pair.candidate,
         _ends(curve.reference),
-        _ends(curve.candidate),
+        _ends(one.series),
         f"{len(steps)} of {len(difference.steps)}",
         f"{steps[0]:.0f}" if len(steps) else "",
         largest,

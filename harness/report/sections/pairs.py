@@ -13,16 +13,20 @@ from harness.report.document import (
     Subsection,
     Table,
     Values,
+    filled_columns,
 )
 from harness.report.sections.noise import noise_table
 from harness.report.sections.source import Source
-from harness.report.text.causes import because
+from harness.report.text.answers import follows_from_failure, implied, pair_anchor
+from harness.report.text.causes import because, detail, unexplained
 from harness.report.text.divergence import place, short_place
+from harness.report.text.facts import also_lines
 from harness.report.text.modules import sentence as localized
 from harness.report.text.operations import code_lines, operation_sentence
 from harness.report.text.seeds import seed_lines
-from harness.report.text.values import capitalized, shown
+from harness.report.text.values import capitalized, is_digest, setting_text, shown
 from harness.results.comparison import Comparison
+from harness.results.report import Report
 
 __all__ = ["pair_name", "section"]
 
@@ -44,64 +48,81 @@ def pair_name(comparison: Comparison) -> str:
     return f"{comparison.case}: {comparison.candidate} against {comparison.reference}"
 
 
-def section(source: Source) -> Section:
-    """A table of all pairs, then each pair that is not identical."""
+def section(source: Source) -> Section | None:
+    """Each pair that is not identical, then those that follow from others; of many also a table."""
     report = source.report
-    pairs = _differing_first(report.comparisons)
-    timed = bool(report.bench)
-    blocks: list[Block] = [_table(pairs, timed)] if pairs else [Sentence("No pair was compared.")]
-    blocks += [
-        Subsection(pair_name(pair), _blocks(pair), pair.outcome)
-        for pair in pairs
-        if pair.outcome != "identical" or len(pairs) <= _ALL
+    pairs = report.comparisons
+    if not pairs:
+        return None
+    timed, follows = bool(report.bench), implied(pairs)
+    blocks: list[Block] = [_table(_differing_first(pairs), timed)] if len(pairs) > _ALL else []
+    shown = [
+        _subsection(pair, place, report)
+        for place, pair in _in_order(pairs)
+        if place not in follows and (pair.outcome != "identical" or len(pairs) <= _ALL)
     ]
+    blocks += [subsection for subsection in shown if subsection.blocks]
+    if follows:
+        inner = tuple(_subsection(pairs[place], place, report) for place in follows)
+        blocks.append(Folded(_follow_from_others(len(follows)), inner))
+    if not blocks:
+        return None
     introduction = _TIMED if timed else _TRACED
     return Section("pairs", "Pairs", tuple(blocks), introduction, "pairs that are not identical")
 
 
+def _follow_from_others(count: int) -> str:
+    one = "1 pair, whose result follows" if count == 1 else f"{count} pairs, whose results follow"
+    return f"{one} from the pairs above"
+
+
 def _differing_first(pairs: Sequence[Comparison]) -> Sequence[Comparison]:
-    """In their order; many pairs begin with those that are not identical, as tables are cut."""
+    """Many pairs begin with those that are not identical, as tables are cut."""
+    return [pair for _, pair in _in_order(pairs)]
+
+
+def _in_order(pairs: Sequence[Comparison]) -> list[tuple[int, Comparison]]:
+    """Each pair with its place; of many, those first that are not identical."""
+    placed = list(enumerate(pairs))
     if len(pairs) <= _ALL:
-        return pairs
-    return sorted(pairs, key=lambda pair: pair.outcome == "identical")
+        return placed
+    return sorted(placed, key=lambda one: one[1].outcome == "identical")
 
 
 def _table(pairs: Sequence[Comparison], timed: bool) -> Table:
-    values = (Column("values", "outcome"),) if timed else ()
     columns = (
         Column("case", "text"),
         Column("candidate", "text"),
         Column("reference", "text"),
         Column("outcome", "outcome"),
-        *values,
+        Column("values", "outcome"),
         Column("steps", note="timed" if timed else "compared"),
         Column("first divergence", "prose"),
         Column("cause", "prose", detail=True),
     )
-    rows = []
-    for pair in pairs:
-        first = pair.first_divergence
-        equality = (pair.equality or pair.outcome,) if timed else ()
-        where = "none" if first is None else short_place(first)
-        rows.append(
-            (
-                pair.case,
-                pair.candidate,
-                pair.reference,
-                pair.outcome,
-                *equality,
-                str(pair.steps),
-                where,
-                _cause(pair),
-            )
+    rows = tuple(
+        (
+            pair.case,
+            pair.candidate,
+            pair.reference,
+            pair.outcome,
+            (pair.equality or pair.outcome) if timed else "",
+            str(pair.steps),
+            "" if pair.first_divergence is None else short_place(pair.first_divergence),
+            because(pair).removeprefix("cause: ") if pair.outcome == "different" else "",
         )
+        for pair in pairs
+    )
     caption = "Outcome and first divergence of each pair."
-    return Table("Pairs and their outcomes", columns, tuple(rows), caption, heading_column=1)
+    return filled_columns(Table("Pairs and their outcomes", columns, rows, caption, 1))
 
 
-def _cause(pair: Comparison) -> str:
-    """The cause if the pair differs; a pair within noise has none."""
-    return because(pair).removeprefix("cause: ") if pair.outcome == "different" else ""
+def _subsection(pair: Comparison, place: int, report: Report) -> Subsection:
+    if follows_from_failure(report, pair):
+        blocks: tuple[Block, ...] = (Sentence(pair.doubts[0]),)
+    else:
+        blocks = _blocks(pair)
+    return Subsection(pair_name(pair), blocks, pair.outcome, pair_anchor(place))
 
 
 def _blocks(pair: Comparison) -> tuple[Block, ...]:
@@ -109,10 +130,12 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
     first = pair.first_divergence
     if first is not None:
         blocks.append(Sentence(f"First divergence: {place(first)}."))
-        values = (pair.reference, shown(first.reference)), (pair.candidate, shown(first.candidate))
-        blocks.append(Values(values))
+        if not (first.detail and is_digest(first.reference) and is_digest(first.candidate)):
+            sides = (pair.reference, first.reference), (pair.candidate, first.candidate)
+            blocks.append(Values(tuple((name, shown(value)) for name, value in sides)))
     if pair.note:
         blocks.append(Sentence(f"Known reason: {pair.note}"))
+    blocks += [Sentence(text) for text in (detail(pair), unexplained(pair)) if text]
     if pair.localization:
         code = operation_sentence(pair)
         if code:
@@ -122,6 +145,7 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
             blocks.append(Sentence(f"Localized: {localized(pair.localization)}."))
         elif not code:
             blocks.append(Sentence(f"{localized(pair.localization)}."))
+    blocks += [Sentence(line) for line in also_lines(pair)]
     blocks += [Sentence(f"{capitalized(line)}.") for line in pair.alignment]
     if pair.restriction:
         blocks.append(Sentence(f"Compared {pair.restriction}."))
@@ -129,10 +153,26 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
     blocks += [Sentence(doubt, "warning") for doubt in pair.doubts]
     if pair.noise:
         blocks.append(noise_table(pair_name(pair), pair.noise))
+    if pair.settings:
+        name = f"Settings that differ before the first step, {pair_name(pair)}"
+        blocks.append(Folded(name, (_settings(name, pair),)))
     if pair.stages:
         name = f"Stage by stage, {pair_name(pair)}"
         blocks.append(Folded(name, (_stages(name, pair),)))
     return tuple(blocks)
+
+
+def _settings(name: str, pair: Comparison) -> Table:
+    columns = (
+        Column("setting before the first step", "text"),
+        Column(pair.reference, "prose"),
+        Column(pair.candidate, "prose"),
+    )
+    rows = tuple(
+        (setting.name, setting_text(setting.reference), setting_text(setting.candidate))
+        for setting in pair.settings
+    )
+    return Table(name, columns, rows)
 
 
 def _stages(name: str, pair: Comparison) -> Table:

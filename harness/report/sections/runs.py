@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.report.document import Block, Column, Section, Sentence, Table
+from harness.report.document import Block, Column, Section, Sentence, Table, filled_columns
 from harness.report.sections.metric_columns import DIRECTIONS, final_metrics, metric_columns
 from harness.report.sections.pairs import pair_name
 from harness.report.sections.seeds import equivalence_table, seeds_table
 from harness.report.sections.source import Source
+from harness.report.text.answers import implied
 from harness.report.text.seeds import run_name
 from harness.report.text.summary import remarks
 from harness.report.text.values import distinct, shown
 from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import Metric, metric
-from harness.results.report import RunSummary
+from harness.results.report import Report, RunSummary
 from harness.units import number, quantity
 
 __all__ = ["section"]
@@ -27,18 +28,28 @@ def section(source: Source) -> Section | None:
         return None
     metrics = [metric(name) for name in final_metrics(report.runs)]
     singles = [run for run in report.runs if run.seed is None]
-    tables = [_runs(singles, metrics) if singles else None, seeds_table(report.runs, metrics)]
+    tables = [
+        _runs(singles, metrics, bool(report.bench)) if singles else None,
+        seeds_table(report.runs, metrics),
+    ]
     blocks: list[Block] = [table for table in tables if table is not None]
     if not blocks:
         blocks.append(Sentence("No run was recorded."))
     blocks += [equivalence_table(pair) for pair in report.comparisons if pair.test]
-    blocks += [table for pair in report.comparisons if (table := _differing(pair))]
+    shown = [
+        pair
+        for place, pair in enumerate(report.comparisons)
+        if place not in implied(report.comparisons)
+    ]
+    blocks += [table for pair in shown if (table := _differing(pair))]
     for run in report.runs:
         blocks += _sentences(run)
+    blocks += [Sentence(line) for line in _remedies(report)]
     return Section("metrics", "Final metrics", tuple(blocks))
 
 
-def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
+def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric], timed: bool) -> Table:
+    """`timed`: the report has a benchmark, beside which the speed of a traced run would mislead."""
     columns = (
         Column("case", "text"),
         Column("loop", "text"),
@@ -50,22 +61,25 @@ def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric]) -> Table:
         Column("wall time*", note=DIRECTIONS["lower"]),
         Column("samples/s*", note=DIRECTIONS["higher"], detail=True),
     )
+    many_cases = len({run.case for run in runs}) > 1
     rows = tuple(
         (
-            run.case,
+            run.case if many_cases else "",  # the top of the report names a single case
             run.loop,
             run.status,
             str(run.steps),
             str(run.samples),
             number(run.epochs),
             *(quantity(run.final_metrics.get(row.name), row.unit) for row in metrics),
-            quantity(run.wall_s, "s"),
-            quantity(run.samples_per_s, ""),
+            "" if timed else quantity(run.wall_s, "s"),
+            "" if timed else quantity(run.samples_per_s, ""),
         )
         for run in runs
     )
     caption = "Columns with * are from one traced run on a shared machine; not a benchmark."
-    return Table("Runs and their final metrics", columns, rows, caption, heading_column=1)
+    return filled_columns(
+        Table("Runs and their final metrics", columns, rows, "" if timed else caption, 1)
+    )
 
 
 def _differing(pair: Comparison) -> Table | None:
@@ -98,6 +112,16 @@ def _values(found: Finding) -> tuple[str, str, str]:
         return shown(found.reference), shown(found.candidate), shown(found.ratio)
     ratio = "-" if found.ratio is None else distinct(found.ratio, 1.0)[0]
     return *distinct(found.reference, found.candidate), ratio
+
+
+def _remedies(report: Report) -> list[str]:
+    """How loops worked around faults of their frameworks, each remedy once."""
+    lines = [
+        f"Workaround in the loop {run.loop} for its library: {remedy}"
+        for run in report.runs
+        for remedy in run.remedies
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def _sentences(run: RunSummary) -> list[Sentence]:

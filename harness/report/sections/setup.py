@@ -11,7 +11,6 @@ from harness.report.document import (
     Folded,
     Section,
     Sentence,
-    Subsection,
     Table,
 )
 from harness.report.sections.source import Source
@@ -22,34 +21,32 @@ from harness.spec.recipe import Recipe
 __all__ = ["section"]
 
 
-def section(source: Source) -> Section:
+def section(source: Source) -> Section | None:
     """The environment; of cases also the recipe, and the departures of loops from it."""
     report = source.report
-    recipes: list[Block] = []
-    for case, fields in report.recipes.items():
-        recipes.append(Sentence(_recipe_sentence(case, fields)))
-        name = f"Recipe of {case}"
-        recipes.append(Folded(name, (_named_values(name, fields),)))
-    environment = _named_values("Environment", report.environment)
     blocks: list[Block] = []
-    if recipes:  # the runs of commands have none
-        blocks = [
-            Subsection("Conventions", (_conventions(report),)),
-            Subsection("Recipe", tuple(recipes)),
-        ]
-    versions = Folded("Versions, machine and flags", (environment,))
-    blocks.append(Subsection("Environment", (versions,)))
-    return Section("setup", "Setup", tuple(blocks))
+    for case, fields in report.recipes.items():  # the runs of commands have none
+        blocks.append(Sentence(_recipe_sentence(case, fields)))
+    conventions = _conventions(report)
+    if conventions is not None:
+        blocks.append(conventions)
+    for case, fields in report.recipes.items():
+        name = f"Recipe of {case}"
+        blocks.append(Folded(name, (_named_values(name, fields),)))
+    if report.environment:
+        environment = _named_values("Environment", report.environment)
+        blocks.append(Folded("Versions, machine and flags", (environment,)))
+    return Section("setup", "Setup", tuple(blocks)) if blocks else None
 
 
-def _conventions(report: Report) -> Block:
+def _conventions(report: Report) -> Table | None:
     """Each recipe field that a loop changed: its case, its value, and the value of each loop."""
     departures: dict[tuple[str, str], dict[str, str]] = {}
     for run in report.runs:
         for name, value in run.overrides.items():
             departures.setdefault((run.case, name), {})[run.loop] = shown(value)
     if not departures:
-        return Sentence("No run has recipe fields of its own.")
+        return None
     loops = list(dict.fromkeys(run.loop for run in report.runs))
     columns = ("case", "field", "recipe", *loops)
     rows = tuple(

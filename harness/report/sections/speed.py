@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.report.document import (
     Block,
@@ -10,6 +10,7 @@ from harness.report.document import (
     Column,
     Figure,
     Figures,
+    Folded,
     Section,
     Sentence,
     Subsection,
@@ -36,20 +37,22 @@ _PAIRS = (
     Column("detectable from", note="smallest slowdown"),
     Column("values", "text"),
 )
-_ARMS = (
-    Column("arm", "text"),
-    Column("step", note="wall, lower is better"),
-    Column("own time", note="per step, lower is better"),
-    Column("CPU time", note="per step, lower is better"),
-    Column("samples/s", note="higher is better"),
-    Column("tokens/s", note="higher is better"),
-    Column("tokens/s, padded", note="padding included"),
-    Column("first step", note="lower is better"),
-    Column("start-up", note="lower is better"),
-    Column("peak memory", note="lower is better"),
-    Column("GFLOP per step", note="matrix products"),
-    Column("share of peak", note="higher is better"),
+_ARMS: tuple[tuple[str, str, Callable[[ArmFigures], str]], ...] = (
+    ("step", "wall, lower is better", lambda arm: quantity(arm.step_s, "s")),
+    ("own time", "per step, lower is better", lambda arm: quantity(arm.own_step_s, "s")),
+    ("CPU time", "per step, lower is better", lambda arm: quantity(arm.cpu_step_s, "s")),
+    ("samples/s", "higher is better", lambda arm: quantity(arm.samples_per_s, "")),
+    ("tokens/s", "higher is better", lambda arm: _whole(arm.tokens_per_s)),
+    ("tokens/s, padded", "padding included", lambda arm: _whole(arm.padded_tokens_per_s)),
+    ("first step", "lower is better", lambda arm: quantity(arm.first_step_s, "s")),
+    ("start-up", "lower is better", lambda arm: quantity(arm.startup_s, "s")),
+    ("peak memory", "resident, lower is better", lambda arm: _bytes(arm.peak_resident_bytes)),
+    ("for tensors", "at their peak", lambda arm: _bytes(arm.peak_allocated_bytes)),
+    ("reserved", "on the device, at its peak", lambda arm: _bytes(arm.peak_reserved_bytes)),
+    ("GFLOP per step", "matrix products", lambda arm: _gflop(arm.flops_per_step)),
+    ("share of peak", "higher is better", lambda arm: _percent(arm.share_of_peak)),
 )
+"""The figures of an arm: name, what is better, value."""
 _PARTS = ("data", "forward", "backward", "optimizer", "rest")
 _RATIOS_CAPTION = (
     "Ratio of each pair with its interval. Band: the margin, inside which a difference is "
@@ -77,6 +80,7 @@ def section(source: Source) -> Section | None:
 def _case(
     case: str, result: BenchResult, pairs: Sequence[Comparison], plots: BenchPlots | None
 ) -> list[Block]:
+    """The ratios, which answer; then the figures of the arms; the rest is folded."""
     fast: list[Block] = []
     if result.control_why_not:
         fast.append(Sentence(result.conclusion, "warning"))
@@ -85,19 +89,20 @@ def _case(
     fast.append(_pairs_table(case, pairs))
     fast.append(_arms_table(case, result))
     if any(arm.parts for arm in result.arms):
-        fast.append(_parts_table(case, result))
+        parts = _parts_table(case, result)
+        fast.append(Folded(parts.name, (parts,)))
     blocks: list[Block] = [Subsection(f"{case}: speed", tuple(fast))]
     drawn = [plot for plot in (plots.rounds, plots.memory) if plot] if plots else []
     if drawn:
         figures = Figures(tuple(Figure(plot, capitalized(plot.title)) for plot in drawn))
-        blocks.append(Subsection(f"{case}: step time over the rounds, and memory", (figures,)))
+        blocks.append(Folded(f"{case}: step time over the rounds, and memory", (figures,)))
     known: list[Block] = [Bullets(tuple(how(result)))]
     if plots and plots.sessions:
         arms = [arm.name for arm in result.arms]
         known.append(sessions_table(case, plots.sessions, arms, result.statistic))
     elif plots:
         known.append(Sentence(f"{capitalized(plots.note)}."))
-    blocks.append(Subsection(f"{case}: method and certainty", tuple(known)))
+    blocks.append(Folded(f"{case}: method and certainty", tuple(known)))
     return blocks
 
 
@@ -127,34 +132,34 @@ def _bound(value: float) -> str:
 
 
 def _arms_table(case: str, result: BenchResult) -> Table:
-    rows = tuple(
-        (
-            arm.name,
-            quantity(arm.step_s, "s"),
-            quantity(arm.own_step_s, "s"),
-            quantity(arm.cpu_step_s, "s"),
-            quantity(arm.samples_per_s, ""),
-            quantity(arm.tokens_per_s, ""),
-            quantity(arm.padded_tokens_per_s, ""),
-            quantity(arm.first_step_s, "s"),
-            quantity(arm.startup_s, "s"),
-            _memory(arm),
-            "-" if arm.flops_per_step is None else number(arm.flops_per_step / 1e9),
-            "-" if arm.share_of_peak is None else f"{arm.share_of_peak:.1%}",
-        )
-        for arm in result.arms
+    """A row for each figure and a column for each arm, so that few arms fit any width."""
+    columns = (
+        Column("figure", "text"),
+        *(Column(arm.name) for arm in result.arms),
+        Column("meaning", "text", detail=True),
     )
-    return Table(f"Figures of the arms, {case}", _ARMS, rows)
+    rows = tuple(
+        (name, *(value(arm) for arm in result.arms), better) for name, better, value in _ARMS
+    )
+    filled = tuple(row for row in rows if any(cell != "-" for cell in row[1:-1]))
+    return Table(f"Figures of the arms, {case}", columns, filled)
 
 
-def _memory(arm: ArmFigures) -> str:
-    text = quantity(arm.peak_resident_bytes, "B")
-    if arm.peak_reserved_bytes is not None:
-        text += f", on the device {quantity(arm.peak_allocated_bytes, 'B')}"
-        text += f" of {quantity(arm.peak_reserved_bytes, 'B')} reserved"
-    elif arm.peak_allocated_bytes is not None:
-        text += f", for tensors {quantity(arm.peak_allocated_bytes, 'B')}"
-    return text
+def _whole(value: float | None) -> str:
+    """A rate without an exponent."""
+    return "-" if value is None else f"{value:.0f}" if value >= 1000 else number(value)
+
+
+def _bytes(value: int | None) -> str:
+    return quantity(value, "B")
+
+
+def _gflop(value: float | None) -> str:
+    return "-" if value is None else number(value / 1e9)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _parts_table(case: str, result: BenchResult) -> Table:

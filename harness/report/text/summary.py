@@ -1,20 +1,20 @@
-"""A report in sentences: its conclusions, each pair, and how each run went."""
+"""A pair in one sentence, and how each run went."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.report.text import explanation, noise, regression, seeds, speeds, upgrade
+from harness.report.text import noise, seeds, speeds
 from harness.report.text.causes import because
 from harness.report.text.operations import code_lines, operation_sentence
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
-from harness.results.report import Report, RunSummary
+from harness.results.report import RunSummary
 from harness.units import number
 
 __all__ = [
     "NOTHING_COMPARED",
-    "first_lines",
+    "code_details",
     "remarks",
     "sentence",
     "summary",
@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 NOTHING_COMPARED = "Nothing was compared: a verdict needs two runs."
-_FEW = 6
-"""Up to so many pairs each has a line; of more, the identical ones are counted."""
 
 
 def remarks(run: RunSummary) -> list[str]:
@@ -60,54 +58,15 @@ def without_out(command: Sequence[str]) -> tuple[str, ...]:
     return without_options(command, ("--out",))
 
 
-def first_lines(report: Report) -> list[str]:
-    """The conclusions of a report: regressions, changes or causes if known, else each pair.
-
-    Why a run failed comes first.
-    """
-    if report.gate is not None:
-        return regression.first_lines(report.gate)
-    if report.bisect is not None:
-        return [report.bisect.sentence]
-    if report.upgrade is not None:
-        return upgrade.first_lines(report.upgrade)
-    explained = [explanation.sentence(found) for found in report.explanations]
-    odd = [report.odd_one_out] if report.odd_one_out else []
-    lines = [*odd, *(explained or summary(report.comparisons))]
-    return [*report.notes, *_failures(report, lines), *lines]
-
-
-def _failures(report: Report, lines: Sequence[str]) -> list[str]:
-    """Why runs failed, as far as the other lines do not say it: a run that failed says so first."""
-    failed = [run for run in report.runs if run.status == "failed" and run.error]
-    return [
-        f"{seeds.run_name(run)} failed: {run.error}"
-        for run in failed
-        if not any(str(run.error) in line for line in lines)
-    ]
-
-
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
-    """Each pair in a line; of many pairs, a count and only those that are not identical."""
-    if len(comparisons) <= _FEW:
-        return [line for comparison in comparisons for line in _with_code(comparison)]
-    others = [comparison for comparison in comparisons if comparison.outcome != "identical"]
-    cases = len({comparison.case for comparison in comparisons})
-    known = sum(bool(comparison.note) for comparison in others)
-    levels = dict.fromkeys(c.restriction for c in comparisons if c.restriction)
-    restriction = "".join(f", {level}" for level in levels)
-    return [
-        f"{len(comparisons) - len(others)} of {len(comparisons)} pairs in {cases} cases are "
-        f"identical, bit for bit{restriction}; {len(others)} are not, {known} of them for a known "
-        "reason",
-        *(f"{comparison.case}: {sentence(comparison)}" for comparison in others),
-    ]
+    """Each pair in a line, followed by the line of code at the first difference in each run."""
+    return [line for one in comparisons for line in (sentence(one), *code_details(one))]
 
 
-def _with_code(comparison: Comparison) -> list[str]:
-    """A line for a pair, and the line of code at the first difference in each of the two."""
-    code = [f"    {name}: {line}" for name, line in code_lines(comparison)]
-    return [sentence(comparison), *([operation_sentence(comparison)] if code else []), *code]
+def code_details(comparison: Comparison) -> tuple[str, ...]:
+    """The first operation that differs and its line of code in each run; empty if unknown."""
+    code = [f"{name}: {line}" for name, line in code_lines(comparison)]
+    return (operation_sentence(comparison), *code) if code else ()
 
 
 def sentence(comparison: Comparison) -> str:

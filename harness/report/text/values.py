@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from harness.units import number
 
-__all__ = ["capitalized", "distinct", "setting_text", "shown"]
+__all__ = ["capitalized", "distinct", "is_digest", "setting_text", "shown"]
+
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+_DIGITS = 8  # of a digest that are shown
 
 
 def shown(value: Any) -> str:
@@ -18,7 +22,15 @@ def shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         parts = [shown(part) for part in value[:12]]
         return "[" + ", ".join(parts + (["..."] if len(value) > 12 else [])) + "]"
+    if is_digest(value):
+        return f"digest {value[:_DIGITS]}…"
     return "none" if value is None else str(value)
+
+
+def is_digest(value: Any) -> bool:
+    """Whether a value is the digest of a tensor or a state, which tells a reader only that it
+    differs."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def distinct(one: float, two: float) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from harness.report.write import write
 from harness.results.report import Report
 from tests.report.formats.test_page import hostile_report
 from tests.support.judged_reports import gated_report
-from tests.support.run_folders import pair_report, timed_report
+from tests.support.run_folders import failed_report, identical_report, pair_report, timed_report
+from tests.support.small_report import ORIGIN
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -25,7 +26,10 @@ pytestmark = [
 ]
 
 PHONE, DESK = (360, 780), (1280, 900)
-PLOTS = {"pair": 3, "bench": 3, "gate": 0, "hostile": 3}
+SCREENS = ((1400, 900), (390, 844))
+PLOTS = {"pair": 3, "bench": 1, "gate": 0, "hostile": 3, "identical": 3, "failed": 3}
+"""Plots that are shown without unfolding anything."""
+LONGEST_BENCH_PX = 3000
 _PATIENCE_MS = 300_000  # a machine that measures something leaves a browser little
 LEAST_TEXT_PX = 9
 """Height of a line of text in a plot, as it is seen."""
@@ -63,10 +67,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "bench": timed_report(root / "bench"),
         "gate": gated_report(),
         "hostile": hostile_report(root / "hostile"),
+        "identical": identical_report(root / "identical"),
+        "failed": failed_report(root / "failed"),
     }
     (root / "gate").mkdir()
     for name, report in reports.items():
-        write(report, root / name, ["html"])
+        origin = ORIGIN.model_copy(update={"name": name})
+        write(report.model_copy(update={"origin": origin}), root / name, ["html"])
     return {name: root / name for name in reports}
 
 
@@ -118,15 +125,57 @@ def test_a_page_is_whole_and_fits(
     assert [] == seen.messages
     assert [path.as_uri()] == seen.asked
     assert too_wide(page) <= 0
-    boxes = [svg.bounding_box() for svg in page.locator("svg[role=img]").all()]
+    boxes = [svg.bounding_box() for svg in page.locator("svg[role=img]:visible").all()]
     assert PLOTS[name] == len(boxes)
     assert all(box["width"] > 250 and box["height"] > 50 for box in boxes)
     heights = page.eval_on_selector_all(
-        "svg text", "all => all.map(text => text.getBoundingClientRect().height)"
+        "svg text", "all => all.map(text => text.getBoundingClientRect().height).filter(h => h)"
     )
     assert all(height >= LEAST_TEXT_PX for height in heights)
     assert [] == violations(page)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert too_wide(page) <= 0
+    assert [] == violations(page)
     page.context.close()
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=["desk", "phone"])
+@pytest.mark.parametrize("name", PLOTS)
+def test_the_first_screen_answers(
+    browser: Any, folders: dict[str, Path], name: str, size: tuple[int, int]
+) -> None:
+    """Verdict, run, case, date, host and every answer are seen without scrolling, each link leads
+    to its evidence; of a bench also the forest plot, and its page is short."""
+    page = open_page(browser, folders[name] / "report.html", size).page
+    ends = page.eval_on_selector_all(
+        "h1, .about dd, .answers > li", "all => all.map(one => one.getBoundingClientRect().bottom)"
+    )
+    if name != "hostile":
+        assert max(ends) <= size[1]
+    assert {"run", "date", "took", "host", "your commit"} <= set(
+        page.locator(".about dt").all_inner_texts()
+    )
+    targets = [link.get_attribute("href") for link in page.locator(".answers a").all()]
+    assert targets
+    assert all(page.locator(f"[id='{str(target)[1:]}']").count() == 1 for target in targets)
+    if name == "bench" and size == SCREENS[0]:
+        forest = page.locator("svg[role=img]:visible").first.bounding_box()
+        assert forest["y"] + forest["height"] <= size[1]
+        assert forest["width"] > 1000
+        assert page.evaluate("document.documentElement.scrollHeight") < LONGEST_BENCH_PX
+
+
+def test_a_wide_table_has_a_hint(browser: Any, folders: dict[str, Path]) -> None:
+    """A table that is cut at the edge says so in words; one that fits does not."""
+    heights = """all => all.filter(one => one.checkVisibility()).map(one =>
+        [one.scrollWidth > one.clientWidth, one.querySelector('.hint').offsetHeight > 5])"""
+    for size in (*SCREENS, PHONE):
+        page = open_page(browser, folders["pair"] / "report.html", size).page
+        page.wait_for_timeout(100)  # a scroll timeline begins with the next frame
+        found = page.eval_on_selector_all(".table", heights)
+        assert found
+        assert all(cut == told for cut, told in found), (size, found)
+    assert any(cut for cut, _ in found)
 
 
 def test_the_page_changes_with_the_scheme(browser: Any, folders: dict[str, Path]) -> None:

@@ -3,6 +3,7 @@
 Read the change with `git diff tests/report/formats/golden` before it is committed.
 """
 
+import io
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from rich.console import Console
 
 from harness.api.shown import ShownReport
 from harness.errors import SpecError
+from harness.report.document import Column, Table
 from harness.report.formats.csv_table import tidy
 from harness.report.formats.junit import junit
-from harness.report.formats.terminal import print_report
+from harness.report.formats.terminal import Amount, print_report
+from harness.report.formats.terminal_table import print_table
 from harness.report.render import render
 from harness.report.text.summary import sentence
 from harness.report.text.values import shown
@@ -221,23 +224,86 @@ def test_values_are_shown_short(value: object, expected: str) -> None:
     assert expected == shown(value)
 
 
-def printed(report: Report) -> str:
-    """What a terminal of 200 columns shows, without colours."""
-    console = Console(width=200, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # closed below
-    print_report(report, console)
-    console.file.close()
-    return console.export_text()
+def printed(report: Report, amount: Amount = "details", width: int = 200) -> str:
+    """What a terminal shows, without colours."""
+    console = Console(width=width, file=io.StringIO())
+    print_report(report, console, amount)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
-def test_the_terminal_ends_with_the_verdict() -> None:
-    """Runs, comparisons with their first divergence, doubts, and the verdict last."""
-    lines = printed(small_report()).strip().splitlines()
+@pytest.mark.parametrize("amount", ["quiet", "normal", "details"])
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_terminal_of_80_columns_is_the_golden_one(name: str, amount: Amount) -> None:
+    """The whole output, quiet, by default and with details; no line is wider."""
+    path = GOLDEN / name / f"terminal-{amount}.txt"
+    found = printed(REPORTS[name], amount, 80)
+    if os.environ.get("HARNESS_UPDATE_GOLDEN") == "1":
+        path.write_text(found, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == found
+    assert max(map(len, found.splitlines())) <= 80
 
-    assert "The loops differ (different)" == lines[-1]
-    assert any("step 3, gradients" in line for line in lines)
-    assert any(line.endswith("trainer: loss is nan at step 5") for line in lines)
-    assert "tiny, trainer: one class only" in lines
-    assert "identical" in printed(small_report(comparisons=(IDENTICAL,), verdict="equivalent"))
+
+def test_a_number_is_never_broken_or_cut() -> None:
+    """Each cell of a table of numbers is whole in 80 columns; in 40, each row becomes a list."""
+    numbers = ("0.123456789", "1.23457e-10", "12345.678901")
+    columns = tuple(Column(f"quantity {place}") for place in range(3))
+    table = Table("Numbers", columns, (numbers,))
+    for width in (80, 40):
+        console = Console(width=width, file=io.StringIO())
+        print_table(table, console, table.name)
+        assert isinstance(console.file, io.StringIO)
+        text = console.file.getvalue()
+        assert all(number in text for number in numbers)
+        assert ("┃" in text) == (width == 80)
+
+
+def test_the_terminal_begins_with_the_verdict() -> None:
+    """Then one line for each pair; causes once; the warnings of what is not shown."""
+    lines = printed(small_report(), "normal").splitlines()
+
+    assert "The loops differ" == lines[0]
+    assert "✓ accelerated against plain: identical, bit for bit, at all 6 steps" == lines[1]
+    assert lines[2].startswith("✗ trainer against plain: different, first at step 3")
+    assert 1 == sum("(loss-not-divided" in line for line in lines)
+    assert "Warning: trainer: loss is nan at step 5" in lines
+    assert "Warning: tiny, trainer: one class only" in lines
+
+
+def test_a_quiet_terminal_shows_conclusions_alone() -> None:
+    """The verdict and the pairs; all sections with details."""
+    quiet, details = (printed(small_report(), amount) for amount in ("quiet", "details"))
+    assert 3 == len(quiet.splitlines())
+    assert "To reproduce" in details
+    assert "To reproduce" not in printed(small_report(), "normal")
+
+
+def test_a_pair_that_follows_from_others_is_not_told() -> None:
+    """If two loops are identical, the third differs from both alike; else all three are told."""
+    follows = DIFFERENT.model_copy(update={"reference": "accelerated", "doubts": ()})
+    for same, expected in ((IDENTICAL, 2), (DIFFERENT, 3)):
+        first = same.model_copy(update={"candidate": "accelerated"})
+        report = small_report(comparisons=(first, DIFFERENT, follows))
+        pairs = [line for line in printed(report, "quiet").splitlines() if " against " in line]
+        assert expected == len(pairs)
+        assert "whose result follows" in render(report, "report.html") or expected == 3
+
+
+def test_a_run_that_failed_says_why_first() -> None:
+    """Its pair has no line of its own, and no doubt that follows from it is shown."""
+    error = "KeyError: 'x' (loop.py:7)"
+    failed = run("trainer", status="failed", error=error)
+    pair = DIFFERENT.model_copy(
+        update={
+            "outcome": "incomparable",
+            "first_divergence": None,
+            "doubts": (f"trainer failed: {error}", "the trained model was not evaluated"),
+            "causes": (),
+        }
+    )
+    report = small_report(verdict="failed", comparisons=(pair,), runs=(run("plain"), failed))
+    assert ["A run failed", f"✗ trainer failed: {error}"] == printed(report, "normal").splitlines()
+    assert "was not evaluated" not in render(report, "report.html")
 
 
 def test_the_terminal_gathers_seeds() -> None:

@@ -14,14 +14,14 @@ def test_a_picture_shows_all_sections_without_a_choice() -> None:
     text = words(picture(small_report(), "harness run"))
 
     assert "harness run" in text
-    assert "Pairs and their outcomes" in text
-    assert "Reproduce" in text
+    assert "tiny: trainer against plain" in text
+    assert "To reproduce" in text
 
 
 def test_a_picture_shows_only_the_chosen_sections() -> None:
     """The verdict remains."""
     text = words(picture(small_report(), "harness run", sections=["Pairs"]))
 
-    assert "Pairs and their outcomes" in text
-    assert "Reproduce" not in text
+    assert "tiny: trainer against plain" in text
+    assert "To reproduce" not in text
     assert "The loops differ" in text

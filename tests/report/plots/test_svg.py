@@ -15,40 +15,65 @@ from harness.report.plots.benchmark_figures import (
     memory_plot,
     rounds_plot,
 )
-from harness.report.plots.curve_figures import pair_plot
+from harness.report.plots.curve_figures import curve_plot
 from harness.report.plots.plot import Plot
-from harness.report.plots.svg import COLOURS, WIDTH_PX, _relative, figure, for_page, label
+from harness.report.plots.svg import COLOURS, _relative, drawing, for_page, label
 from harness.report.plots.time_series import read_curves
-from tests.support.run_folders import HOSTILE, pair_report
+from tests.support.run_folders import HOSTILE, differing, pair_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def words(plot: Plot) -> list[str]:
     """The texts that a plot shows."""
-    root = ElementTree.fromstring(plot.svg)  # noqa: S314  # drawn here
+    root = ElementTree.fromstring(plot.wide)  # noqa: S314  # drawn here
     return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
 
 
 @pytest.fixture
 def loss(tmp_path: Path) -> Plot:
     """The loss of a pair that diverges at step 3."""
-    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
-    return pair_plot(pair, pair.curves[0], "loss")
+    (group,) = read_curves(pair_report(tmp_path), tmp_path).groups
+    return curve_plot(group, group.curves[0], "loss")
 
 
 def test_a_plot_names_both_runs_and_their_first_divergence(loss: Plot) -> None:
     """The legend has the two loops and the step; a second panel the difference."""
     found = words(loss)
-    assert {"plain", "trainer", "first divergence, step 3", "difference", "step"} <= set(found)
-    assert "They differ at 4 of 6 steps, first at step 3" in loss.description
+    assert {"plain", "trainer", "first divergence, step 3", "step"} <= set(found)
+    assert "difference to the reference" in found
+    assert "differs from plain at 4 of 6 steps, first at step 3" in loss.description
+
+
+def test_a_plot_is_drawn_for_a_desktop_and_for_a_phone(loss: Plot) -> None:
+    """The same lines and words in two widths."""
+    widths = [re.search(r'viewBox="0 0 (\d+)', text) for text in (loss.wide, loss.narrow)]
+    assert ["960", "360"] == [found and found[1] for found in widths]
+    for text in ("plain", "trainer", "difference to the reference"):
+        assert text in loss.narrow
+
+
+def test_three_loops_are_in_one_plot(tmp_path: Path) -> None:
+    """One plot for each quantity: both candidates with their own difference to the reference."""
+    report = pair_report(tmp_path)
+    same = differing(("plain", "again"), 3).model_copy(
+        update={"outcome": "identical", "first_divergence": None}
+    )
+    again = report.runs[0].model_copy(update={"loop": "again"})
+    pairs = (*report.comparisons, same, differing(("trainer", "again"), 3))
+    three = report.model_copy(update={"comparisons": pairs, "runs": (*report.runs, again)})
+    (group,) = read_curves(three, tmp_path).groups
+    plot = curve_plot(group, group.curves[0], "loss")
+    assert {"plain", "trainer", "again"} <= set(words(plot))
+    assert "trainer from 0.8438 to 0.4688: differs from plain at 4 of 6" in plot.description
+    assert "again from 0.8438 to 0.2188: no difference at any of 6" in plot.description
 
 
 def test_a_pair_without_difference_is_labelled(tmp_path: Path) -> None:
     """The same learning rates: a line at zero, and the words."""
-    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
-    assert "no difference at any step" in words(pair_plot(pair, pair.curves[1], "rate"))
-    assert "no difference at any step" not in words(pair_plot(pair, pair.curves[0], "loss"))
+    (group,) = read_curves(pair_report(tmp_path), tmp_path).groups
+    assert "no difference at any step" in words(curve_plot(group, group.curves[1], "rate"))
+    assert "no difference at any step" not in words(curve_plot(group, group.curves[0], "loss"))
 
 
 def test_the_same_numbers_are_the_same_file(tmp_path: Path) -> None:
@@ -56,17 +81,17 @@ def test_the_same_numbers_are_the_same_file(tmp_path: Path) -> None:
     bars = [Bar("plain", 2.0**30)]
     one, two = (memory_plot("memory", "memory", bars) for _ in range(2))
 
-    assert one.svg == two.svg
-    assert one.svg != memory_plot("memory", "memory", [Bar("plan", 2.0**30)]).svg
-    assert not re.search(r"metadata|\b20\d\d-|DejaVu", one.svg)
+    assert one == two
+    assert one.wide != memory_plot("memory", "memory", [Bar("plan", 2.0**30)]).wide
+    assert not re.search(r"metadata|\b20\d\d-|DejaVu", one.wide + one.narrow)
 
 
 def test_a_file_has_its_own_colours_and_a_page_its_own(loss: Plot) -> None:
     """The file has colours of its own; on the page each is the page's, and names are its own."""
-    inline = for_page(loss.svg, "loss-1")
+    inline = for_page(loss.wide, "loss-1")
 
-    assert "var(" not in loss.svg
-    assert COLOURS["one"] in loss.svg
+    assert "var(" not in loss.wide
+    assert COLOURS["one"] in loss.wide
     assert not any(colour in inline for colour in COLOURS.values())
     assert "var(--plot-one)" in inline
     names = re.findall(r'\bid="([^"]+)"', inline)
@@ -84,13 +109,13 @@ def test_each_colour_is_one_that_can_be_found_again() -> None:
 
 def test_what_others_wrote_is_text(tmp_path: Path) -> None:
     """Markup, formulas and control characters in names are shown; none is obeyed."""
-    (pair,) = read_curves(pair_report(tmp_path, (HOSTILE, "plain")), tmp_path).pairs
-    plot = pair_plot(pair, pair.curves[0], "loss")
-    root = ElementTree.fromstring(plot.svg)  # noqa: S314  # drawn here
+    (group,) = read_curves(pair_report(tmp_path, (HOSTILE, "plain")), tmp_path).groups
+    plot = curve_plot(group, group.curves[0], "loss")
+    root = ElementTree.fromstring(plot.wide)  # noqa: S314  # drawn here
 
     assert label(HOSTILE) in words(plot)
-    assert "\\x00" in plot.description or "\\x00" in plot.svg
-    assert "\x00" not in plot.svg
+    assert "\\x00" in plot.description or "\\x00" in plot.wide
+    assert "\x00" not in plot.wide
     assert {"script", "img"} & {element.tag.removeprefix(SVG) for element in root.iter()} == set()
     assert r"$\alpha$" in words(memory_plot("m", "m", [Bar(r"$\alpha$", 1.0)]))
 
@@ -100,8 +125,7 @@ def test_settings_of_others_are_put_back() -> None:
     before = dict(mpl.rcParams)
 
     def fail() -> None:
-        with figure(100) as drawn:
-            assert WIDTH_PX == drawn.get_figwidth() * 72
+        with drawing():
             assert before != dict(mpl.rcParams)
             raise ZeroDivisionError
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from harness.report.plots.collect import collect_plots
 from harness.report.plots.time_series import (
     COLUMNS,
+    Candidate,
     Curve,
     TimeSeries,
     non_finite,
@@ -27,30 +28,36 @@ def course(values: list[float]) -> TimeSeries:
 
 def test_curves_are_those_of_the_records(tmp_path: Path) -> None:
     """The loss of a step is the mean of its micro-batches: 0.75 / step + 1.5 / 16, by hand."""
-    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
-    loss, rate, norm = pair.curves
+    (group,) = read_curves(pair_report(tmp_path), tmp_path).groups
+    loss, rate, norm = group.curves
+    (trainer,) = loss.candidates
 
     assert [0.75 / step + 1.5 / 16 for step in range(1, 7)] == pytest.approx(loss.reference.values)
-    assert [0, 0, 0.25, 0.25, 0.25, 0.25] == pytest.approx(loss.difference.values)
-    assert [5e-5 * (1 - step / 6) for step in range(6)] == pytest.approx(rate.candidate.values)
-    assert [2.0, 1.0, 2 / 3, 0.5] == pytest.approx(norm.candidate.values[:4])
-    assert (3, 6) == (pair.first_step, pair.steps)
+    assert [0, 0, 0.25, 0.25, 0.25, 0.25] == pytest.approx(loss.difference(trainer).values)
+    assert [5e-5 * (1 - step / 6) for step in range(6)] == pytest.approx(
+        rate.candidates[0].series.values
+    )
+    assert [2.0, 1.0, 2 / 3, 0.5] == pytest.approx(norm.candidates[0].series.values[:4])
+    assert (3, 6) == (trainer.first_step, group.steps)
 
 
 def test_a_value_that_is_not_finite_is_reported_and_makes_no_difference(tmp_path: Path) -> None:
     """NaN is no number to be far from: it is named, with its step."""
-    (pair,) = read_curves(pair_report(tmp_path), tmp_path).pairs
-    norm = pair.curves[2]
+    (group,) = read_curves(pair_report(tmp_path), tmp_path).groups
+    norm = group.curves[2]
+    (trainer,) = norm.candidates
 
-    assert "not finite at 1 step, first at step 5" == non_finite([norm.reference, norm.candidate])
+    assert "not finite at 1 step, first at step 5" == non_finite([norm.reference, trainer.series])
     assert "" == non_finite([norm.reference])
-    assert np.isnan(norm.difference.values[4])
+    assert np.isnan(norm.difference(trainer).values[4])
 
 
 def test_runs_of_other_lengths_are_compared_where_both_are() -> None:
     """A step that only one took has no difference."""
-    curve = Curve("loss", "loss", course([1, 2, 3]), course([1, 5]))
-    assert ([1, 2], [0, 3]) == (curve.difference.steps.tolist(), curve.difference.values.tolist())
+    shorter = Candidate(IDENTICAL, None, course([1, 5]))
+    curve = Curve("loss", "loss", course([1, 2, 3]), (shorter,))
+    difference = curve.difference(shorter)
+    assert ([1, 2], [0, 3]) == (difference.steps.tolist(), difference.values.tolist())
 
 
 @given(st.integers(1, 40), st.integers(1, 400), st.integers(0, 10_000), st.floats(0, 0.9))
@@ -87,8 +94,8 @@ def test_every_nth_step_would_lose_a_spike() -> None:
 def test_a_hundred_thousand_steps_become_few_points(tmp_path: Path) -> None:
     """No more than two for a column of pixels, and the one step that leaps is among them."""
     report = long_report(tmp_path, 100_000, spike=54_321)
-    drawn = collect_plots(report, tmp_path).pairs[0]
-    points = reduced(drawn.pair.curves[0].candidate)
+    drawn = collect_plots(report, tmp_path).groups[0]
+    points = reduced(drawn.group.curves[0].candidates[0].series)
 
     assert len(points.steps) <= 2 * COLUMNS
     assert 7.5 == points.values[points.steps == 54_321]
@@ -99,12 +106,12 @@ def test_missing_records_are_reported(tmp_path: Path) -> None:
     """Without records, or with a changed record, the report has no curves of them."""
     report = pair_report(tmp_path)
     nowhere = read_curves(report, tmp_path / "elsewhere")
-    assert () == nowhere.pairs
+    assert () == nowhere.groups
     assert "a pair has no curves: " in nowhere.notes[0]
 
     (tmp_path / "records/1/steps.parquet").write_bytes(b"cut")
     damaged = read_curves(report, tmp_path)
-    assert () == damaged.pairs
+    assert () == damaged.groups
     assert "a trace must be unchanged" in damaged.notes[0]
 
 
@@ -124,21 +131,25 @@ def test_the_runs_of_a_compared_pair_are_found(tmp_path: Path, names: tuple[str,
     ]
     pair = differing(names, 3)
     compared = report.model_copy(update={"runs": tuple(runs), "comparisons": (pair,)})
-    assert 1 == len(read_curves(compared, tmp_path).pairs)
+    assert 1 == len(read_curves(compared, tmp_path).groups)
 
     twice = compared.model_copy(update={"runs": (*runs, *runs)})
-    assert () == read_curves(twice, tmp_path).pairs
+    assert () == read_curves(twice, tmp_path).groups
 
 
 def test_pairs_that_differ_are_drawn_first_and_the_rest_counted(tmp_path: Path) -> None:
-    """Of seven pairs four are drawn, the one that differs among them."""
+    """Of seven references four are drawn, the one whose pair differs first."""
     report = pair_report(tmp_path)
     pair = differing(("plain", "trainer"), 3)
     same = pair.model_copy(update={"outcome": "identical", "first_divergence": None})
-    found = read_curves(report.model_copy(update={"comparisons": (same,) * 6 + (pair,)}), tmp_path)
+    cases = [f"case {number}" for number in range(7)]
+    pairs = [same.model_copy(update={"case": case}) for case in cases[:6]]
+    pairs.append(pair.model_copy(update={"case": cases[6]}))
+    runs = [one.model_copy(update={"case": case}) for case in cases for one in report.runs]
+    found = read_curves(report.model_copy(update={"comparisons": pairs, "runs": runs}), tmp_path)
 
-    assert (4, 3) == (len(found.pairs), found.left_out)
-    assert "different" == found.pairs[0].comparison.outcome
+    assert (4, 3) == (len(found.groups), found.left_out)
+    assert "case 6" == found.groups[0].case
 
 
 def test_of_several_seeds_the_first_is_looked_for() -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.report.document import Sentence, Subsection, Table
+from harness.report.document import Folded, Sentence, Subsection, Table
 from harness.report.plots.collect import collect_plots
 from harness.report.sections.curves import section
 from harness.report.sections.source import Source
@@ -24,10 +24,12 @@ def pair_of(report: Report, folder: Path) -> Subsection:
 
 def test_the_table_counts_the_steps_that_differ(tmp_path: Path) -> None:
     """The losses differ from step 3 on, by hand; a NaN counts as no difference."""
-    table = pair_of(pair_report(tmp_path), tmp_path).blocks[-1]
+    folded = pair_of(pair_report(tmp_path), tmp_path).blocks[-1]
+    assert isinstance(folded, Folded)
+    (table,) = folded.blocks
     assert isinstance(table, Table)
-    assert ["4 of 6", "0 of 6", "0 of 6"] == [row[3] for row in table.rows]
-    assert ("3", "0.25") == table.rows[0][4:6]
+    assert ["4 of 6", "0 of 6", "0 of 6"] == [row[4] for row in table.rows]
+    assert ("3", "0.25") == table.rows[0][5:7]
 
 
 def test_the_reduction_of_many_steps_is_stated(tmp_path: Path) -> None:

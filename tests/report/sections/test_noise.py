@@ -87,7 +87,7 @@ def test_the_terminal_prints_few_pairs_field_by_field() -> None:
     def printed(count: int) -> str:
         report: Report = small_report(comparisons=(noisy("within_noise"),) * count)
         console = Console(file=io.StringIO(), width=200)
-        print_report(report, console)
+        print_report(report, console, "details")
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
