@@ -32,7 +32,7 @@ from harness.benchmark.sessions import (
 )
 from harness.benchmark.traced import TRACED_STEPS
 from harness.comparison.pairs import compare_pair
-from harness.execution.command.trace import trace_briefly
+from harness.execution.command.trace import Traced, trace_briefly
 from harness.report.write import write
 from harness.results.benchmark import CONTROL, BenchResult
 from harness.results.comparison import Comparison
@@ -42,7 +42,7 @@ from harness.results.sessions import Session
 from harness.spec.command import CommandSpec
 from harness.units import quantity
 
-__all__ = ["BenchedCommands", "bench_commands", "bench_in", "traced_steps"]
+__all__ = ["BenchedCommands", "bench_commands", "bench_in", "trace_arms", "traced_steps"]
 
 _TITLE = "commands"
 _TRACED_SHARE = 3
@@ -59,7 +59,7 @@ class BenchedCommands:
     result: BenchResult | None
     """None if too few sessions fit into the budget."""
     records: tuple[tuple[str, RunRecord], ...]
-    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     """What a reader must know of the commands, one sentence each."""
 
 
@@ -83,7 +83,8 @@ def bench_commands(
         limit = (spent - time.monotonic()) / _TRACED_SHARE
         traced = {} if request.beside == "nothing" else traced_steps(arms, folder, limit)
         found = bench_in(arms, request, folder, began, show_progress, traced)
-        report = Report.of(found.records, found.comparisons, folder, command, notes=found.notes)
+        notes = [*(f"{arm.name}: {arm.text}" for arm in arms), *found.remarks]
+        report = Report.of(found.records, found.comparisons, folder, command, notes=notes)
         report = report.model_copy(
             update={
                 "bench": {} if found.result is None else {_TITLE: found.result},
@@ -96,24 +97,34 @@ def bench_commands(
     return report, folder
 
 
-def traced_steps(
-    arms: Sequence[CommandArm], folder: Path, limit_s: float
-) -> dict[str, RunRecord | None]:
-    """The record of the first steps of each command; None if there is none within the limit.
+def trace_arms(
+    arms: Sequence[CommandArm], folder: Path, limit_s: float, stop_after: int | None
+) -> dict[str, Traced | None]:
+    """Trace each command until that step, or its end; None if it was not in time.
 
     They run at the same time: values do not depend on it, and times are not taken.
     """
 
-    def traced(arm: CommandArm) -> RunRecord | None:
+    def traced(arm: CommandArm) -> Traced | None:
         spec = CommandSpec(
-            name=arm.name, command=arm.words, folder=str(arm.folder), stop_after=TRACED_STEPS
+            name=arm.name, command=arm.words, folder=str(arm.folder), stop_after=stop_after
         )
         log = folder / "logs" / "traced" / f"{arm.name}.txt"
-        found = trace_briefly(spec, folder, log, arm.variables, limit_s)
-        return found.recorded[0].record if found is not None and found.recorded else None
+        return trace_briefly(spec, folder, log, arm.variables, limit_s)
 
     with ThreadPoolExecutor(len(arms)) as pool:
         return dict(zip([arm.name for arm in arms], pool.map(traced, arms), strict=True))
+
+
+def traced_steps(
+    arms: Sequence[CommandArm], folder: Path, limit_s: float
+) -> dict[str, RunRecord | None]:
+    """The record of the first steps of each command; None if there is none within the limit."""
+    found = trace_arms(arms, folder, limit_s, TRACED_STEPS)
+    return {
+        name: traced.recorded[0].record if traced is not None and traced.recorded else None
+        for name, traced in found.items()
+    }
 
 
 def bench_in(
@@ -123,13 +134,17 @@ def bench_in(
     began: float,
     show_progress: ShowProgress,
     traced: Mapping[str, RunRecord | None],
+    title: str = _TITLE,
 ) -> BenchedCommands:
-    """The same in a folder that exists. `began`: start of its budget, by the monotonic clock."""
+    """The same in a folder that exists. `began`: start of its budget, by the monotonic clock.
+
+    `traced`: the records of the commands, as far as there are any. `title`: of what is compared.
+    """
     all_arms = with_control(arms)
     known = Known()
     reference = traced.get(arms[0].name)
     equality = {
-        name: compare_pair(_TITLE, (arms[0].name, name), (reference, record), None, ())
+        name: compare_pair(title, (arms[0].name, name), (reference, record), None, ())
         for name, record in traced.items()
         if record is not None and reference is not None and name != arms[0].name
     }
@@ -137,7 +152,7 @@ def bench_in(
     plan = command_plan(all_arms)
     devices = {record.header.spec.device_name for _, record in records}
     subject = Subject(
-        title=_TITLE,
+        title=title,
         names=[arm.name for arm in all_arms],
         device=devices.pop() if len(devices) == 1 else "cpu",
         plan=plan,
@@ -157,13 +172,12 @@ def bench_in(
         time.monotonic() - began,
     )
     missing = [name for name, record in traced.items() if record is None]
-    notes = [f"{arm.name}: {arm.text}" for arm in arms]
-    notes += [f"{name} left no record of its first steps in time" for name in missing]
-    notes += _notes(known, measured)
-    return BenchedCommands(comparisons, result, tuple(records), tuple(notes))
+    remarks = [f"{name} left no record of its first steps in time" for name in missing]
+    remarks += _remarks(known, measured)
+    return BenchedCommands(comparisons, result, tuple(records), tuple(remarks))
 
 
-def _notes(known: Known, measured: Measured) -> list[str]:
+def _remarks(known: Known, measured: Measured) -> list[str]:
     """What the sessions showed of the commands besides their speed."""
     found = [
         f"at the end of the budget {name} had made no optimizer step in {quantity(seconds, 's')}"

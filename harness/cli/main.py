@@ -74,7 +74,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-_CLASSES = {"bench": CommandsAfterDashes}
+_CLASSES = {"bench": CommandsAfterDashes, "check": CommandsAfterDashes}
 _CONTEXTS = {"trace": {"allow_interspersed_args": False}}
 """By command: settings of its parser. The words after a traced command belong to that command."""
 for panel, commands in _COMMANDS.items():

@@ -29,6 +29,7 @@ from harness.regression.key import key_of, requested_settings
 from harness.regression.self_check import run_self_check
 from harness.regression.speeds import ALPHA, Speeds, speeds_of
 from harness.results.benchmark import CONTROL
+from harness.results.header import commit_of
 from harness.results.record import RunRecord
 from harness.results.regression import CheckItem
 from harness.results.report import Report
@@ -126,7 +127,7 @@ def _accepted(
         case=case,
         reason=reason,
         accepted_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=facts.get("commit"),
+        commit=commit_of(facts),
         made_by=made_by,
         key=key,
         asked=requested_settings(reference),

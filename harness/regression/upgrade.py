@@ -21,7 +21,7 @@ from harness.results.record import RunRecord
 from harness.results.report import Report, Verdict, verdict
 from harness.spec.request import RunRequest
 
-__all__ = ["add_upgrade_result", "upgrade_cases"]
+__all__ = ["add_upgrade_result", "upgrade_cases", "verdict_with_speeds"]
 
 
 def upgrade_cases(
@@ -64,14 +64,14 @@ def add_upgrade_result(
             "comparisons": (*report.comparisons, *timed),
             "bench": {name: f.result for name, f in benched.items() if f.result is not None},
             "upgrade": upgrade_result(library_sets, report.comparisons, headers, timed),
-            "verdict": _verdict(report, timed),
+            "verdict": verdict_with_speeds(report, timed),
         }
     )
     write(whole, folder)
     return whole
 
 
-def _verdict(report: Report, timed: Sequence[Comparison]) -> Verdict:
+def verdict_with_speeds(report: Report, timed: Sequence[Comparison]) -> Verdict:
     """A failure takes precedence over a change, and a change over a missing verdict."""
     statuses = [run.status for run in report.runs]
     values = verdict(statuses, report.comparisons)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from harness.errors import RecordError
 from harness.results.arrow import as_numpy, filled
+from harness.results.header import commit_of
 from harness.results.record import HEADER, RunRecord
 from harness.spec.case import RunSpec
 
@@ -77,7 +78,7 @@ def run_columns(record: RunRecord, run: str) -> dict[str, Any]:
         "processes": spec.processes,
         "status": record.header.status,
         "date": written.isoformat(timespec="seconds"),
-        "commit": _text(environment.get("commit")),
+        "commit": _text(commit_of(environment)),
         "harness": _text(environment.get("harness")),
         "python": _text(environment.get("python")),
         **{

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,7 @@ __all__ = [
     "OptimizerSeen",
     "Site",
     "TraceFile",
+    "commit_of",
 ]
 
 SCHEMA_VERSION = 2
@@ -35,6 +37,18 @@ COLLAPSE = "majority-class collapse"
 
 GLOBAL_GENERATOR = "the global generator"
 """Value of the setting `loader.sampler` if the order is drawn from torch's global generator."""
+
+
+def commit_of(environment: Mapping[str, Any]) -> str | None:
+    """The commit that was trained, with '+' if files differ from it; None if it is not known.
+
+    That is the commit of the user's repository, and for older records that of the harness.
+    """
+    repository = environment.get("repository")
+    if not isinstance(repository, dict) or not repository.get("commit"):
+        found = environment.get("commit")
+        return found if isinstance(found, str) else None
+    return f"{repository['commit']}{'+' if repository.get('changed') else ''}"
 
 
 class _Stored(BaseModel):

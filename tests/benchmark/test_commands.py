@@ -110,7 +110,7 @@ def test_the_lengths_of_scripts_are_found_and_reported(tmp_path: Path) -> None:
         {},
     )
 
-    (line,) = (note for note in found.notes if "only steps" in note)
+    (line,) = (note for note in found.remarks if "only steps" in note)
     assert "A makes 20 steps" in line
     assert "B makes 16 steps" in line
     assert "control" not in line
@@ -118,7 +118,7 @@ def test_the_lengths_of_scripts_are_found_and_reported(tmp_path: Path) -> None:
     assert 3 == found.result.sessions == len(list((tmp_path / "out" / FOLDER).iterdir()))
     assert found.result.arms[0].samples_per_s is None
     assert found.result.arms[0].step_s > 0
-    assert any("the commands are short" in note for note in found.notes)
+    assert any("the commands are short" in note for note in found.remarks)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.execution.commit import find_commit
+from harness.execution.commit import find_commit, find_repository
 from harness.training.devices import absence
 from harness.training.seeding import deterministic_flags
 from harness.version import __version__
@@ -22,11 +22,14 @@ _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "evaluate", "num
 _OVERRIDING = ("ACCELERATE_", "OMP_", "MKL_", "CUBLAS_", "NVIDIA_TF32", "PYTORCH_", "TORCH_")
 
 
-def describe(device: torch.device, commit: str | None = None) -> dict[str, Any]:
+def describe(
+    device: torch.device, commit: str | None = None, repository: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Facts that may change what is computed or how fast, as JSON values.
 
-    `commit`: that of the harness, empty if it has none; None: git is asked. A package that is not
-    installed has no version.
+    `commit`: that of the harness, empty if it has none. `repository`: the state of the user's, see
+    `find_repository`. None: git is asked, for the working folder. A package that is not installed
+    has no version.
     """
     facts: dict[str, Any] = {
         "python": platform.python_version(),
@@ -46,6 +49,7 @@ def describe(device: torch.device, commit: str | None = None) -> dict[str, Any]:
         # Variables with these prefixes override the code.
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_OVERRIDING)},
         "commit": find_commit() if commit is None else commit or None,
+        "repository": find_repository(Path.cwd()) if repository is None else repository,
     }
     if device.type == "cuda" and not absence("cuda"):
         facts["device_name"] = torch.cuda.get_device_name(device)

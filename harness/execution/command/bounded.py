@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -52,7 +53,7 @@ class GroupProcess:
     def wait(self, limit_s: float) -> End | None:
         """How it ended; None if it had not within the limit and was killed."""
         try:
-            code = self._process.wait(max(0.0, limit_s))
+            code = self._process.wait(None if limit_s == math.inf else max(0.0, limit_s))
         except subprocess.TimeoutExpired:
             self.kill()
             return None

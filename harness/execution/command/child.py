@@ -67,7 +67,7 @@ def _new_recording(options: Options, number: int) -> Recording:
     from harness.tracing.attach.recording import Recording
 
     def described(device: Any) -> dict[str, Any]:
-        return describe(device, commit=options.commit)
+        return describe(device, options.commit, options.repository)
 
     folder = Path(options.parts) / f"{os.getpid()}-{number}"
     spec = CommandSpec.model_validate(options.spec)

@@ -27,6 +27,8 @@ class Options:
     """Threads of a deterministic training."""
     commit: str
     """The commit of the harness, which only the parent looks up; empty if it has none."""
+    repository: dict[str, Any]
+    """The state of the user's repository, which only the parent looks up; see `find_repository`."""
     gate: str = ""
     """The address at which the parent grants turns: nothing is recorded then. Empty: no gate."""
 

@@ -15,7 +15,7 @@ from harness.execution.command.options import VARIABLE, Options
 from harness.execution.command.parts import Recorded, gather, parts_in
 from harness.execution.command.program import find_program
 from harness.execution.command.unseen import Note, notes_in, what_was_unseen
-from harness.execution.commit import find_commit
+from harness.execution.commit import find_commit, find_repository
 from harness.results.folders import RECORDS
 from harness.spec.command import CommandSpec
 from harness.spec.recipe import Recipe
@@ -101,6 +101,7 @@ def attached(
         spec=spec.model_dump(mode="json"),
         num_threads=Recipe().num_threads,
         commit=find_commit() or "",
+        repository=find_repository(Path(spec.folder)),
         gate=gate,
     )
     options.write(work / _OPTIONS)

@@ -26,14 +26,15 @@ from harness.errors import SpecError
 from harness.execution.environments.installers import install, installer
 from harness.execution.environments.interpreter import NEEDED, Libraries, ask, cache_folder
 
-__all__ = ["OnProgress", "environment_with", "name_of"]
+__all__ = ["PYTHON", "OnProgress", "create_linked", "environment_with", "name_of"]
 
 OnProgress = Callable[[str], None]
 """Receives a short message for each step of making an environment."""
 _FOLDER = "environments"
 _POLL_S = 1.0  # how often a process that waits for another one reports it
 _BASE = "base.pth"
-_PYTHON = Path("bin") / "python"
+PYTHON = Path("bin") / "python"
+"""The interpreter of an environment, within its folder."""
 
 
 def environment_with(
@@ -51,13 +52,13 @@ def environment_with(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(made, lambda: on_progress(f"{shown}: another process makes this environment")):
-            if not (made / _PYTHON).exists():  # also if the interpreter that it links to is gone
+            if not (made / PYTHON).exists():  # also if the interpreter that it links to is gone
                 shutil.rmtree(made, ignore_errors=True)
                 _make(made, requirements, lambda text: on_progress(f"{shown}: {text}"))
     except OSError as error:
         rule = "environments are kept in a folder that can be written"
         raise SpecError(rule, error, "name another with --environments") from None
-    libraries = ask(str(made / _PYTHON))
+    libraries = ask(str(made / PYTHON))
     _check(requirements, libraries)
     names = tuple(canonicalize_name(each.name) for each in requirements)
     return replace(libraries, asked=names)
@@ -104,18 +105,23 @@ def _make(made: Path, requirements: Sequence[Requirement], on_progress: OnProgre
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     try:
         on_progress("venv")
-        venv.create(partial, symlinks=True)
-        purelib = sysconfig.get_path("purelib", "venv", {"base": str(partial)})
-        # Processed as the base processes its own, so that what is installed there by a link is too.
-        lines = [f"import site; site.addsitedir({folder!r})\n" for folder in _base_folders()]
-        (Path(purelib) / _BASE).write_text("".join(lines), encoding="utf-8")
+        create_linked(partial)
         texts = list(map(str, requirements))
         needed = _needed_besides(requirements)
-        install(chosen, partial / _PYTHON, texts, needed, _base_folders(), on_progress)
+        install(chosen, partial / PYTHON, texts, needed, _base_folders(), on_progress)
         partial.rename(made)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def create_linked(folder: Path) -> None:
+    """Make an environment that imports all packages of this process, and has none of its own."""
+    venv.create(folder, symlinks=True)
+    purelib = sysconfig.get_path("purelib", "venv", {"base": str(folder)})
+    # Processed as the base processes its own, so that what is installed there by a link is too.
+    lines = [f"import site; site.addsitedir({each!r})\n" for each in _base_folders()]
+    (Path(purelib) / _BASE).write_text("".join(lines), encoding="utf-8")
 
 
 def _needed_besides(requirements: Sequence[Requirement]) -> list[str]:

@@ -44,14 +44,15 @@ def answers(report: Report) -> list[Answer]:
         return _of_check(report.gate)
     if report.bisect is not None:
         return [Answer(report.bisect.sentence, anchor="upgrade")]
-    if report.upgrade is not None:
-        return [Answer(line, anchor="upgrade") for line in upgrade.first_lines(report.upgrade)]
     found = [Answer(note) for note in report.notes]
     found += [
         Answer(f"{seeds.run_name(run)} failed: {run.error}", "failed", "metrics")
         for run in report.runs
         if run.status == "failed" and run.error
     ]
+    if report.upgrade is not None:
+        lines = upgrade.first_lines(report.upgrade)
+        return [*found, *(Answer(line, anchor="upgrade") for line in lines)]
     if report.odd_one_out:
         found.append(Answer(report.odd_one_out, anchor="pairs"))
     if report.explanations:
