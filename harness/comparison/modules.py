@@ -17,12 +17,12 @@ from harness.results.localization import Localization, ModuleDifference
 from harness.results.ranks import rank_of
 from harness.results.record import RunRecord
 
-__all__ = ["compare_modules", "why_not_localized"]
+__all__ = ["compare_modules", "is_computed", "why_not_localized"]
 
 Row = dict[str, Any]
 _STAGES_OF_MODULES = ("rng", "loss", "gradients", "grad_norm")
 _STAGES_OF_OPERATIONS = (
-    *("data_order", "batch_content", *_STAGES_OF_MODULES),
+    *("initial_weights", "data_order", "batch_content", *_STAGES_OF_MODULES),
     *("learning_rate", "weights", "optimizer_state"),
 )
 _ELSEWHERE = {
@@ -41,12 +41,17 @@ _ELSEWHERE = {
 
 
 def why_not_localized(first: Divergence | None, outcome: str) -> str:
-    """Why neither modules nor operations of a pair hold an answer; empty if they may hold one."""
+    """Why a replay of a pair cannot hold an answer; empty if it may hold one."""
     if first is None:
         return f"not localized: the two are {outcome}"
-    if first.stage in _STAGES_OF_OPERATIONS:
-        return ""
-    return f"not localized: at step {first.step} {_ELSEWHERE[first.stage]}"
+    if first.stage == "config":
+        return f"not localized: at step {first.step} {_ELSEWHERE[first.stage]}"
+    return ""
+
+
+def is_computed(first: Divergence) -> bool:
+    """Whether an operation of the step of the first divergence may hold an answer."""
+    return first.stage in _STAGES_OF_OPERATIONS
 
 
 def compare_modules(reference: RunRecord, candidate: RunRecord, first: Divergence) -> Localization:
@@ -54,7 +59,7 @@ def compare_modules(reference: RunRecord, candidate: RunRecord, first: Divergenc
 
     Raises `RecordError` if a trace is damaged.
     """
-    step = first.step
+    step = max(1, first.step)
     if first.stage not in _STAGES_OF_MODULES:
         return Localization(step=step, note=_ELSEWHERE[first.stage])
     world_size = reference.spec.processes

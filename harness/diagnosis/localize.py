@@ -1,4 +1,4 @@
-"""The first module and the first operation in which two runs differ, found by replays.
+"""Where two runs part, found by replays: module, operation, statements and state.
 
 Both runs are replayed up to the step of their first divergence. A replay must repeat its run bit
 for bit up to that step. If it does not, or if something that it needs is missing, the result is a
@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.comparison.causes.agreement import without_contradicted
-from harness.comparison.modules import compare_modules, why_not_localized
-from harness.comparison.operations import compare_operations
+from harness.comparison.modules import compare_modules, is_computed, why_not_localized
+from harness.comparison.operations import OperationAnswer, compare_operations
+from harness.comparison.programs import compare_state, compare_statements
 from harness.diagnosis.distance import first_value_divergence
 from harness.diagnosis.step_replays import Place, cost_s, replays_of, what_is_missing
 from harness.errors import RecordError
@@ -67,7 +68,7 @@ def localize_pairs(
         results.append(Localization(note=why) if why else None)
         if why or pair is None or first is None:
             continue
-        places = {(record.folder, first.step): record for record in pair}
+        places = {(record.folder, _step(first)): record for record in pair}
         needed_s = sum(cost_s(places[one], one[1]) for one in places.keys() - wanted.keys())
         if within_s is not None and spent_s + needed_s > within_s:
             results[-1] = Localization(note=_too_long(needed_s))
@@ -88,7 +89,7 @@ def localize_pairs(
         pair = find(comparison)
         first = _first(comparison)
         if result is None and pair is not None and first is not None:
-            repeated = replays[pair[0].folder, first.step], replays[pair[1].folder, first.step]
+            repeated = replays[pair[0].folder, _step(first)], replays[pair[1].folder, _step(first)]
             result = _localize(comparison, pair, repeated, first)
         localized.append(_with(comparison, result))
     return localized
@@ -113,6 +114,11 @@ def can_be_localized(comparison: Comparison) -> bool:
     if comparison.outcome != "different" or comparison.test:
         return False
     return not why_not_localized(_first(comparison), comparison.outcome)
+
+
+def _step(first: Divergence) -> int:
+    """The step whose operations are recorded; what differs before the first leads to it."""
+    return max(1, first.step)
 
 
 def _first(comparison: Comparison) -> Divergence | None:
@@ -164,7 +170,11 @@ def _localize(
         replays.append(replay)
     try:
         found = compare_modules(replays[0], replays[1], first)
-        answer = compare_operations(replays[0], replays[1], first)
+        answer = OperationAnswer(None, "", (0, 0))
+        if is_computed(first):
+            answer = compare_operations(replays[0], replays[1], first)
+        state = compare_state(replays[0], replays[1], first)
+        statements = compare_statements(replays[0], replays[1])
     except RecordError as error:
         return Localization(note=str(error))
     return found.model_copy(
@@ -172,6 +182,8 @@ def _localize(
             "operation": answer.difference,
             "operation_note": answer.note,
             "operations": answer.counts,
+            "state": state,
+            "statements": statements,
         }
     )
 

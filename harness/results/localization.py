@@ -7,6 +7,7 @@ from typing import Literal
 from harness.results.base import Result
 
 __all__ = [
+    "Code",
     "Direction",
     "Draws",
     "Localization",
@@ -14,6 +15,8 @@ __all__ = [
     "Operation",
     "OperationDifference",
     "OperationKind",
+    "StateDifference",
+    "StatementDifferences",
 ]
 
 
@@ -126,6 +129,52 @@ class OperationDifference(Result):
     """For `more_draws`: the draws of the step in the reference and in the candidate."""
 
 
+class Code(Result):
+    """A statement of the user's code."""
+
+    place: str
+    """`FILE:LINE`."""
+    source: str
+    """Its text on one line; of a statement that holds others, its head."""
+
+
+class StateDifference(Result):
+    """A part of the state with which the two runs entered the step, and that differs.
+
+    Parts with equal values that the same two lines set are reported together.
+    """
+
+    kind: Literal["attribute", "class", "requires_grad", "weight", "setting", "seed"]
+    """`attribute` and `class` are of modules, `weight` of an initial value, `setting` of an
+    optimizer, `seed` of torch's global generator."""
+    what: str
+    """The name of the attribute or setting; empty for the other kinds."""
+    names: tuple[str, ...]
+    """The first modules, tensors or groups with this difference."""
+    count: int
+    """How many there are."""
+    values: tuple[str | None, str | None]
+    """In the reference and in the candidate; None: it has no such part."""
+    reference: Code | None = None
+    """The line of the reference that set it last; None: not known."""
+    candidate: Code | None = None
+    """The same of the candidate."""
+
+
+class StatementDifferences(Result):
+    """Statements of the user's code that ran, until the end of the step, in one run alone.
+
+    A statement is known by its text, and by its place in the order of the first runs.
+    """
+
+    statements: tuple[int, int]
+    """How many statements ran in the reference and in the candidate."""
+    places: tuple[tuple[tuple[Code, ...], tuple[Code, ...]], ...] = ()
+    """What ran in the reference alone and in the candidate alone, at each place of the order."""
+    note: str = ""
+    """Why they are not listed; empty if they are."""
+
+
 class Localization(Result):
     """The result of comparing the modules and operations of two runs at one step."""
 
@@ -141,5 +190,9 @@ class Localization(Result):
     """Number of operations of the step in the reference and in the candidate."""
     operation_note: str = ""
     """Why there is no operation; empty if there is one."""
+    state: tuple[StateDifference, ...] = ()
+    """What differs in the state with which the runs entered the step."""
+    statements: StatementDifferences | None = None
+    """Which statements ran in one run alone; None: it is not known which ran."""
     note: str = ""
     """Why there is no place; empty if there is one."""

@@ -49,7 +49,7 @@ def gather(folder: Path, world_size: int) -> None:
     for name in first.header.traces:
         if name in ("micro_batches", "circumstances", "modules"):
             writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
-        elif name == "operations":
+        elif name in ("operations", "statements", "state"):
             writer.add_table(name, _with_rank([record.trace(name) for record in records]))
         else:
             writer.add_table(name, first.trace(name))

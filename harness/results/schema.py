@@ -162,6 +162,26 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("forward_source", pa.string()),
         ]
     ),
+    "statements": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("rank", pa.int16()),
+            ("number", pa.int32()),
+            ("place", pa.string()),
+            ("source", pa.string()),
+        ]
+    ),
+    "state": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("rank", pa.int16()),
+            ("kind", pa.string()),
+            ("name", pa.string()),
+            ("value", pa.string()),
+            ("place", pa.string()),
+            ("source", pa.string()),
+        ]
+    ),
     "dissent": pa.schema(
         [
             ("step", pa.int32()),

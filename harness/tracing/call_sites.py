@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Site", "call_site"]
+__all__ = ["Site", "call_site", "is_of_user", "shown_path", "shown_source"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
@@ -106,10 +106,6 @@ def _call(filename: str, code: CodeType, instruction: int) -> tuple[str, str]:
     positions = next(islice(code.co_positions(), instruction // 2, None))
     first, last, start, end = positions
     line = first or code.co_firstlineno
-    path = Path(filename)
-    roots = (Path.cwd(), _PACKAGE.parent) if path.is_relative_to(_PACKAGE) else (Path.cwd(),)
-    root = next((root for root in roots if path.is_relative_to(root)), None)
-    shown = str(path if root is None else path.relative_to(root))
     lines = [linecache.getline(filename, n) for n in range(line, (last or line) + 1)]
     if start is not None and end is not None and lines:
         # Columns count bytes of UTF-8.
@@ -117,8 +113,28 @@ def _call(filename: str, code: CodeType, instruction: int) -> tuple[str, str]:
         encoded[-1] = encoded[-1][:end]
         encoded[0] = encoded[0][start:]
         lines = [text.decode(errors="replace") for text in encoded]
-    text = " ".join(" ".join(lines).split())
+    text = " ".join(lines)
     head = " ".join(lines[0].split())
     if len(lines) > 1 and head.endswith(":"):  # a statement that holds others, such as a loop
         text = head
-    return f"{shown}:{line}", text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return f"{shown_path(filename)}:{line}", shown_source(text)
+
+
+def is_of_user(filename: str) -> bool:
+    """Whether a file holds the user's code; loops and tasks of this package count as such."""
+    return _kind(filename) == "user"
+
+
+@cache
+def shown_path(filename: str) -> str:
+    """The path of a user's file as a reader knows it: from the folder of the program."""
+    path = Path(filename)
+    roots = (Path.cwd(), _PACKAGE.parent) if path.is_relative_to(_PACKAGE) else (Path.cwd(),)
+    root = next((root for root in roots if path.is_relative_to(root)), None)
+    return str(path if root is None else path.relative_to(root))
+
+
+def shown_source(text: str) -> str:
+    """A statement on one line, and no longer than a reader wants it."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

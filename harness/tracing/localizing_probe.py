@@ -1,4 +1,8 @@
-"""The trace probe that also records, at one step, each module of the model and each operation."""
+"""The trace probe that also records, at one step, each module of the model and each operation.
+
+If the process is followed line by line (`lines.py`), it also records which statements of the user's
+code ran until then, and which lines last set what the step works with.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from harness.results.record import Counts, RecordWriter
+from harness.tracing import lines
 from harness.tracing.forward import ForwardPass
 from harness.tracing.listener import Listener
 from harness.tracing.module_hooks import ModuleRecorder, visible_modules
-from harness.tracing.operations import OperationRecorder
+from harness.tracing.operations import taken_early
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
+from harness.tracing.state import Entry
 from harness.tracing.task import Task
 
 __all__ = ["LocalizingProbe"]
+
+_OF_MODULES = frozenset({"attribute", "class", "requires_grad", "weight", "seed"})
+_OF_OPTIMIZERS = frozenset({"setting"})
 
 
 class LocalizingProbe(TraceProbe):
@@ -35,7 +44,10 @@ class LocalizingProbe(TraceProbe):
         """As for `TraceProbe`; the step is `options.localize_at`."""
         super().__init__(writer, listener, options, counts, task, processes)
         self._recorders: dict[nn.Module, ModuleRecorder] = {}
-        self._operations = OperationRecorder(self._add_operation, self._module, self._safely)
+        self._states: set[str] = set()
+        self._statements_added = False
+        self._operations = taken_early()
+        self._operations.connect(self._add_operation, self._module, self._safely)
 
     def _add_operation(self, row: dict[str, Any]) -> None:
         self._writer.add("operations", step=self._options.localize_at, rank=0, **row)
@@ -58,6 +70,34 @@ class LocalizingProbe(TraceProbe):
         at = self._options.localize_at
         return at is not None and self.counts.steps >= at
 
+    def _add_state(self, kinds: frozenset[str]) -> None:
+        """Record, once, the kinds of state that matter from now on in the step."""
+        followed = lines.following()
+        if followed is None or not self._localizes or kinds & self._states:
+            return
+        self._states |= kinds
+        followed.state.add([*self._names.models, *self._living])
+        followed.look()
+        for one in followed.state.entries(self._names.prefixed_models(), self._living):
+            if one.kind in kinds:
+                self._add_entry(one)
+
+    def _add_entry(self, one: Entry) -> None:
+        place, source = (one.line and lines.statement_at(one.line)) or ("", "")
+        row = {"kind": one.kind, "name": one.name, "value": one.value}
+        step = self._options.localize_at
+        self._writer.add("state", step=step, rank=0, place=place, source=source, **row)
+
+    def _add_statements(self) -> None:
+        """Record the statements that have run."""
+        followed = lines.following()
+        if followed is None or self._statements_added:
+            return
+        self._statements_added = True
+        for number, place, source in followed.statements():
+            row = {"number": number, "place": place, "source": source}
+            self._writer.add("statements", step=self._options.localize_at, rank=0, **row)
+
     def _watched(self) -> None:
         super()._watched()
         if self._localizes:
@@ -67,7 +107,10 @@ class LocalizingProbe(TraceProbe):
         super()._begin_pass(one)
         if one.with_gradient and self._is_over:
             self._operations.end()
+            self._add_statements()
         self._operations.phase = "forward"
+        if one.with_gradient:
+            self._add_state(_OF_MODULES)
         if one.with_gradient and self._localizes:
             recorder = self._recorders.get(one.module)
             if recorder is None:
@@ -82,7 +125,9 @@ class LocalizingProbe(TraceProbe):
         super()._begin_backward(roots)
         if self._is_over:
             self._operations.end()
+            self._add_statements()
         self._operations.phase = "backward"
+        self._add_state(_OF_MODULES)
 
     def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
         super()._add_micro_batch(passes, loss)
@@ -91,6 +136,7 @@ class LocalizingProbe(TraceProbe):
     def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
         super()._begin_step(optimizer)
         self._operations.phase = "update"
+        self._add_state(_OF_OPTIMIZERS)
 
     def _record_update(self, step: int) -> None:
         if step == self._options.localize_at:
@@ -105,6 +151,8 @@ class LocalizingProbe(TraceProbe):
             self._operations.begin()
 
     def _detach(self) -> None:
+        if self._is_over:
+            self._safely(self._add_statements)
         self._remove_recorders()
         super()._detach()
 

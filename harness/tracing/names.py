@@ -100,6 +100,10 @@ class WatchedNames:
         """The name of a parameter; None if it is not watched."""
         return self._names.get(tensor)
 
+    def prefixed_models(self) -> dict[str, nn.Module]:
+        """Each watched model by what stands before the names of its tensors."""
+        return {self._prefix(model): model for model in self.models}
+
     def _prefix(self, model: nn.Module) -> str:
         if id(model) in self._prefixes:
             return self._prefixes[id(model)]

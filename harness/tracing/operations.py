@@ -10,7 +10,9 @@ by the sequence number of its node.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -23,7 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from harness.tracing import digest
 from harness.tracing.call_sites import Site, call_site
 
-__all__ = ["OperationRecorder"]
+__all__ = ["OperationRecorder", "begin_early", "taken_early"]
+
+_EARLY = 20_000
+"""Operations that are kept from before a training is known."""
 
 _NOT_A_VALUE = ("aten.empty", "aten.new_empty", "aten._efficientzerotensor", "profiler.", "prim.")
 """Operations whose outputs mean nothing yet, or that compute nothing."""
@@ -51,21 +56,38 @@ _FROM_PYTHON = ("aten.lift",)
 class OperationRecorder(TorchDispatchMode):
     """Records the operations of this thread from `begin` until `end`."""
 
-    def __init__(
-        self, add: Callable[[dict[str, Any]], None], module: Callable[[], str], safely: Any
-    ) -> None:
-        """`add` takes one row of the trace `operations`, without the column `step`.
-
-        `module`: the name of the module whose forward pass runs. `safely`: calls a function with
-        arguments; an error of this module never leaves it.
-        """
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._add, self._module, self._safely = add, module, safely
+        self._early: deque[dict[str, Any]] = deque(maxlen=_EARLY)
+        self._add: Callable[[dict[str, Any]], None] = self._early.append
+        self._module: Callable[[], str] = str
+        self._safely: Any = self._without_errors
+        self._process = os.getpid()
         self._number = 0
         self._entered = self._records = False
         self._sources: dict[int, tuple[Site, str]] = {}
         self.phase = "before"
         """`forward`, `backward`, `update`, or what comes `before` or `after` these in the step."""
+
+    def connect(
+        self, add: Callable[[dict[str, Any]], None], module: Callable[[], str], safely: Any
+    ) -> None:
+        """Hand over the rows: those so far, of which the earliest may be gone, and all later ones.
+
+        `add` takes one row of the trace `operations`, without the column `step`. `module`: the name
+        of the module whose forward pass runs. `safely`: calls a function with arguments; an error
+        of this module never leaves it.
+        """
+        self._add, self._module, self._safely = add, module, safely
+        while self._early:
+            add(self._early.popleft())
+
+    def _without_errors(self, call: Callable[..., None], *args: Any) -> None:
+        """A fault of the harness ends the recording, never the program."""
+        try:
+            call(*args)
+        except Exception:  # noqa: BLE001  # then a difference seems to enter from outside
+            self._records = False
 
     def begin(self) -> None:
         """Record from now on."""
@@ -85,7 +107,7 @@ class OperationRecorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not self._records:
+        if not self._records or os.getpid() != self._process:
             return func(*args, **kwargs)
         site = call_site(sys._getframe(1))
         if site is None:
@@ -157,6 +179,23 @@ class OperationRecorder(TorchDispatchMode):
                 "forward_source": made_by.source if node is not None else "",
             }
         )
+
+
+_begun_early: OperationRecorder | None = None
+
+
+def begin_early() -> None:
+    """Record from now on, before it is known what is trained."""
+    global _begun_early
+    _begun_early = OperationRecorder()
+    _begun_early.begin()
+
+
+def taken_early() -> OperationRecorder:
+    """The recorder that began early, which only the first training has; else a new one."""
+    global _begun_early
+    found, _begun_early = _begun_early, None
+    return found or OperationRecorder()
 
 
 def _without_workspace(name: str, values: list[Tensor]) -> list[Tensor]:
@@ -239,9 +278,15 @@ def _norm(tensor: Tensor) -> float:
 
 
 def _plain(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
-    """The arguments that are numbers, texts or types, as `NAME=VALUE`."""
+    """The arguments that are numbers, texts or types, as `NAME=VALUE`; of a generator its seed."""
     named = {**dict(zip(_names(func), args, strict=False)), **kwargs}
-    return [f"{name}={value}" for name, value in named.items() if _is_plain(value)]
+    seeds = {
+        f"{name}.seed": value.initial_seed()
+        for name, value in named.items()
+        if isinstance(value, torch.Generator)
+    }
+    plain = {name: value for name, value in named.items() if _is_plain(value)}
+    return [f"{name}={value}" for name, value in {**plain, **seeds}.items()]
 
 
 @cache

@@ -44,7 +44,7 @@ from harness.results.record import (
 )
 from harness.spec.case import Case, RunSpec
 from harness.spec.recipe import Recipe
-from harness.tracing import digest, sites
+from harness.tracing import digest, lines, operations, sites
 from harness.tracing.listener import StopTraining
 from harness.tracing.localizing_probe import LocalizingProbe
 from harness.tracing.options import TraceOptions
@@ -118,6 +118,10 @@ def _train_here(
         tempfile.TemporaryDirectory(prefix="harness-") as scratch,
         sites.remembered() if traced else nullcontext(),
     ):
+        if spec.localize_at is not None:
+            lines.start()
+        if spec.localize_at == 1:
+            operations.begin_early()
         loop = import_loop(spec.loop)
         parent.send("building")
         seed_everything(spec.recipe.seed)

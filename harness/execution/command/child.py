@@ -34,11 +34,22 @@ def start(options_path: str) -> str:
         StepGate(options.gate).install()
         note("")
         return ""
+    if options.spec.get("localize_at") is not None:
+        _follow(options.spec["localize_at"])
     from harness.tracing.attach.attachment import Attachment
 
     Attachment(partial(_new_recording, options), note).install()
     note("")
     return ""
+
+
+def _follow(step: int) -> None:
+    """Follow this process from its start on, to localize a difference at `step`."""
+    from harness.tracing import lines, operations
+
+    lines.start()
+    if step == 1:
+        operations.begin_early()
 
 
 def _note(folder: Path, problem: str) -> None:

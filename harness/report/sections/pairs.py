@@ -23,6 +23,7 @@ from harness.report.text.divergence import place, short_place
 from harness.report.text.facts import also_lines
 from harness.report.text.modules import sentence as localized
 from harness.report.text.operations import code_lines, operation_sentence
+from harness.report.text.programs import program_parts
 from harness.report.text.seeds import seed_lines
 from harness.report.text.values import capitalized, is_digest, setting_text, shown
 from harness.results.comparison import Comparison
@@ -141,6 +142,9 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
         if code:
             blocks.append(Sentence(code))
             blocks += [Values(tuple(code_lines(pair)))] if code_lines(pair) else []
+        for part in program_parts(pair):
+            blocks.append(Sentence(part.sentence))
+            blocks += [Values(part.lines)] if part.lines else []
         if pair.localization.place is not None:
             blocks.append(Sentence(f"Localized: {localized(pair.localization)}."))
         elif not code:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.report.text import noise, seeds, speeds
 from harness.report.text.causes import because
 from harness.report.text.operations import code_lines, operation_sentence
+from harness.report.text.programs import program_parts
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
 from harness.results.report import RunSummary
@@ -64,9 +65,13 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def code_details(comparison: Comparison) -> tuple[str, ...]:
-    """The first operation that differs and its line of code in each run; empty if unknown."""
+    """The first operation that differs, what else differs in the two programs, and the lines of
+    code; empty if nothing is known."""
     code = [f"{name}: {line}" for name, line in code_lines(comparison)]
-    return (operation_sentence(comparison), *code) if code else ()
+    lines = [operation_sentence(comparison), *code] if code else []
+    for part in program_parts(comparison):
+        lines += [part.sentence, *(f"{name}: {line}" for name, line in part.lines)]
+    return tuple(lines)
 
 
 def sentence(comparison: Comparison) -> str:

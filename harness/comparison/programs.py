@@ -1,0 +1,190 @@
+"""Compares what two programs did in Python until the end of a step: their statements, their state.
+
+No operation of torch shows that a part of a model is frozen, that a schedule is stepped elsewhere,
+or that rows are taken in another order. The statements that ran, and the lines that last set what
+the step works with, do. Neither is said to be the cause of the divergence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from harness.results.divergence import Divergence
+from harness.results.localization import Code, StateDifference, StatementDifferences
+from harness.results.record import RunRecord
+
+__all__ = ["compare_state", "compare_statements"]
+
+_FEW_PLACES = 12
+"""Up to so many places of the programs are listed."""
+_SHARED = 0.5
+"""Programs that share fewer of their statements are two programs, not two versions of one."""
+_MOST = 5000
+"""Statements; the time of aligning them grows with the square."""
+_NAMES = 3
+_INERT = frozenset({"capturable", "differentiable", "foreach", "fused", "initial_lr"})
+"""Settings of optimizers that change how it computes and not what, or that nothing reads."""
+_KINDS = ("seed", "class", "requires_grad", "attribute", "weight", "setting")
+
+
+def compare_statements(reference: RunRecord, candidate: RunRecord) -> StatementDifferences | None:
+    """The statements that ran in one of two replays alone; None if they were not recorded.
+
+    Raises `RecordError` if a trace is damaged.
+    """
+    (left, before), (right, also_before) = map(_statements, (reference, candidate))
+    if not left or not right:
+        return None
+    counts = len(left), len(right)
+    if max(counts) > _MOST:
+        return StatementDifferences(
+            statements=counts, note=f"more than {_MOST} statements ran; they were not compared"
+        )
+    texts = [[one.source for one in side] for side in (left, right)]
+    matcher = difflib.SequenceMatcher(None, texts[0], texts[1], autojunk=False)
+    parts = matcher.get_opcodes()
+    shared = sum(j - i for kind, i, j, _, _ in parts if kind == "equal")
+    if shared < _SHARED * min(counts):
+        return StatementDifferences(
+            statements=counts,
+            note=f"the two programs share {shared} of their {counts[0]} and {counts[1]} statements",
+        )
+    alone = [
+        (_without(left[i:j], also_before), _without(right[k:n], before))
+        for kind, i, j, k, n in parts
+        if kind != "equal"
+    ]
+    places = tuple(place for place in alone if any(place))
+    if len(places) > _FEW_PLACES:
+        return StatementDifferences(
+            statements=counts, note=f"the two programs differ in {len(places)} places"
+        )
+    return StatementDifferences(statements=counts, places=places)
+
+
+def _statements(record: RunRecord) -> tuple[list[Code], set[str]]:
+    """The statements of a run in their order, and the texts of those that ran before all of them.
+
+    Of the latter the order is not known.
+    """
+    rows = [row for row in _rows(record, "statements") if row["rank"] == 0]
+    rows.sort(key=lambda row: cast(int, row["number"]))
+    followed = [Code(place=row["place"], source=row["source"]) for row in rows if row["number"]]
+    return followed, {row["source"] for row in rows if not row["number"]}
+
+
+def _without(statements: Sequence[Code], texts: set[str]) -> tuple[Code, ...]:
+    return tuple(one for one in statements if one.source not in texts)
+
+
+def _rows(record: RunRecord, name: str) -> list[dict[str, Any]]:
+    if name not in record.header.traces:
+        return []
+    return cast(list[dict[str, Any]], record.trace(name).to_pylist())
+
+
+class _Part(NamedTuple):
+    """A part of the state of one run."""
+
+    value: str
+    code: Code | None
+
+
+def compare_state(
+    reference: RunRecord, candidate: RunRecord, first: Divergence
+) -> tuple[StateDifference, ...]:
+    """The parts of the state that differ between two replays, those of the model first.
+
+    Raises `RecordError` if a trace is damaged.
+    """
+    left, right = (_state(record) for record in (reference, candidate))
+    wanted = _other_initial_weights(reference, candidate, first)
+    both = left.keys() & right.keys()
+    # Models that share no names are two models: that each part has no partner says nothing.
+    related = 2 * len(both) >= min(len(left), len(right))
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for key in {**left, **right}:
+        kind, path = key
+        one, two = left.get(key), right.get(key)
+        if kind == "weight":
+            if path not in wanted or one is None or two is None:
+                continue
+        elif one is None or two is None:
+            if kind != "class" or not related:
+                continue
+        elif one.value == two.value:
+            continue
+        name, what = _named(kind, path)
+        if what in _INERT:
+            continue
+        groups.setdefault((kind, what, one, two), []).append(name)
+    found = [
+        _difference(kind, what, one, two, names) for (kind, what, one, two), names in groups.items()
+    ]
+    return tuple(sorted(found, key=lambda one: _KINDS.index(one.kind)))
+
+
+def _difference(
+    kind: Any, what: str, one: _Part | None, two: _Part | None, names: Sequence[str]
+) -> StateDifference:
+    values = (one and one.value, two and two.value)
+    return StateDifference(
+        kind=kind,
+        what=what,
+        names=tuple(names[:_NAMES]),
+        count=len(names),
+        values=cast(Any, values),
+        reference=one and one.code,
+        candidate=two and two.code,
+    )
+
+
+def _named(kind: str, path: str) -> tuple[str, str]:
+    """The module, tensor or group, and which of its values a path means."""
+    if kind == "attribute":
+        module, _, what = path.rpartition(".")
+        return module, what
+    if kind == "setting":
+        group, _, what = path.rpartition(" ")
+        return group, what
+    return path.removesuffix("."), ""
+
+
+def _state(record: RunRecord) -> Mapping[tuple[str, str], _Part]:
+    found: dict[tuple[str, str], _Part] = {}
+    for row in _rows(record, "state"):
+        if row["rank"] == 0:
+            code = Code(place=row["place"], source=row["source"]) if row["place"] else None
+            found[row["kind"], row["name"]] = _Part(row["value"], code)
+    return _classes_once(found)
+
+
+def _classes_once(
+    found: Mapping[tuple[str, str], _Part],
+) -> Mapping[tuple[str, str], _Part]:
+    """Without the second mention of a module: as what its parent holds, and as itself.
+
+    The line that put it where it is counts, so the first of the two stays.
+    """
+    kept: dict[tuple[str, str], _Part] = {}
+    for (kind, path), part in found.items():
+        key = (kind, path.removesuffix(".")) if kind == "class" else (kind, path)
+        kept.setdefault(key, part)
+    return kept
+
+
+def _other_initial_weights(
+    reference: RunRecord, candidate: RunRecord, first: Divergence
+) -> frozenset[str]:
+    """Names of the tensors whose values differ before the first step."""
+    if first.stage != "initial_weights":
+        return frozenset()
+    digests = [_initial(record) for record in (reference, candidate)]
+    return frozenset(name for name in digests[0] if digests[0][name] != digests[1].get(name))
+
+
+def _initial(record: RunRecord) -> dict[str, int]:
+    rows: Iterable[dict[str, Any]] = record.tensors.to_pylist()
+    return {row["tensor"]: row["weight"] for row in rows if row["step"] == 0}

@@ -1,0 +1,101 @@
+"""What two programs did apart from torch's operations: sentences, each with its lines of code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from harness.report.text.operations import code_lines
+from harness.results.comparison import Comparison
+from harness.results.localization import Code, StateDifference, StatementDifferences
+
+__all__ = ["Part", "program_parts"]
+
+_FEW = 5
+"""Differences of the state that are shown; the others are counted."""
+
+
+class Part(NamedTuple):
+    """A sentence, and the name of a run with its line of code for each of them."""
+
+    sentence: str
+    lines: tuple[tuple[str, str], ...]
+
+
+def program_parts(pair: Comparison) -> list[Part]:
+    """What differs in the state before the step, and the statements that one run alone ran.
+
+    A line that is already shown, with the operation or an earlier part, is not shown again.
+    """
+    found = pair.localization
+    if found is None or found.step is None:
+        return []
+    names = (pair.reference, pair.candidate)
+    parts = [
+        Part(f"Step {found.step}: {_state_sentence(one, names)}.", tuple(_state_lines(one, names)))
+        for one in found.state[:_FEW]
+    ]
+    more = len(found.state) - _FEW
+    if more > 0:
+        parts.append(Part(f"{more} more values that were set differently are in report.json.", ()))
+    shown = {line.partition("  ")[0] for _, line in code_lines(pair)}
+    shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
+    if found.statements is not None:
+        parts += _statement_parts(found.statements, found.step, names, shown)
+    return parts
+
+
+def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
+    left, right = one.values
+    where = one.names[0] if one.names else ""
+    if one.count > 1:
+        where += f" and {one.count - 1} more"
+    both = f"is {left} in {names[0]} and {right} in {names[1]}"
+    if one.kind == "seed":
+        return f"the seed of torch's global generator {both}"
+    if one.kind == "weight":
+        verb = "was" if one.count == 1 else "were"
+        return f"the initial values of {where} {verb} last set where the lines show"
+    if one.kind == "requires_grad":
+        return f"requires_grad of {where} {both}"
+    if one.kind == "class":
+        if left is None or right is None:
+            owner, lacks = (names[1], names[0]) if left is None else names
+            return f"{owner} has the module {where}, a {left or right}, and {lacks} has not"
+        return f"the class of {where or 'the model'} {both}"
+    return f"{one.what} of {where or 'the model'} {both}"
+
+
+def _state_lines(one: StateDifference, names: tuple[str, str]) -> list[tuple[str, str]]:
+    sides = zip(names, (one.reference, one.candidate), strict=True)
+    return [(name, _line(code)) for name, code in sides if code is not None]
+
+
+def _statement_parts(
+    found: StatementDifferences, step: int, names: tuple[str, str], shown: set[str]
+) -> list[Part]:
+    sides = [[code for place in found.places for code in place[side]] for side in (0, 1)]
+    lines = [
+        (name, _line(code))
+        for place in found.places
+        for name, side in zip(names, place, strict=True)
+        for code in side
+        if code.place not in shown
+    ]
+    if not lines:
+        return []
+    counts = ", ".join(
+        f"{len(alone)} of {total} in {name}"
+        for name, alone, total in zip(names, sides, found.statements, strict=True)
+        if alone
+    )
+    rest = "" if len(lines) == sum(map(len, sides)) else "; those not shown above"
+    return [
+        Part(
+            f"Statements that only one of the two ran until step {step} ended: {counts}{rest}.",
+            tuple(lines),
+        )
+    ]
+
+
+def _line(code: Code) -> str:
+    return f"{code.place}  {code.source}"
