@@ -23,7 +23,15 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
 _STAND_IN = {
     _PACKAGE / "tracing" / f"{name}.py"
-    for name in ("backward", "clipping", "copies", "sites", "attach/early", "attach/notice")
+    for name in (
+        "backward",
+        "clipping",
+        "copies",
+        "sites",
+        "state",
+        "attach/early",
+        "attach/notice",
+    )
 }
 """Files with functions that take the place of torch's and call them."""
 _LONGEST = 160

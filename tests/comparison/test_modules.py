@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.comparison.modules import compare_modules, why_not_localized
+from harness.comparison.modules import compare_modules, is_computed, why_not_localized
 from harness.results.divergence import STAGES, Divergence
 from harness.results.localization import Localization, ModuleDifference
 from tests.support.records import Row, draft, fake_digest
@@ -249,12 +249,12 @@ def test_models_without_a_common_module_have_no_divergence(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_only_some_stages_are_localized(stage: Any, tmp_path: Path) -> None:
-    """For the other stages one line states why not; fewer are compared by modules."""
+    """Settings need no replay; fewer stages are compared by operations, and fewer by modules."""
     first = Divergence(step=3, stage=stage)
     why = why_not_localized(first, "different")
-    elsewhere = ("config", "initial_weights", "step_count", "evaluation")
-    assert (stage not in elsewhere) == (why == "")
-    assert why == "" or why.startswith("not localized: at step 3 ")
+    assert (stage == "config") == why.startswith("not localized: at step 3 ")
+    assert (stage == "config") == bool(why)
+    assert (stage not in ("config", "step_count", "evaluation")) == is_computed(first)
     record = draft().write(tmp_path / "run")
     in_modules = stage in ("rng", "loss", "gradients", "grad_norm")
     note = compare_modules(record, record, first).note

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from harness.tracing import digest
+from harness.tracing import digest, operations
 from harness.tracing.operations import OperationRecorder
 
 Row = dict[str, Any]
@@ -26,7 +26,9 @@ Row = dict[str, Any]
 
 def recorder(rows: list[Row]) -> OperationRecorder:
     """One whose errors reach the test, outside of every module."""
-    return OperationRecorder(rows.append, lambda: "", lambda call, *args: call(*args))
+    made = OperationRecorder()
+    made.connect(rows.append, lambda: "", lambda call, *args: call(*args))
+    return made
 
 
 @contextlib.contextmanager
@@ -315,11 +317,68 @@ def test_an_error_of_the_recorder_never_reaches_the_training() -> None:
         except RuntimeError as error:
             failed.append(str(error))
 
-    mode = OperationRecorder(fails, lambda: "", safely)
+    mode = OperationRecorder()
+    mode.connect(fails, lambda: "", safely)
     mode.begin()
     made = torch.ones(2) + 1
     mode.end()
     assert ([2.0, 2.0], ["planted"]) == (made.tolist(), failed[-1:])
+
+
+def test_what_is_recorded_early_is_handed_over_once_to_the_first_training() -> None:
+    """In its order and with its numbers; what comes later follows. The second training has none."""
+    operations.begin_early()
+    torch.ones(2) + 1
+    mode = operations.taken_early()
+    rows: list[Row] = []
+    mode.connect(rows.append, lambda: "", lambda call, *args: call(*args))
+    torch.ones(2) * 3
+    mode.end()
+    named = [(row["number"], row["operation"]) for row in rows]
+    assert [(2, "aten.add.Tensor"), (4, "aten.mul.Tensor")] == named[1::2]
+    assert operations.taken_early() is not mode
+
+
+def test_the_earliest_of_too_many_early_operations_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So a long preparation of the data needs no more memory."""
+    monkeypatch.setattr(operations, "_EARLY", 3)
+    mode = OperationRecorder()
+    mode.begin()
+    for _ in range(5):
+        torch.ones(2) + 1
+    rows: list[Row] = []
+    mode.connect(rows.append, lambda: "", lambda call, *args: call(*args))
+    mode.end()
+    assert [8, 9, 10] == [row["number"] for row in rows]
+
+
+def test_an_early_error_of_the_recorder_never_reaches_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends the recording."""
+
+    def fails(_: object) -> int:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(digest, "of_tensor", fails)
+    mode = OperationRecorder()
+    mode.begin()
+    made = torch.ones(2) + 1
+    mode.end()
+    assert [2.0, 2.0] == made.tolist()
+
+
+def test_the_seed_of_a_generator_is_an_argument() -> None:
+    """So an order of rows that is drawn with another seed differs in its arguments."""
+    rows: list[Row] = []
+    mode = recorder(rows)
+    mode.begin()
+    torch.randperm(5, generator=torch.Generator().manual_seed(7))
+    mode.end()
+    (row,) = (row for row in rows if "randperm" in row["operation"])
+    assert "generator.seed=7" in row["arguments"]
 
 
 def test_an_error_of_an_operation_reaches_the_training_unchanged() -> None:

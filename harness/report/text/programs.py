@@ -24,24 +24,31 @@ class Part(NamedTuple):
 def program_parts(pair: Comparison) -> list[Part]:
     """What differs in the state before the step, and the statements that one run alone ran.
 
-    A line that is already shown, with the operation or an earlier part, is not shown again.
+    What the lines of a fact set is not said again, and a line that is shown with the operation or
+    an earlier part is not shown again.
     """
     found = pair.localization
     if found is None or found.step is None:
         return []
     names = (pair.reference, pair.candidate)
+    known = {site for fact in pair.facts for site in (fact.reference_site, fact.candidate_site)}
+    state = [one for one in found.state if not _places(one) or _places(one) - known]
     parts = [
         Part(f"Step {found.step}: {_state_sentence(one, names)}.", tuple(_state_lines(one, names)))
-        for one in found.state[:_FEW]
+        for one in state[:_FEW]
     ]
-    more = len(found.state) - _FEW
+    more = len(state) - _FEW
     if more > 0:
         parts.append(Part(f"{more} more values that were set differently are in report.json.", ()))
-    shown = {line.partition("  ")[0] for _, line in code_lines(pair)}
+    shown = known | {line.partition("  ")[0] for _, line in code_lines(pair)}
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     if found.statements is not None:
         parts += _statement_parts(found.statements, found.step, names, shown)
     return parts
+
+
+def _places(one: StateDifference) -> set[str]:
+    return {code.place for code in (one.reference, one.candidate) if code is not None}
 
 
 def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
@@ -53,16 +60,21 @@ def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
     if one.kind == "seed":
         return f"the seed of torch's global generator {both}"
     if one.kind == "weight":
-        verb = "was" if one.count == 1 else "were"
-        return f"the initial values of {where} {verb} last set where the lines show"
+        return f"the initial values of {where} were last set where the lines show"
     if one.kind == "requires_grad":
         return f"requires_grad of {where} {both}"
     if one.kind == "class":
         if left is None or right is None:
             owner, lacks = (names[1], names[0]) if left is None else names
             return f"{owner} has the module {where}, a {left or right}, and {lacks} has not"
-        return f"the class of {where or 'the model'} {both}"
-    return f"{one.what} of {where or 'the model'} {both}"
+        return f"the class of {_module(where)} {both}"
+    if one.kind == "setting":
+        return f"{one.what} of {where} {both}"
+    return f"{one.what} of {_module(where)} {both}"
+
+
+def _module(name: str) -> str:
+    return f"module {name}" if name else "the model"
 
 
 def _state_lines(one: StateDifference, names: tuple[str, str]) -> list[tuple[str, str]]:

@@ -1,0 +1,135 @@
+"""What two programs did in Python is told in sentences, each with its lines of code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.report.text.programs import program_parts
+from harness.results.comparison import Comparison, Fact
+from harness.results.localization import (
+    Code,
+    Localization,
+    StateDifference,
+    StatementDifferences,
+)
+from tests.support.small_report import DIFFERENT
+
+A, B = DIFFERENT.reference, DIFFERENT.candidate
+ONE, TWO = Code(place="a.py:3", source="x = 1"), Code(place="b.py:4", source="x = 2")
+
+
+def pair(*state: StateDifference, facts: Any = (), **more: Any) -> Comparison:
+    """A pair that was localized at step 3."""
+    found = Localization.model_validate({"step": 3, "state": state, **more})
+    return DIFFERENT.model_copy(update={"localization": found, "facts": facts})
+
+
+def difference(kind: Any, values: tuple[str | None, str | None], **more: Any) -> StateDifference:
+    """One of a single name, with the lines of both runs."""
+    given = {"what": "", "names": ("layer",), "count": 1, "reference": ONE, "candidate": TWO}
+    return StateDifference.model_validate({**given, "kind": kind, "values": values, **more})
+
+
+SENTENCES = [
+    (
+        difference("seed", ("1", "2"), names=("torch",)),
+        f"the seed of torch's global generator is 1 in {A} and 2 in {B}",
+    ),
+    (
+        difference("requires_grad", ("True", "False"), names=("a", "b"), count=5),
+        f"requires_grad of a and 4 more is True in {A} and False in {B}",
+    ),
+    (
+        difference("attribute", ("True", "False"), what="training"),
+        f"training of module layer is True in {A} and False in {B}",
+    ),
+    (
+        difference("attribute", ("0.1", "0.2"), what="scale", names=("",)),
+        f"scale of the model is 0.1 in {A} and 0.2 in {B}",
+    ),
+    (
+        difference("class", ("Linear", "Identity")),
+        f"the class of module layer is Linear in {A} and Identity in {B}",
+    ),
+    (
+        difference("class", (None, "Dropout")),
+        f"{B} has the module layer, a Dropout, and {A} has not",
+    ),
+    (
+        difference("class", ("Dropout", None)),
+        f"{A} has the module layer, a Dropout, and {B} has not",
+    ),
+    (
+        difference("setting", ("0.1", "0.2"), what="lr", names=("optimizer 1 group 2",)),
+        f"lr of optimizer 1 group 2 is 0.1 in {A} and 0.2 in {B}",
+    ),
+    (
+        difference("weight", ("", "")),
+        "the initial values of layer were last set where the lines show",
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "text"), SENTENCES, ids=[str(n) for n in range(len(SENTENCES))])
+def test_each_difference_of_the_state_is_a_sentence(one: StateDifference, text: str) -> None:
+    """With the step, and the line of each run."""
+    (part,) = program_parts(pair(one))
+    assert f"Step 3: {text}." == part.sentence
+    assert ((A, "a.py:3  x = 1"), (B, "b.py:4  x = 2")) == part.lines
+
+
+def test_a_line_that_is_not_known_is_left_out() -> None:
+    """The values are told all the same."""
+    (part,) = program_parts(pair(difference("seed", ("1", "2"), reference=None)))
+    assert ((B, "b.py:4  x = 2"),) == part.lines
+
+
+def test_what_a_fact_tells_with_its_lines_is_not_told_again() -> None:
+    """A fact of one other line leaves it."""
+    given = {"id": "x", "text": "x", "reference": 1, "candidate": 2}
+    fact = Fact(**given, reference_site="a.py:3", candidate_site="b.py:4")
+    other = Fact(**given, reference_site="a.py:3", candidate_site="b.py:9")
+    one = difference("attribute", ("0.1", "0.2"), what="p")
+    assert not program_parts(pair(one, facts=(fact,)))
+    assert program_parts(pair(one, facts=(other,)))
+
+
+def test_of_many_differences_the_first_are_told_and_the_others_counted() -> None:
+    """A whole list is in `report.json`."""
+    many = [
+        difference("attribute", ("1", "2"), what=f"w{n}", candidate=Code(place=f"b:{n}", source=""))
+        for n in range(8)
+    ]
+    parts = program_parts(pair(*many))
+    assert 6 == len(parts)
+    assert "3 more values that were set differently are in report.json." == parts[-1].sentence
+
+
+def test_statements_of_one_run_alone_are_listed_except_where_they_are_shown_already() -> None:
+    """At their places, those of the reference first."""
+    new = Code(place="b.py:9", source="y = 3")
+    found = StatementDifferences(statements=(10, 11), places=(((ONE,), (TWO,)), ((), (new,))))
+    (part,) = program_parts(pair(statements=found))
+    assert (
+        "Statements that only one of the two ran until step 3 ended: "
+        f"1 of 10 in {A}, 2 of 11 in {B}." == part.sentence
+    )
+    assert ((A, "a.py:3  x = 1"), (B, "b.py:4  x = 2"), (B, "b.py:9  y = 3")) == part.lines
+    rest = program_parts(pair(difference("seed", ("1", "2")), statements=found))[-1]
+    assert rest.sentence.endswith(f"2 of 11 in {B}; those not shown above.")
+    assert ((B, "b.py:9  y = 3"),) == rest.lines
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        StatementDifferences(statements=(10, 10)),
+        StatementDifferences(statements=(10, 90), note="the two programs differ in 60 places"),
+        None,
+    ],
+)
+def test_nothing_to_list_is_no_sentence(found: StatementDifferences | None) -> None:
+    """That two programs are written differently is no news."""
+    assert not program_parts(pair(statements=found))
