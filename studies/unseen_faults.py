@@ -1,15 +1,18 @@
 """Measures what the harness says of faults that were written without sight of its causes.
 
-    python -m studies.unseen_faults --out FOLDER
+    python -m studies.unseen_faults --faults unseen --out FOLDER
 
-The faults of `tests/faults/unseen` are mutations of the plain loop, and pairs of scripts. Whoever
-wrote them knew neither the table of causes nor the localizer, and states for each what is wrong,
-where it first shows, and which line of code is changed. Each is compared with its reference and
-localized, as `harness run` and `harness compare --localize` do. The score says which were found,
-placed at their step and stage, and for which a changed line was shown. Whether a cause or a fact
-that was named is true is not decided here: all of them are listed.
+The faults of `tests/faults/unseen`, and of the second set, `unseen_again`, are mutations of the
+plain loop, and pairs of scripts: of one script with and without the fault, or of two scripts that
+are written differently and compute the same without it. Whoever wrote them knew neither the table
+of causes nor the localizer, and states for each what is wrong, where it first shows, and which line
+of code is changed. Each is compared with its reference and localized, as `harness run` and
+`harness compare --localize` do. The score says which were found, placed at their step and stage,
+and for which a changed line was shown. Whether a cause or a fact that was named is true is not
+decided here: all of them are listed.
 
-Published: `reports/published/unseen-faults`. The exit code is 1 if a fault was not found.
+Published: `reports/published/unseen-faults` and `reports/published/unseen-faults-again`. The exit
+code is 1 if a fault was not found.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -41,9 +44,10 @@ from studies.study import write_result
 from tests.faults.mutations import mutate, read_mutations, source_of
 from tests.support.small_runs import small_case, write_pairs
 
-__all__ = ["UNSEEN", "Changed", "rows_of", "score", "script_texts"]
+__all__ = ["FAULTS", "SETS", "Changed", "ScriptTexts", "rows_of", "score", "script_texts"]
 
-UNSEEN = Path(__file__).parents[1] / "tests" / "faults" / "unseen"
+FAULTS = Path(__file__).parents[1] / "tests" / "faults"
+SETS = ("unseen", "unseen_again")
 
 
 def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -57,12 +61,14 @@ def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     }
 
 
-def _loops(truth: Mapping[str, Any], out: Path, jobs: int) -> dict[str, Comparison | str]:
+def _loops(
+    truth: Mapping[str, Any], faults: Path, out: Path, jobs: int
+) -> dict[str, Comparison | str]:
     """The comparison of each mutated loop with the plain loop, localized; or why there is none."""
     case = small_case(write_pairs(out / "data"))
     found: dict[str, Comparison | str] = {}
     pairs: dict[str, tuple[RunRecord, RunRecord]] = {}
-    mutations = read_mutations(UNSEEN / "plain.diff")
+    mutations = read_mutations(faults / "plain.diff")
     runs: dict[str, Run] = {}
     for name, mutation in mutations.items():
         path = out / "loops" / f"{name}.py"
@@ -99,26 +105,40 @@ def _loops(truth: Mapping[str, Any], out: Path, jobs: int) -> dict[str, Comparis
     return found | dict(zip(compared, localized, strict=True))
 
 
-def script_texts(fault: Mapping[str, Any]) -> tuple[str, str]:
-    """A script, and the script with the fault. Raises `ValueError` if a place is not found once."""
-    reference = (UNSEEN / "scripts" / f"{fault['script']}.py").read_text(encoding="utf-8")
-    candidate = reference
+class ScriptTexts(NamedTuple):
+    """The texts of a pair of scripts."""
+
+    reference: str
+    candidate: str
+    """With the fault."""
+    sound: str
+    """The candidate without it: the reference, or another script that computes the same."""
+
+
+def script_texts(fault: Mapping[str, Any], faults: Path) -> ScriptTexts:
+    """The scripts of a fault. Raises `ValueError` if a place is not found once."""
+    folder = faults / "scripts"
+    sound = (folder / f"{fault['script']}.py").read_text(encoding="utf-8")
+    reference = fault.get("reference_script", fault["script"])
+    candidate = sound
     for old, new in fault["changes"]:
         if candidate.count(old) != 1:
             raise ValueError(f"{fault['script']}: {old!r} must occur once")
         candidate = candidate.replace(old, new)
-    return reference, candidate
+    text = (folder / f"{reference}.py").read_text(encoding="utf-8")
+    return ScriptTexts(text, candidate, sound)
 
 
-def _scripts(truth: Mapping[str, Any], out: Path) -> dict[str, Comparison | str]:
+def _scripts(truth: Mapping[str, Any], faults: Path, out: Path) -> dict[str, Comparison | str]:
     """The comparison of each pair of scripts, localized, as the command line makes it."""
     found: dict[str, Comparison | str] = {}
     for name, fault in truth.items():
         folder = out / "scripts" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for side, text in zip(("reference", "candidate"), script_texts(fault), strict=True):
-            (folder / f"{side}.py").write_text(text, encoding="utf-8")
+        texts = script_texts(fault, faults)
+        (folder / "reference.py").write_text(texts.reference, encoding="utf-8")
+        (folder / "candidate.py").write_text(texts.candidate, encoding="utf-8")
         harness = [sys.executable, "-m", "harness"]
         for side in ("reference", "candidate"):
             command = [sys.executable, f"{side}.py"]
@@ -145,14 +165,18 @@ def _run(words: Sequence[str], folder: Path) -> str:
 class Changed:
     """The lines that are changed between a reference and a candidate, on both sides."""
 
-    def __init__(self, reference: str, candidate: str) -> None:
-        """The two texts."""
+    def __init__(self, reference: str, candidate: str, also: Sequence[str] = ()) -> None:
+        """The two texts. `also`: texts of lines that count if the candidate only lacks lines, as
+        in a pair of two programs, where no line of the reference is one that was removed."""
         left, right = reference.splitlines(), candidate.splitlines()
         self.removed, self.added = set[int](), set[int]()
         for kind, i, j, k, n in difflib.SequenceMatcher(None, left, right, False).get_opcodes():
             if kind != "equal":
                 self.removed |= set(range(i + 1, j + 1))
                 self.added |= set(range(k + 1, n + 1))
+        if not self.added:
+            self.added |= {n for n, line in enumerate(right, start=1) if line.strip() in also}
+        self._of_two_programs = bool(also)
         self.texts = {left[line - 1].strip() for line in self.removed}
         self.removed = _whole_statements(reference, self.removed)
         self.added = _whole_statements(candidate, self.added)
@@ -165,7 +189,7 @@ class Changed:
                 if number in self.added:
                     return True
             elif file == "reference.py":
-                if number in self.removed:
+                if not self._of_two_programs and number in self.removed:
                     return True
             elif self._is_removed_line(path, number):
                 return True
@@ -205,9 +229,7 @@ def _row(
     return {
         **row,
         "found": seen.outcome == "different",
-        "placed": place is not None
-        and place[0] == truth.get("step", 0)
-        and place[1] in (truth["stage_first"], *truth.get("stage_also", ())),
+        "placed": place is not None and place in _true_places(truth),
         "line": changed.is_shown(said, file.name),
         "place": place,
         "causes": [cause.id for cause in seen.causes],
@@ -216,33 +238,44 @@ def _row(
     }
 
 
+def _true_places(truth: Mapping[str, Any]) -> list[list[Any]]:
+    """Each step and stage that would be right."""
+    stages = (truth["stage_first"], *truth.get("stage_also", ()))
+    return [*([truth.get("step", 0), stage] for stage in stages), *truth.get("places_also", ())]
+
+
 def rows_of(
-    truth: Mapping[str, Any], seen: Mapping[str, Comparison | str], work: Path
+    truth: Mapping[str, Any], seen: Mapping[str, Comparison | str], faults: Path, work: Path
 ) -> list[dict[str, Any]]:
     """What was said of each fault whose files are in `work`."""
     rows = []
     for name, fault in truth.items():
         if "script" in fault:
-            reference, candidate = script_texts(fault)
+            texts = script_texts(fault, faults)
             file = work / "scripts" / name / "candidate.py"
+            also = fault["line_text"] if "reference_script" in fault else ()
+            changed = Changed(texts.sound, texts.candidate, also)
         else:
             file = work / "loops" / f"{name}.py"
-            reference, candidate = source_of("plain"), file.read_text(encoding="utf-8")
-        rows.append(_row(name, fault, seen[name], file, Changed(reference, candidate)))
+            changed = Changed(source_of("plain"), file.read_text(encoding="utf-8"))
+        rows.append(_row(name, fault, seen[name], file, changed))
     return rows
 
 
 def main(
+    faults: Annotated[str, typer.Option(help="The set, a folder of tests/faults.")] = SETS[0],
     out: Annotated[Path, typer.Option(help="A new folder for records and result.")] = Path(
         "reports/unseen-faults"
     ),
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 2,
 ) -> None:
     """Train everything, and write what was said of each fault."""
-    truth = json.loads((UNSEEN / "truth.json").read_text(encoding="utf-8"))
-    seen = _loops(truth, out / "work", jobs)
-    seen |= _scripts({n: fault for n, fault in truth.items() if "script" in fault}, out / "work")
-    rows = rows_of(truth, seen, out / "work")
+    folder, work = FAULTS / faults, out / "work"
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    seen = _loops(truth, folder, work, jobs)
+    scripts = {name: fault for name, fault in truth.items() if "script" in fault}
+    seen |= _scripts(scripts, folder, work)
+    rows = rows_of(truth, seen, folder, work)
     totals = score(rows)
     write_result(out, {"totals": totals, "faults": rows})
     Console().print(totals)
