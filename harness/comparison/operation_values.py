@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from harness.results.localization import Operation
+from harness.results.localization import Operation, OperationDifference, OperationKind
 
-__all__ = ["CONSTANT", "Row", "Side", "Value", "base_name"]
+__all__ = ["CONSTANT", "Row", "Side", "Value", "base_name", "other_arguments", "pair_of"]
 
 Row = dict[str, Any]
 
@@ -20,6 +20,7 @@ CONSTANT = (
     "aten.scalar_tensor",
 )
 _MADE_CONSTANT = "constant"
+_FROM_PYTHON = "aten.lift"
 _EXCHANGES = ("c10d.", "_c10d_functional.")
 """Operations that exchange values with other processes."""
 
@@ -196,3 +197,30 @@ class Side:
 def base_name(operation: str) -> str:
     """What an operation computes, whether in place, for many tensors at once, or neither."""
     return operation.split(".")[1].removeprefix("_foreach_").rstrip("_")
+
+
+def pair_of(
+    kind: OperationKind,
+    one: Side,
+    two: Side,
+    left: int | None,
+    right: int | None,
+    arguments: tuple[tuple[str, str, str], ...] = (),
+) -> OperationDifference:
+    """The difference of two operations, which stand at `left` and `right`; None: there is none."""
+    shown = [side.rows[n] for side, n in ((one, left), (two, right)) if n is not None]
+    if all(row["operation"].startswith(_FROM_PYTHON) for row in shown):
+        kind = "enters"
+    return OperationDifference(
+        kind=kind,
+        reference=None if left is None else one.shown(left, two),
+        candidate=None if right is None else two.shown(right, one),
+        arguments=arguments,
+    )
+
+
+def other_arguments(one: Row, two: Row) -> tuple[tuple[str, str, str], ...]:
+    """Name and both values of each argument that differs; `none` if an operation has none."""
+    left, right = (dict(text.split("=", 1) for text in row["arguments"]) for row in (one, two))
+    names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
+    return tuple((name, left.get(name, "none"), right.get(name, "none")) for name in names)

@@ -10,19 +10,22 @@ Values that only one run has but that lead to no difference are of no interest.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from harness.comparison.operation_values import CONSTANT, Row, Side, Value
-from harness.results.divergence import Divergence
-from harness.results.localization import (
-    Draws,
-    OperationDifference,
-    OperationKind,
+from harness.comparison.operation_draws import first_draw, other_draws
+from harness.comparison.operation_values import (
+    CONSTANT,
+    Row,
+    Side,
+    Value,
+    other_arguments,
+    pair_of,
 )
+from harness.results.divergence import Divergence
+from harness.results.localization import OperationDifference
 from harness.results.record import RunRecord
 
 __all__ = ["OperationAnswer", "compare_operations"]
@@ -35,6 +38,8 @@ class OperationAnswer(NamedTuple):
     note: str
     counts: tuple[int, int]
     """Number of operations in the step in both runs."""
+    draw: OperationDifference | None = None
+    """The first draw of random numbers that differs, where what differs comes out of Python."""
 
 
 def compare_operations(
@@ -50,6 +55,7 @@ def compare_operations(
         return OperationAnswer(None, "no operation was recorded in this step", counts)
     found: list[tuple[int, OperationDifference]] = []
     notes: list[str] = []
+    draws: dict[int, OperationDifference | None] = {}
     for rank in sorted(left.keys() & right.keys()):
         one, two = Side(left[rank]), Side(right[rank])
         one.ends, two.ends = _ends(reference, candidate, first)
@@ -59,12 +65,22 @@ def compare_operations(
         if difference is not None:
             found.append((rank, difference))
         notes.append(why)
-    if not found:
-        return OperationAnswer(None, notes[0] if notes else "", counts)
-    rank, difference = min(found, key=_earliest)
+        out_of_python = difference is None or difference.kind == "enters"
+        if out_of_python or first.stage in ("data_order", "batch_content"):
+            draws[rank] = first_draw(one, two)
     several = reference.spec.processes > 1
+    if not found:
+        draw = next(filter(None, draws.values()), None)
+        return OperationAnswer(None, notes[0] if notes else "", counts, draw)
+    rank, difference = min(found, key=_earliest)
     update = {"rank": rank if several else None}
-    return OperationAnswer(difference.model_copy(update=update), "", counts)
+    draw = draws.get(rank)
+    if draw is not None and (draw.reference, draw.candidate) == (
+        difference.reference,
+        difference.candidate,
+    ):
+        draw = None
+    return OperationAnswer(difference.model_copy(update=update), "", counts, draw)
 
 
 def _earliest(found: tuple[int, OperationDifference]) -> tuple[bool, int, int]:
@@ -105,7 +121,6 @@ _NOTHING_MADE = (
     "no operation of this step made what differs: each value is also in the other run, or was made "
     "outside of torch's operations"
 )
-_FROM_PYTHON = "aten.lift"
 _PHASES = ("before", "forward", "backward", "update", "after")
 
 
@@ -113,7 +128,7 @@ def _difference(one: Side, two: Side, first: Divergence) -> tuple[OperationDiffe
     """The first operations that make a difference, or why there are none."""
     begins, enters = zip(one.origins(two), two.origins(one), strict=True)
     if first.stage == "rng":
-        draws = _other_draws(one, two)
+        draws = other_draws(one, two)
         if draws is not None:
             return draws, ""
         return None, "the operations of this step draw alike: the generators differed before it"
@@ -123,30 +138,11 @@ def _difference(one: Side, two: Side, first: Divergence) -> tuple[OperationDiffe
         reads is not None and (makes is None or reads <= makes)
         for reads, makes in zip(early, places, strict=True)
     ):
-        return _pair("enters", one, two, early[0], early[1]), ""
+        return pair_of("enters", one, two, early[0], early[1]), ""
     if places == [None, None]:
         found = _other_update(one, two)
         return found, "" if found else _NOTHING_MADE
     return _of_places(one, two, places[0], places[1]), ""
-
-
-def _pair(
-    kind: OperationKind,
-    one: Side,
-    two: Side,
-    left: int | None,
-    right: int | None,
-    arguments: tuple[tuple[str, str, str], ...] = (),
-) -> OperationDifference:
-    shown = [side.rows[n] for side, n in ((one, left), (two, right)) if n is not None]
-    if all(row["operation"].startswith(_FROM_PYTHON) for row in shown):
-        kind = "enters"
-    return OperationDifference(
-        kind=kind,
-        reference=None if left is None else one.shown(left, two),
-        candidate=None if right is None else two.shown(right, one),
-        arguments=arguments,
-    )
 
 
 def _of_places(one: Side, two: Side, left: int | None, right: int | None) -> OperationDifference:
@@ -161,19 +157,19 @@ def _of_places(one: Side, two: Side, left: int | None, right: int | None) -> Ope
         if partner is not None and (right is None or partner <= right):
             right, same = partner, True
     if left is None or right is None:
-        return _pair("one_side", one, two, left, right)
+        return pair_of("one_side", one, two, left, right)
     if same:
         return _same_operation(one, two, left, right)
     phases = [_PHASES.index(side.phase(n)) for side, n in ((one, left), (two, right))]
     if phases[0] != phases[1]:  # what the later one computes follows
         first = phases[0] < phases[1]
-        return _pair("one_side", one, two, left if first else None, None if first else right)
+        return pair_of("one_side", one, two, left if first else None, None if first else right)
     put_in = two.puts_in(one, right, left), one.puts_in(two, left, right)
     if put_in == (True, False):
-        return _pair("one_side", one, two, None, right)
+        return pair_of("one_side", one, two, None, right)
     if put_in == (False, True):
-        return _pair("one_side", one, two, left, None)
-    return _pair("others", one, two, left, right)
+        return pair_of("one_side", one, two, left, None)
+    return pair_of("others", one, two, left, right)
 
 
 def _are_same(one: Side, two: Side, left: int | None, right: int | None) -> bool:
@@ -190,11 +186,11 @@ def _are_same(one: Side, two: Side, left: int | None, right: int | None) -> bool
 
 def _same_operation(one: Side, two: Side, left: int, right: int) -> OperationDifference:
     """How the same operation comes to other outputs in the two runs."""
-    arguments = _other_arguments(one.rows[left], two.rows[right])
+    arguments = other_arguments(one.rows[left], two.rows[right])
     if arguments:
-        return _pair("arguments", one, two, left, right, arguments)
+        return pair_of("arguments", one, two, left, right, arguments)
     if sorted(one.inputs[left]) != sorted(two.inputs[right]):
-        return _pair(
+        return pair_of(
             "inputs",
             one,
             two,
@@ -202,8 +198,8 @@ def _same_operation(one: Side, two: Side, left: int, right: int) -> OperationDif
             _maker_of_first(two, right, one.inputs[left]),
         )
     if not one.rows[left]["random"]:
-        return _pair("output", one, two, left, right)
-    return _other_draws(one, two) or _pair("random", one, two, left, right)
+        return pair_of("output", one, two, left, right)
+    return other_draws(one, two) or pair_of("random", one, two, left, right)
 
 
 def _other_update(one: Side, two: Side) -> OperationDifference | None:
@@ -211,9 +207,9 @@ def _other_update(one: Side, two: Side) -> OperationDifference | None:
     for place, row in enumerate(one.rows):
         other = one.partner(two, place) if row["phase"] == "update" else None
         if other is not None:
-            arguments = _other_arguments(row, two.rows[other])
+            arguments = other_arguments(row, two.rows[other])
             if arguments and not row["operation"].startswith(CONSTANT):
-                return _pair("arguments", one, two, place, other, arguments)
+                return pair_of("arguments", one, two, place, other, arguments)
     return None
 
 
@@ -225,38 +221,3 @@ def _maker_of_first(side: Side, place: int, others: Sequence[Value]) -> int:
             if maker is not None:
                 return maker
     return place
-
-
-def _other_arguments(one: Row, two: Row) -> tuple[tuple[str, str, str], ...]:
-    left, right = (dict(text.split("=", 1) for text in row["arguments"]) for row in (one, two))
-    names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
-    return tuple((name, left.get(name, "none"), right.get(name, "none")) for name in names)
-
-
-def _other_draws(one: Side, two: Side) -> OperationDifference | None:
-    """The draws of random numbers, if the two do not draw alike; None if they do."""
-    left, right = (
-        [
-            (n, (row["operation"], *row["arguments"], *row["output_sizes"]))
-            for n, row in enumerate(side.rows)
-            if row["random"]
-        ]
-        for side in (one, two)
-    )
-    if [key for _, key in left] == [key for _, key in right]:
-        return None
-    return OperationDifference(
-        kind="more_draws",
-        draws=(
-            tuple(_draws(one, [n for n, _ in left])),
-            tuple(_draws(two, [n for n, _ in right])),
-        ),
-    )
-
-
-def _draws(side: Side, places: Iterable[int]) -> Iterator[Draws]:
-    """How many operations draw random numbers, by the line that called them."""
-    rows: Sequence[Row] = [side.rows[place] for place in places]
-    counts = Counter((row["place"], row["source"]) for row in rows)
-    for (place, source), count in counts.items():
-        yield Draws(place=cast(str, place), source=source, operations=count)

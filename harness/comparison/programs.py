@@ -104,6 +104,7 @@ def compare_state(
     both = left.keys() & right.keys()
     # Models that share no names are two models: that each part has no partner says nothing.
     related = 2 * len(both) >= min(len(left), len(right))
+    containers = _containers(left) & _containers(right)
     groups: dict[tuple[Any, ...], list[str]] = {}
     for key in {**left, **right}:
         kind, path = key
@@ -114,7 +115,7 @@ def compare_state(
         elif one is None or two is None:
             if kind != "class" or not related:
                 continue
-        elif one.value == two.value:
+        elif one.value == two.value or (kind == "class" and path in containers):
             continue
         name, what = _named(kind, path)
         if what in _INERT:
@@ -173,6 +174,12 @@ def _classes_once(
         key = (kind, path.removesuffix(".")) if kind == "class" else (kind, path)
         kept.setdefault(key, part)
     return kept
+
+
+def _containers(state: Mapping[tuple[str, str], _Part]) -> set[str]:
+    """The modules that hold others, whose own class is often only a name."""
+    paths = {path for kind, path in state if kind == "class" and path}
+    return {"", *(path.rpartition(".")[0] for path in paths)} if paths else set()
 
 
 def _other_initial_weights(

@@ -182,6 +182,7 @@ def _localize(
             "operation": answer.difference,
             "operation_note": answer.note,
             "operations": answer.counts,
+            "draw": answer.draw,
             "state": state,
             "statements": statements,
         }

@@ -190,6 +190,9 @@ class Localization(Result):
     """Number of operations of the step in the reference and in the candidate."""
     operation_note: str = ""
     """Why there is no operation; empty if there is one."""
+    draw: OperationDifference | None = None
+    """The first draw of random numbers that differs, if Python may stand between it and the first
+    divergence, as in an order of rows. Whether the one comes from the other is not known."""
     state: tuple[StateDifference, ...] = ()
     """What differs in the state with which the runs entered the step."""
     statements: StatementDifferences | None = None

@@ -214,6 +214,47 @@ def test_more_draws_are_counted_by_line(tmp_path: Path) -> None:
         assert [[("model.py:4", 1)], [("loop.py:9", 1), ("model.py:4", 1)]] == drawn
 
 
+ROWS = fake_digest("other rows")
+DRAWN: dict[str, tuple[dict[str, Any], OperationKind, str | None, str | None]] = {
+    "other numbers": ({"draws": 2}, "random", "loop.py:9", "loop.py:9"),
+    "no draw": ({}, "one_side", "loop.py:9", None),
+    "equal": ({"draws": 1}, "random", None, None),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_draw_that_differs_is_named_where_what_differs_comes_out_of_python(
+    name: str, tmp_path: Path
+) -> None:
+    """An order of rows is drawn, and no operation leads back to that."""
+    changed, kind, left, right = DRAWN[name]
+    found = answer(tmp_path, [step(draws=1)], [step(**changed, batch=ROWS)])
+    assert found.difference is not None
+    assert "enters" == found.difference.kind
+    if left is None and right is None:
+        assert found.draw is None
+    else:
+        assert found.draw is not None
+        assert (kind, left, right) == (found.draw.kind, *places(found.draw))
+    # Another difference is not one of draws.
+    assert answer(tmp_path / "clip", [step(draws=1)], [step(draws=2, clip=0.5)]).draw is None
+
+
+def test_the_seeds_of_draws_are_their_arguments(tmp_path: Path) -> None:
+    """And another operation that draws is one of two."""
+    pair = [step(draws=1), step(draws=2, batch=ROWS)]
+    for seed, one in enumerate(pair):
+        row = next(row for row in one.rows if row["operation"] == "aten.rand")
+        row["arguments"] = [f"generator.seed={seed}"]
+    found = answer(tmp_path / "a", [pair[0]], [pair[1]]).draw
+    assert found is not None
+    assert ("arguments", (("generator.seed", "0", "1"),)) == (found.kind, found.arguments)
+    row["operation"] = "aten.randperm"
+    found = answer(tmp_path / "b", [pair[0]], [pair[1]]).draw
+    assert found is not None
+    assert "others" == found.kind
+
+
 def test_equal_draws_are_not_named(tmp_path: Path) -> None:
     """The generators differed before the step, in which both draw alike."""
     found = answer(tmp_path, [step()], [step(mask=1)], "rng")

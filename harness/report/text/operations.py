@@ -6,7 +6,7 @@ from harness.report.text.values import distinct
 from harness.results.comparison import Comparison
 from harness.results.localization import Draws, Operation, OperationDifference
 
-__all__ = ["code_lines", "operation_sentence"]
+__all__ = ["code_lines", "draw_lines", "draw_sentence", "operation_sentence"]
 
 _WHEN = {
     "before": "before the forward pass",
@@ -42,7 +42,42 @@ def code_lines(pair: Comparison) -> list[tuple[str, str]]:
     found = pair.localization
     if found is None or found.operation is None:
         return []
-    operation = found.operation
+    return _lines_of(found.operation, pair)
+
+
+def draw_sentence(pair: Comparison) -> str:
+    """What the first draw that differs is; empty if none is of interest."""
+    found = pair.localization
+    if found is None or found.draw is None:
+        return ""
+    names = (pair.reference, pair.candidate)
+    return f"Step {found.step}: {_drawn_apart(found.draw, names)}."
+
+
+def _drawn_apart(found: OperationDifference, names: tuple[str, str]) -> str:
+    one, two = found.reference, found.candidate
+    if one is None or two is None:
+        only, shown = (names[0], one) if two is None else (names[1], two)
+        return f"{only} draws numbers that the other does not" + (
+            f", with {_named(shown)}" if shown else ""
+        )
+    if found.kind == "others":
+        return (
+            f"the first numbers that one run alone draws come from {_named(one)} in {names[0]} "
+            f"and from {_named(two)} in {names[1]}"
+        )
+    if found.kind == "arguments":
+        return f"{_named(one)} draws other numbers: {_argument_values(found, names)}"
+    return _what(found, names)
+
+
+def draw_lines(pair: Comparison) -> list[tuple[str, str]]:
+    """The name of each run, and its line of code at the first draw that differs."""
+    found = pair.localization
+    return [] if found is None or found.draw is None else _lines_of(found.draw, pair)
+
+
+def _lines_of(operation: OperationDifference, pair: Comparison) -> list[tuple[str, str]]:
     sides = ((pair.reference, operation.reference), (pair.candidate, operation.candidate))
     if operation.kind == "more_draws":
         drawn = zip((pair.reference, pair.candidate), operation.draws, strict=True)
@@ -56,11 +91,7 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
     name = "" if shown is None else _named(shown)
     only = names[1] if one is None else names[0]
     if found.kind == "arguments":
-        values = "; ".join(
-            f"{argument} = {left} in {names[0]}, {right} in {names[1]}"
-            for argument, left, right in found.arguments
-        )
-        return f"{name} has other arguments for the same values: {values}"
+        return f"{name} has other arguments for the same values: {_argument_values(found, names)}"
     if found.kind == "inputs":
         return (
             "the same operation reads other values in the two runs; each run made its own where "
@@ -90,6 +121,13 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
     return (
         f"from equal values the two compute other operations: {_named(one)} in {names[0]}, "
         f"{_named(two)} in {names[1]}"
+    )
+
+
+def _argument_values(found: OperationDifference, names: tuple[str, str]) -> str:
+    return "; ".join(
+        f"{argument} = {left} in {names[0]}, {right} in {names[1]}"
+        for argument, left, right in found.arguments
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.report.text.operations import code_lines
+from harness.report.text.operations import code_lines, draw_lines, draw_sentence
 from harness.results.comparison import Comparison
 from harness.results.localization import Code, StateDifference, StatementDifferences
 
@@ -22,7 +22,8 @@ class Part(NamedTuple):
 
 
 def program_parts(pair: Comparison) -> list[Part]:
-    """What differs in the state before the step, and the statements that one run alone ran.
+    """The first draw that differs, what differs in the state before the step, and the statements
+    that one run alone ran.
 
     What the lines of a fact set is not said again, and a line that is shown with the operation or
     an earlier part is not shown again.
@@ -33,7 +34,10 @@ def program_parts(pair: Comparison) -> list[Part]:
     names = (pair.reference, pair.candidate)
     known = {site for fact in pair.facts for site in (fact.reference_site, fact.candidate_site)}
     state = [one for one in found.state if not _places(one) or _places(one) - known]
-    parts = [
+    if found.operation is not None:  # it shows how the initial weights came to differ
+        state = [one for one in state if one.kind != "weight"]
+    parts = [Part(draw_sentence(pair), tuple(draw_lines(pair)))] if found.draw else []
+    parts += [
         Part(f"Step {found.step}: {_state_sentence(one, names)}.", tuple(_state_lines(one, names)))
         for one in state[:_FEW]
     ]

@@ -11,6 +11,8 @@ from harness.results.comparison import Comparison, Fact
 from harness.results.localization import (
     Code,
     Localization,
+    Operation,
+    OperationDifference,
     StateDifference,
     StatementDifferences,
 )
@@ -133,3 +135,39 @@ def test_statements_of_one_run_alone_are_listed_except_where_they_are_shown_alre
 def test_nothing_to_list_is_no_sentence(found: StatementDifferences | None) -> None:
     """That two programs are written differently is no news."""
     assert not program_parts(pair(statements=found))
+
+
+def operation(name: str) -> Operation:
+    """One at a line of its name."""
+    place = {"place": f"{name}.py:1", "source": f"{name}()"}
+    return Operation.model_validate({"operation": f"aten.{name}", "phase": "before", **place})
+
+
+SHUFFLE, DRAW = operation("randperm"), operation("rand")
+DRAWS = [
+    (
+        ("random", SHUFFLE, SHUFFLE, ()),
+        "randperm draws other numbers: the random generator differs ",
+    ),
+    (
+        ("arguments", SHUFFLE, SHUFFLE, (("generator.seed", "1", "2"),)),
+        f"randperm draws other numbers: generator.seed = 1 in {A}, 2 in {B}.",
+    ),
+    (
+        ("others", SHUFFLE, DRAW, ()),
+        "the first numbers that one run alone draws come from randperm in "
+        f"{A} and from rand in {B}.",
+    ),
+    (("one_side", SHUFFLE, None, ()), f"{A} draws numbers that the other does not, with randperm."),
+    (("one_side", None, DRAW, ()), f"{B} draws numbers that the other does not, with rand."),
+]
+
+
+@pytest.mark.parametrize(("draw", "text"), DRAWS, ids=[str(n) for n in range(len(DRAWS))])
+def test_a_draw_that_differs_is_a_sentence(draw: Any, text: str) -> None:
+    """With the lines that draw."""
+    kind, one, two, arguments = draw
+    found = OperationDifference(kind=kind, reference=one, candidate=two, arguments=arguments)
+    (part,) = program_parts(pair(draw=found))
+    assert part.sentence.startswith(f"Step 3: {text}")
+    assert sum(each is not None for each in (one, two)) == len(part.lines)
