@@ -88,6 +88,7 @@ def row_of(facts: Sequence[Facts], loss: Tensor | None) -> dict[str, Any]:
     """The row of the passes that one backward pass went back through; `loss`: its scalar."""
     own = [one["task_loss"] for one in facts if "task_loss" in one]
     generators = facts[0]["generators"] if facts else None
+    facts = _distinct(facts)
     read = [one for one in facts if one["batch_content"] is not None] or facts
     return {
         "sample_ids": _together(one["sample_ids"] for one in facts),
@@ -100,6 +101,16 @@ def row_of(facts: Sequence[Facts], loss: Tensor | None) -> dict[str, Any]:
         "loss": loss,
         "task_loss": own[0] if len(own) == 1 else None,
     }
+
+
+def _distinct(facts: Sequence[Facts]) -> list[Facts]:
+    """Of the passes over one batch the first: a second one, as of a term for consistency, reads
+    the same rows."""
+    found: dict[Any, Facts] = {}
+    for place, one in enumerate(facts):
+        content = one["batch_content"]
+        found.setdefault(("pass", place) if content is None else content, one)
+    return list(found.values())
 
 
 def _together(parts: Iterable[list[int] | None]) -> list[int] | None:
