@@ -32,6 +32,7 @@ __all__ = [
     "DetailOption",
     "DeviceOption",
     "DigOption",
+    "DigestsOption",
     "DirectOption",
     "EnvironmentsOption",
     "JobsOption",
@@ -148,6 +149,16 @@ JobsOption = Annotated[
         min=1,
         help="Runs at a time. Default: as many as there are cores for.",
         rich_help_panel=WHERE,
+    ),
+]
+DigestsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="host|device",
+        help="Where tensors are digested. Default: where they are trained. Only records with "
+        "the same digests can be compared. With device, processes that hold shares of tensors send "
+        "nothing, and their record can be compared with that of any other layout.",
+        rich_help_panel=RECORD,
     ),
 ]
 DetailOption = Annotated[

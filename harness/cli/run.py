@@ -12,13 +12,13 @@ from harness.cli.options import (
     COMPARE,
     CONTINUE,
     LOOPS,
-    RECORD,
     TRAIN,
     WHERE,
     CasesArgument,
     ConventionsOption,
     DetailOption,
     DeviceOption,
+    DigestsOption,
     DigOption,
     DirectOption,
     EnvironmentsOption,
@@ -138,15 +138,7 @@ def run_command(
     ] = PORT,
     jobs: JobsOption = None,
     detail: DetailOption = "full",
-    digests: Annotated[
-        str | None,
-        typer.Option(
-            metavar="host|device",
-            help="Where tensors are digested. Default: where they are trained. Only records with "
-            "the same digests can be compared.",
-            rich_help_panel=RECORD,
-        ),
-    ] = None,
+    digests: DigestsOption = None,
     seeds: Annotated[
         int | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import OUTPUT, RECORD, DetailOption, OutOption
+from harness.cli.options import OUTPUT, RECORD, DetailOption, DigestsOption, OutOption
 from harness.cli.shared import command_line
 from harness.comparison.noise.command_noise import check_draw
 from harness.execution.command.draws import check_draws, draw
@@ -54,6 +54,7 @@ def trace_command(
             rich_help_panel=RECORD,
         ),
     ] = 1,
+    digests: DigestsOption = None,
     deterministic: Annotated[
         bool,
         typer.Option(
@@ -111,6 +112,7 @@ def trace_command(
             "folder": str(Path.cwd()),
             "detail": detail,
             "every": every,
+            "digests": digests,
             "deterministic": deterministic,
             "sketch": noise is not None,
         },

@@ -111,7 +111,8 @@ def _compare(
         if not obstacles:
             values = _compare_values(reference, candidate, labels, renames)
         norms = [record.steps["grad_norm"][0].as_py() for record, _ in pair if len(record.steps)]
-        if len(norms) == 2 and None not in norms:
+        in_shares = any(record.header.in_shares for record, _ in pair)
+        if len(norms) == 2 and None not in norms and not in_shares:
             metrics[0]["first_grad_norm"], metrics[1]["first_grad_norm"] = norms
     except RecordError as error:
         obstacles.append(str(error))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.comparison.alignment import Alignment
+from harness.comparison.shares import with_rank_of_share
 from harness.results.divergence import Divergence, StageDifference, shown_value
 from harness.results.levels import not_recorded
 
@@ -38,6 +39,7 @@ def initial_weights(both: Alignment) -> Iterator[StageDifference]:
     first = None
     if tensors or (both.same_model and left != right):
         first = _tensor_divergence(0, "initial_weights", tensors, (left, right))
+        first = with_rank_of_share(both, first)
         first = first.model_copy(update={"detail": _alone_detail(both)})
     yield StageDifference(
         stage="initial_weights", compared=1, differing=int(first is not None), first=first
@@ -103,6 +105,7 @@ def digests(both: Alignment) -> Iterator[StageDifference]:
             first = _tensor_divergence(
                 step, stage, tensors.get(step, []), (shown_value(values[0]), shown_value(values[1]))
             )
+            first = with_rank_of_share(both, first)
         compared = {*trace.steps[held].tolist(), *steps}
         yield StageDifference(
             stage=stage, compared=len(compared), differing=len(steps), first=first

@@ -133,6 +133,8 @@ class Counts(BaseModel):
     """Names of the watched parameters, in the order of the model."""
     optimizers: list[OptimizerSeen] = []
     """The optimizers that made a step, in the order of their first steps."""
+    batches_from: int | None = None
+    """The smallest rank of the processes that together compute one batch; None: not recorded."""
     unseen: list[str] = []
     """What could not be seen, one sentence each."""
     probe_fault: str | None = None
@@ -185,6 +187,8 @@ class Header(_Stored):
     """As in `Counts`."""
     optimizers: tuple[OptimizerSeen, ...] = ()
     """As in `Counts`."""
+    batches_from: int | None = None
+    """As in `Counts`."""
     unseen: tuple[str, ...] = ()
     """As in `Counts`. Never counts as equal."""
     probe_fault: str | None = None
@@ -198,6 +202,12 @@ class Header(_Stored):
     def final_metrics(self) -> dict[str, float]:
         """Metrics of the last evaluation; empty if there was none."""
         return self.evaluations[-1].metrics if self.evaluations else {}
+
+    @property
+    def in_shares(self) -> bool:
+        """Whether each process digested its share of some tensor. The norm of such a tensor comes
+        from those of its shares, so it is rounded otherwise than that of a whole tensor."""
+        return "shares" in self.traces
 
     @property
     def collapsed(self) -> bool:

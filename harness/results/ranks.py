@@ -14,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from harness.results.arrow import as_numpy
+from harness.results.joined import joined
 from harness.results.record import SCHEMAS, Header, RecordWriter, RunRecord
+from harness.spec.command import CommandSpec
 
 __all__ = ["gather", "is_peer_failure", "rank_folder", "rank_of"]
 
 FOLDER = "ranks"
 _PEER_FAILURES = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
+_READ = ["step", "micro_batch", "rows", "batch_content", "label_content"]
 _DIGESTS = ("gradient", "weight", "optimizer_state")
 
 
@@ -43,28 +46,52 @@ def gather(folder: Path, world_size: int) -> None:
 
     Raises `RecordError` if a process left no record.
     """
-    records = [RunRecord(rank_folder(folder, rank)) for rank in range(world_size)]
+    records = joined([RunRecord(rank_folder(folder, rank)) for rank in range(world_size)])
     writer = RecordWriter(folder)
-    first = records[0]
+    first, readers = records[0], _readers(records)
     for name in first.header.traces:
         if name in ("micro_batches", "circumstances", "modules"):
-            writer.add_table(name, _micro_batches([record.trace(name) for record in records]))
+            writer.add_table(name, _micro_batches([record.trace(name) for record in readers]))
         elif name in ("operations", "statements", "state"):
             writer.add_table(name, _with_rank([record.trace(name) for record in records]))
+        elif name == "shares":
+            writer.add_table(name, pa.concat_tables([record.trace(name) for record in records]))
         else:
             writer.add_table(name, first.trace(name))
     for rank, record in enumerate(records[1:], start=1):
-        dissent = _dissent(first, record, rank)
+        dissent = _without_sound_shares(_dissent(first, record, rank), records, rank)
         if len(dissent):
             writer.add_table("dissent", dissent)
-    writer.close(_header(records))
+    writer.close(_header(records, readers))
     shutil.rmtree(folder / FOLDER)
 
 
-def _header(records: Sequence[RunRecord]) -> Header:
+def _readers(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The records of the processes that read batches of their own.
+
+    Processes that together compute one batch, as in tensor parallelism, read the same: one of them
+    is enough. If any of them read another batch, all are kept, and the comparison shows it.
+    """
+    headers = [record.header for record in records]
+    leaders = [h.batches_from if h.batches_from is not None else r for r, h in enumerate(headers)]
+    sizes = {leaders.count(leader) for leader in leaders}
+    commands = all(isinstance(header.spec, CommandSpec) for header in headers)
+    if sizes == {1} or len(sizes) > 1 or not commands:
+        return list(records)
+    for leader, record in zip(leaders, records, strict=True):
+        read = [each.micro_batches.select(_READ) for each in (records[leader], record)]
+        if not read[0].equals(read[1]):
+            return list(records)
+    return [records[leader] for leader in dict.fromkeys(leaders)]
+
+
+def _header(records: Sequence[RunRecord], readers: Sequence[RunRecord]) -> Header:
     headers = [record.header for record in records]
     first = headers[0]
-    samples = sum(header.samples for header in headers)
+    samples = sum(record.header.samples for record in readers)
+    spec = first.spec
+    if isinstance(spec, CommandSpec):
+        spec = spec.model_copy(update={"model_parallel": len(records) // len(readers)})
     rows = round(first.samples / first.epochs) if first.epochs else 0
     failed = [header for header in headers if header.status == "failed"]
     after_peer = [header for header in failed if is_peer_failure(header.error or "")]
@@ -75,11 +102,12 @@ def _header(records: Sequence[RunRecord]) -> Header:
     rank = headers.index(worst)
     return first.model_copy(
         update={
+            "spec": spec,
             "status": worst.status,
             "error": worst.error and f"rank {rank}: {worst.error}",
             "traceback": worst.traceback,
             "samples": samples,
-            "micro_batches": sum(header.micro_batches for header in headers),
+            "micro_batches": sum(record.header.micro_batches for record in readers),
             "epochs": samples / rows if rows else 0.0,
             "repeated_samples": _repeated(records),
             # What one process lacks, the whole record lacks.
@@ -156,3 +184,31 @@ def _dissent(first: RunRecord, other: RunRecord, rank: int) -> pa.Table:
     for name in recorded:
         columns[name] = pa.array(as_numpy(right[name])[~agreed], mask=equal[name][~agreed])
     return pa.table(columns, schema=SCHEMAS["dissent"])
+
+
+def _without_sound_shares(dissent: pa.Table, records: Sequence[RunRecord], rank: int) -> pa.Table:
+    """Only the rows in which this process's own share differs from that of the first copy.
+
+    The digest of a whole copy differs for each of its processes, whichever of them is at fault.
+    """
+    if "shares" not in records[rank].header.traces:
+        return dissent
+    first = {key: value for record in records for key, value in _sums(record, copy=0).items()}
+    own = _sums(records[rank])
+    known = {key[:2] for key in own if key in first}
+    faulty = {key[:2] for key, value in own.items() if first.get(key, value) != value}
+    keys = zip(dissent["step"].to_pylist(), dissent["tensor"].to_pylist(), strict=True)
+    return dissent.filter(pa.array([key in faulty or key not in known for key in keys], pa.bool_()))
+
+
+def _sums(record: RunRecord, copy: int | None = None) -> dict[tuple[int, str, str, int], object]:
+    """The sums of a process's shares, by step, tensor, part and offset; of one copy or of all."""
+    trace = record.trace("shares")
+    names = ("step", "tensor", "part", "offset", "sum", "text", "copy")
+    return {
+        (step, tensor, part, offset): (number, text)
+        for step, tensor, part, offset, number, text, of in zip(
+            *(trace[name].to_pylist() for name in names), strict=True
+        )
+        if copy is None or of == copy
+    }

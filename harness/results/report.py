@@ -221,7 +221,7 @@ def _summary(label: str, record: RunRecord, folder: Path) -> RunSummary:
         **of_case,
         loop=label,
         device=spec.device_name,
-        world_size=spec.processes,
+        world_size=spec.world_size,
         status=header.status,
         steps=header.steps,
         final_metrics=header.final_metrics,

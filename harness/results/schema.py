@@ -37,6 +37,12 @@ Each trace has these rows:
   as `NAME=VALUE`. The place (`FILE:LINE`) and the text of the call in the user's code that led to
   it, and the place in a library that made the call. In the backward pass also the place and the
   text of the forward call that it belongs to. Empty if not known.
+- `shares`: with several processes that hold shares of tensors, and digests that are sums over
+  positions: one part of a tensor (its gradient, its weight, an entry of its optimizer state) at one
+  step, of which one process (`rank`) holds a share. The sum over that share at its place in the
+  whole tensor, or the text of a value that is no tensor. `copy`: the smallest rank of the processes
+  that together hold this copy of the tensor; `holders`: their number, 1 if each holds this part
+  whole. `offset`: the place of the share's first element in the whole tensor.
 - `dissent`: with several processes, tensors in which a rank differs from rank 0 at the end of a
   step. Null for a value that is equal; empty if all ranks agree.
 
@@ -180,6 +186,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", pa.string()),
             ("place", pa.string()),
             ("source", pa.string()),
+        ]
+    ),
+    "shares": pa.schema(
+        [
+            ("step", pa.int32()),
+            ("rank", pa.int16()),
+            ("tensor", pa.dictionary(pa.int16(), pa.string())),
+            ("part", pa.dictionary(pa.int16(), pa.string())),
+            ("sum", pa.uint64()),
+            ("text", pa.string()),
+            ("copy", pa.int16()),
+            ("holders", pa.int16()),
+            ("offset", pa.int64()),
         ]
     ),
     "dissent": pa.schema(

@@ -140,6 +140,11 @@ class RunSpec(Frozen):
 
     @property
     def processes(self) -> int:
+        """Processes that train one model, each on batches of its own."""
+        return self.case.world_size
+
+    @property
+    def world_size(self) -> int:
         """Processes that train one model."""
         return self.case.world_size
 

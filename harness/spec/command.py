@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.spec.case import Perturbation
-from harness.spec.recipe import Detail, Frozen, Name
+from harness.spec.recipe import Detail, Digests, Frozen, Name
 
 __all__ = ["CommandSpec"]
 
@@ -31,6 +31,8 @@ class CommandSpec(Frozen):
     every: int = Field(1, ge=1)
     """Gradients, weights and optimizer state are recorded at step 1 and at each multiple of this
     number."""
+    digests: Digests | None = None
+    """Where tensors are digested, as in `Case`."""
     deterministic: bool = False
     """Whether the deterministic mode of `harness run` was set."""
     localize_at: int | None = Field(None, ge=1)
@@ -42,6 +44,8 @@ class CommandSpec(Frozen):
     """The type of device that held the weights."""
     world_size: int = Field(1, ge=1)
     """Processes that trained one model."""
+    model_parallel: int = Field(1, ge=1)
+    """Processes that together compute one batch, as in tensor parallelism."""
     sketch: bool = False
     """As in `RunSpec`."""
     perturbation: Perturbation | None = None
@@ -75,8 +79,8 @@ class CommandSpec(Frozen):
 
     @property
     def processes(self) -> int:
-        """Processes that trained one model."""
-        return self.world_size
+        """Processes that trained one model, each on batches of its own."""
+        return self.world_size // self.model_parallel
 
     @property
     def observed(self) -> Literal["trace", "timing"]:

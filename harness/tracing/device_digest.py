@@ -14,14 +14,20 @@ gives the same number every time.
   pair of tensors, if `mix` behaves as a random function. A run of 1377 steps with 200 tensors in
   three stages compares 2**19.7 pairs, so the probability of any missed difference is below 2**-44.
   The digest gives no protection against deliberate forgery.
+
+The sum of a tensor is the sum of the sums of its shares, if each word counts with its index in the
+whole tensor. So processes that hold shares need not gather the tensor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from harness.tracing.layouts import Piece, Place, pieces
 
 __all__ = ["word_sums"]
 
@@ -30,60 +36,96 @@ _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32, 16: to
 _MASK = 2**64 - 1
 
 
-def word_sums(tensors: Sequence[Tensor]) -> list[int]:
+class _Words(NamedTuple):
+    """Words of one tensor, and where they lie in it."""
+
+    tensor: int
+    """The number of the tensor."""
+    words: Tensor
+    piece: Piece
+    """`begin` counts from the first of the words of a piece that is split."""
+
+
+def word_sums(tensors: Sequence[Tensor], places: Sequence[Place | None] = ()) -> list[int]:
     """The sum of each tensor's words in row-major order, in [0, 2**64).
 
-    Shape and dtype have no effect. All tensors must be on one device. The sums are copied to the
-    host once, 8 bytes per tensor.
+    `places`: for each tensor its place in a larger one of which it is a block; None, or none at
+    all: it is whole. Shape and dtype have no effect. All tensors must be on one device. The sums
+    are copied to the host once, 8 bytes per tensor.
     """
     if not tensors:
         return []
     sums = torch.zeros(len(tensors), dtype=torch.int64, device=tensors[0].device)
+    placed = [*places, *[None] * (len(tensors) - len(places))]
     with torch.no_grad():
         for kind in dict.fromkeys(_WORDS[tensor.element_size()] for tensor in tensors):
-            for group in _groups(tensors, kind):
+            for group in _groups(tensors, placed, kind):
                 _add(sums, group)
     return [number & _MASK for number in sums.tolist()]
 
 
 def _groups(
-    tensors: Sequence[Tensor], kind: torch.dtype
-) -> Iterator[list[tuple[int, int, Tensor]]]:
-    """Groups of at most `_MAX_WORDS` words; each piece: tensor number, start within it, words."""
-    group: list[tuple[int, int, Tensor]] = []
+    tensors: Sequence[Tensor], places: Sequence[Place | None], kind: torch.dtype
+) -> Iterator[list[_Words]]:
+    """Groups of at most `_MAX_WORDS` words."""
+    group: list[_Words] = []
     room = _MAX_WORDS
-    for number, tensor in enumerate(tensors):
+    for number, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
         if _WORDS[tensor.element_size()] != kind:
             continue
         words = tensor.detach().contiguous().view(-1).view(kind)
-        start = 0
-        while start < len(words):
-            piece = words[start : start + room]
-            group.append((number, start, piece))
-            start += len(piece)
-            room -= len(piece)
-            if not room:
-                yield group
-                group, room = [], _MAX_WORDS
+        for piece in _pieces(tensor, place, len(words)):
+            start = 0
+            while start < piece.size:
+                taken = min(room, piece.size - start)
+                at = piece.begin + start
+                part = piece._replace(begin=start, size=taken)
+                group.append(_Words(number, words[at : at + taken], part))
+                start += taken
+                room -= taken
+                if not room:
+                    yield group
+                    group, room = [], _MAX_WORDS
     if group:
         yield group
 
 
-def _add(sums: Tensor, group: Sequence[tuple[int, int, Tensor]]) -> None:
+def _pieces(tensor: Tensor, place: Place | None, words: int) -> Iterator[Piece]:
+    """The pieces of a tensor, counted in words."""
+    if place is None or not words:
+        yield Piece(0, words, 0, words, words)
+        return
+    # An element of several words is a further, whole dimension.
+    each = words // tensor.numel()
+    block = Place((*place.shape, each), (*place.offset, 0))
+    yield from pieces((*tensor.shape, each), block)
+
+
+def _add(sums: Tensor, group: Sequence[_Words]) -> None:
     """Add the terms of one group to the sums of their tensors, in about thirty launches."""
     device = sums.device
-    counts = [len(words) for _, _, words in group]
-    total = sum(counts)
-    facts = torch.tensor(
-        [(number, start, count) for (number, start, _), count in zip(group, counts, strict=True)]
-    ).to(device)
-    numbers, starts, lengths = facts.unbind(1)
+    total = sum(words.piece.size for words in group)
+    facts = torch.tensor([(words.tensor, *words.piece) for words in group]).to(device)
+    numbers, begins, lengths, starts, runs, strides = facts.unbind(1)
     ends = lengths.cumsum(0)
+
+    def of_words(facts: Tensor) -> Tensor:
+        """A fact of each piece, for each of its words."""
+        return torch.repeat_interleave(facts, lengths, output_size=total)
+
     # The upper half of a key is the index of the word in its tensor.
     keys = torch.arange(total, device=device)
-    keys += torch.repeat_interleave(starts - ends + lengths, lengths, output_size=total)
+    if all(each.piece.run >= each.piece.begin + each.piece.size for each in group):
+        keys += of_words(starts + begins - ends + lengths)
+    else:
+        keys += of_words(begins - ends + lengths)
+        run = of_words(runs)
+        row = keys // run
+        # In whole rows the index grows by the stride, which a row of the block only partly covers.
+        keys += row * of_words(strides - runs)
+        keys += of_words(starts)
     keys <<= 32
-    words = torch.cat([words for _, _, words in group]).to(torch.int64)
+    words = torch.cat([each.words for each in group]).to(torch.int64)
     words &= 0xFFFFFFFF
     keys |= words
     _mix(keys, words)

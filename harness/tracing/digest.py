@@ -13,22 +13,29 @@ import ctypes
 import os
 import random
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import xxhash
 
+from harness.results import shares
+from harness.results.shares import GRADIENT, STATE, WEIGHT, Entry, combined
 from harness.tracing.device_digest import word_sums
+from harness.tracing.layouts import Share, dense, local_tensor, share_of, whole
 
 __all__ = [
+    "GRADIENT",
     "HOST",
     "ON_DEVICE",
+    "Digests",
     "Generators",
+    "PartSum",
     "algorithm",
+    "choose",
     "combined",
     "of_batch",
     "of_generators",
@@ -36,6 +43,7 @@ __all__ = [
     "of_state",
     "of_tensor",
     "of_torch_generators",
+    "readable",
     "use",
 ]
 
@@ -53,6 +61,13 @@ def use(name: str) -> None:
     _chosen = name
 
 
+def choose(name: str | None, device: torch.device) -> None:
+    """Select the algorithm that is wanted: that of the `host`, of the `device`, or None: of the
+    device on which tensors are trained."""
+    on_host = name == "host" or (name is None and device.type == "cpu")
+    use(HOST if on_host else ON_DEVICE)
+
+
 def algorithm() -> str:
     """The selected algorithm."""
     return _chosen
@@ -64,7 +79,7 @@ def of_tensor(tensor: torch.Tensor, seed: int = 0) -> int:
     `seed`: the digest of the tensors before, if one digest covers several tensors.
     """
     if _chosen == ON_DEVICE:
-        return _of_sum(word_sums([tensor])[0], seed)
+        return shares.of_sum(word_sums([tensor])[0], seed)
     tensor = tensor.detach()
     if not (tensor.is_cpu and tensor.is_contiguous()):
         tensor = tensor.cpu().contiguous()
@@ -86,10 +101,6 @@ def _bytes(size: int) -> type[ctypes.Array[ctypes.c_ubyte]]:
     return ctypes.c_ubyte * size
 
 
-def _of_sum(number: int, seed: int) -> int:
-    return xxhash.xxh3_64_intdigest(number.to_bytes(8, "little"), seed)
-
-
 def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
     """Digest of a batch: each tensor's name, shape, dtype and elements."""
     digest = 0
@@ -99,34 +110,51 @@ def of_batch(batch: Mapping[str, torch.Tensor]) -> int:
     return digest
 
 
-def of_state(state: Mapping[str, object], sums: Mapping[torch.Tensor, int] | None = None) -> int:
-    """Digest of one parameter's optimizer state; 0 if it is empty.
-
-    `sums`: the word sums of its tensors, if they are already computed.
-    """
+def of_state(state: Mapping[str, object]) -> int:
+    """Digest of one parameter's optimizer state; 0 if it is empty."""
     digest = 0
     for name in sorted(state):
         value = state[name]
         if isinstance(value, torch.Tensor):
-            digest = _of_sum(sums[value], digest) if sums else of_tensor(value, digest)
+            digest = of_tensor(value, digest)
         elif value is not None:
             digest = xxhash.xxh3_64_intdigest(f"{name} {value!r}".encode(), digest)
     return digest
 
 
+class Digests(NamedTuple):
+    """The digests of a parameter, or of its gradient, and of its optimizer state."""
+
+    value: int
+    state: int
+    sums: tuple[PartSum, ...] = ()
+    """If a part of it is a share of a larger tensor, all of its parts. The digests are then those
+    of the shares, and say nothing of the whole."""
+
+
+class PartSum(NamedTuple):
+    """The sum of one tensor of a parameter, or the text of another value in its state."""
+
+    part: str
+    sum: int | None
+    text: str | None
+    share: Share | None
+
+
 def of_parameters(
-    parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]],
-) -> list[tuple[int, int]]:
-    """The digests of each parameter and of its optimizer state.
+    parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]], part: str = WEIGHT
+) -> list[Digests]:
+    """The digests of each parameter, or of the `part` of it that is passed, and of its state.
 
     Large tensors are read in parallel: hashing releases the interpreter's lock, and one core alone
-    does not use the memory's whole bandwidth. On an accelerator all are read at once.
+    does not use the memory's whole bandwidth. On an accelerator all are read at once. The tensors
+    are those that `readable` returns.
     """
     if _chosen == ON_DEVICE:
-        return _of_parameters_on_device(parameters)
+        return _of_parameters_on_device(parameters, part)
 
-    def both(pair: tuple[torch.Tensor, Mapping[str, object]]) -> tuple[int, int]:
-        return of_tensor(pair[0]), of_state(pair[1])
+    def both(pair: tuple[torch.Tensor, Mapping[str, object]]) -> Digests:
+        return Digests(of_tensor(pair[0]), of_state(pair[1]))
 
     large = sorted(
         (number for number, pair in enumerate(parameters) if pair[0].numel() >= _MIN_ELEMENTS),
@@ -139,19 +167,51 @@ def of_parameters(
     ]
 
 
+def readable(value: object) -> Any:
+    """A tensor as the algorithm reads it: gathered for the host's, which reads whole tensors.
+
+    Every process of the group must call this for the same tensors in the same order.
+    """
+    return dense(value) if _chosen == ON_DEVICE else whole(value)
+
+
 def _of_parameters_on_device(
-    parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]],
-) -> list[tuple[int, int]]:
+    parameters: Sequence[tuple[torch.Tensor, Mapping[str, object]]], part: str
+) -> list[Digests]:
     """As `of_parameters`. A state may be on another device: AdamW counts steps on the CPU."""
-    by_device: dict[torch.device, list[torch.Tensor]] = {}
-    for weight, state in parameters:
-        for value in (weight, *state.values()):
-            if isinstance(value, torch.Tensor):
-                by_device.setdefault(value.device, []).append(value)
-    sums: dict[torch.Tensor, int] = {}
+    found: list[list[PartSum]] = []
+    by_device: dict[torch.device, list[tuple[int, int, torch.Tensor]]] = {}
+    for number, (value, state) in enumerate(parameters):
+        entries = {part: value, **{f"{STATE}{name}": state[name] for name in sorted(state)}}
+        found.append([])
+        for name, entry in entries.items():
+            if isinstance(entry, torch.Tensor):
+                local = local_tensor(entry)
+                place = number, len(found[number]), local
+                by_device.setdefault(local.device, []).append(place)
+                found[number].append(PartSum(name, None, None, share_of(entry)))
+            elif entry is not None:
+                found[number].append(PartSum(name, None, repr(entry), None))
     for tensors in by_device.values():
-        sums |= zip(tensors, word_sums(tensors), strict=True)
-    return [(_of_sum(sums[weight], 0), of_state(state, sums)) for weight, state in parameters]
+        held = [found[number][at].share for number, at, _ in tensors]
+        places = [None if share is None else share.place for share in held]
+        sums = word_sums([tensor for _, _, tensor in tensors], places)
+        for (number, at, _), one in zip(tensors, sums, strict=True):
+            found[number][at] = found[number][at]._replace(sum=one)
+    return [_digests(sums) for sums in found]
+
+
+def _digests(sums: Sequence[PartSum]) -> Digests:
+    first, *rest = sums
+    assert first.sum is not None
+    entries: dict[str, Entry] = {
+        each.part.removeprefix(STATE): (each.text or "") if each.sum is None else each.sum
+        for each in rest
+    }
+    shared = any(each.share is not None for each in sums)
+    return Digests(
+        shares.of_sum(first.sum), shares.of_state(entries), tuple(sums) if shared else ()
+    )
 
 
 @cache
@@ -188,9 +248,3 @@ def of_torch_generators(device: torch.device) -> int:
     if device.type != "cpu":
         digest = of_tensor(torch.get_device_module(device).get_rng_state(), digest)
     return digest
-
-
-def combined(digests: Iterable[int]) -> int:
-    """One digest of several digests, in their order."""
-    numbers = list(digests)
-    return xxhash.xxh3_64_intdigest(struct.pack(f"{len(numbers)}Q", *numbers))

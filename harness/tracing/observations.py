@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from harness.results.record import OBSERVATIONS_KEPT, Counts, Observation, RecordWriter
+from harness.tracing.layouts import local_tensor
 from harness.tracing.reader import Reader
 from harness.tracing.task import Task
-from harness.tracing.tensors import full_tensor
+from harness.tracing.tensors import held_tensor
 
 __all__ = ["Observer"]
 
@@ -65,9 +66,7 @@ class Observer:
     def record_initial_weights(self) -> None:
         """Write the norm of each parameter as a row of step 0."""
         for parameter, name in self._names.items():
-            weight = parameter.detach()
-            weight = weight.full_tensor() if isinstance(weight, DTensor) else weight
-            norm = float(torch.linalg.vector_norm(weight.float()))
+            norm = float(torch.linalg.vector_norm(held_tensor(parameter.detach()).float()))
             self._writer.add("norms", step=0, tensor=name, weight=norm, gradient=None, applied=None)
 
     def begin_pass_without_gradient(self, training: bool) -> None:
@@ -285,7 +284,8 @@ class Observer:
             self.observe("loss_scaled", step, of_update)
 
     def _gradient_norm(self) -> float:
-        gradients = [full_tensor(p.grad) for p in self._names if p.grad is not None]
+        # Of this process alone: the others may have nothing to observe, and would not answer.
+        gradients = [local_tensor(p.grad) for p in self._names if p.grad is not None]
         norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
         return float(torch.linalg.vector_norm(torch.stack(norms)))
 
@@ -302,7 +302,7 @@ class Observer:
 
 def _any(gradient: Tensor) -> bool:
     """Whether any element differs from zero."""
-    return bool(full_tensor(gradient).any())
+    return bool(local_tensor(gradient).any())
 
 
 def _as_numbers(norms: Mapping[str, Tensor]) -> dict[str, float]:

@@ -25,13 +25,14 @@ from harness.tracing.by_hand import ByHand
 from harness.tracing.first_step import FirstStep
 from harness.tracing.forward import ForwardPass
 from harness.tracing.hooks import HookedProbe, Scored
+from harness.tracing.layouts import batches_from
 from harness.tracing.listener import Listener
 from harness.tracing.micro_batches import Batch, facts_of, facts_of_graph, row_of
 from harness.tracing.module_values import leaves
 from harness.tracing.observations import Observer
 from harness.tracing.options import TraceOptions
 from harness.tracing.task import Task
-from harness.tracing.tensors import TensorTrace, full_tensor
+from harness.tracing.tensors import TensorTrace, held_tensor
 
 __all__ = ["TraceProbe"]
 
@@ -174,6 +175,7 @@ class TraceProbe(HookedProbe):
         if self._lacks_names():
             self._names.read()
         self._names.fix()
+        self.counts.batches_from = batches_from(self._names.models)
         parameters = list(self._names.parameters.values())
         self._device = next((p.device for p in parameters), self._device)
         self._read_names()
@@ -308,7 +310,7 @@ class TraceProbe(HookedProbe):
         """The gradients that an optimizer uses, by parameter name."""
         held = {p for group in optimizer.param_groups for p in group["params"]}
         return {
-            name: full_tensor(p.grad)
+            name: held_tensor(p.grad)
             for name, p in self._names.parameters.items()
             if p.grad is not None and p in held
         }

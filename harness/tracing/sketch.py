@@ -18,6 +18,8 @@ import zlib
 import torch
 from torch import Tensor
 
+from harness.tracing.layouts import Place
+
 __all__ = ["BUCKETS", "Sketches"]
 
 BUCKETS = 61
@@ -31,11 +33,17 @@ class Sketches:
     def __init__(self) -> None:
         self._signs: dict[tuple[str, torch.device], Tensor] = {}
 
-    def of(self, name: str, tensor: Tensor) -> list[float]:
+    def of(self, name: str, tensor: Tensor, place: Place | None = None) -> list[float]:
         """`BUCKETS` sums for `tensor` [...], in float64. Draws from no global generator.
 
         The order of summation is the same in each call, so equal tensors have equal sketches.
+        `place`: the tensor is a block of a larger one, whose other elements are taken as zeros.
         """
+        if place is not None:
+            block = tensor.new_zeros(place.shape)
+            ends = zip(place.offset, tensor.shape, strict=True)
+            block[tuple(slice(at, at + size) for at, size in ends)] = tensor.detach()
+            return self.of(name, block)
         flat = tensor.detach().reshape(-1)
         rows = -(-len(flat) // BUCKETS)
         signs = self._signs.get((name, flat.device))

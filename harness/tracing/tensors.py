@@ -9,7 +9,8 @@ Memory is read only while it cannot change. On a CPU a second thread helps to re
   are read at its start.
 
 With several processes all gradients are read after their reduction, and everything else directly
-after the update. The same holds on an accelerator, where few launches digest many tensors.
+after the update. The same holds on an accelerator, where few launches digest many tensors. Each
+process reads its share of a tensor; see `layouts.py`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from harness.results.record import RecordWriter
 from harness.tracing import digest
+from harness.tracing.digest import GRADIENT, combined, readable
+from harness.tracing.layouts import local_tensor, share_of
 from harness.tracing.names import WatchedNames
 from harness.tracing.options import TraceOptions
 from harness.tracing.reader import Reader
+from harness.tracing.share_rows import ShareRows
 from harness.tracing.sketch import Sketches
 
-__all__ = ["TensorTrace", "full_tensor"]
+__all__ = ["TensorTrace", "held_tensor"]
 
 _MIN_ELEMENTS = 1_000_000  # the least work that is worth handing to another thread
 _STATES_PER_TASK = 16
@@ -41,6 +44,7 @@ class TensorTrace:
     def __init__(self, writer: RecordWriter, options: TraceOptions) -> None:
         self._writer, self._options = writer, options
         self._sketches = Sketches() if options.sketch else None
+        self._shares = ShareRows(writer)
         self._read_at_once = False
         self._reader = Reader()
         self._backward: int | None = None
@@ -88,7 +92,7 @@ class TensorTrace:
         if self.reads:
             self._write_tensors(0)
             self._write_sketches(0)
-        return digest.combined(self._weights.values())
+        return combined(self._weights.values())
 
     def forward_begins(self) -> None:
         """A forward pass of the training begins: start to read the result of the last update."""
@@ -118,7 +122,7 @@ class TensorTrace:
         if backward != self._backward:  # activation checkpointing nests backward passes
             self._backward = backward
             _at_the_end_of_backward(self._finish_gradients)
-        gradient = full_tensor(parameter.grad)
+        gradient = held_tensor(parameter.grad)
         assert gradient is not None
         self._unread.append((self._names[parameter], gradient))
         self._elements_unread += gradient.numel()
@@ -137,7 +141,7 @@ class TensorTrace:
         if self.reads:
             for name, parameter in self._parameters.items():
                 if parameter.grad is not None and name not in self._gradients:
-                    self._take_gradients({name: full_tensor(parameter.grad)})
+                    self._take_gradients({name: parameter.grad})
 
     def after_step(
         self, step: int, rates: Sequence[float | None], rate_of: Sequence[int]
@@ -206,18 +210,20 @@ class TensorTrace:
 
     def _read_gradients(self) -> None:
         self._take_gradients(
-            {name: full_tensor(p.grad) for p, name in self._names.items() if p.grad is not None}
+            {name: p.grad for p, name in self._names.items() if p.grad is not None}
         )
 
     def _take_gradients(self, found: Mapping[str, Tensor]) -> None:
-        digests = digest.of_parameters([(gradient, {}) for gradient in found.values()])
-        for (name, gradient), (value, _) in zip(found.items(), digests, strict=True):
-            self._gradients[name] = value
-            self._norms[name] = torch.linalg.vector_norm(gradient)
+        gradients = {name: readable(gradient) for name, gradient in found.items()}
+        digests = digest.of_parameters([(each, {}) for each in gradients.values()], GRADIENT)
+        for (name, gradient), one in zip(gradients.items(), digests, strict=True):
+            self._gradients[name] = one.value
+            self._norms[name] = torch.linalg.vector_norm(local_tensor(gradient))
+            self._shares.take(name, one.sums)
 
     def _read_weights(self, weights: Sequence[tuple[str, Tensor]]) -> None:
         for name, weight in weights:
-            self._weights[name] = digest.of_tensor(weight)
+            self._weights[name] = digest.of_tensor(local_tensor(weight))
 
     def _read_states(self, states: Sequence[tuple[str, Mapping[str, object]]]) -> None:
         for name, state in states:
@@ -228,16 +234,17 @@ class TensorTrace:
         full = self._options.detail == "full"
         pairs = [
             (
-                full_tensor(tensor),
+                readable(tensor),
                 {
-                    key: full_tensor(value)
+                    key: readable(value)
                     for key, value in (self._state_of(tensor) if full else {}).items()
                 },
             )
             for tensor in self._named.values()
         ]
-        for name, digests in zip(self._named, digest.of_parameters(pairs), strict=True):
-            self._weights[name], self._states[name] = digests
+        for name, one in zip(self._named, digest.of_parameters(pairs), strict=True):
+            self._weights[name], self._states[name] = one.value, one.state
+            self._shares.take(name, one.sums)
 
     def _end_reading(self) -> None:
         """Write the step. A weight that changed while it was read, by another optimizer or by
@@ -270,18 +277,22 @@ class TensorTrace:
             weight=weights,
             optimizer_state=states,
         )
+        self._shares.write(step)
         return {
-            "gradients": digest.combined(gradients),
-            "weights": digest.combined(weights),
-            "optimizer_state": None if states is None else digest.combined(states),
+            "gradients": combined(gradients),
+            "weights": combined(weights),
+            "optimizer_state": None if states is None else combined(states),
         }
 
     def _write_sketches(self, step: int) -> None:
         if self._sketches is not None:
             for tensor, name in self._names.items():
-                whole = full_tensor(tensor)
+                value = readable(tensor)
+                share = share_of(value)
                 # Signs by size, so that two runs with other names of tensors have the same.
-                sums = self._sketches.of(str(whole.numel()), whole)
+                name_of_signs = str(tensor.numel())
+                place = None if share is None else share.place
+                sums = self._sketches.of(name_of_signs, local_tensor(value), place)
                 self._writer.add("sketches", step=step, tensor=name, sketch=sums)
 
 
@@ -299,15 +310,9 @@ def _in_tasks(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str,
         yield task
 
 
-def full_tensor(value: Any) -> Any:
-    """Gather a sharded tensor, and fill in a sparse one; return any other value unchanged.
-
-    Every process of the group must call this for the same tensors in the same order.
-    """
-    if isinstance(value, DTensor):
-        return value.full_tensor()
-    sparse = isinstance(value, Tensor) and value.layout is not torch.strided
-    return value.to_dense() if sparse else value
+def held_tensor(value: Any) -> Any:
+    """The tensor whose norm is recorded: whole, or the share of this process if digests add up."""
+    return local_tensor(readable(value))
 
 
 def _at_the_end_of_backward(action: Callable[[], None]) -> None:

@@ -105,8 +105,7 @@ def _train_here(
         origin = Checkpoints(Path(spec.start_from))
         start = origin.of_another_run(spec)
     make_deterministic(device, spec.recipe.num_threads)
-    on_host = spec.case.digests == "host" or (spec.case.digests is None and device.type == "cpu")
-    digest.use(digest.HOST if on_host else digest.ON_DEVICE)
+    digest.choose(spec.case.digests, device)
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "spec": spec,

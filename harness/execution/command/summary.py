@@ -62,7 +62,7 @@ def _record_line(each: Recorded) -> str:
     models = " and ".join(each.models) or "a model"
     rules = " and ".join(dict.fromkeys(one.rule for one in header.optimizers))
     size = _counted(len(header.parameter_names), "parameter")
-    processes = header.spec.processes
+    processes = header.spec.world_size
     where = f" on {processes} processes" if processes > 1 else ""
     status = "" if header.status == "completed" else f", {header.status}"
     return (

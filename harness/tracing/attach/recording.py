@@ -73,6 +73,7 @@ class Recording(Listener):
         self._started = self._kept_at = time.monotonic()
         self._keeping_s = 0.0
         self._device = torch.device("cpu")
+        digest.choose(spec.digests, self._device)
         self._environment: dict[str, Any] | None = None
         self._parts = 0
         self._closed = False
@@ -94,6 +95,8 @@ class Recording(Listener):
         else:
             parameters, kind = list(model.values()), "bare parameters"
         self._device = next((parameter.device for parameter in parameters), self._device)
+        if not self.steps:
+            digest.choose(self._spec.digests, self._device)
         if kind not in self._place["models"]:
             self._place["models"].append(kind)
         if self._perturb is not None and not self.steps:
