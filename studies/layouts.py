@@ -61,8 +61,14 @@ class Training:
 
 def of_fault(fault: Fault) -> Training:
     """The training with a fault."""
-    changed = {"old": fault.old, "new": fault.new}
-    return Training(fault.name, fault.layout, fault.kind, _STEPS_OF_FAULTS, **changed)
+    return Training(
+        fault.name,
+        fault.layout,
+        fault.kind,
+        _STEPS_OF_FAULTS,
+        old=fault.old,
+        new=fault.new,
+    )
 
 
 def sound_of(fault: Fault) -> Training:
@@ -74,9 +80,7 @@ def sound_of(fault: Fault) -> Training:
 def made(trainings: Sequence[Training], out: Path) -> dict[str, Path]:
     """Make trainings of one layout in one group of processes; their folders, by name."""
     folders = {each.name: out / f"{number:02}" for number, each in enumerate(trainings)}
-    plan = [
-        asdict(each) | {"folder": str(folders[each.name].absolute())} for each in trainings
-    ]
+    plan = [asdict(each) | {"folder": str(folders[each.name].absolute())} for each in trainings]
     path = out / "plan.json"
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(plan), encoding="utf-8")

@@ -86,14 +86,23 @@ def _report_runs(
         if (run.folder / HEADER).is_file()  # an interrupted run may have left none
     }
     specs = [run.spec for run in runs]
+    noises: dict[str, CaseNoise] = {}
+    for spec in specs:
+        if spec.perturbation is not None and spec.case.device_of not in (None, *noises):
+            of_case = [each for each in specs if each.case.name == spec.case.name]
+            noise = _noise_of(of_case, records)
+            if noise is not None:
+                noises[str(spec.case.device_of)] = noise
     comparisons = [
         *_compare_loops(specs, records, margins),
         *compare_variants(
             [
                 (label(spec), spec.case, records.get((spec.case.name, label(spec))))
                 for spec in specs
+                if spec.perturbation is None
             ],
             margins,
+            noises,
         ),
     ]
     # A completed draw is part of the noise band; a draw that failed is a failed run.

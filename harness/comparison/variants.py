@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
+from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.pairs import compare_pair, compare_seeded_pairs
 from harness.results.comparison import Comparison
 from harness.results.metrics import Margin
@@ -15,9 +17,13 @@ __all__ = ["compare_variants"]
 
 
 def compare_variants(
-    runs: Iterable[tuple[str, Case, RunRecord | None]], margins: Mapping[str, Margin]
+    runs: Iterable[tuple[str, Case, RunRecord | None]],
+    margins: Mapping[str, Margin],
+    noises: Mapping[str, CaseNoise] = MappingProxyType({}),
 ) -> list[Comparison]:
     """One comparison per loop, case and place, with the first place as the reference.
+
+    `noises`: by the name of the original case, the noise of its first loop in the first place.
 
     `runs`: the label of each run within its case, its case, and its record if it left one. Cases
     that are not variants are left out.
@@ -41,5 +47,6 @@ def compare_variants(
                 comparisons.append(compare_seeded_pairs(case_name, labels, pairs, margins))
             else:
                 (pair,) = pairs.values()
-                comparisons.append(compare_pair(case_name, labels, pair))
+                noise = noises.get(case_name)
+                comparisons.append(compare_pair(case_name, labels, pair, noise))
     return comparisons

@@ -16,6 +16,7 @@ __all__ = [
     "expand_by_libraries",
     "expand_by_seed",
     "is_variant",
+    "rounding_between",
     "variant_of",
 ]
 
@@ -23,8 +24,13 @@ __all__ = [
 def expand_by_device(case: Case, devices: Iterable[str]) -> list[Case]:
     """`case` on each device.
 
-    All take the digests that a device can take, because the host's digests are other numbers.
+    All take the digests that a device can take, because the host's digests are other numbers. The
+    numbers that the model draws come from the host, because each device has other ones; not if the
+    model is compiled, which draws inside its kernels.
     """
+    recipe = case.recipe
+    if recipe.compile is None:
+        recipe = build(Recipe, {**recipe.model_dump(), "random_numbers": "host"})
     return [
         case.model_copy(
             update={
@@ -32,6 +38,7 @@ def expand_by_device(case: Case, devices: Iterable[str]) -> list[Case]:
                 "device_of": case.name,
                 "device": name,
                 "digests": "device",
+                "recipe": recipe,
             }
         )
         for name in devices
@@ -88,13 +95,16 @@ Rounding = Literal["weights", "bf16"]
 def draw_specs(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """Perturbed runs of the first spec, which measure the noise band of its pairs with the others.
 
-    Empty if the case has no noise, or there is no pair. Raises `SpecError` if the reference cannot
-    be perturbed in the way that a pair needs.
+    A variant on a device has pairs with the other devices. Empty if the case has no noise, or if
+    there is no pair. Raises `SpecError` if the reference cannot be perturbed in the way that a pair
+    needs.
     """
     reference, *others = specs
     if reference.case.noise is None:
         return []
-    kinds = dict.fromkeys(_rounding(reference, other) for other in others)
+    kinds = dict.fromkeys(rounding_between(reference, other) for other in others)
+    if reference.case.device_of is not None:
+        kinds = {_rounding({reference.recipe.precision}, same_kernels=False): None}
     if "bf16" in kinds and reference.recipe.compile is not None:
         raise SpecError(
             "the noise band of bf16 needs a first loop that is not compiled",
@@ -109,15 +119,20 @@ def draw_specs(specs: Sequence[RunSpec]) -> list[RunSpec]:
     ]
 
 
-def _rounding(one: RunSpec, two: RunSpec) -> Rounding | None:
+def rounding_between(one: RunSpec, two: RunSpec) -> Rounding | None:
     """The perturbation that measures the noise between two runs; None: there is none for them.
 
     Under autocast, other kernels round in the low precision. Moving weights by one unit in the last
     place of fp32 shows almost nothing of that: measured in bf16, eager attention differed from SDPA
     by 63 times the bound that such draws gave.
     """
-    precisions = {one.recipe.precision, two.recipe.precision}
-    kernels = [(spec.recipe.attention, spec.recipe.compile) for spec in (one, two)]
-    if precisions == {"fp32"} or (len(precisions) == 1 and kernels[0] == kernels[1]):
+    kernels = [
+        (spec.recipe.attention, spec.recipe.compile, spec.case.device) for spec in (one, two)
+    ]
+    return _rounding({one.recipe.precision, two.recipe.precision}, kernels[0] == kernels[1])
+
+
+def _rounding(precisions: set[str], same_kernels: bool) -> Rounding | None:
+    if precisions == {"fp32"} or (len(precisions) == 1 and same_kernels):
         return "weights"
     return "bf16" if precisions <= {"fp32", "bf16"} else None

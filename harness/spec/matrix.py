@@ -81,6 +81,10 @@ PARAPHRASE: dict[str, dict[str, Any]] = {
     "frozen-embeddings": {"frozen": "bert.embeddings"},
     "eager-attention": {"attention": "eager"},
     "two-threads": {"num_threads": 2},
+    "host-random-numbers-checkpointing": {
+        "random_numbers": "host",
+        "gradient_checkpointing": True,
+    },
     "compiled": {"compile": "inductor"},
     "compiled-two-threads-accumulate-3-evaluate": {
         "compile": "inductor",

@@ -178,6 +178,10 @@ class Recipe(Frozen):
     """The backend of `torch.compile` for the model; None: it is not compiled."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """Attention kernel of the model. The two round differently."""
+    random_numbers: Literal["device", "host"] = "device"
+    """Which generator the model draws from, as for dropout. `device`: that of the device. `host`:
+    that of the CPU, whose numbers are moved to the device. Then they are the same on every
+    device."""
     num_threads: int = Field(1, ge=1)
     """Threads of each training process on a CPU. They split sums, so their number changes
     rounding."""

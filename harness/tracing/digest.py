@@ -51,6 +51,7 @@ HOST, ON_DEVICE = "xxh3_64", "splitmix64_sums"
 _MIN_ELEMENTS = 100_000  # the least work that is worth handing to another thread
 
 _chosen = HOST
+_own_generator = True
 
 
 def use(name: str) -> None:
@@ -61,9 +62,14 @@ def use(name: str) -> None:
     _chosen = name
 
 
-def choose(name: str | None, device: torch.device) -> None:
+def choose(name: str | None, device: torch.device, own_generator: bool = True) -> None:
     """Select the algorithm that is wanted: that of the `host`, of the `device`, or None: of the
-    device on which tensors are trained."""
+    device on which tensors are trained.
+
+    `own_generator`: numbers may be drawn from the device's own generator, so it is digested too.
+    """
+    global _own_generator
+    _own_generator = own_generator
     on_host = name == "host" or (name is None and device.type == "cpu")
     use(HOST if on_host else ON_DEVICE)
 
@@ -245,6 +251,6 @@ def of_generators(device: torch.device) -> Generators:
 def of_torch_generators(device: torch.device) -> int:
     """Digest of the state of torch's generator on the CPU, and of the device if it is another."""
     digest = of_tensor(torch.get_rng_state())
-    if device.type != "cpu":
+    if device.type != "cpu" and _own_generator:
         digest = of_tensor(torch.get_device_module(device).get_rng_state(), digest)
     return digest

@@ -194,4 +194,4 @@ def _dimension(placement: Placement) -> int:
 def dense(value: Any) -> Any:
     """Fill in a sparse tensor; return any other value unchanged."""
     sparse = isinstance(value, Tensor) and value.layout is not torch.strided
-    return value.todense() if sparse else value
+    return value.to_dense() if sparse else value

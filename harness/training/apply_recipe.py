@@ -65,6 +65,12 @@ def apply_recipe(workload: Workload, recipe: Recipe) -> Workload:
             f"{workload.world_size} processes",
             "set sampler to seeded",
         )
+    if recipe.random_numbers == "host" and recipe.compile is not None:
+        raise SpecError(
+            "a compiled model draws inside its kernels, so random_numbers=host has no effect on it",
+            f"compile={recipe.compile}",
+            "set compile to none, or random_numbers to device",
+        )
     if recipe.parallel == "fsdp2" and recipe.save_every is not None:
         raise SpecError(
             "a sharded model cannot be saved yet",

@@ -1,4 +1,4 @@
-"""Faults of layouts: which line of `train.py` becomes what, and where the difference first shows."""
+"""Faults of layouts: which line of `train.py` becomes what, and where it first shows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _drift(tensor: str, rank: int, step: int) -> tuple[str, str]:
     """One process changes an element of its own, just before an update."""
     return _before(
         _STEP,
-        f"if rank == {rank} and step == {step}:",
+        f"if dist.get_rank() == {rank} and step == {step}:",
         f"    local(model.get_parameter({tensor!r}).data).view(-1)[1] += 0.25",
     )
 
@@ -112,7 +112,7 @@ FAULTS = (
         *_before(
             _WATCH,
             "halves = model.up.weight.full_tensor().detach().chunk(2)",
-            "local(model.up.weight.data).copy_(halves[1 - rank])",
+            "local(model.up.weight.data).copy_(halves[1 - dist.get_rank()])",
         ),
         0, "initial_weights", "up.weight", None,
     ),
@@ -125,7 +125,7 @@ FAULTS = (
         "fsdp2: the state of one share is lost", "fsdp2",
         *_before(
             _STEP,
-            "if rank == 0 and step == 4:",
+            "if dist.get_rank() == 0 and step == 4:",
             "    local(optimizer.state[model.up.bias][\"moves\"]).zero_()",
         ),
         4, "weights", "up.bias", 0,
@@ -134,7 +134,7 @@ FAULTS = (
         "fsdp2: a share whose gradient is lost", "fsdp2",
         *_before(
             _STEP,
-            "if rank == 1 and step == 2:",
+            "if dist.get_rank() == 1 and step == 2:",
             "    local(model.down.bias.grad).zero_()",
         ),
         2, "weights", "down.bias", 1,
@@ -148,13 +148,13 @@ FAULTS = (
         *_before(
             _WATCH,
             "halves = model.down.weight.full_tensor().detach().chunk(2, 1)",
-            "local(model.down.weight.data).copy_(halves[1 - rank])",
+            "local(model.down.weight.data).copy_(halves[1 - dist.get_rank()])",
         ),
         0, "initial_weights", "down.weight", None,
     ),
     Fault(
         "tp: a gradient is halved on one process", "tp",
-        *_before(_WATCH, "model.up.weight.register_hook(lambda g: g / (1 + rank))"),
+        *_before(_WATCH, "model.up.weight.register_hook(lambda g: g / (1 + dist.get_rank()))"),
         1, "gradients", "up.weight", 1,
     ),
     Fault(

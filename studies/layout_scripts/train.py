@@ -63,7 +63,7 @@ class SignDescent(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """One update."""
         for group in self.param_groups:
             for p in group["params"]:
@@ -113,7 +113,6 @@ def train(
     watch: Callable[[nn.Module, torch.optim.Optimizer], None] = lambda model, optimizer: None,
 ) -> None:
     """Train it for some steps. `watch`: receives the model and its optimizer before the first."""
-    rank = dist.get_rank() if dist.is_initialized() else 0
     usual = kind == "usual"
     generator = torch.Generator().manual_seed(seed)
     model = Model(dropout=0.5 if usual else 0.0).double()

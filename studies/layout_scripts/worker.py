@@ -29,7 +29,7 @@ class Sent(TorchDispatchMode):
     """Counts the bytes of the tensors that this process hands to collective operations."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.bytes = 0
 
     def __torch_dispatch__(

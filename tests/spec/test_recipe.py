@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "max_grad_norm": None,
     "attention": "eager",
     "num_threads": 2,
+    "random_numbers": "host",
     "gradient_accumulation_steps": 4,
     "loss_average": "sum",
     "extra_padding": 3,
@@ -106,6 +107,7 @@ BAD: list[tuple[str, Any]] = [
     ("max_grad_norm", 0.0),
     ("attention", "flash"),
     ("num_threads", 0),
+    ("random_numbers", "gpu"),
 ]
 
 

@@ -14,6 +14,7 @@ from harness.tracing.listener import Listener
 from harness.tracing.options import TraceOptions
 from harness.tracing.probe import TraceProbe
 from harness.training.apply_recipe import apply_recipe
+from harness.training.host_random import drawing
 from harness.training.seeding import generators_restored, seed_everything
 
 __all__ = ["train_in_process"]
@@ -38,7 +39,8 @@ def train_in_process(spec: RunSpec, folder: Path, steps_expected: int) -> RunRec
             probe = TraceProbe(writer, Listener(), options, task=task)
             if spec.recipe.reseed_after_build:
                 seed_everything(spec.recipe.seed)
-            import_loop(spec.loop).train(workload, spec.recipe, probe)
+            with drawing(spec.recipe, workload.device):
+                import_loop(spec.loop).train(workload, spec.recipe, probe)
             probe.close()
     finally:
         torch.set_num_threads(threads)

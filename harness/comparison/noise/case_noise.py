@@ -13,7 +13,7 @@ from harness.errors import RecordError
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.spec.case import RunSpec
-from harness.spec.expand import Rounding, _rounding
+from harness.spec.expand import Rounding, rounding_between
 
 __all__ = ["CaseNoise"]
 
@@ -88,7 +88,7 @@ def _of_loops(reference: RunRecord, one: RunRecord, two: RunRecord) -> Rounding:
     precision = reference.run_spec.recipe.precision
     if precision not in {run.run_spec.recipe.precision for run in (one, two)}:
         raise RecordError("neither run has the precision of the first run; put one of them first")
-    rounding = _rounding(one.run_spec, two.run_spec)
+    rounding = rounding_between(one.run_spec, two.run_spec)
     if rounding is None:
         raise RecordError("fp16 has no draws")
     return rounding

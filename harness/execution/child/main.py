@@ -53,6 +53,7 @@ from harness.tracing.timing_probe import TimingProbe
 from harness.training.apply_recipe import apply_recipe
 from harness.training.devices import absence
 from harness.training.evaluation import Scores, check_one_batch, evaluate_model
+from harness.training.host_random import drawing
 from harness.training.perturbation import perturb
 from harness.training.seeding import (
     generators_restored,
@@ -105,7 +106,8 @@ def _train_here(
         origin = Checkpoints(Path(spec.start_from))
         start = origin.of_another_run(spec)
     make_deterministic(device, spec.recipe.num_threads)
-    digest.choose(spec.case.digests, device)
+    on_host = spec.recipe.random_numbers == "host"
+    digest.choose(spec.case.digests, device, own_generator=not on_host)
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "spec": spec,
@@ -235,7 +237,8 @@ def _train(
     if recipe.reseed_after_build:
         seed_everything(recipe.seed)
     started = time.perf_counter()
-    model = call_loop(loop.train, workload, recipe, probe)
+    with drawing(recipe, workload.device):
+        model = call_loop(loop.train, workload, recipe, probe)
     return model, time.perf_counter() - started
 
 

@@ -43,7 +43,8 @@ def plan(request: RunRequest, library_sets: Iterable[str] = ()) -> list[RunSpec]
         planned += [
             registry.run_spec(case, reference, conventions, arm=arm, **more) for arm in case.arms
         ]
-        planned += draw_specs(planned[first:])
+        if request.devices is None or case.device == request.devices[0]:
+            planned += draw_specs(planned[first:])
         if case.resume_at is not None:
             planned += [
                 registry.run_spec(case, name, conventions, resume_at=case.resume_at, **more)

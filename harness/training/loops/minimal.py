@@ -11,12 +11,12 @@ from harness.spec.recipe import Recipe
 from harness.training.probe import Probe
 from harness.training.workload import Workload
 
-# The fields of the recipe that may differ from their defaults. The fields in the second and third
-# line need no code here: the harness applies them outside the loop.
+# Fields of the recipe that may differ from their defaults. Those in the second and third line
+# need no code: the harness applies them.
 FOLLOWED = (
     *("num_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation_steps"),
     *("reseed_after_build", "frozen", "attention", "num_threads", "eval_batch_size"),
-    *("padding", "max_length", "extra_padding"),
+    *("padding", "max_length", "extra_padding", "random_numbers"),
     *("seed", "learning_rate", "max_grad_norm"),
 )
 
