@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import SpecError
+from harness.execution.parent.plan import plan
 from harness.spec.case import Case
 from harness.spec.expand import expand_by_device, expand_by_seed
 from harness.spec.recipe import Recipe
+from harness.spec.request import RunRequest
 
 CASE = Case(name="tiny", workload="paraphrase", recipe=Recipe(max_steps=6))
 
@@ -18,6 +20,24 @@ def test_one_case_becomes_one_for_each_device() -> None:
     assert ["tiny-cpu", "tiny-cuda"] == [case.name for case in found]
     assert ["cpu", "cuda"] == [case.device for case in found]
     assert {("device", "tiny")} == {(case.digests, case.device_of) for case in found}
+    assert {"host"} == {case.recipe.random_numbers for case in found}
+    compiled = CASE.model_copy(update={"recipe": Recipe(compile="eager")})
+    kept = {case.recipe.random_numbers for case in expand_by_device(compiled, ["cpu", "cuda"])}
+    assert {"device"} == kept
+
+
+@pytest.mark.parametrize(("precision", "rounding"), [("fp32", "weights"), ("bf16", "bf16")])
+def test_the_noise_between_devices_is_drawn_on_the_first(precision: str, rounding: str) -> None:
+    """One loop has a pair there. Other kernels round in the precision of autocast."""
+    settings = {"precision": precision}
+    request = RunRequest(loops=["plain"], devices=("cpu", "cuda"), noise=4, settings=settings)
+    planned = plan(request)
+    drawn = [spec for spec in planned if spec.perturbation is not None]
+    assert [("cpu", rounding)] * 4 == [
+        (spec.case.device, spec.perturbation.rounding) for spec in drawn if spec.perturbation
+    ]
+    assert ["cpu", "cuda"] == [s.case.device for s in planned if s.perturbation is None]
+    assert all(spec.sketch for spec in planned)
 
 
 def test_one_case_becomes_one_for_each_seed() -> None:

@@ -14,9 +14,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from harness.comparison.compare import compare
+from harness.comparison.noise.case_noise import CaseNoise
+from harness.comparison.variants import compare_variants
 from harness.errors import SpecError
+from harness.execution.parent.runner import Run, run_all
 from harness.results.record import RunRecord
 from harness.spec import registry
+from harness.spec.case import LEAST_DRAWS, RunSpec, label
+from harness.spec.expand import draw_specs, expand_by_device
 from harness.training.host_random import HostRandomNumbers
 from tests.support.in_process import train_in_process
 from tests.support.small_runs import small_case, write_pairs
@@ -148,7 +153,7 @@ def test_activation_checkpointing_repeats_the_draws() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("data"), train=20, validation=4)
+    return write_pairs(tmp_path_factory.mktemp("data"), train=80, validation=4)
 
 
 def trained(data: Path, folder: Path, **settings: Any) -> RunRecord:
@@ -168,6 +173,36 @@ def test_a_training_on_a_cpu_is_bit_identical(
     assert compare(one, two, labels).first_divergence is None
     other = trained(data, tmp_path / "other", random_numbers="host", seed=43, **settings)
     assert compare(one, other, labels).first_divergence is not None
+
+
+@pytest.mark.slow
+def test_between_two_devices_rounding_remains(data: Path, tmp_path: Path) -> None:
+    """Two threads stand for another device: they round otherwise. The control is a learning rate
+    that is off by 1% there."""
+    settings = {"max_steps": 4, "per_device_batch_size": 16}
+    case = small_case(data, **settings).model_copy(update={"noise": LEAST_DRAWS})
+    here, there = expand_by_device(case, ["cpu", "xpu"])
+
+    def spec(number: int, **changed: Any) -> RunSpec:
+        stand_in = {"device": "cpu", "name": f"there-{number}"}
+        recipe = there.recipe.model_copy(update={"num_threads": 2, **changed})
+        moved = there.model_copy(update={**stand_in, "recipe": recipe})
+        return registry.run_spec(moved, "plain", sketch=True)
+
+    reference = registry.run_spec(here, "plain", sketch=True)
+    rate = 1.01 * case.recipe.learning_rate
+    specs = [reference, spec(1), spec(2, learning_rate=rate), *draw_specs([reference])]
+    runs = [Run(one, tmp_path / one.case.name / label(one)) for one in specs]
+    first, sound, faulty, *draws = run_all(runs, 2, lambda _number, _event: None)
+    noises = {case.name: CaseNoise(first, draws)}
+
+    def outcome(record: RunRecord | None) -> str:
+        places = [("plain", here, first), ("plain", there, record)]
+        (found,) = compare_variants(places, {}, noises)
+        return found.outcome
+
+    assert "within_noise" == outcome(sound)
+    assert "different" == outcome(faulty)
 
 
 def test_a_compiled_model_is_refused(data: Path, tmp_path: Path) -> None:
