@@ -7,9 +7,12 @@ the command line turns the classes into exit codes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
+    "DiskFull",
     "HarnessError",
     "LoopError",
     "LoopUnavailable",
@@ -17,6 +20,8 @@ __all__ = [
     "RunFailed",
     "SpecError",
     "check_known",
+    "full_disk_reported",
+    "is_disk_full",
     "unknown_name",
 ]
 
@@ -49,6 +54,33 @@ class RecordError(HarnessError):
 
 class RunFailed(HarnessError):
     """A worker started and did not finish."""
+
+
+class DiskFull(RunFailed):
+    """Results could not be written for lack of space. No report is made of what is incomplete."""
+
+    def __init__(self, place: object) -> None:
+        super().__init__(
+            "results need space on the disk",
+            f"no space left for {place}",
+            "free some space; harness run and harness bench continue with --resume",
+        )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or the user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def full_disk_reported(place: object) -> Iterator[None]:
+    """Raise `DiskFull` in place of an error of the operating system that says so."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFull(place) from None
 
 
 def unknown_name(

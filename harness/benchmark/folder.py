@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import RunFailed, SpecError
+from harness.errors import SpecError, full_disk_reported
 from harness.results.folders import new_in_reports
 from harness.results.origin import work_begins
 
@@ -25,7 +24,7 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
 
     The lock is a kernel lock and ends with its process. Raises `SpecError` if another bench uses
     the folder, or if it holds results and `resume` is not set. The files of a refused bench are
-    removed. Raises `RunFailed` if the disk is full; files are written atomically.
+    removed. Raises `DiskFull` if the disk is full; files are written atomically.
     """
     folder = out or new_in_reports(f"bench-{name}")
     existed = folder.exists()
@@ -50,20 +49,12 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
             )
         fresh = not any(path.name != _LOCK for path in folder.iterdir())
         try:
-            with work_begins():
+            with work_begins(), full_disk_reported(folder):
                 yield folder
         except SpecError:
             if fresh:
                 _clear(folder)
             raise
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise RunFailed(
-                "results need space on the disk",
-                f"{folder}: {error.strerror}",
-                "free some space; --resume continues with the existing sessions",
-            ) from None
     finally:
         lock.release()
         (folder / _LOCK).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.shared import EXIT_CODES
-from harness.errors import SpecError
+from harness.errors import SpecError, full_disk_reported
 from harness.report.formats.annotations import LIMIT, annotations_of, cut, informs, workflow_command
 from harness.report.render import render
 from harness.results.report import Report, Verdict
@@ -71,7 +71,7 @@ def _add_summary(path: Path, reports: Sequence[Report]) -> None:
 
 def _append(path: Path, text: str) -> None:
     try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
+        with full_disk_reported(path), path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
         rule = "GITHUB_STEP_SUMMARY and GITHUB_OUTPUT name files that can be written"

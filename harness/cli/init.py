@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from harness.cli.shared import output_console
-from harness.errors import SpecError, check_known
+from harness.errors import SpecError, check_known, full_disk_reported
+from harness.results.record import write_atomically
 
 __all__ = ["init_command"]
 
@@ -42,13 +43,13 @@ def init_command(
         raise SpecError(f"a {kind} is a file that ends in {starter.suffix}", target, "rename it")
     text = starter.read_text(encoding="utf-8")
     text = text.replace(f"my_{starter.name}", target.name)
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
+    if target.exists():
         raise SpecError(
             "harness init writes a new file", f"{target}, which exists", "pass another path"
-        ) from None
+        )
+    try:
+        with full_disk_reported(target), write_atomically(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SpecError("the file must be writable", error, "pass another path") from None
     console = output_console()

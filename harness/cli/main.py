@@ -30,7 +30,7 @@ from harness.cli.pages import publish_command, report_command
 from harness.cli.run import run_command
 from harness.cli.trace import CommandEnded, trace_command
 from harness.cli.upgrade import upgrade_command
-from harness.errors import HarnessError, RunFailed
+from harness.errors import DiskFull, HarnessError, RunFailed, is_disk_full
 from harness.version import __version__
 
 __all__ = ["main"]
@@ -121,6 +121,8 @@ def main() -> int:
     except HarnessError as error:
         return _print_error(str(error), 3 if isinstance(error, RunFailed) else 2)
     except Exception as error:
+        if is_disk_full(error):
+            return _print_error(str(DiskFull(getattr(error, "filename", None) or "the output")), 3)
         # Some versions of typer keep their class of usage errors private, others use that of click.
         if hasattr(error, "format_message"):
             return _usage_error(error)

@@ -12,7 +12,7 @@ from rich.console import Console
 from harness.comparison.noise.case_noise import CaseNoise
 from harness.comparison.pairs import RecordPair, compare_pair, compare_seeded_pairs
 from harness.comparison.variants import compare_variants
-from harness.errors import RunFailed
+from harness.errors import DiskFull, RunFailed
 from harness.execution.environments.variants import LibrarySet, interpreters
 from harness.execution.nodes import Meeting, Node
 from harness.execution.parent.plan import is_done, plan, runs_in
@@ -48,7 +48,8 @@ def run_cases(
     `command`: the words that the report shows; None: those of the request. `node`: the first of
     several nodes; the others `follow`. `library_sets`: each case is trained with each of them.
 
-    Raises `SpecError` and leaves nothing behind if the request does not fit. On KeyboardInterrupt,
+    Raises `SpecError` and leaves nothing behind if the request does not fit. Raises `DiskFull`, and
+    leaves completed records and no report, if there is no space. On KeyboardInterrupt,
     or if another node has left, the records stay and a report of them is written.
     """
     planned = plan(request, [each.name for each in library_sets])
@@ -63,12 +64,23 @@ def run_cases(
             waiting = [run for run in runs if not (request.reuses_out and is_done(run))]
             with bars(waiting, console) as on_event, meeting.led() if meeting else nullcontext():
                 run_all(waiting, jobs, on_event, request.continues, request.timeout_s, meeting)
+        except DiskFull:
+            _remove_unfinished(runs)
+            raise
         except (KeyboardInterrupt, RunFailed):
             if any((run.folder / HEADER).is_file() for run in runs):
                 _report_runs(runs, folder, words, margins)
             raise
         report = _report_runs(runs, folder, words, margins)
         return report, folder
+
+
+def _remove_unfinished(runs: Sequence[Run]) -> None:
+    """Remove the traces of runs without a header, which nothing can read."""
+    for run in runs:
+        if not (run.folder / HEADER).is_file():
+            for trace in run.folder.glob("**/*.parquet"):
+                trace.unlink()
 
 
 def _name(case: Case) -> str:

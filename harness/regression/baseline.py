@@ -22,7 +22,7 @@ import xxhash
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import RecordError, SpecError
+from harness.errors import RecordError, SpecError, full_disk_reported
 from harness.regression.facts import LoopFacts
 from harness.regression.key import Key, key_differences, machine_class
 from harness.regression.speeds import Speeds
@@ -162,15 +162,18 @@ def write(baseline: Baseline, path: Path) -> None:
     content = baseline.model_dump(mode="json")
     text = _text({**content, "digest": _digest(content)}) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            folder = _history(path)
-            folder.mkdir(parents=True, exist_ok=True)
-            numbers = [int(one.stem) for one in folder.glob("[0-9]*.json")]
-            with write_atomically(folder / f"{max(numbers, default=0) + 1:04}.json") as temporary:
-                temporary.write_bytes(path.read_bytes())
-        with write_atomically(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with full_disk_reported(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file():
+                folder = _history(path)
+                folder.mkdir(parents=True, exist_ok=True)
+                numbers = [int(one.stem) for one in folder.glob("[0-9]*.json")]
+                with write_atomically(
+                    folder / f"{max(numbers, default=0) + 1:04}.json"
+                ) as temporary:
+                    temporary.write_bytes(path.read_bytes())
+            with write_atomically(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         remedy = "name a writable folder"
         raise SpecError("--baseline takes a writable folder", error, remedy) from None

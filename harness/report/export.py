@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import RecordError, SpecError, check_known
+from harness.errors import RecordError, SpecError, check_known, full_disk_reported
 from harness.report.escape import spreadsheet_cell
 from harness.results.curves import curve_table, stacked
 from harness.results.folders import records_in
@@ -44,12 +44,13 @@ def export(path: Path, to: str, out: Path | None = None) -> Path:
     if out is None and is_record:
         target = target.with_name(f"{path.absolute().name}-{target.name}")
     try:
-        if to == "tensorboard":
-            _write_events(runs, target)
-        else:
-            table = stacked(runs)
-            write = _write_csv if to == "csv" else _write_parquet
-            _write(target, lambda temporary: write(table, temporary))
+        with full_disk_reported(target):
+            if to == "tensorboard":
+                _write_events(runs, target)
+            else:
+                table = stacked(runs)
+                write = _write_csv if to == "csv" else _write_parquet
+                _write(target, lambda temporary: write(table, temporary))
     except OSError as error:
         raise SpecError("--out takes a file that can be written", error, "name another") from None
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from harness.errors import unknown_name
@@ -35,16 +36,14 @@ def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS))
     plots = NO_PLOTS
     if {"md", "html"} & set(names):
         plots = collect_plots(report, folder)
-    texts = {name: render(report, FORMATS[name], plots) for name in names if name != "json"}
-    written = []
-    for name in names:
-        path = folder / FORMATS[name]
-        if name == "json":
-            report.write_json(folder)
-        else:
-            with write_atomically(path) as temporary:
-                temporary.write_text(texts[name], encoding="utf-8", newline="")
-        written.append(path)
+    texts = {
+        name: report.to_json() if name == "json" else render(report, FORMATS[name], plots)
+        for name in dict.fromkeys(names)
+    }
     if "html" in names:
         plots.write(folder)
-    return written
+    with ExitStack() as all_or_none:  # on a full disk no page may stand without the others
+        for name, text in texts.items():
+            temporary = all_or_none.enter_context(write_atomically(folder / FORMATS[name]))
+            temporary.write_text(text, encoding="utf-8", newline="")
+    return [folder / FORMATS[name] for name in names]

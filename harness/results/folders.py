@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from harness.errors import RecordError, SpecError
+from harness.errors import DiskFull, RecordError, SpecError, full_disk_reported
 from harness.results.origin import work_begins
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
@@ -68,24 +68,28 @@ def new_in_reports(name: str) -> Path:
 def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
     """Create a new folder, and remove it again if the body raises `SpecError` or `RecordError`.
 
-    With `again` it may be the folder of a stopped run, which is never removed.
+    With `again` it may be the folder of a stopped run, which is never removed. Raises `DiskFull` if
+    the disk is full; then the folder is removed unless it holds a record.
     """
     folder = out or new_in_reports(name)
     if again and (folder / RECORDS).is_dir():
-        with work_begins():
+        with work_begins(), full_disk_reported(folder):
             yield folder
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with full_disk_reported(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError("--out takes a folder that can be created", error, "name another") from None
     try:
-        with work_begins():
+        with work_begins(), full_disk_reported(folder):
             yield folder
-    except (SpecError, RecordError):
+    except (SpecError, RecordError, DiskFull) as error:
+        if isinstance(error, DiskFull) and any(folder.glob(f"**/{HEADER}")):
+            raise
         for content in folder.iterdir():
             shutil.rmtree(content) if content.is_dir() else content.unlink()
         for made in (folder, *folder.absolute().parents):

@@ -137,11 +137,15 @@ class Report(Result):
         copy._folder = folder
         return copy
 
+    def to_json(self) -> str:
+        """The text of `report.json`."""
+        return self.model_dump_json(indent=1) + "\n"
+
     def write_json(self, folder: Path) -> Path:
         """Write `report.json` in `folder`, atomically."""
         path = folder / REPORT_FILE
         with write_atomically(path) as temporary:
-            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(self.to_json(), encoding="utf-8")
         return path
 
     @classmethod

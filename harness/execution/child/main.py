@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import SpecError
+from harness.errors import SpecError, is_disk_full
 from harness.execution.checkpoints import FOLDER, Checkpoints
 from harness.execution.child import metadata
 from harness.execution.child.listener import Interruption, Parent, Saving, StepListener
@@ -75,6 +75,11 @@ def main(spec_json: str, folder: str, connection: Connection) -> int:
     except SpecError as error:
         parent.send("refused", message=str(error))
         return 2
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        parent.send("disk_full")
+        return 3
     parent.send(header.status)
     return {"completed": 0, "stopped": 0, "not run": 4}.get(header.status, 3)
 
@@ -195,6 +200,8 @@ def _train_here(
         except (Exception, KeyboardInterrupt) as error:  # any loop, any error
             if isinstance(error, SpecError) and not probe.counts.steps:
                 raise  # the loop refuses the spec, and no work is lost
+            if is_disk_full(error):
+                raise  # there is no space for a record of it either
             interrupted = isinstance(error, KeyboardInterrupt)
             facts["status"] = "interrupted" if interrupted else "failed"
             facts["error"] = "stopped by the user" if interrupted else reason(error)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import RecordError
+from harness.errors import DiskFull, RecordError
 from harness.execution.entry import LOG
 from harness.execution.nodes import Part, node_folder
 from harness.execution.parent.process import Run, Worker
@@ -17,6 +17,7 @@ from harness.results.record import HEADER, SCHEMA_VERSION, Header, RecordWriter,
 __all__ = ["abort", "conclude", "gather", "part_of"]
 
 _TAIL = 40  # last lines of a log that are kept
+_LEAST_BYTES = 4096  # a disk with less is full
 
 
 def gather(run: Run) -> bool:
@@ -62,9 +63,14 @@ def abort(worker: Worker, timeout_s: float) -> Part:
 
 
 def conclude(run: Run, parts: Mapping[int, Part | None]) -> None:
-    """Leave one record of a run that has ended on every node. `parts`: its part on each node."""
+    """Leave one record of a run that has ended on every node. `parts`: its part on each node.
+
+    Raises `DiskFull` if it ended without a record where there is no space for one.
+    """
     ended = {node: part for node, part in parts.items() if part}
     if any(part.error or part.refusal for part in ended.values()) or not gather(run):
+        if shutil.disk_usage(run.folder).free < _LEAST_BYTES:
+            raise DiskFull(run.folder)
         _write_failure(run, _why(run, parts), _traceback(run, ended))
 
 

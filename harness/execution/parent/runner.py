@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from harness.errors import RunFailed, SpecError
+from harness.errors import DiskFull, RunFailed, SpecError
 from harness.execution.nodes import Meeting, Part
 from harness.execution.parent.failures import abort, conclude, gather, part_of
 from harness.execution.parent.process import Run, Worker, launch, stop
@@ -46,7 +46,7 @@ def run_all(
 
     With a `meeting` this is one of several nodes, and `jobs` is 1. Node 0 gives each run its turn
     and gathers the records of all nodes. The others make their part and return no records. Raises
-    `RunFailed` if another node has left the command.
+    `RunFailed` if another node has left the command, and `DiskFull` if a worker found no space.
     """
     waiting = list(enumerate(runs))
     active: list[Worker] = []
@@ -117,8 +117,10 @@ def _has_room(active: Sequence[Worker], following: Run, jobs: int | None) -> boo
 
 
 def _listen(worker: Worker, on_event: OnEvent, keep_going: bool) -> None:
-    """Pass on the events of a worker. Raises `SpecError` if it refused its spec."""
+    """Pass on the events of a worker. Raises `SpecError` if it refused its spec, and `DiskFull`."""
     for rank, event in worker.events():
+        if event["event"] == "disk_full":
+            raise DiskFull(worker.run.folder)
         if rank != worker.ranks.start and event["event"] != "refused":
             continue  # the first process reports for all
         if event["event"] == "refused" and not keep_going:
