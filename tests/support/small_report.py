@@ -228,7 +228,6 @@ ORIGIN = Origin(
     started_at="2026-11-23T12:00:00+00:00",
     took_s=12.5,
     host="a-host",
-    commit="0123456789abcdef0123456789abcdef01234567+",
 )
 
 
@@ -244,7 +243,11 @@ def small_report(**changes: Any) -> Report:
                 run("trainer", overrides={"sampler": "global"}, warnings=("one class only",)),
             ),
             "recipes": {"tiny": {"data": None, "sampler": "seeded", "betas": [0.9, 0.999]}},
-            "environment": {"python": "3.11", "flags": {"deterministic": True}},
+            "environment": {
+                "python": "3.11",
+                "flags": {"deterministic": True},
+                "repository": {"commit": "0123456789abcdef", "branch": "main", "changed": True},
+            },
             "command": ("harness", "run", "tiny", "--set", "data=a b"),
             "origin": ORIGIN,
             **changes,

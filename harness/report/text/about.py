@@ -28,11 +28,17 @@ def about(report: Report) -> list[tuple[str, str]]:
     found.append(("took", quantity(origin.took_s, "s")))
     if origin.host:
         found.append(("host", origin.host))
-    if origin.commit:
-        commit, changed = origin.commit.removesuffix("+"), origin.commit.endswith("+")
-        note = " with changes" if changed else ""
-        found.append(("your commit", f"{commit[:_COMMIT]}{note}"))
-    return found
+    return found + _commit(report)
+
+
+def _commit(report: Report) -> list[tuple[str, str]]:
+    """The commit of the user's repository, with which the first run was made."""
+    repository = report.environment.get("repository")
+    if not isinstance(repository, dict) or not repository.get("commit"):
+        return []
+    name = "commit of the reference" if report.command[1:2] == ("compare",) else "your commit"
+    note = " with changes" if repository.get("changed") else ""
+    return [(name, f"{str(repository['commit'])[:_COMMIT]}{note}")]
 
 
 def _cases(report: Report) -> list[tuple[str, str]]:
