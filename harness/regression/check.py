@@ -1,7 +1,7 @@
 """The work of `harness check`: measure, compare in three tiers, report.
 
-Exact facts and memory come first, speeds last. If a speed regressed, speeds are measured a second
-time in new sessions. Only a regression that both measurements show fails the check.
+Exact facts and memory come first, speeds last. If a speed regressed or improved, speeds are
+measured a second time in new sessions. Only what both measurements show counts.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class CheckRequest:
     loops: Sequence[str]
     conventions: Conventions = "matched"
     budget_s: float = 300.0
-    """Wall time of the whole check. If a loop looks slower, half of the time for speeds is reserved
-    for a second measurement."""
+    """Wall time of the whole check. If a speed looks changed, half of the time for speeds is
+    reserved for a second measurement."""
     tolerance: Tolerance = field(default_factory=Tolerance)
     exact_only: bool = False
     """Do not measure speeds."""
@@ -231,7 +231,7 @@ def _compare_speeds(
     deadline: float,
     show_progress: ShowProgress,
 ) -> tuple[SpeedComparison, int]:
-    """Compare the speeds, a second time if one regressed; and the number of measurements."""
+    """Compare the speeds, a second time if one changed; and the number of measurements."""
 
     def measure_once(number: int, until: float) -> tuple[SpeedComparison, int]:
         now, made = measure.measure_speeds(
@@ -243,7 +243,7 @@ def _compare_speeds(
             deadline,
             request.timeout_s,
             lambda speeds: enough_sessions(before, speeds, request.tolerance),
-            lambda speeds: compare_speeds(case.name, before, speeds, request.tolerance).slower,
+            lambda speeds: compare_speeds(case.name, before, speeds, request.tolerance).moved,
             show_progress,
         )
         return compare_speeds(case.name, before, now, request.tolerance), made
@@ -252,9 +252,9 @@ def _compare_speeds(
         return other_reference_items(case.name, before, arms[0].name), 1
     half_s = (deadline - time.monotonic()) / 2
     first, made = measure_once(1, time.monotonic() + half_s)
-    if not first.slower:
+    if not first.moved:
         return first, 1
-    show_progress(f"{case.name}: a loop looks slower; second measurement in new sessions")
+    show_progress(f"{case.name}: a speed looks changed; second measurement in new sessions")
     second, _ = measure_once(made + 1, deadline)
     return combine(first, second), 2
 

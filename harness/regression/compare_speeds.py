@@ -3,7 +3,8 @@
 The ratio to the reference shows whether a single loop changed. The reference's own time shows
 whether all loops changed alike. It is compared with the yardstick, a fixed piece of work timed
 between the same turns (`harness.benchmark.child.yardstick`). If the yardstick changed as the loops
-did, the machine changed. If it did not, a library, the reference or the workload changed.
+did, the machine changed. If it did not, the reference's change is shown, but it is no regression
+and no improvement: a time of another hour is no measurement of the code.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ _LISTED: dict[SpeedChange, Listed] = {
     "inconclusive": "inconclusive",
 }
 RATIO, ABSOLUTE = "step_time_ratio", "step_time"
+_NOT_JUDGED = (
+    "A time of another hour is not judged: compare both commits in one session with harness check "
+    "--against, or both sets of libraries with harness upgrade"
+)
 _ENOUGH = 3  # a half-width below visible / 3 needs no further session
 
 
@@ -58,6 +63,11 @@ class SpeedComparison:
     def slower(self) -> bool:
         """Whether any item regressed."""
         return any(item.listed == "regressed" for item in self.items)
+
+    @property
+    def moved(self) -> bool:
+        """Whether any item regressed or improved: then a second measurement is needed."""
+        return any(item.listed in ("regressed", "improved") for item in self.items)
 
 
 def enough_sessions(before: Speeds, now: Speeds, tolerance: Tolerance) -> bool:
@@ -103,25 +113,31 @@ def compare_speeds(
 
 
 def combine(first: SpeedComparison, second: SpeedComparison) -> SpeedComparison:
-    """An item regressed only if both measurements show it; if only one does, it is inconclusive."""
+    """An item regressed or improved only if both measurements show it.
+
+    If only one shows a regression, the item is inconclusive. If only one shows an improvement, and
+    the other excludes a slowdown, the item is unchanged.
+    """
     items = []
     later = {(item.loop, item.metric): item for item in second.items}
     for item in first.items:
         again = later.get((item.loop, item.metric))
-        if again is not None and item.listed == again.listed == "regressed":
+        listed = {item.listed, again.listed if again is not None else "inconclusive"}
+        if again is not None and listed in ({"regressed"}, {"improved"}):
             words = f"{again.sentence}; two measurements in separate sessions agree"
             items.append(again.model_copy(update={"sentence": words}))
-        elif item.listed == "regressed" or (again is not None and again.listed == "regressed"):
+        elif listed & {"regressed", "improved"}:
             other = "no result" if again is None else again.sentence
             words = (
                 f"the two measurements disagree; first measurement: {item.sentence}; "
                 f"second measurement: {other}"
             )
-            items.append(item.model_copy(update={"listed": "inconclusive", "sentence": words}))
+            both: Listed = "unchanged" if listed == {"improved", "unchanged"} else "inconclusive"
+            items.append(item.model_copy(update={"listed": both, "sentence": words}))
         else:
             items.append(item)
-    both = first.common_change and second.common_change
-    return SpeedComparison(tuple(items), second.common_change if both else "")
+    alike = first.common_change and second.common_change
+    return SpeedComparison(tuple(items), second.common_change if alike else "")
 
 
 def _incomparable_reason(before: Speeds, now: Speeds) -> str:
@@ -188,8 +204,11 @@ def _reference(
     words += (
         f"; {_percent_text(relative)} relative to the machine's yardstick, a fixed piece of work"
     )
-    if change == by_yardstick:
+    if change == by_yardstick and change in ("unchanged", "inconclusive"):
         listed = _LISTED[change]
+    elif change == by_yardstick == "faster":
+        listed = "unchanged"
+        words += f": no slowdown. {_NOT_JUDGED}"
     elif by_yardstick == "unchanged":
         listed = "unchanged"
         words += ": unchanged relative to the speed of the machine"
@@ -198,10 +217,12 @@ def _reference(
     else:
         listed = "inconclusive"
     common_change = ""
-    if listed == "regressed":
+    if change == by_yardstick == "slower":
+        words += f". {_NOT_JUDGED}"
         common_change = (
-            f"all loops changed alike: {_change_text(absolute)}; the machine's yardstick did not "
-            "change, so the cause is a library, the workload or shared code, not a single loop"
+            f"all loops changed alike: {_change_text(absolute)}; the machine's yardstick did not, "
+            "so a library, the workload, shared code or the load of the machine changed. "
+            f"{_NOT_JUDGED}"
         )
     elif listed == "unchanged" and change in ("slower", "faster"):
         common_change = (

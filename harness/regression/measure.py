@@ -77,12 +77,12 @@ def measure_speeds(
     deadline: float,
     timeout_s: float,
     enough: Callable[[Speeds], bool],
-    slower: Callable[[Speeds], bool],
+    moved: Callable[[Speeds], bool],
     show_progress: ShowProgress,
 ) -> tuple[Speeds | None, int]:
     """Run sessions from `number` on until they are enough; the speeds and the number of sessions.
 
-    No session continues past the `deadline`. After the first `LEAST_SESSIONS`, if `slower` holds,
+    No session continues past the `deadline`. After the first `LEAST_SESSIONS`, if `moved` holds,
     no session starts that would end after `until`, which reserves time for a second measurement.
     Turns are as long as those of the baseline, so that both train on the same rows. Raises
     `RunFailed` if an arm ends or hangs.
@@ -95,7 +95,7 @@ def measure_speeds(
         if speeds is not None and enough(speeds):
             break
         ends = time.monotonic() + max((session.took_s for session in sessions), default=0.0)
-        saving = speeds is not None and len(sessions) >= LEAST_SESSIONS and slower(speeds)
+        saving = speeds is not None and len(sessions) >= LEAST_SESSIONS and moved(speeds)
         if ends >= (until if saving else deadline):
             break
         which = number + len(sessions)

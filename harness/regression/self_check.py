@@ -80,17 +80,20 @@ def _speed_results() -> Iterator[tuple[str, str, str]]:
         ("equal speeds", _speeds(), ("unchanged", "unchanged")),
         ("a loop that is 10% slower", _speeds(loop=1.1), ("unchanged", "regressed")),
         ("a loop that is 10% faster", _speeds(loop=0.9), ("unchanged", "improved")),
-        ("all loops 10% slower", _speeds(code=1.1), ("regressed", "unchanged")),
+        ("all loops 10% slower", _speeds(code=1.1), ("inconclusive", "unchanged")),
         ("a machine that is 10% slower", _speeds(machine=1.1), ("unchanged", "unchanged")),
     ):
         found = compare_speeds("case", before, now, tolerance)
         yield known, ", ".join(expected), ", ".join(item.listed for item in found.items)
     slow = compare_speeds("case", before, _speeds(loop=1.1), tolerance)
     fine = compare_speeds("case", before, _speeds(), tolerance)
+    fast = compare_speeds("case", before, _speeds(loop=0.9), tolerance)
     for known, pair, expected_one in (
         ("slower in two measurements", (slow, slow), "regressed"),
         ("slower in the first measurement only", (slow, fine), "inconclusive"),
         ("slower in the second measurement only", (fine, slow), "inconclusive"),
+        ("faster in two measurements", (fast, fast), "improved"),
+        ("faster in the first measurement only", (fast, fine), "unchanged"),
     ):
         yield known, expected_one, _of_loop(combine(*pair).items)
 

@@ -72,7 +72,7 @@ class CheckResult(Result):
     baselines: tuple[UsedBaseline, ...]
     """The baseline of each case."""
     measurements: int = Field(1, validation_alias=AliasChoices("measurements", "looks"))
-    """Number of speed measurements; a second one confirms a slowdown. Reports written before 0.2.0
+    """Number of speed measurements; a second one confirms a change. Reports written before 0.2.0
     call it `looks`."""
     moved_together: str = ""
     """One sentence if all loops changed by the same ratio: the machine or a library changed."""

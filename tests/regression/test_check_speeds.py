@@ -24,13 +24,35 @@ def test_ten_percent_slower_in_one_loop(world: World) -> None:
 
 
 def test_ten_percent_slower_in_all_loops(world: World) -> None:
-    """Exit code 1; all loops changed alike, and the machine did not."""
+    """No verdict: all loops changed alike, but their time of another hour is not judged."""
     world.accept()
     world.measurements = [timed(code=1.1, seed=1), timed(code=1.1, seed=2)]
-    assert 1 == world.check()
-    assert {("plain", "step_time")} == world.listed("regressed")
+    assert 4 == world.check()
+    assert ("plain", "step_time") in world.listed("inconclusive")
+    assert set() == world.listed("regressed")
     assert "all loops changed alike" in world.report["gate"]["moved_together"]
     assert "a library" in world.output
+
+
+def test_ten_percent_faster_in_one_loop_is_measured_twice(world: World) -> None:
+    """An improvement needs the same evidence as a regression."""
+    world.accept()
+    world.measurements = [timed(loop=0.9, seed=1), timed(loop=0.9, seed=2)]
+    assert 0 == world.check()
+    assert {("trainer", "step_time_ratio")} == world.listed("improved")
+    assert 2 == world.report["gate"]["measurements"]
+
+
+def test_faster_in_the_first_measurement_only_is_no_improvement(world: World) -> None:
+    """And no slowdown either: the check passes."""
+    world.accept()
+    world.measurements = [timed(loop=0.9, seed=1), timed(seed=2)]
+    assert 0 == world.check()
+    assert set() == world.listed("improved")
+    assert ("trainer", "step_time_ratio") in world.listed("unchanged")
+    assert any(
+        "the two measurements disagree" in i["sentence"] for i in world.report["gate"]["items"]
+    )
 
 
 def test_a_machine_that_is_slower_today_is_no_regression(world: World) -> None:

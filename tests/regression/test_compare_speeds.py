@@ -66,12 +66,14 @@ def test_what_an_interval_allows_one_to_say(low: float, high: float, expected: s
         (times(seed=1), {"plain": "unchanged", "trainer": "unchanged"}),
         (times(seed=1, loop=1.1), {"plain": "unchanged", "trainer": "regressed"}),
         (times(seed=1, loop=0.9), {"plain": "unchanged", "trainer": "improved"}),
-        (times(seed=1, code=1.1), {"plain": "regressed", "trainer": "unchanged"}),
+        # The time of the reference at another hour is shown and not judged.
+        (times(seed=1, code=1.1), {"plain": "inconclusive", "trainer": "unchanged"}),
+        (times(seed=1, code=0.9), {"plain": "unchanged", "trainer": "unchanged"}),
         (times(seed=1, machine=1.1), {"plain": "unchanged", "trainer": "unchanged"}),
         # Plain alone became slower: the others' ratios fall, but nothing of them improved.
-        (times(seed=1, code=1.1, loop=1 / 1.1), {"plain": "regressed", "trainer": "unchanged"}),
+        (times(seed=1, code=1.1, loop=1 / 1.1), {"plain": "inconclusive", "trainer": "unchanged"}),
         # Plain alone became faster: their ratios rise, but they did not get slower.
-        (times(seed=1, code=0.9, loop=1 / 0.9), {"plain": "improved", "trainer": "unchanged"}),
+        (times(seed=1, code=0.9, loop=1 / 0.9), {"plain": "unchanged", "trainer": "unchanged"}),
     ],
 )
 def test_each_change_ends_in_its_list(now: Speeds, expected: dict[str, str]) -> None:
@@ -83,7 +85,8 @@ def test_a_change_of_all_loops_is_distinguished_from_the_machine() -> None:
     """The yardstick decides between a library and the machine; a single loop has no such words."""
     code = compare_speeds("case", times(), times(seed=1, code=1.1), TOLERANCE).common_change
     machine = compare_speeds("case", times(), times(seed=1, machine=1.1), TOLERANCE).common_change
-    assert "yardstick did not change, so the cause is a library" in code
+    assert "yardstick did not, so a library" in code
+    assert "harness check --against" in code
     assert "yardstick changed with them, so the cause is the machine" in machine
     assert "" == compare_speeds("case", times(), times(seed=1, loop=1.1), TOLERANCE).common_change
     alone = times(seed=1, code=1.1, loop=1 / 1.1)
@@ -148,3 +151,19 @@ def test_a_measurement_ends_by_the_width_of_its_intervals() -> None:
     assert enough_sessions(times(), times(seed=1, loop=1.1), TOLERANCE)
     assert not enough_sessions(times(), times(seed=1, by=0.05), TOLERANCE)
     assert not enough_sessions(times(), times(seed=1, count=2), TOLERANCE)
+
+
+def test_an_improvement_needs_two_measurements_too() -> None:
+    """Faster in one, and no slowdown in the other, is unchanged; with no result, unknown."""
+    before = times()
+    fast, fine, none = (
+        compare_speeds("case", before, now, TOLERANCE)
+        for now in (times(seed=1, loop=0.9), times(seed=1), None)
+    )
+    assert "improved" == lists(combine(fast, fast))["trainer"]
+    assert "unchanged" == lists(combine(fast, fine))["trainer"]
+    assert "unchanged" == lists(combine(fine, fast))["trainer"]
+    assert "inconclusive" == lists(combine(fast, none))["trainer"]
+    assert fast.moved
+    assert not fast.slower
+    assert not fine.moved

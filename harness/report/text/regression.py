@@ -19,7 +19,7 @@ def first_lines(check: CheckResult) -> list[str]:
         lines.append(check.moved_together)
     if check.measurements > 1:
         lines.append(
-            f"speeds were measured {check.measurements} times before a slowdown was reported"
+            f"speeds were measured {check.measurements} times: a change counts only if both show it"
         )
     if {item.listed for item in check.items} in ({"improved"}, {"improved", "unchanged"}):
         lines.append("an improvement is kept by later checks once it is accepted: harness accept")
