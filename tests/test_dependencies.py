@@ -33,9 +33,10 @@ OPTIONAL = {
     "pynvml": "gpu",
     "pytest": "bench",
     "ruptures": "history",
+    "triton": "gpu",
 }
 """Modules that the code imports only where they are installed, and their extras."""
-UNINSTALLED = {"pynvml": "nvidia-ml-py"}
+UNINSTALLED = {"pynvml": "nvidia-ml-py", "triton": "triton"}
 """Distributions of modules that `make install` does not install."""
 
 DISTRIBUTIONS = packages_distributions()

@@ -1,5 +1,9 @@
 """Sums of mixed words: a 64-bit digest per tensor, computed on its device in few launches.
 
+On CUDA one Triton kernel reads each tensor once, if Triton is installed; see `triton_kernel.py`.
+Otherwise operations of torch do, which give the same numbers and read and write several times as
+much memory.
+
 A tensor's memory is read as words x[0], x[1], ... of at most 32 bits; shorter signed words are
 extended to 32 bits. The sum is
 
@@ -21,29 +25,24 @@ whole tensor. So processes that hold shares need not gather the tensor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from harness.tracing.layouts import Piece, Place, pieces
+from harness.tracing.layouts import Place
+from harness.tracing.words import WORD_TYPES, Words, groups_of_words
 
-__all__ = ["word_sums"]
+__all__ = ["implementation", "word_sums"]
 
 _MAX_WORDS = 1 << 24  # per launch: 128 MiB for each of three buffers of 64-bit integers
-_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32, 16: torch.int32}
+_ALL_WORDS = 1 << 62  # the kernel needs no buffer
 _MASK = 2**64 - 1
 
-
-class _Words(NamedTuple):
-    """Words of one tensor, and where they lie in it."""
-
-    tensor: int
-    """The number of the tensor."""
-    words: Tensor
-    piece: Piece
-    """`begin` counts from the first of the words of a piece that is split."""
+Add = Callable[[Tensor, Sequence[Words]], None]
+"""Adds the terms of words of one type to the sums of their tensors."""
 
 
 def word_sums(tensors: Sequence[Tensor], places: Sequence[Place | None] = ()) -> list[int]:
@@ -55,53 +54,43 @@ def word_sums(tensors: Sequence[Tensor], places: Sequence[Place | None] = ()) ->
     """
     if not tensors:
         return []
-    sums = torch.zeros(len(tensors), dtype=torch.int64, device=tensors[0].device)
+    device = tensors[0].device
+    sums = torch.zeros(len(tensors), dtype=torch.int64, device=device)
     placed = [*places, *[None] * (len(tensors) - len(places))]
-    with torch.no_grad():
-        for kind in dict.fromkeys(_WORDS[tensor.element_size()] for tensor in tensors):
-            for group in _groups(tensors, placed, kind):
-                _add(sums, group)
+    kernel = _kernel_of(device)
+    add, most = (_add, _MAX_WORDS) if kernel is None else (kernel, _ALL_WORDS)
+    # A kernel runs on the current device.
+    with torch.no_grad(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        for kind in dict.fromkeys(WORD_TYPES[tensor.element_size()] for tensor in tensors):
+            for group in groups_of_words(tensors, placed, kind, most):
+                add(sums, group)
     return [number & _MASK for number in sums.tolist()]
 
 
-def _groups(
-    tensors: Sequence[Tensor], places: Sequence[Place | None], kind: torch.dtype
-) -> Iterator[list[_Words]]:
-    """Groups of at most `_MAX_WORDS` words."""
-    group: list[_Words] = []
-    room = _MAX_WORDS
-    for number, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
-        if _WORDS[tensor.element_size()] != kind:
-            continue
-        words = tensor.detach().contiguous().view(-1).view(kind)
-        for piece in _pieces(tensor, place, len(words)):
-            start = 0
-            while start < piece.size:
-                taken = min(room, piece.size - start)
-                at = piece.begin + start
-                part = piece._replace(begin=start, size=taken)
-                group.append(_Words(number, words[at : at + taken], part))
-                start += taken
-                room -= taken
-                if not room:
-                    yield group
-                    group, room = [], _MAX_WORDS
-    if group:
-        yield group
+def implementation(device: torch.device) -> str:
+    """What computes the sums on a device, and why not the kernel."""
+    if _kernel_of(device) is not None:
+        return "a Triton kernel"
+    if device.type != "cuda":
+        return "operations of torch"
+    return "operations of torch, which are slower: Triton is not installed"
 
 
-def _pieces(tensor: Tensor, place: Place | None, words: int) -> Iterator[Piece]:
-    """The pieces of a tensor, counted in words."""
-    if place is None or not words:
-        yield Piece(0, words, 0, words, words)
-        return
-    # An element of several words is a further, whole dimension.
-    each = words // tensor.numel()
-    block = Place((*place.shape, each), (*place.offset, 0))
-    yield from pieces((*tensor.shape, each), block)
+def _kernel_of(device: torch.device) -> Add | None:
+    """The kernel that reads the memory of a device; None: there is none."""
+    return _cuda_kernel() if device.type == "cuda" else None
 
 
-def _add(sums: Tensor, group: Sequence[_Words]) -> None:
+@cache
+def _cuda_kernel() -> Add | None:
+    try:
+        from harness.tracing.triton_kernel import add_sums
+    except ImportError:
+        return None
+    return add_sums
+
+
+def _add(sums: Tensor, group: Sequence[Words]) -> None:
     """Add the terms of one group to the sums of their tensors, in about thirty launches."""
     device = sums.device
     total = sum(words.piece.size for words in group)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from harness.execution.commit import find_commit, find_repository
+from harness.tracing.device_digest import implementation
 from harness.training.devices import absence
 from harness.training.seeding import deterministic_flags
 from harness.version import __version__
@@ -57,6 +58,7 @@ def describe(
         facts["driver"] = _driver()
         facts["cudnn"] = torch.backends.cudnn.version()
         facts["deterministic"] = deterministic_flags()
+        facts["digests_by"] = implementation(device)
     return facts
 
 
