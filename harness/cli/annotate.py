@@ -12,6 +12,7 @@ import typer
 from harness.cli.shared import EXIT_CODES
 from harness.errors import SpecError, full_disk_reported
 from harness.report.formats.annotations import LIMIT, annotations_of, cut, informs, workflow_command
+from harness.report.formats.comment import comment
 from harness.report.render import render
 from harness.results.report import Report, Verdict
 
@@ -32,6 +33,14 @@ def annotate_command(
     run_dirs: Annotated[
         list[Path], typer.Argument(help="Output folders of harness commands.", show_default=False)
     ],
+    comment_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--comment",
+            metavar="FILE",
+            help="Also write a comment for a pull request: Markdown of at most 60 lines.",
+        ),
+    ] = None,
 ) -> int:
     """Show reports on the page of a CI build. The exit code is that of the worst report.
 
@@ -46,6 +55,9 @@ def annotate_command(
     verdict = overall(reports)
     for annotation in annotations_of(reports, LIMIT):
         typer.echo(workflow_command(annotation))
+    if comment_file is not None:
+        worst = next(report for report in reports if report.verdict == verdict)
+        _write_comment(comment_file, comment(reports, worst))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _add_summary(Path(summary), reports)
     if output := os.environ.get("GITHUB_OUTPUT"):
@@ -67,6 +79,16 @@ def _add_summary(path: Path, reports: Sequence[Report]) -> None:
         page = cut(f"{render(report, 'report.md')}\n", left)
         _append(path, page)
         left -= len(page.encode())
+
+
+def _write_comment(path: Path, text: str) -> None:
+    try:
+        with full_disk_reported(path):
+            path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise SpecError(
+            "--comment takes a file that can be written", error, "name another"
+        ) from None
 
 
 def _append(path: Path, text: str) -> None:

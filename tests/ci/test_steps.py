@@ -78,7 +78,10 @@ def test_a_run_that_passes(repository: Path, tmp_path: Path) -> None:
             *("--device=cpu", "--exact-only", f"--out={folder}/gate", "--"),
         ],
     ] == asked(found)
-    assert ["Benchmark the loops"] == found.skipped
+    assert ["Benchmark the loops", "Comment on the pull request"] == found.skipped
+    text = (folder / "comment.md").read_text(encoding="utf-8")
+    assert text.startswith("### ✅ The loops are the same")
+    assert "**harness check**: Nothing got worse" in text
 
 
 def test_a_run_that_regresses(repository: Path, tmp_path: Path) -> None:
@@ -339,7 +342,7 @@ def test_every_step_is_run_or_has_a_reason(repository: Path, tmp_path: Path) -> 
 
 
 def whole(folder: Path, repository: Path) -> Played:
-    given = {"bench-budget": "60"}
+    given = {"bench-budget": "60", "comment-token": "a token"}
     return played(repository, folder, given, run=AGREES, check=PASSES, bench=AGREES)
 
 

@@ -18,11 +18,13 @@ from rich.console import Console
 from harness.api.shown import ShownReport
 from harness.errors import SpecError
 from harness.report.document import Column, Table
+from harness.report.formats.comment import LINES, comment
 from harness.report.formats.csv_table import tidy
 from harness.report.formats.junit import junit
 from harness.report.formats.terminal import Amount, print_report
 from harness.report.formats.terminal_table import print_table
 from harness.report.render import render
+from harness.report.text.answers import answers
 from harness.report.text.summary import sentence
 from harness.report.text.values import shown
 from harness.report.text.verdict import HEADLINES, headline
@@ -57,11 +59,13 @@ def text_of(report: Report, name: str) -> str:
     """A file of the report, as it is written on a fixed day."""
     if name == "report.csv":
         return tidy(report)
+    if name == "comment.md":
+        return comment([report], report)
     return junit(report) if name == "junit.xml" else render(report, name, now=NOW)
 
 
 @pytest.mark.parametrize(
-    "name", ["report.md", "report.html", "cell.html", "report.csv", "junit.xml"]
+    "name", ["report.md", "report.html", "cell.html", "report.csv", "junit.xml", "comment.md"]
 )
 @pytest.mark.parametrize("folder", REPORTS)
 def test_a_file_is_the_golden_one(name: str, folder: str) -> None:
@@ -374,3 +378,18 @@ def test_the_headline_gives_the_strength_of_the_agreement(outcome: str, words: s
     agreeing = small_report().model_copy(update={"comparisons": pairs, "verdict": "equivalent"})
     assert words == headline(agreeing)
     assert HEADLINES["different"] == headline(agreeing.model_copy(update={"verdict": "different"}))
+
+
+def test_a_comment_has_at_most_60_lines_whatever_it_reports() -> None:
+    """Of 90 pairs the first stand in it and the rest is counted; no text of others is markup."""
+    pair = DIFFERENT.model_copy(update={"candidate": AWKWARD})
+    pairs = [pair.model_copy(update={"case": f"case-{number}"}) for number in range(90)]
+    report = small_report(comparisons=tuple(pairs))
+
+    text = comment([report, bench_report(), gated_report()] * 9, report)
+
+    assert LINES == len(text.splitlines())
+    assert "more are in the report" in text
+    assert "<script>" not in text
+    assert all(line.startswith("|") for line in text.splitlines()[4:20])
+    assert all(one.text[:7] in comment([report], report) for one in answers(report)[:3])
