@@ -7,13 +7,23 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import COMPARE, DigOption, LocalizeOption, MarginOption, OutOption
+from harness.cli.options import (
+    COMPARE,
+    DigOption,
+    JsonOption,
+    LocalizeOption,
+    MarginOption,
+    OutOption,
+    QuietOption,
+    VerboseOption,
+)
 from harness.cli.shared import (
     command_line,
     output_console,
     pairs_from,
     progress_console,
     show,
+    view_of,
 )
 from harness.comparison.compare_folders import compare_folders
 from harness.diagnosis.localize import can_be_localized, localize_report
@@ -49,6 +59,9 @@ def compare_command(
     localize: LocalizeOption = None,
     dig: DigOption = False,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Compare two records, or two output folders pair by pair. Only --localize needs torch.
 
@@ -63,15 +76,21 @@ def compare_command(
     Two commands: harness trace --out one -- python one.py, the same with two, then
     harness compare one two
     """
+    view = view_of(verbose, quiet, as_json)
     margins = parse_margins(pairs_from(margin, "--margin", "METRIC=VALUE", "accuracy=0.02"))
     renames = pairs_from(rename, "--rename", "OLD=NEW", "encoder.=bert.encoder.")
     report, folder = compare_folders(
         reference, candidate, out, command_line(), margins, noise, tuple(renames.items())
     )
     if localize or dig:
-        report = localize_report(report, folder, None, progress_console())
-    code = show(report, folder)
-    if localize is None and not dig and any(can_be_localized(p) for p in report.comparisons):
+        report = localize_report(report, folder, None, progress_console(view))
+    code = show(report, folder, view)
+    if (
+        view in ("normal", "details")
+        and localize is None
+        and not dig
+        and any(can_be_localized(p) for p in report.comparisons)
+    ):
         hint = "--localize runs both again up to that step, and looks for the line of code"
         output_console().print(hint, soft_wrap=True, highlight=False)
     return code

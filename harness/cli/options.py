@@ -36,15 +36,18 @@ __all__ = [
     "DirectOption",
     "EnvironmentsOption",
     "JobsOption",
+    "JsonOption",
     "LocalizeOption",
     "LoopsOption",
     "MarginOption",
     "OutOption",
     "PythonOption",
+    "QuietOption",
     "ResumeOption",
     "SettingsOption",
     "SpeedMarginOption",
     "TimeoutOption",
+    "VerboseOption",
     "WithOption",
 ]
 
@@ -219,6 +222,32 @@ ResumeOption = Annotated[
         help="Continue in the folder --out, in which the same command was stopped. Completed "
         "runs stay.",
         rich_help_panel=CONTINUE,
+    ),
+]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Print every section of the report, not only the conclusions and causes.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print only the conclusions, and no progress.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print report.json instead of text, for programs.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 OutOption = Annotated[

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli.shared import show
+from harness.cli.options import JsonOption, QuietOption, VerboseOption
+from harness.cli.shared import show, view_of
 from harness.report.index import PUBLISHED, README, has_index, write_index
 from harness.report.publish import publish
 from harness.report.write import FORMATS, write
@@ -22,6 +23,9 @@ def report_command(
     formats: Annotated[
         str, typer.Option("--format", help=f"Some of: {', '.join(FORMATS)}.")
     ] = ",".join(FORMATS),
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Print a report again and write its files again. The plots come from the records beside it.
 
@@ -30,9 +34,10 @@ def report_command(
 
     Example: harness report reports/20261127-093000-paraphrase --format md,junit
     """
+    view = view_of(verbose, quiet, as_json)
     report = Report.read(run_dir)
     write(report, run_dir, [name.strip() for name in formats.split(",")])
-    return show(report, run_dir)
+    return show(report, run_dir, view)
 
 
 def publish_command(

@@ -23,13 +23,16 @@ from harness.cli.options import (
     DirectOption,
     EnvironmentsOption,
     JobsOption,
+    JsonOption,
     LocalizeOption,
     LoopsOption,
     MarginOption,
     OutOption,
     PythonOption,
+    QuietOption,
     SettingsOption,
     TimeoutOption,
+    VerboseOption,
     WithOption,
 )
 from harness.cli.shared import (
@@ -41,6 +44,7 @@ from harness.cli.shared import (
     progress_console,
     request_from,
     show,
+    view_of,
 )
 from harness.comparison.run import run_cases
 from harness.diagnosis.localize import AFFORDABLE_S, localize_report
@@ -182,11 +186,15 @@ def run_command(
     ] = False,
     timeout: TimeoutOption = TIMEOUT_S,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Train each case by each loop. Compare every pair of loops, value by value, step by step.
 
     Example: harness run --loops plain,trainer --set max_steps=50
     """
+    view = view_of(verbose, quiet, as_json)
     request = request_from(
         cases,
         loops,
@@ -218,7 +226,7 @@ def run_command(
         timeout_s=timeout,
         out=out,
     )
-    node, console = this_node(request), progress_console()
+    node, console = this_node(request), progress_console(view)
     if node and node.rank:
         follow(request, node, console)
         done = f"Node {node.rank} has done its part; node 0 writes the report to {out}"
@@ -231,4 +239,4 @@ def run_command(
         report = localize_report(report, folder, jobs, console, timeout, within_s)
     if library_sets:
         report = add_upgrade_result(report, folder, library_sets, {})
-    return show(report, folder)
+    return show(report, folder, view)

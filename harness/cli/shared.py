@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from harness.benchmark.bench import progress
 from harness.errors import SpecError
 from harness.execution.environments.variants import LibrarySet, find_library_sets, package_changes
-from harness.report.formats.terminal import print_report
+from harness.report.formats.terminal import Amount, print_report
 from harness.results.report import Report
 from harness.spec.recipe import build
 from harness.spec.request import RunRequest
 
 __all__ = [
     "EXIT_CODES",
+    "View",
     "command_line",
     "library_sets_of",
     "output_console",
@@ -26,8 +27,12 @@ __all__ = [
     "progress_console",
     "request_from",
     "show",
+    "view_of",
 ]
 
+View = Amount | Literal["json"]
+"""How a report is printed."""
+_WIDTH = 80
 EXIT_CODES = {"equivalent": 0, "different": 1, "regression": 1, "failed": 3, "no_verdict": 4}
 
 
@@ -77,23 +82,36 @@ def library_sets_of(request: RunRequest) -> list[LibrarySet]:
     return found
 
 
-def show(report: Report, folder: Path) -> int:
+def view_of(verbose: bool, quiet: bool, as_json: bool) -> View:
+    """How a command prints its report. Raises `SpecError` if the options exclude each other."""
+    given = {"--verbose": verbose, "--quiet": quiet, "--json": as_json}
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
+        raise SpecError("a report is printed in one way", " and ".join(names), "omit one of them")
+    views: dict[str, View] = {"--verbose": "details", "--quiet": "quiet", "--json": "json"}
+    return views[names[0]] if names else "normal"
+
+
+def show(report: Report, folder: Path, view: View = "normal") -> int:
     """Print a report and where its page is; return the exit code of its verdict."""
     console = output_console()
-    print_report(report, console)
+    if view == "json":
+        console.print(report.to_json(), end="", soft_wrap=True, highlight=False, markup=False)
+        return EXIT_CODES[report.verdict]
+    print_report(report, console, view)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
     return EXIT_CODES[report.verdict]
 
 
 def output_console() -> Console:
-    """Standard output. Without a terminal it is wide enough for tables."""
+    """Standard output. Without a terminal it is as wide as one usually is."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
-def progress_console() -> Console:
+def progress_console(view: View = "normal") -> Console:
     """Standard error, for what is shown while a command works."""
-    return Console(stderr=True)
+    return Console(stderr=True, quiet=view in ("quiet", "json"))
 
 
 def command_line() -> list[str]:

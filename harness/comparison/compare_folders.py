@@ -48,6 +48,7 @@ def compare_folders(
     left, right = records_in(reference), records_in(candidate)
     noises = _noises(noise) if noise is not None else {}
     _check_renames(renames, right)
+    _check_common(left, right)
     with output_folder(out, "compare") as folder:
         names = folder_labels(reference, candidate)
         comparisons = compare_pairs(left, right, names, margins or {}, noises, renames)
@@ -67,6 +68,24 @@ def _without_runs(path: Path, found: RunRecords) -> list[str]:
     if found:
         return []
     return [f"{path} holds no record of a training. {' '.join(Report.read(path).notes)}".rstrip()]
+
+
+def _check_common(left: RunRecords, right: RunRecords) -> None:
+    """Raises `SpecError` if the two folders hold no two runs to compare."""
+    if min(len(left), len(right)) < 2 or left.keys() & right.keys():
+        return
+    names = [
+        (sorted({case for case, _ in found}), sorted({loop for _, loop in found}))
+        for found in (left, right)
+    ]
+    place = 0 if names[0][0] != names[1][0] else 1  # the cases, or else the loops
+    met = " and ".join(", ".join(each[place]) for each in names)
+    kind = ("cases", "loops")[place]
+    raise SpecError(
+        "two folders are compared run by run, each with the run of the same case and loop",
+        f"{kind} {met}",
+        "pass folders of the same, or a single record of each",
+    )
 
 
 def _check_renames(renames: Sequence[Rename], candidate: RunRecords) -> None:

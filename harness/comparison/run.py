@@ -56,7 +56,7 @@ def run_cases(
     words = request.command_line() if command is None else command
     margins = parse_margins(request.margins)
     name = _name(planned[0].case)
-    with output_folder(request.out, name, again=request.reuses_out) as folder:
+    with output_folder(request.out, name, request.reuses_out, resumable=True) as folder:
         runs = runs_in(folder, planned, interpreters(library_sets))
         meeting = Meeting(node, folder, request.timeout_s) if node else None
         jobs = 1 if node else request.jobs

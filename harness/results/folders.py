@@ -44,6 +44,12 @@ def records_in(path: Path) -> RunRecords:
     if not path.is_dir():
         raise SpecError("a record or run folder must exist", path, "check the path")
     if not (path / REPORT_FILE).is_file():
+        if (path / RECORDS).is_dir() or (path / UNFINISHED).is_dir():
+            raise RecordError(
+                "only a run that has ended can be read",
+                f"{path}, which has no {REPORT_FILE} yet",
+                "wait for its end; harness run continues a stopped one with --resume",
+            )
         raise RecordError(
             f"a run folder holds a {REPORT_FILE}, a record a {HEADER}", path, "pass one of those"
         )
@@ -65,10 +71,13 @@ def new_in_reports(name: str) -> Path:
 
 
 @contextmanager
-def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[Path]:
+def output_folder(
+    out: Path | None, name: str, again: bool = False, resumable: bool = False
+) -> Iterator[Path]:
     """Create a new folder, and remove it again if the body raises `SpecError` or `RecordError`.
 
-    With `again` it may be the folder of a stopped run, which is never removed. Raises `DiskFull` if
+    With `again` it may be the folder of a stopped run, which is never removed. `resumable`: the
+    command has the option --resume, which a refusal then names. Raises `DiskFull` if
     the disk is full; then the folder is removed unless it holds a record.
     """
     folder = out or new_in_reports(name)
@@ -77,7 +86,10 @@ def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[
             yield folder
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SpecError("--out takes a new or empty folder", folder, "name another, or empty it")
+        remedy = "name another, or empty it"
+        if resumable and (folder / RECORDS).is_dir():
+            remedy = "name another, or pass --resume to continue there"
+        raise SpecError("--out takes a new or empty folder", folder, remedy)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with full_disk_reported(folder):
@@ -101,3 +113,5 @@ def output_folder(out: Path | None, name: str, again: bool = False) -> Iterator[
 
 RECORDS = "records"
 """The folder of records within an output folder."""
+UNFINISHED = ".trace"
+"""The folder of a traced command within its output folder, while the command runs."""

@@ -20,7 +20,8 @@ from pydantic import (
     field_validator,
 )
 
-from harness.errors import SpecError, unknown_name
+from harness.errors import unknown_name
+from harness.spec.violations import violation
 
 __all__ = [
     "CONVENTIONS",
@@ -195,14 +196,7 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        # Names after the first are members of a union that was tried; a user cannot use them.
-        path = [
-            part for number, part in enumerate(first["loc"]) if not number or part.__class__ is int
-        ]
-        place = ".".join(map(str, path)) or model.__name__.lower()
-        rule = first["msg"][0].lower() + first["msg"][1:]
-        raise SpecError(f"{place}: {rule}", repr(first["input"]), f"change {place}") from None
+        raise violation(error.errors()[0], model.__name__.lower()) from None
 
 
 def parse_value(text: str) -> Any:

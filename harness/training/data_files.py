@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from datasets import Dataset, DatasetDict, load_from_disk
 
 from harness.errors import SpecError
 
-__all__ = ["Splits", "first_rows", "read_folder"]
+__all__ = ["Splits", "check_values", "first_rows", "read_folder"]
 
 _READERS: dict[str, Any] = {  # path -> DataFrame; pandas' stubs do not accept these partials
     ".jsonl": partial(pd.read_json, lines=True, dtype=False),
@@ -23,12 +25,19 @@ _READERS: dict[str, Any] = {  # path -> DataFrame; pandas' stubs do not accept t
 }
 
 
+_REMEDY = "correct or remove the row"
+
+
 @dataclass(frozen=True)
 class Splits:
     """Rows for training and rows for evaluation."""
 
     train: Dataset
     validation: Dataset
+    train_file: str = "the train set"
+    """What it was read from, for messages."""
+    validation_file: str = "the validation set"
+    """As `train_file`."""
 
 
 def first_rows(rows: Dataset, option: str, count: object) -> Dataset:
@@ -59,10 +68,34 @@ def read_folder(folder: Path) -> Splits:
                 "add the missing split",
             )
         return Splits(saved["train"], saved["validation"])
-    return Splits(_read_split(folder, "train"), _read_split(folder, "validation"))
+    (train, first), (validation, second) = (
+        _read_split(folder, split) for split in ("train", "validation")
+    )
+    return Splits(train, validation, first, second)
 
 
-def _read_split(folder: Path, split: str) -> Dataset:
+def check_values(
+    rows: Dataset, columns: Sequence[str], source: str, empty_texts: bool = False
+) -> None:
+    """Raise `SpecError` for the first row that has no value in a column, or only empty texts.
+
+    Rows are counted from 1. `empty_texts`: empty texts are usual in this data.
+    """
+    values = {column: list(rows[column]) for column in columns}
+    for column, found in values.items():
+        for number, value in enumerate(found, start=1):
+            if value is None or (isinstance(value, float) and math.isnan(value)):
+                met = f"{'null' if value is None else 'NaN'} in row {number} of {source}"
+                raise SpecError(f"column {column} needs a value in every row", met, _REMEDY)
+    if empty_texts:
+        return
+    texts = [found for found in values.values() if found and isinstance(found[0], str)]
+    for number, row in enumerate(zip(*texts, strict=True), start=1):
+        if not any(str(text).strip() for text in row):
+            raise SpecError("a row needs text", f"an empty row {number} of {source}", _REMEDY)
+
+
+def _read_split(folder: Path, split: str) -> tuple[Dataset, str]:
     for suffix, reader in _READERS.items():
         path = folder / f"{split}{suffix}"
         if path.is_file():
@@ -72,7 +105,7 @@ def _read_split(folder: Path, split: str) -> Dataset:
                 raise SpecError(
                     f"{split}{suffix} must be readable", error, "correct the file"
                 ) from None
-            return Dataset.from_pandas(frame, preserve_index=False)
+            return Dataset.from_pandas(frame, preserve_index=False), path.name
     kinds = ", ".join(suffix[1:] for suffix in _READERS)
     raise SpecError(
         f"data must be a folder with a file {split}.* ({kinds})",

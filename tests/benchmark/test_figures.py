@@ -87,7 +87,9 @@ def test_a_full_disk_is_one_line_and_no_half_file(
             monkeypatch.setattr(pq, "write_table", full)
             two.write(folder / FOLDER)
 
-    with pytest.raises(RunFailed, match=r"results need space on the disk .*no space left") as caught:
+    with pytest.raises(
+        RunFailed, match=r"results need space on the disk .*no space left"
+    ) as caught:
         bench()
 
     assert 1 == len(str(caught.value).splitlines())

@@ -16,16 +16,15 @@ from harness.execution.command.parts import Recorded, gather, parts_in
 from harness.execution.command.program import find_program
 from harness.execution.command.unseen import Note, notes_in, what_was_unseen
 from harness.execution.commit import find_commit, find_repository
-from harness.results.folders import RECORDS
+from harness.results.folders import RECORDS, UNFINISHED
 from harness.spec.command import CommandSpec
 from harness.spec.recipe import Recipe
 
 __all__ = ["Traced", "attached", "notes_of", "trace", "trace_briefly"]
 
 SITE = Path(__file__).parent / "site"
-_WORK = ".trace"  # within the output folder, while the command runs
 _NOTES, _PARTS, _OPTIONS = "notes", "parts", "options.json"  # within that folder
-_DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # must be set before CUDA is used
+_DETERMINISTIC = {"CUBLASUNFINISHEDSPACE_CONFIG": ":4096:8"}  # must be set before CUDA is used
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def trace(spec: CommandSpec, folder: Path, log: Path | None = None) -> Traced:
     Raises `SpecError` if the command cannot be started.
     """
     program = find_program(spec.command)
-    work = folder.absolute() / _WORK
+    work = folder.absolute() / UNFINISHED
     try:
         variables = attached(spec, work, os.environ)
         try:
@@ -69,7 +68,7 @@ def trace_briefly(
 
     It gets no signals and no input, so that several commands can be traced at a time.
     """
-    work = folder.absolute() / f"{_WORK}-{spec.name}"
+    work = folder.absolute() / f"{UNFINISHED}-{spec.name}"
     try:
         process = GroupProcess(
             spec.command, Path(spec.folder), attached(spec, work, variables), log

@@ -16,6 +16,7 @@ from harness.results.record import RunRecord
 from harness.spec import registry
 from harness.spec.case import RunSpec, label
 from harness.spec.expand import draw_specs
+from harness.spec.paths import check_places
 from harness.spec.request import RunRequest
 
 __all__ = ["is_done", "plan", "runs_in"]
@@ -34,6 +35,7 @@ def plan(request: RunRequest, library_sets: Iterable[str] = ()) -> list[RunSpec]
     conventions, reference = request.conventions, request.loops[0]
     planned: list[RunSpec] = []
     for case in request.expanded_cases(library_sets):
+        check_places(case)
         repeats: dict[str, int] = {}
         more = {**options, "sketch": case.noise is not None}
         first = len(planned)

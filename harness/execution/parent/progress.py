@@ -1,4 +1,4 @@
-"""A progress bar for each run on a terminal, lines now and then in a notebook, else nothing."""
+"""A progress bar for each run on a terminal; elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.spec.case import label
 
 __all__ = ["bars"]
 
-_LINE_EVERY_S = 5.0  # in a notebook, which keeps each line
+_LINE_EVERY_S = 10.0  # in a notebook and in a log, which keep each line
 _MANY = 12  # with more runs, only active ones have a bar, below one for all
 
 
@@ -48,12 +48,12 @@ def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> It
             console.print(Text(text + ", ".join(names), style="yellow"))
 
     if not console.is_terminal:
-        show = _lines(runs, console) if console.is_jupyter else None
+        show = _lines(runs, console)
 
         def without_bars(number: int, event: dict[str, Any]) -> None:
             if event["event"] == "settled":
                 compare_settings(number, event)
-            elif show is not None:
+            else:
                 show(number, event)
 
         yield without_bars

@@ -26,7 +26,7 @@ from transformers import (
 
 from harness.errors import SpecError
 from harness.spec.recipe import Recipe
-from harness.training.data_files import Splits
+from harness.training.data_files import Splits, check_values
 from harness.training.metrics.accuracy_and_f1 import AccuracyAndF1
 from harness.training.metrics.multi_label import MultiLabel
 from harness.training.metrics.regression import Regression
@@ -145,6 +145,8 @@ def _text_columns(data: Splits) -> tuple[str, ...]:
             )
         if not len(rows):
             raise SpecError(f"the {split} set needs rows", 0, "pass data with rows")
+        source = data.train_file if split == "train" else data.validation_file
+        check_values(rows, (*columns, "label"), source)
         for column in columns:
             wrong = next((v for v in rows[column] if not isinstance(v, str)), None)
             if wrong is not None:

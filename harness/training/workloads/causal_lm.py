@@ -30,7 +30,7 @@ from transformers import (
 from harness.errors import SpecError
 from harness.spec.recipe import Option, Recipe
 from harness.training import hub
-from harness.training.data_files import first_rows, read_folder
+from harness.training.data_files import check_values, first_rows, read_folder
 from harness.training.metrics.accuracy import Accuracy
 from harness.training.pretrained import length_limit, load_pretrained, load_tokenizer
 from harness.training.synthetic.text import text_splits
@@ -104,16 +104,20 @@ def _texts(data: Option) -> tuple[list[str], list[str]]:
         made = text_splits()
         return [row["text"] for row in made.train], [row["text"] for row in made.validation]
     read = read_folder(Path(str(data)))
-    return _column(read.train, "train"), _column(read.validation, "validation")
+    return (
+        _column(read.train, "train", read.train_file),
+        _column(read.validation, "validation", read.validation_file),
+    )
 
 
-def _column(rows: Dataset, split: str) -> list[str]:
+def _column(rows: Dataset, split: str, source: str) -> list[str]:
     if "text" not in rows.column_names:
         raise SpecError(
             f"the {split} rows need the column text",
             ", ".join(rows.column_names) or "none",
             "add it or rename a column",
         )
+    check_values(rows, ("text",), source, empty_texts=True)
     for value in rows["text"]:
         if not isinstance(value, str):
             raise SpecError(f"column text of {split} must hold text", repr(value), "correct it")
