@@ -23,12 +23,15 @@ from harness.cli.options import (
     DeviceOption,
     DirectOption,
     EnvironmentsOption,
+    JsonOption,
     LoopsOption,
     OutOption,
     PythonOption,
+    QuietOption,
     ResumeOption,
     SettingsOption,
     SpeedMarginOption,
+    VerboseOption,
     WithOption,
 )
 from harness.cli.shared import (
@@ -37,6 +40,7 @@ from harness.cli.shared import (
     progress_console,
     request_from,
     show,
+    view_of,
 )
 from harness.errors import SpecError, check_known
 from harness.results.metrics import Margin
@@ -123,6 +127,9 @@ def bench_command(
     ] = BenchRequest.timeout_s,
     resume: ResumeOption = False,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Measure how fast the loops are, and how sure that is. Live processes take turns.
 
@@ -136,6 +143,7 @@ def bench_command(
 
     Example: harness bench --budget 180 -- python train.py -- python train.py --compile
     """
+    view = view_of(verbose, quiet, as_json)
     commands = commands_of(context)
     if commands:
         for_loops = {
@@ -151,8 +159,8 @@ def bench_command(
         if resume and out is None:
             raise SpecError("--resume continues in the folder --out", "none", "pass --out DIR")
         chosen = command_arms(commands)
-        done = bench_commands(chosen, bench, out, command_line(), progress_console(), resume)
-        return show(*done)
+        done = bench_commands(chosen, bench, out, command_line(), progress_console(view), resume)
+        return show(*done, view)
     request = request_from(
         cases,
         loops,
@@ -178,8 +186,10 @@ def bench_command(
         for loop in dict.fromkeys(request.loops):
             across = arms_with_libraries(case, loop, request.conventions, library_sets)
             planned[across[0].spec.case.name] = across
-    report, folder = bench_cases(planned, bench, out, command_line(), progress_console(), resume)
-    return show(report, folder)
+    report, folder = bench_cases(
+        planned, bench, out, command_line(), progress_console(view), resume
+    )
+    return show(report, folder, view)
 
 
 def _check_alone(given: list[str]) -> None:

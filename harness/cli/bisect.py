@@ -13,12 +13,15 @@ from harness.cli.options import (
     ConventionsOption,
     DeviceOption,
     EnvironmentsOption,
+    JsonOption,
     LoopsOption,
     OutOption,
+    QuietOption,
     SettingsOption,
     TimeoutOption,
+    VerboseOption,
 )
-from harness.cli.shared import command_line, progress_console, request_from, show
+from harness.cli.shared import command_line, progress_console, request_from, show, view_of
 from harness.diagnosis.bisect import BisectRequest, bisect
 from harness.execution.environments.releases import released
 from harness.execution.environments.requirements import requirement
@@ -60,6 +63,9 @@ def bisect_command(
     environments: EnvironmentsOption = None,
     timeout: TimeoutOption = TIMEOUT_S,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Find the first release of a library that trains differently, bit for bit, where and why.
 
@@ -71,6 +77,7 @@ def bisect_command(
 
     Example: harness bisect --good 4.57.1 --bad 5.23.0 --set max_steps=20
     """
+    view = view_of(verbose, quiet, as_json)
     request = request_from([case], loops, settings, conventions=conventions, device=device)
     name = requirement(package).name
     bisection = BisectRequest(
@@ -83,11 +90,11 @@ def bisect_command(
         environments,
         timeout,
     )
-    console = progress_console()
+    console = progress_console(view)
     if name in _LARGE:
         console.print(f"each release of {name} is a large download, and is kept", style="yellow")
     with progress(console) as show_progress:
         report, folder = bisect(
             bisection, released(name), out, command_line(), console, show_progress
         )
-    return show(report, folder)
+    return show(report, folder, view)

@@ -19,12 +19,15 @@ from harness.cli.options import (
     CasesArgument,
     ConventionsOption,
     DeviceOption,
+    JsonOption,
     LoopsOption,
     OutOption,
+    QuietOption,
     SettingsOption,
     SpeedMarginOption,
+    VerboseOption,
 )
-from harness.cli.shared import command_line, progress_console, request_from, show
+from harness.cli.shared import command_line, progress_console, request_from, show, view_of
 from harness.errors import SpecError
 from harness.regression.against import AgainstRequest, check_against
 from harness.regression.baseline import cases_in
@@ -116,6 +119,9 @@ def check_command(
         ),
     ] = CheckRequest.timeout_s,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Check whether training is still as it was accepted: exact facts, memory, then speeds.
 
@@ -126,6 +132,7 @@ def check_command(
 
     Example: harness check --against main --budget 180 -- python train.py
     """
+    view = view_of(verbose, quiet, as_json)
     command = commands_of(context)
     if against is not None:
         asked = AgainstRequest(
@@ -139,7 +146,8 @@ def check_command(
             else BenchRequest(budget, margin=Margin.parse(margin).value, timeout_s=timeout),
         )
         _check_against_alone(asked, baseline, exact_only)
-        return show(*check_against(asked, out, command_line(), progress_console()))
+        done = check_against(asked, out, command_line(), progress_console(view))
+        return show(*done, view)
     if baseline is None or install is not None or stop_after is not None:
         rule = "a check compares with --baseline DIR, or with a commit by --against GIT_REF"
         given = "neither" if baseline is None else "--install or --stop-after"
@@ -162,8 +170,10 @@ def check_command(
         exact_only=exact_only,
         timeout_s=timeout,
     )
-    report, folder = check_cases(request.base_cases, check, out, command_line(), progress_console())
-    return show(report, folder)
+    report, folder = check_cases(
+        request.base_cases, check, out, command_line(), progress_console(view)
+    )
+    return show(report, folder, view)
 
 
 def _single(commands: Sequence[Sequence[str]]) -> tuple[str, ...]:

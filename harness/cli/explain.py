@@ -13,11 +13,14 @@ from harness.cli.options import (
     TRAIN,
     DeviceOption,
     JobsOption,
+    JsonOption,
     OutOption,
+    QuietOption,
     SettingsOption,
     TimeoutOption,
+    VerboseOption,
 )
-from harness.cli.shared import command_line, progress_console, request_from, show
+from harness.cli.shared import command_line, progress_console, request_from, show, view_of
 from harness.diagnosis.explain import explain_case, explain_folders
 from harness.errors import SpecError
 from harness.spec.request import TIMEOUT_S
@@ -69,6 +72,9 @@ def explain_command(
     ] = None,
     timeout: TimeoutOption = TIMEOUT_S,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Find by experiment which fields make two runs differ, and how far each moves them.
 
@@ -78,7 +84,8 @@ def explain_command(
 
     Example: harness explain paraphrase --set max_steps=12
     """
-    console = progress_console()
+    view = view_of(verbose, quiet, as_json)
+    console = progress_console(view)
     if len(runs) == 2:
         for option, value in (
             ("--loops", loops),
@@ -92,7 +99,7 @@ def explain_command(
         report, folder = explain_folders(
             Path(runs[0]), Path(runs[1]), budget, jobs, out, command_line(), console, timeout
         )
-        return show(report, folder)
+        return show(report, folder, view)
     if len(runs) != 1:
         raise SpecError("explain takes a case, or two folders", " ".join(runs), "pass one or two")
     request = request_from(
@@ -113,4 +120,4 @@ def explain_command(
         console,
         timeout,
     )
-    return show(report, folder)
+    return show(report, folder, view)

@@ -17,13 +17,16 @@ from harness.cli.options import (
     DirectOption,
     EnvironmentsOption,
     JobsOption,
+    JsonOption,
     LoopsOption,
     OutOption,
     PythonOption,
+    QuietOption,
     ResumeOption,
     SettingsOption,
     SpeedMarginOption,
     TimeoutOption,
+    VerboseOption,
     WithOption,
 )
 from harness.cli.shared import (
@@ -32,6 +35,7 @@ from harness.cli.shared import (
     progress_console,
     request_from,
     show,
+    view_of,
 )
 from harness.errors import SpecError
 from harness.regression.upgrade import upgrade_cases
@@ -66,6 +70,9 @@ def upgrade_command(
     timeout: TimeoutOption = TIMEOUT_S,
     resume: ResumeOption = False,
     out: OutOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Show what an upgrade changed in a training: values, settings, metrics and speed.
 
@@ -75,6 +82,7 @@ def upgrade_command(
 
     Example: harness upgrade --with "transformers==4.57.*" --budget 300
     """
+    view = view_of(verbose, quiet, as_json)
     request = request_from(
         cases,
         loops,
@@ -100,6 +108,6 @@ def upgrade_command(
     tolerated = Margin.parse(margin).value
     speeds = BenchRequest(budget_s=budget, margin=tolerated, beside="nothing") if budget else None
     library_sets = library_sets_of(request)
-    console = progress_console()
+    console = progress_console(view)
     report, folder = upgrade_cases(request, library_sets, speeds, command_line(), console)
-    return show(report, folder)
+    return show(report, folder, view)

@@ -8,7 +8,7 @@ import pytest
 
 from harness.results.record import RunRecord
 from tests.support.answers import Ask, differ, pair
-from tests.support.records import draft, spec, write_run_folder
+from tests.support.records import Draft, draft, spec, write_run_folder
 
 NODE_1 = (
     *("--nnodes", "2", "--node-rank", "1", "--master-addr", "localhost"),
@@ -25,8 +25,45 @@ NODE_1 = (
         (["run", "--loops", ","], "a run needs a loop"),
         (["run", "--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
         (["run", "--set", "learning_rate"], "--set takes KEY=VALUE"),
-        (["run", "--set", "learning_rate=-1"], "learning_rate: "),
-        (["run", "--set", "num_epochs=lots"], "num_epochs: "),
+        (["run", "--set", "learning_rate=-1"], "learning_rate: must be greater than 0 (met -1)"),
+        (["run", "--set", "learning_rate=fast"], "learning_rate: must be a number (met 'fast')"),
+        (["run", "--set", "num_epochs=lots"], "num_epochs: must be a whole number (met 'lots')"),
+        (["run", "--set", "num_epochs=1.5"], "num_epochs: must be a whole number (met 1.5)"),
+        (["run", "--set", "max_steps=0"], "max_steps: must be 1 or more (met 0)"),
+        (["run", "--set", "drop_last=maybe"], "drop_last: must be true or false (met 'maybe')"),
+        (["run", "--set", "betas=0.9"], "betas: must be a list of values (met 0.9)"),
+        (["run", "--set", "frozen=5"], "frozen: must be text (met 5)"),
+        (["run", "--set", "sampler=globl"], "change sampler; did you mean 'global'?"),
+        (["run", "--set", "padding=longst"], "change padding; did you mean 'longest'?"),
+        (["run", "--set", "precision=fp8"], "must be one of fp32, bf16, fp16 (met 'fp8')"),
+        (["run", "--set", "attention=falsh"], "attention: must be one of sdpa, eager"),
+        (["run", "--set", "data=nowhere"], "data must be an existing folder (met nowhere)"),
+        (["run", "mrpc", "--set", "data=nowhere"], "data must be an existing folder"),
+        (["run", "--set", "model=./nowhere"], "model must be an existing folder or a hub id"),
+        (["run", "--set", "model=/nowhere"], "(met /nowhere): check the path"),
+        (["run", "--set", "train_rows=-5"], "0 for all rows (met -5): raise it"),
+        (["run", "--set", "eval_rows=-1"], "0 for all rows (met -1): raise it"),
+        (["run", "-v", "-q"], "printed in one way (met --verbose and --quiet)"),
+        (["run", "-q", "--json"], "printed in one way (met --quiet and --json)"),
+        (["compare", "a", "b", "-v", "--json"], "printed in one way (met --verbose and --json)"),
+        (["bench", "-v", "--json"], "printed in one way"),
+        (["check", "-v", "--json"], "printed in one way"),
+        (["explain", "paraphrase", "-v", "-q"], "printed in one way"),
+        (["report", "nowhere", "-v", "-q"], "printed in one way"),
+        (["run", "nowhere.py"], "must exist (met nowhere.py)"),
+        (["run", "--loops", "plain,nowhere.py"], "must exist (met nowhere.py)"),
+        (["trace"], "a command"),
+        (["trace", "--", "no-such-program"], "on the PATH (met no-such-program)"),
+        (["trace", "--every", "0", "--", "true"], "every"),
+        (["trace", "--detail", "ful", "--", "true"], "'full'"),
+        (["export", "nowhere"], "must exist (met nowhere)"),
+        (["publish", "nowhere", "name"], "nowhere"),
+        (["accept", "nowhere", "--baseline", "b", "--reason", "x"], "nowhere"),
+        (["index", "nowhere"], "nowhere"),
+        (["init", "lop"], "did you mean 'loop'?"),
+        (["init", "loop", "mine.toml"], "ends in .py"),
+        (["init", "case", "mine.py"], "ends in .toml"),
+        (["report", "nowhere", "--format", "htm"], "nowhere"),
         (["run", "--device", "cdua"], "did you mean 'cuda'?"),
         (["run", "--conventions", "nativ"], "did you mean 'native'?"),
         (["run", "--jobs", "0"], "jobs"),
@@ -125,6 +162,43 @@ def test_a_used_output_folder_is_refused_and_untouched(refused: Ask, tmp_path: P
     assert "new or empty folder" in refused("run", "--out", used).err
     assert ["mine.txt"] == [path.name for path in used.iterdir()]
     assert "precious" == (used / "mine.txt").read_text(encoding="utf-8")
+
+
+def test_the_folder_of_a_run_is_refused_with_the_way_to_go_on(refused: Ask, tmp_path: Path) -> None:
+    """`harness run` in a used folder names --resume; `compare`, which has no such option, not."""
+    write_run_folder(tmp_path / "used", {"plain": draft()})
+    used = ("--out", tmp_path / "used")
+    assert "pass --resume to continue there" in refused("run", *used).err
+    assert "--resume" not in refused("compare", *pair(tmp_path), *used).err
+
+
+@pytest.mark.parametrize("inside", ["records", ".trace"])
+def test_a_run_that_goes_on_is_no_missing_report(refused: Ask, tmp_path: Path, inside: str) -> None:
+    """`compare` says that the run has not ended; of an empty folder, for control, it does not."""
+    (tmp_path / "going" / inside).mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    one, _ = pair(tmp_path)
+    assert (
+        "only a run that has ended can be read" in refused("compare", one, tmp_path / "going").err
+    )
+    assert "has ended" not in refused("compare", one, tmp_path / "empty").err
+
+
+def test_folders_of_other_cases_are_refused_in_one_line(
+    ask: Ask, refused: Ask, tmp_path: Path
+) -> None:
+    """Both names are in the line; with one case in common, for control, they are compared."""
+
+    def of_case(name: str) -> Draft:
+        made = draft()
+        case = made.header["spec"].case.model_copy(update={"name": name})
+        made.header["spec"] = made.header["spec"].model_copy(update={"case": case})
+        return made
+
+    for folder, cases in (("one", "ab"), ("two", "cd"), ("three", "bc")):
+        write_run_folder(tmp_path / folder, {f"plain {name}": of_case(name) for name in cases})
+    found = refused("compare", tmp_path / "one", tmp_path / "two")
+    assert "(met cases a, b and c, d): pass folders of the same" in found.err
 
 
 def test_an_empty_output_folder_is_taken(ask: Ask, tmp_path: Path) -> None:
