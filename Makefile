@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE ?= 1
 # longest files first.
 PARALLEL ?= --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install run test fast lint types benchmarks package clean
+.PHONY: help install run test fast lint types benchmarks gpu package clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,6 +49,9 @@ types: $(READY) ## check the types
 
 benchmarks: $(READY) ## determinism, equivalence and speed of the built-in cases
 	$(BIN)/python -m pytest benchmarks
+
+gpu: $(READY) ## run the proof on one GPU, at most 8 minutes; result in reports/gpu
+	$(BIN)/python -m studies.gpu --out reports/gpu
 
 package: $(READY) ## build the wheel in dist/
 	rm -rf build
