@@ -20,7 +20,14 @@ from harness.results.comparison import Comparison, Finding, Outcome
 from harness.results.metrics import metric
 from harness.results.sessions import Block, Session
 
-__all__ = ["REASONS", "Conclusions", "conclude", "narrow_enough", "statistic_of"]
+__all__ = [
+    "REASONS",
+    "Conclusions",
+    "conclude",
+    "narrow_enough",
+    "session_ratios",
+    "statistic_of",
+]
 
 _VALUES: dict[str, Value] = {
     "own_step_s": lambda block: block.own_s,
@@ -60,6 +67,13 @@ def narrow_enough(
         if high / low > (1 + margin / _ENOUGH) ** 2:
             return False
     return True
+
+
+def session_ratios(
+    sessions: Sequence[Session], reference: str, others: Sequence[str], name: str
+) -> list[list[float]]:
+    """For each of the others, its log ratio to the reference in each session."""
+    return [session_means(sessions, reference, other, _VALUES[name]) for other in others]
 
 
 def conclude(

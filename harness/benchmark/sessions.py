@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.benchmark.conclusions import narrow_enough, statistic_of
+from harness.benchmark.forecast import LEAST, forecast
 from harness.benchmark.session import SessionRequest, Start, run_session
 from harness.errors import SpecError
 from harness.results.sessions import FOLDER, Session, read_sessions
@@ -116,12 +117,15 @@ def measure(
         number = len(sessions) + 1
         several = max(1, (request.sessions or _PLANNED) - len(sessions))
         about = len(sessions) + (round(left_s / typical_s) if typical_s else several)
+        expected = _expected(sessions, subject, request, max(about, number))
 
-        def on_round(done: int, of: int, number: int = number, about: int = about) -> None:
+        def on_round(
+            done: int, of: int, number: int = number, about: int = about, expected: str = expected
+        ) -> None:
             left = max(0.0, deadline - time.monotonic())
             show_progress(
                 f"{subject.title}: session {number} of at most {max(about, number)}, round {done} "
-                f"of {of}, at most {left:.0f} s left"
+                f"of {of}, at most {left:.0f} s left{expected}"
             )
 
         known = subject.most_steps()
@@ -144,6 +148,18 @@ def measure(
             sessions.append(session)
         elif subject.most_steps() == known:  # nothing was learned from it
             return Measured(sessions, f"{budget}, during a session")
+
+
+def _expected(
+    sessions: Sequence[Session], subject: Subject, request: BenchRequest, in_all: int
+) -> str:
+    """What the bench will be able to tell, to be added to its progress; empty if not known yet."""
+    if len(sessions) < LEAST:
+        return ""
+    statistic = statistic_of(sessions, subject.device)
+    planned = min(in_all, request.sessions or in_all)
+    told = forecast(sessions, subject.names, statistic, planned, request.margin)
+    return f"; {told}" if told else ""
 
 
 def _enough(sessions: Sequence[Session], subject: Subject, request: BenchRequest) -> str:

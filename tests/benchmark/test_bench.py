@@ -127,8 +127,7 @@ def test_a_killed_bench_can_be_resumed(tmp_path: Path) -> None:
     assert 0 < arms["plain"]["share_of_peak"] < 1
     assert {"data", "forward", "backward", "optimizer", "rest"} == arms["trainer"]["parts"].keys()
     printed = " ".join(done.stdout.split())
-    for sentence in result["conclusion"].removesuffix(".").split(". "):
-        assert sentence in printed
+    assert result["conclusion"].split(";")[0] in printed
     for page, heading in (("report.md", "## Speed\n"), ("report.html", ">Speed</h2>")):
         assert heading in (tmp_path / "out" / page).read_text()
 

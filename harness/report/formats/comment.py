@@ -57,7 +57,15 @@ def _rows(report: Report, several: bool) -> Iterator[str]:
         yield f"| {mark} | {_cut(one.text)} |"
 
 
+def _certainty(report: Report) -> Iterator[str]:
+    """What belongs to the answers, such as the certainty of a speed and lines of code."""
+    for one in answers(report):
+        about = one.text.partition(",")[0]
+        yield from (f"- {_cut(f'{about}: {line.strip()}')}" for line in one.details)
+
+
 def _details(report: Report) -> Iterator[str]:
+    yield from _certainty(report)
     if report.upgrade is not None:
         for heading, sentences in lists(report.upgrade):
             yield from (f"- {_cut(f'{heading.lower()}: {sentence}')}" for sentence in sentences)

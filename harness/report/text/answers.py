@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report.text import explanation, modules, regression, seeds, upgrade
+from harness.report.text import explanation, modules, regression, seeds, speeds, upgrade
 from harness.report.text.summary import code_details, sentence
 from harness.results.comparison import Comparison
 from harness.results.regression import CheckResult
@@ -139,12 +139,12 @@ def _count(pairs: Sequence[Comparison]) -> str:
 
 
 def _of_pair(pair: Comparison, place: int, name_case: bool) -> Answer:
-    return Answer(
-        f"{pair.case}: {sentence(pair)}" if name_case else sentence(pair),
-        pair.outcome,
-        "speed" if pair.equality is not None else pair_anchor(place),
-        code_details(pair) or _module(pair),
-    )
+    case = f"{pair.case}: " if name_case else ""
+    if pair.equality is not None:  # of speeds
+        details = (f"{speeds.certainty(pair)}.", *code_details(pair))
+        return Answer(f"{case}{speeds.line(pair)}", pair.outcome, "speed", details)
+    details = code_details(pair) or _module(pair)
+    return Answer(f"{case}{sentence(pair)}", pair.outcome, pair_anchor(place), details)
 
 
 def _module(pair: Comparison) -> tuple[str, ...]:

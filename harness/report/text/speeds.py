@@ -9,7 +9,17 @@ from harness.results.comparison import Comparison, Finding
 from harness.results.metrics import metric
 from harness.units import number, quantity
 
-__all__ = ["TOO_LARGE", "change", "conclusion", "equality", "how", "sentence", "values_agree"]
+__all__ = [
+    "TOO_LARGE",
+    "certainty",
+    "change",
+    "conclusion",
+    "equality",
+    "how",
+    "line",
+    "sentence",
+    "values_agree",
+]
 
 TOO_LARGE = 11.0
 """A ratio from which only a bound is shown."""
@@ -18,17 +28,27 @@ _LONGEST_ADVICE_S = 3600.0  # above it, other remedies are named
 
 def sentence(comparison: Comparison) -> str:
     """Which loop is faster, by how much, with what certainty, and what would be detected."""
+    return f"{line(comparison)}; {certainty(comparison)}"
+
+
+def line(comparison: Comparison) -> str:
+    """Which loop is faster, and by how much, in a line."""
     found = comparison.findings[0]
     assert found.ratio is not None
     assert found.interval is not None
-    assert found.confidence is not None
-    assert found.smallest_visible is not None
     pair = f"{comparison.candidate} against {comparison.reference}"
     low, high = (change(bound) for bound in found.interval)
-    interval = f"{number(100 * found.confidence, 4)}% interval {low} to {high}"
     unit = "sample" if found.metric.endswith("sample_s") else "step"
+    return f"{pair}: {comparison.outcome}, {change(found.ratio)} time per {unit} [{low}, {high}]"
+
+
+def certainty(comparison: Comparison) -> str:
+    """How certain that is, what would be detected, and whether the two compute the same."""
+    found = comparison.findings[0]
+    assert found.confidence is not None
+    assert found.smallest_visible is not None
     parts = [
-        f"{pair}: {comparison.outcome}, {change(found.ratio)} time per {unit} ({interval})",
+        f"{number(100 * found.confidence, 4)}% interval",
         f"smallest detectable slowdown {change(found.smallest_visible)}",
     ]
     if found.outcome == "inconclusive":
