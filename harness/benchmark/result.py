@@ -31,7 +31,7 @@ def result_of(
     candidates = [name for name in subject.names[1:] if name != CONTROL]
     if len(sessions) < 2:
         count = "no session fits" if not sessions else "only 1 session fits"
-        why = f"{count} into {request.budget_s:.3g} s; raise the budget"
+        why = f"{count} into {request.budget_s:.0f} s; raise the budget"
         return tuple(
             incomparable(subject.title, reference, name, why + _values(equality.get(name)))
             for name in candidates

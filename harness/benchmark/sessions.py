@@ -105,7 +105,7 @@ def measure(
     `deadline`: by the monotonic clock. Raises as `run_session` does.
     """
     sessions = list(before)
-    budget = f"the budget of {request.budget_s:.3g} s"
+    budget = f"the budget of {request.budget_s:.0f} s"
     while True:
         stopped_by = _enough(sessions, subject, request)
         left_s = deadline - time.monotonic()

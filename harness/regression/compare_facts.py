@@ -60,14 +60,18 @@ def key_item(baseline: Baseline, current: CurrentFacts) -> CheckItem | None:
     different = key_differences(baseline.key, current.key)
     if not different:
         return None
-    fields = [f"{name}: {_both(before, now)}" for name, (before, now) in different.items()]
-    if "workload" in different:
-        names = dict.fromkeys([*baseline.asked, *current.asked])
-        fields += [
-            f"{name}: {_both(baseline.asked.get(name), current.asked.get(name))}"
-            for name in names
-            if baseline.asked.get(name) != current.asked.get(name)
-        ]
+    names = dict.fromkeys([*baseline.asked, *current.asked])
+    asked = [
+        f"{name}: {_both(baseline.asked.get(name), current.asked.get(name))}"
+        for name in names
+        if "workload" in different and baseline.asked.get(name) != current.asked.get(name)
+    ]
+    # The digest of a task says nothing where the settings behind it are known.
+    fields = [
+        f"{name}: {_both(before, now)}"
+        for name, (before, now) in different.items()
+        if not (name == "workload" and asked)
+    ] + asked
     words = (
         f"the baseline has another machine class or task: {'; '.join(fields)}; "
         f"{_facts_for_information(baseline, current)}"
