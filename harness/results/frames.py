@@ -10,6 +10,7 @@ from harness.errors import SpecError
 from harness.results.curves import curve_table
 from harness.results.record import RunRecord
 from harness.results.report import Report
+from harness.results.report_columns import report_columns, seed_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,10 @@ def norms(record: RunRecord) -> pd.DataFrame:
 
 
 def comparisons(report: Report) -> pd.DataFrame:
-    """One row per pair: outcome, first divergence, causes and doubts."""
+    """One row per pair: outcome, first divergence, causes and doubts.
+
+    The last columns are those of `harness.results.report_columns`, as in `runs`.
+    """
     names = ("step", "micro_batch", "stage", "tensor", "max_ulp", "relative", "detail")
     rows = []
     for found in report.comparisons:
@@ -58,12 +62,14 @@ def comparisons(report: Report) -> pd.DataFrame:
                 "reference": found.reference,
                 "candidate": found.candidate,
                 "outcome": found.outcome,
+                "seed": seed_of(report, found.case),
                 "steps": found.steps,
                 **{name: None if first is None else getattr(first, name) for name in names},
                 "reference_value": None if first is None else first.reference,
                 "candidate_value": None if first is None else first.candidate,
                 "causes": [cause.id for cause in found.causes],
                 "doubts": list(found.doubts),
+                **report_columns(report),
             }
         )
     return _rows(rows, ["case", "reference", "candidate", "outcome", "steps", *names])
@@ -74,7 +80,9 @@ def runs(report: Report) -> pd.DataFrame:
     rows = [
         {
             **run.model_dump(exclude={"final_metrics"}),
+            "seed": seed_of(report, run.case) if run.seed is None else run.seed,
             **{f"final_{name}": value for name, value in run.final_metrics.items()},
+            **report_columns(report),
         }
         for run in report.runs
     ]

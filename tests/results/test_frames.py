@@ -12,6 +12,7 @@ from harness.errors import SpecError
 from harness.results.frames import comparisons, curves, runs, tensors
 from tests.support.records import TENSORS, draft
 from tests.support.run_folders import pair_report
+from tests.support.small_report import ORIGIN, small_report
 from tests.support.traced_commands import traced_command
 
 
@@ -31,6 +32,23 @@ def test_digests_keep_all_digits(tmp_path: Path) -> None:
     row = frame[(frame["step"] == 3) & (frame["tensor"] == TENSORS[1])].iloc[0]
     assert made.tensor(3, TENSORS[1])["optimizer_state"] == int(row["optimizer_state"])
     assert 1 == int(frame["optimizer_state"].isna().sum())
+
+
+def test_frames_of_many_reports_can_be_stacked() -> None:
+    """Each row names its run, date, seed, versions and commit; what is not known is missing."""
+    import pandas as pd
+
+    first = small_report(recipes={"tiny": {"seed": 7}})
+    second = small_report(origin=ORIGIN.model_copy(update={"name": "later"}), environment={})
+    for make in (comparisons, runs):
+        stacked = pd.concat([make(first), make(second)], ignore_index=True)
+        assert {ORIGIN.name, "later"} == set(stacked["run"])
+        assert {ORIGIN.started_at} == set(stacked["date"])
+        known = stacked[stacked["run"] == ORIGIN.name]
+        assert [{7}, {"0123456789abcdef+"}] == [set(known["seed"]), set(known["commit"])]
+        assert {"3.11"} == set(known["python"])
+        unknown = stacked[stacked["run"] == "later"]
+        assert bool(unknown[["seed", "commit", "python", "torch"]].isna().all().all())
 
 
 def test_a_report_has_a_row_for_each_pair_and_run(tmp_path: Path) -> None:

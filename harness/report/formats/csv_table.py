@@ -4,7 +4,8 @@
 one metric of a comparison; a `run` with one of its figures; an `arm` of a benchmark with one of its
 figures; the `control` of a benchmark; a `gate` item, one quantity of a check against a baseline. A
 cell that does not apply is empty. Numbers are in base units, with all their digits. Text that a
-spreadsheet would read as a formula begins with an apostrophe.
+spreadsheet would read as a formula begins with an apostrophe. The last columns are the same in each
+row, so that the files of many reports can be put below one another.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from harness.results.comparison import Comparison
 from harness.results.metrics import metric
 from harness.results.regression import CheckResult
 from harness.results.report import Report, RunSummary
+from harness.results.report_columns import COLUMNS as REPORT_COLUMNS
+from harness.results.report_columns import report_columns, seed_of
 
 __all__ = ["COLUMNS", "tidy"]
 
@@ -47,6 +50,7 @@ COLUMNS = (
     "interval_high",
     "margin",
     "words",
+    *REPORT_COLUMNS,
 )
 _ARM_FIGURES = {
     "step_s": ("s", "lower"),
@@ -73,8 +77,12 @@ def tidy(report: Report) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
+    of_report = report_columns(report)
     for row in _rows(report):
-        writer.writerow({name: spreadsheet_cell(value) for name, value in row.items()})
+        if row.get("seed") is None:
+            row["seed"] = seed_of(report, row.get("case", ""))
+        cells = {**row, **of_report}
+        writer.writerow({name: spreadsheet_cell(value) for name, value in cells.items()})
     return text.getvalue()
 
 

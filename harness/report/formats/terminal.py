@@ -74,7 +74,7 @@ def _print_answer(answer: Answer, console: Console) -> None:
         mark.append(f"{_MARKS[kind]} ", style=_COLOURS[kind])
     console.print(mark.append(printable(answer.text)))
     for line in answer.details:
-        console.print(Padding(Text(printable(line)), (0, 0, 0, 4)))
+        console.print(Padding(Text(printable(line)), (0, 0, 0, 4), expand=False))
 
 
 def _print_warnings(document: Document, shown: list[Section], console: Console) -> None:

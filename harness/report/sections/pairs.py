@@ -31,6 +31,8 @@ from harness.results.report import Report
 
 __all__ = ["pair_name", "section"]
 
+_LINES = 8
+"""Lines of code that are shown unfolded."""
 _ALL = 6
 """Up to so many pairs, identical ones have a subsection, too."""
 _TRACED = (
@@ -144,7 +146,11 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
             blocks += [Values(tuple(code_lines(pair)))] if code_lines(pair) else []
         for part in program_parts(pair):
             blocks.append(Sentence(part.sentence))
-            blocks += [Values(part.lines)] if part.lines else []
+            if len(part.lines) > _LINES:
+                name = f"The {len(part.lines)} lines of code"
+                blocks.append(Folded(name, (Values(part.lines),)))
+            elif part.lines:
+                blocks.append(Values(part.lines))
         if pair.localization.place is not None:
             blocks.append(Sentence(f"Localized: {localized(pair.localization)}."))
         elif not code:

@@ -3,11 +3,13 @@ is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.report.text import explanation, modules, regression, seeds, speeds, upgrade
-from harness.report.text.summary import code_details, sentence
+from harness.report.text.operations import code_lines, operation_sentence
+from harness.report.text.programs import program_parts
+from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison
 from harness.results.regression import CheckResult
 from harness.results.report import Report
@@ -16,6 +18,10 @@ __all__ = ["Answer", "answers", "first_lines", "follows_from_failure", "implied"
 
 _FEW = 6
 """Up to so many pairs each has an answer; of more, the identical ones are counted."""
+_PARTS = 3
+"""Differences of the two programs that an answer tells."""
+_LINES = 4
+"""Lines of code of each of them; of more it gives the number."""
 _MOST = 12
 """Answers for pairs, and quantities that got worse, at most; of more the rest is counted."""
 
@@ -141,10 +147,31 @@ def _count(pairs: Sequence[Comparison]) -> str:
 def _of_pair(pair: Comparison, place: int, name_case: bool) -> Answer:
     case = f"{pair.case}: " if name_case else ""
     if pair.equality is not None:  # of speeds
-        details = (f"{speeds.certainty(pair)}.", *code_details(pair))
+        details = (f"{speeds.certainty(pair)}.", *_code(pair))
         return Answer(f"{case}{speeds.line(pair)}", pair.outcome, "speed", details)
-    details = code_details(pair) or _module(pair)
+    details = tuple(_code(pair)) or _module(pair)
     return Answer(f"{case}{sentence(pair)}", pair.outcome, pair_anchor(place), details)
+
+
+def _code(pair: Comparison) -> Iterator[str]:
+    """The first operation that differs, then what else differs in the two programs.
+
+    Only few lines: the evidence of the pair has them all.
+    """
+    code = [f"{name}: {line}" for name, line in code_lines(pair)]
+    if code:
+        yield operation_sentence(pair)
+        yield from code
+    parts = program_parts(pair)
+    for part in parts[:_PARTS]:
+        yield part.sentence
+        if len(part.lines) <= _LINES:
+            yield from (f"{name}: {line}" for name, line in part.lines)
+        else:
+            yield f"The {len(part.lines)} lines of code are in report.html."
+    more = len(parts) - _PARTS
+    if more > 0:
+        yield f"In report.html: {more} more of what differs in the programs."
 
 
 def _module(pair: Comparison) -> tuple[str, ...]:
