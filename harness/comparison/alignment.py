@@ -148,13 +148,15 @@ class Alignment:
     def recorded(self, column: str) -> npt.NDArray[np.bool_]:
         """For each common step, whether the records hold the column of `steps` there.
 
-        A command recorded with `--every N` leaves out the other steps on purpose.
+        A command recorded with `--every N` leaves out the other steps on purpose. If processes held
+        shares and one of them left none, the value is not known.
         """
         trace = self.steps
         held = np.ones(len(trace), bool)
         for record, table in ((self.reference, trace.reference), (self.candidate, trace.candidate)):
             due = (trace.steps == 1) | (trace.steps % max(1, record.header.tensors_every) == 0)
-            held &= due | ~pc.is_null(table[column]).to_numpy()
+            known = ~pc.is_null(table[column]).to_numpy()
+            held &= known if record.header.in_shares else due | known
         return held
 
     @cached_property

@@ -166,7 +166,10 @@ def _differing_tensors(both: Alignment, column: str) -> dict[int, list[str]]:
     """
     trace = both.tensors
     found: dict[int, list[str]] = {}
+    in_shares = both.reference.header.in_shares or both.candidate.header.in_shares
     for row in trace.differing(column):
+        if in_shares and None in trace.pair(column, int(row)):
+            continue  # a process left no share of it, which is a doubt and no difference
         found.setdefault(int(trace.steps[row]), []).append(
             trace.reference["tensor"][int(row)].as_py()
         )

@@ -120,8 +120,13 @@ def _with_norms(record: RunRecord, partners: Sequence[_Partner]) -> dict[str, pa
     for step, norm in zip(norms["step"].to_pylist(), norms["gradient"].to_pylist(), strict=True):
         squares[step] = squares.get(step, 0.0) + (norm or 0.0) ** 2
     steps = record.steps
-    rows = zip(steps["step"].to_pylist(), steps["grad_norm"].to_pylist(), strict=True)
-    total = [None if held is None else float(np.sqrt(squares.get(at, 0.0))) for at, held in rows]
+    rows = zip(
+        *(steps[name].to_pylist() for name in ("step", "grad_norm", "gradients")), strict=True
+    )
+    total = [  # not known either where a process left no share
+        None if None in (held, digest) else float(np.sqrt(squares.get(at, 0.0)))
+        for at, held, digest in rows
+    ]
     return found | {"steps": _with_column(steps, "grad_norm", total)}
 
 

@@ -18,7 +18,7 @@ from harness.results.joined import joined
 from harness.results.record import SCHEMAS, Header, RecordWriter, RunRecord
 from harness.spec.command import CommandSpec
 
-__all__ = ["gather", "is_peer_failure", "rank_folder", "rank_of"]
+__all__ = ["gather", "is_peer_failure", "rank_folder", "rank_of", "without_partners"]
 
 FOLDER = "ranks"
 _PEER_FAILURES = ("closed by peer", "reset by peer", "remote process exited", "Broken pipe")
@@ -64,6 +64,22 @@ def gather(folder: Path, world_size: int) -> None:
             writer.add_table("dissent", dissent)
     writer.close(_header(records, readers))
     shutil.rmtree(folder / FOLDER)
+
+
+def without_partners(folder: Path) -> None:
+    """Rewrite the record of one process of several, whose partners left none.
+
+    The digest of a tensor of which it held only a share is not known.
+    """
+    record = RunRecord(folder)
+    if not record.header.in_shares:
+        return
+    (whole,) = joined([record])
+    tables = {name: whole.trace(name) for name in record.header.traces}
+    writer = RecordWriter(folder)
+    for name, table in tables.items():
+        writer.add_table(name, table)
+    writer.close(whole.header)
 
 
 def _readers(records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.comparison.compare import compare
 from harness.results.comparison import Comparison
-from harness.results.ranks import gather, rank_folder
+from harness.results.ranks import gather, rank_folder, without_partners
 from harness.results.record import RunRecord
 from harness.results.shares import Entry, combined, of_state, of_sum
 from tests.support.records import STEPS, TENSORS, command_draft, fake_digest
@@ -176,7 +176,28 @@ def test_a_share_that_is_missing_is_no_agreement(tmp_path: Path) -> None:
     assert row["weight"] is None
     assert row["gradient"] is not None
     assert lacking.steps["weights"].to_pylist()[2] is None
-    assert "identical" != compared(sound, lacking).outcome
+    found = compared(sound, lacking)
+    assert ("inconclusive", None) == (found.outcome, found.first_divergence)
+    assert any("weights is missing at step 3" in doubt for doubt in found.doubts)
+
+
+def test_the_shares_of_one_process_alone_are_no_digests(tmp_path: Path) -> None:
+    """As if the others had been killed: what it held whole stays, the rest is not known."""
+    made = command_draft(world_size=2)
+    made.rows["shares"] = shares_of(0, 0, 2)
+    made.write(tmp_path)
+    without_partners(tmp_path)
+    rows = {(row["step"], row["tensor"]): row for row in RunRecord(tmp_path).tensors.to_pylist()}
+    assert [None] * 3 == [
+        rows[2, SHARED][name] for name in ("gradient", "weight", "optimizer_state")
+    ]
+    assert fake_digest("weight", 2, WHOLE) == rows[2, WHOLE]["weight"]
+    assert RunRecord(tmp_path).header.initial_weights is None
+    assert [None] * STEPS == RunRecord(tmp_path).steps["weights"].to_pylist()
+
+    before = command_draft().write(tmp_path / "unshared")
+    without_partners(tmp_path / "unshared")
+    assert before.tensors.equals(RunRecord(tmp_path / "unshared").tensors)
 
 
 def test_norms_that_only_round_otherwise_are_no_difference(tmp_path: Path) -> None:

@@ -163,4 +163,5 @@ def _join(together: list[Part], folder: Path) -> list[str]:
             return unseen
     shutil.move(first.folder, folder)
     (folder / PLACE).unlink(missing_ok=True)
+    ranks.without_partners(folder)
     return unseen
