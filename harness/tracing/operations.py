@@ -113,10 +113,19 @@ class OperationRecorder(TorchDispatchMode):
         if site is None:
             return func(*args, **kwargs)
         row: dict[str, Any] = {}
+        if func.is_view:  # it changes nothing, so what it reads can be read afterwards, if needed
+            output = func(*args, **kwargs)
+            self._safely(self._of_view, row, func, args, kwargs, output, site)
+            return output
         self._safely(self._before, row, func, args, kwargs)
         output = func(*args, **kwargs)
         self._safely(self._after, row, func, args, kwargs, output, site)
         return output
+
+    def _of_view(self, row: dict[str, Any], func: Any, args: Any, kwargs: Any, *rest: Any) -> None:
+        if not _is_same_memory(args, _tensors(rest[0])):
+            self._before(row, func, args, kwargs)
+            self._after(row, func, args, kwargs, *rest)
 
     @torch.no_grad()
     def _before(
@@ -151,8 +160,8 @@ class OperationRecorder(TorchDispatchMode):
         written = list(_written(func, args, kwargs))
         values = _distinct([*_tensors(output), *written, *_bases(written)])
         values = _without_workspace(row["operation"], values)
-        if not values or (func.is_view and row["inputs"] and _is_same_memory(args, values)):
-            return  # nothing was made, or the same numbers in the same order
+        if not values:
+            return  # nothing was made
         node = torch._C._current_autograd_node()
         made_by, module = site, ""
         if node is not None:
@@ -254,7 +263,7 @@ def _distinct(values: Iterable[Tensor]) -> list[Tensor]:
 def _is_same_memory(args: Sequence[Any], values: Sequence[Tensor]) -> bool:
     """Whether a view shows all numbers of its first argument, in the same order."""
     before = _tensors(args[:1])
-    return bool(before) and all(
+    return bool(before and values) and all(
         value.is_contiguous() and before[0].is_contiguous() and value.numel() == before[0].numel()
         for value in values
     )
