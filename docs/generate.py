@@ -37,7 +37,7 @@ This page is generated from the fields by `python -m docs.generate`.
 
 A *recipe* holds every convention on which two training loops can differ. `--set FIELD=VALUE`
 changes one field for all loops; a [case file](write-a-workload.md#a-case-in-a-file) changes
-several. The value `none` stands for "not set". `harness list` prints the same tables.
+several. The value `none` stands for "not set". `harness list -v` prints the same tables.
 """
 _NATIVE = """\
 With `--conventions matched`, the default, every loop follows the recipe. With

@@ -1,4 +1,4 @@
-"""`harness list`: the cases, loops, workloads, devices and recipe fields."""
+"""`harness list`: cases, loops, suites, devices and recipe fields, in short or with details."""
 
 from __future__ import annotations
 
@@ -8,23 +8,35 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli.shared import output_console
 from harness.report.text.values import shown
 from harness.spec import registry
 from harness.spec.aliases import ALIASES
 from harness.spec.recipe import DEVICES, Recipe
+from harness.spec.suites import SUITES
+from harness.units import counted
 
 __all__ = ["list_command"]
 
 
 def list_command(
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Also the options of cases, native conventions, and each field of the recipe.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """List cases, loops with their native conventions, workloads, devices and recipe fields.
+    """List cases, loops, suites, devices and recipe fields, one line each; more with -v.
 
-    Example: harness list --json
+    Example: harness list -v
     """
     loops, workloads, cases = registry.loops(), registry.workloads(), registry.cases()
     if as_json:
@@ -51,6 +63,9 @@ def list_command(
         Console(soft_wrap=True).print_json(json.dumps(content))
         return
     console = output_console()
+    if not verbose:
+        _print_short(console)
+        return
     cases_table = Table(
         "case",
         "workload",
@@ -94,3 +109,26 @@ def list_command(
     for table in (cases_table, loops_table, conventions_table, fields_table):
         console.print(table)
     console.print(f"Devices: {', '.join(DEVICES)}")
+
+
+def _print_short(console: Console) -> None:
+    """A line for each case, loop and suite; the names of devices and fields."""
+    cases, workloads, loops = registry.cases(), registry.workloads(), registry.loops()
+    suites = {name: counted(len(make()), "case") for name, make in SUITES.items()}
+    groups = {
+        "Cases": {name: workloads[case.workload].summary for name, case in cases.items()},
+        "Loops": {name: entry.summary for name, entry in loops.items()},
+        "Suites, for --suite": suites,
+    }
+    width = 2 + max(len(name) for names in groups.values() for name in names)
+    for title, lines in groups.items():
+        console.print(Text(title, style="bold"))
+        for name, summary in lines.items():
+            text = Text(f"  {name:<{width}}{summary}")
+            text.truncate(console.width, overflow="ellipsis")
+            console.print(text)
+    console.print(Text("Devices, for --device", style="bold"))
+    console.print(Text(f"  {', '.join(DEVICES)}"))
+    console.print(Text("Fields of the recipe, for --set", style="bold"))
+    console.print(Padding(Text(", ".join(Recipe.model_fields)), (0, 0, 0, 2), expand=False))
+    console.print(Text("harness list -v describes each of them."))

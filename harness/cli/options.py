@@ -93,7 +93,7 @@ SettingsOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a recipe field or a workload option. Repeat it for more. `harness list` "
+        help="Change a recipe field or a workload option. Repeat it for more. `harness list -v` "
         "shows the fields.",
         rich_help_panel=TRAIN,
         autocompletion=complete_settings,

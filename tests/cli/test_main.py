@@ -14,13 +14,23 @@ from tests.support.records import Draft, Spoil, draft, write_run_folder
 
 
 def test_list_names_what_there_is(ask: Ask) -> None:
-    """For people: cases, loops, devices and fields, with no word on stderr."""
-    found = ask("list")
+    """For people: cases, loops, devices, fields, with no word on stderr; -v describes them."""
+    words = ("paraphrase", "mrpc", "plain", "accelerated", "trainer", "learning_rate", "cpu")
+    for options, described in (([], False), (["-v"], True)):
+        found = ask("list", *options)
+        assert (0, "") == (found.code, found.err)
+        assert all(word in found.out for word in words)
+        assert "nosuchthing" not in found.out
+        assert described == ("In TrainingArguments" in " ".join(found.out.split()))
 
-    assert (0, "") == (found.code, found.err)
-    for word in ("paraphrase", "mrpc", "plain", "accelerated", "trainer", "learning_rate", "cpu"):
-        assert word in found.out
-    assert "nosuchthing" not in found.out
+
+def test_list_has_a_line_for_each_name(ask: Ask) -> None:
+    """In 80 columns, on one screen: cases, loops and suites begin a line of their own."""
+    lines = ask("list").out.splitlines()
+    assert len(lines) < 40
+    assert max(map(len, lines)) <= 80
+    for name in ("paraphrase", "plain", "matrix"):
+        assert 1 == sum(line.startswith(f"  {name} ") for line in lines)
 
 
 def test_list_for_programs_is_json(ask: Ask) -> None:
