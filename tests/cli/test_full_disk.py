@@ -124,7 +124,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_worker_that_finds_no_space_says_so(small_disk: Path) -> None:
     """Two runs fill the disk: one line, no report, no trace without a header."""
     settings = [word for x in ("eval_rows=16", "max_steps=8") for word in ("--set", x)]
-    command = [sys.executable, "-m", "harness", "run", "--loops", "plain,minimal", *settings]
+    command = [sys.executable, "-m", "harness", "run", "-q", "--loops", "plain,minimal", *settings]
     done = subprocess.run(
         [*command, "--out", str(small_disk / "out")], capture_output=True, text=True, timeout=300
     )
