@@ -53,3 +53,13 @@ def _short(value: float) -> str:
 def digest(value: int) -> str:
     """A 64-bit digest as sixteen hexadecimal digits."""
     return f"{value:016x}"
+
+
+_LONGEST = 160
+"""Characters of source code that are shown."""
+
+
+def on_one_line(source: str) -> str:
+    """Source code on one line, cut off where it is longer than a reader wants it."""
+    line = " ".join(source.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

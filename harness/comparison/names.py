@@ -8,15 +8,20 @@ order, and each later rule reads only what the earlier ones left:
 3. One prefix on each side before a common rest. The pair of prefixes that matches most tensors is
    taken. Two pairs that match equally many are decided by the initial values, or not at all.
 4. Equal initial values that only one tensor on each side has, and the tensors beside those.
-5. Equal initial values of as many tensors on both sides (biases of zero), in their order.
+5. Equal initial values of as many tensors on both sides (biases of zero), in their order: those
+   whose names end alike, then the others.
+
+If all names are equal, but a script names its models by their class and watches them in another
+order, whole models are matched by their initial values.
 
 What is not matched is listed, never guessed.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +31,8 @@ from harness.results.record import RunRecord
 
 __all__ = ["NameMatch", "Rename", "match_names", "match_tensors", "named_tensors", "renamed"]
 
+_CLASS_NAME = re.compile(r"[A-Z]\w*(-\d+)?")
+"""What stands before the names of each of several models."""
 _MOST_ALIKE = 256  # names with one longest suffix; of more, none is the obvious one
 
 Rename = tuple[str, str]
@@ -108,7 +115,7 @@ def match_names(
 ) -> NameMatch:
     """Match names; both map each name to the digest of its initial value, or to None."""
     if not renames and reference.keys() == candidate.keys():
-        return NameMatch({name: name for name in candidate})
+        return _models_in_order(reference, candidate)
     back = {new: old for old, new in renamed(candidate, renames).items()}
     if len(back) < len(candidate):  # two names would become one
         back = {name: name for name in candidate}
@@ -128,6 +135,45 @@ def match_names(
     )
 
 
+def _models_in_order(
+    reference: Mapping[str, int | None], candidate: Mapping[str, int | None]
+) -> NameMatch:
+    """Match equal names; or models, if each has the initial values of one under another name."""
+    same = NameMatch({name: name for name in candidate})
+    left, right = _by_model(reference), _by_model(candidate)
+    moved = {model for model in left if left[model] != right[model]}
+    if not all(_CLASS_NAME.fullmatch(model) for model in moved):
+        return same
+    if not moved or any(None in values.values() for values in (*left.values(), *right.values())):
+        return same
+    places: dict[str, str] = {}
+    for model in moved:
+        like = [other for other in moved if right[other] == left[model]]
+        if len(like) != 1:
+            return same
+        places[like[0]] = model
+    if len(places) < len(moved):
+        return same
+    pairs = {name: _under(name, places) for name in candidate}
+    one, other = min(places.items())
+    how = f"models in another order, matched by initial values ({other} is {one} in the candidate)"
+    return NameMatch(pairs, how=(how,))
+
+
+def _by_model(names: Mapping[str, int | None]) -> dict[str, dict[str, int | None]]:
+    """The values of each model by the rest of their names."""
+    found: dict[str, dict[str, int | None]] = defaultdict(dict)
+    for name, value in names.items():
+        model, _, rest = name.partition(".")
+        found[model][rest] = value
+    return found
+
+
+def _under(name: str, places: Mapping[str, str]) -> str:
+    model, dot, rest = name.partition(".")
+    return f"{places.get(model, model)}{dot}{rest}"
+
+
 class _Search:
     """The names that are still to be matched, and what was found."""
 
@@ -145,7 +191,8 @@ class _Search:
         if self.left and self.right:
             before = list(self.pairs.items())
             self._by_value()
-            self._by_order()
+            self._by_order(lambda name: name.rpartition(".")[2])
+            self._by_order(lambda _: "")
             new = list(self.pairs.items())[len(before) :]
             if new:
                 theirs, ours = new[0]
@@ -231,8 +278,8 @@ class _Search:
                     beside.append((name, other))
         self._accept(beside)
 
-    def _by_order(self) -> None:
-        """Equal values of as many tensors on both sides, in their order."""
+    def _by_order(self, kind: Callable[[str], str]) -> None:
+        """Equal values of as many tensors of one kind on both sides, in their order."""
         groups: tuple[dict[tuple[str, int], list[str]], ...] = (
             defaultdict(list),
             defaultdict(list),
@@ -240,7 +287,7 @@ class _Search:
         for names, group in ((self.left, groups[0]), (self.right, groups[1])):
             for name, digest in names.items():
                 if digest is not None:
-                    group[name.rpartition(".")[2], digest].append(name)
+                    group[kind(name), digest].append(name)
         for key, ours in groups[0].items():
             theirs = groups[1].get(key, [])
             if len(ours) == len(theirs):

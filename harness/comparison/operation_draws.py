@@ -36,20 +36,29 @@ def other_draws(one: Side, two: Side) -> OperationDifference | None:
 def first_draw(one: Side, two: Side) -> OperationDifference | None:
     """The first operation on each side that draws numbers which the other does not have.
 
+    Of two that draw in the same way, if there are such two.
     Python may turn such numbers into an order of rows, and then no operation leads back to them.
     """
-    sides = ((one, two), (two, one))
-    left, right = (
-        next(
-            (
-                n
-                for n, row in enumerate(side.rows)
-                if row["random"] and not all(v.is_common(other) for v in side.outputs[n])
-            ),
-            None,
-        )
-        for side, other in sides
+    own = [
+        [
+            n
+            for n, row in enumerate(side.rows)
+            if row["random"] and not all(value.is_common(other) for value in side.outputs[n])
+        ]
+        for side, other in ((one, two), (two, one))
+    ]
+    left, right = (min(places, default=None) for places in own)
+    alike = next(
+        (
+            (n, m)
+            for n in own[0]
+            for m in own[1]
+            if one.rows[n]["operation"] == two.rows[m]["operation"]
+        ),
+        None,
     )
+    if alike is not None:
+        left, right = alike
     if left is None and right is None:
         return None
     if left is None or right is None:

@@ -161,7 +161,10 @@ def _of_places(one: Side, two: Side, left: int | None, right: int | None) -> Ope
     if same:
         return _same_operation(one, two, left, right)
     phases = [_PHASES.index(side.phase(n)) for side, n in ((one, left), (two, right))]
-    if phases[0] != phases[1]:  # what the later one computes follows
+    if max(phases) > _PHASES.index("backward") and phases[0] != phases[1]:
+        # What the later one computes follows. A loss that is computed by one operation in one run
+        # and by several in the other begins in the forward pass of the one and the backward pass
+        # of the other.
         first = phases[0] < phases[1]
         return pair_of("one_side", one, two, left if first else None, None if first else right)
     put_in = two.puts_in(one, right, left), one.puts_in(two, left, right)

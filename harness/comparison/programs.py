@@ -14,19 +14,25 @@ from typing import Any, NamedTuple, cast
 from harness.results.divergence import Divergence
 from harness.results.localization import Code, StateDifference, StatementDifferences
 from harness.results.record import RunRecord
+from harness.units import counted, on_one_line
 
-__all__ = ["compare_state", "compare_statements"]
+__all__ = ["arguments_of", "compare_state", "compare_statements"]
 
 _FEW_PLACES = 12
 """Up to so many places of the programs are listed."""
+_FEW_STATEMENTS = 24
+"""So many on both sides together."""
 _SHARED = 0.5
 """Programs that share fewer of their statements are two programs, not two versions of one."""
 _MOST = 5000
 """Statements; the time of aligning them grows with the square."""
 _NAMES = 3
-_INERT = frozenset({"capturable", "differentiable", "foreach", "fused", "initial_lr"})
-"""Settings of optimizers that change how it computes and not what, or that nothing reads."""
-_KINDS = ("seed", "class", "requires_grad", "attribute", "weight", "setting")
+_INERT = frozenset({"capturable", "differentiable", "foreach", "fused", "initial_lr", "params"})
+"""Settings of optimizers that change how it computes and not what, that nothing reads, or that only
+say how parameters are grouped."""
+_FOLDERS = ("_dir", "run_name")
+"""Endings of the names of arguments that only say where something is written."""
+_KINDS = ("seed", "class", "requires_grad", "attribute", "weight", "made", "setting", "argument")
 
 
 def compare_statements(reference: RunRecord, candidate: RunRecord) -> StatementDifferences | None:
@@ -51,16 +57,18 @@ def compare_statements(reference: RunRecord, candidate: RunRecord) -> StatementD
             statements=counts,
             note=f"the two programs share {shared} of their {counts[0]} and {counts[1]} statements",
         )
+    # Aligned as they are, however long, and shown as far as a reader wants them.
     alone = [
-        (_without(left[i:j], also_before), _without(right[k:n], before))
+        (_shown(left[i:j], also_before), _shown(right[k:n], before))
         for kind, i, j, k, n in parts
         if kind != "equal"
     ]
     places = tuple(place for place in alone if any(place))
-    if len(places) > _FEW_PLACES:
-        return StatementDifferences(
-            statements=counts, note=f"the two programs differ in {len(places)} places"
-        )
+    listed = sum(len(side) for place in places for side in place)
+    if len(places) > _FEW_PLACES or listed > _FEW_STATEMENTS:
+        where = counted(len(places), "place")
+        note = f"the two programs differ in {listed} statements at {where}"
+        return StatementDifferences(statements=counts, note=note)
     return StatementDifferences(statements=counts, places=places)
 
 
@@ -75,8 +83,13 @@ def _statements(record: RunRecord) -> tuple[list[Code], set[str]]:
     return followed, {row["source"] for row in rows if not row["number"]}
 
 
-def _without(statements: Sequence[Code], texts: set[str]) -> tuple[Code, ...]:
-    return tuple(one for one in statements if one.source not in texts)
+def _shown(statements: Sequence[Code], ran_before: set[str]) -> tuple[Code, ...]:
+    """The statements that the other run did not run before it was followed."""
+    return tuple(
+        Code(place=one.place, source=on_one_line(one.source))
+        for one in statements
+        if one.source not in ran_before
+    )
 
 
 def _rows(record: RunRecord, name: str) -> list[dict[str, Any]]:
@@ -101,9 +114,9 @@ def compare_state(
     """
     left, right = (_state(record) for record in (reference, candidate))
     wanted = _other_initial_weights(reference, candidate, first)
-    both = left.keys() & right.keys()
+    modules = [{path for kind, path in side if kind == "class"} for side in (left, right)]
     # Models that share no names are two models: that each part has no partner says nothing.
-    related = 2 * len(both) >= min(len(left), len(right))
+    related = 2 * len(modules[0] & modules[1]) >= max(1, *map(len, modules))
     containers = _containers(left) & _containers(right)
     groups: dict[tuple[Any, ...], list[str]] = {}
     for key in {**left, **right}:
@@ -118,13 +131,19 @@ def compare_state(
         elif one.value == two.value or (kind == "class" and path in containers):
             continue
         name, what = _named(kind, path)
-        if what in _INERT:
+        if what in _INERT or (kind == "argument" and what.endswith(_FOLDERS)):
             continue
         groups.setdefault((kind, what, one, two), []).append(name)
     found = [
         _difference(kind, what, one, two, names) for (kind, what, one, two), names in groups.items()
     ]
     return tuple(sorted(found, key=lambda one: _KINDS.index(one.kind)))
+
+
+def arguments_of(record: RunRecord) -> Code | None:
+    """The statement that made the settings of a Trainer; None if there is none."""
+    state = _state(record)
+    return next((part.code for (kind, _), part in state.items() if kind == "argument"), None)
 
 
 def _difference(
@@ -147,6 +166,8 @@ def _named(kind: str, path: str) -> tuple[str, str]:
     if kind == "attribute":
         module, _, what = path.rpartition(".")
         return module, what
+    if kind == "argument":
+        return "TrainingArguments", path
     if kind == "setting":
         group, _, what = path.rpartition(" ")
         return group, what
@@ -157,7 +178,9 @@ def _state(record: RunRecord) -> Mapping[tuple[str, str], _Part]:
     found: dict[tuple[str, str], _Part] = {}
     for row in _rows(record, "state"):
         if row["rank"] == 0:
-            code = Code(place=row["place"], source=row["source"]) if row["place"] else None
+            code = None
+            if row["place"]:
+                code = Code(place=row["place"], source=on_one_line(row["source"]))
             found[row["kind"], row["name"]] = _Part(row["value"], code)
     return _classes_once(found)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from harness.comparison.causes.agreement import without_contradicted
 from harness.comparison.modules import compare_modules, is_computed, why_not_localized
 from harness.comparison.operations import OperationAnswer, compare_operations
-from harness.comparison.programs import compare_state, compare_statements
+from harness.comparison.programs import arguments_of, compare_state, compare_statements
 from harness.diagnosis.distance import first_value_divergence
 from harness.diagnosis.step_replays import Place, cost_s, replays_of, what_is_missing
 from harness.errors import RecordError
@@ -184,6 +184,7 @@ def _localize(
             "operations": answer.counts,
             "draw": answer.draw,
             "state": state,
+            "arguments": (arguments_of(replays[0]), arguments_of(replays[1])),
             "statements": statements,
         }
     )

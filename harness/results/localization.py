@@ -16,6 +16,7 @@ __all__ = [
     "OperationDifference",
     "OperationKind",
     "StateDifference",
+    "StateKind",
     "StatementDifferences",
 ]
 
@@ -138,15 +139,21 @@ class Code(Result):
     """Its text on one line; of a statement that holds others, its head."""
 
 
+StateKind = Literal[
+    "argument", "attribute", "class", "made", "requires_grad", "seed", "setting", "weight"
+]
+
+
 class StateDifference(Result):
     """A part of the state with which the two runs entered the step, and that differs.
 
     Parts with equal values that the same two lines set are reported together.
     """
 
-    kind: Literal["attribute", "class", "requires_grad", "weight", "setting", "seed"]
-    """`attribute` and `class` are of modules, `weight` of an initial value, `setting` of an
-    optimizer, `seed` of torch's global generator."""
+    kind: StateKind
+    """`attribute` and `class` are of modules, `weight` of an initial value, `setting` and the time
+    at which it was `made` of an optimizer, `seed` of torch's global generator, `argument` of the
+    settings of a Trainer."""
     what: str
     """The name of the attribute or setting; empty for the other kinds."""
     names: tuple[str, ...]
@@ -195,6 +202,8 @@ class Localization(Result):
     divergence, as in an order of rows. Whether the one comes from the other is not known."""
     state: tuple[StateDifference, ...] = ()
     """What differs in the state with which the runs entered the step."""
+    arguments: tuple[Code | None, Code | None] = (None, None)
+    """The statement that made the settings of a Trainer, in the reference and in the candidate."""
     statements: StatementDifferences | None = None
     """Which statements ran in one run alone; None: it is not known which ran."""
     note: str = ""

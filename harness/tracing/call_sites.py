@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Site", "call_site", "is_of_user", "shown_path", "shown_source"]
+from harness.units import on_one_line
+
+__all__ = ["Site", "call_site", "is_of_user", "shown_path"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
@@ -34,8 +36,6 @@ _STAND_IN = {
     )
 }
 """Files with functions that take the place of torch's and call them."""
-_LONGEST = 160
-"""Characters of a statement that are kept."""
 
 
 class Site(NamedTuple):
@@ -125,7 +125,7 @@ def _call(filename: str, code: CodeType, instruction: int) -> tuple[str, str]:
     head = " ".join(lines[0].split())
     if len(lines) > 1 and head.endswith(":"):  # a statement that holds others, such as a loop
         text = head
-    return f"{shown_path(filename)}:{line}", shown_source(text)
+    return f"{shown_path(filename)}:{line}", on_one_line(text)
 
 
 def is_of_user(filename: str) -> bool:
@@ -140,9 +140,3 @@ def shown_path(filename: str) -> str:
     roots = (Path.cwd(), _PACKAGE.parent) if path.is_relative_to(_PACKAGE) else (Path.cwd(),)
     root = next((root for root in roots if path.is_relative_to(root)), None)
     return str(path if root is None else path.relative_to(root))
-
-
-def shown_source(text: str) -> str:
-    """A statement on one line, and no longer than a reader wants it."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.tracing.call_sites import is_of_user, shown_path, shown_source
+from harness.tracing.call_sites import is_of_user, shown_path
 from harness.tracing.state import Line, StateWatch
 
 __all__ = ["LineTrace", "following", "start", "statement_at"]
@@ -69,6 +69,11 @@ class LineTrace:
         for number, (place, text) in enumerate(found, start=1):
             yield number, place, text
 
+    def _note_arguments(self, made: Any) -> None:
+        """Note where the settings of a Trainer are made; they are a data class of transformers."""
+        if any(kind.__name__ == "TrainingArguments" for kind in type(made).__mro__):
+            self.state.note_arguments(made, self._now)
+
     def _note_module(self, frame: FrameType) -> None:
         if frame.f_code.co_name == "<module>":
             self._modules.add(frame.f_code.co_filename)
@@ -78,6 +83,8 @@ class LineTrace:
             sys.settrace(None)
             return None
         if not is_of_user(frame.f_code.co_filename):
+            if frame.f_code.co_filename == "<string>" and frame.f_code.co_name == "__init__":
+                self._note_arguments(frame.f_locals.get("self"))
             return None
         self._note_module(frame)
         return self._in_user_code
@@ -130,7 +137,7 @@ def _of_module(filename: str) -> Iterator[tuple[int, str]]:
     """First line and text of the statements of a file that its import runs, except in blocks."""
     for node in _tree(filename).body:
         if not hasattr(node, "body") and not _computes_nothing(node):
-            yield node.lineno, shown_source(ast.unparse(node))
+            yield node.lineno, " ".join(ast.unparse(node).split())
 
 
 @cache
@@ -154,7 +161,7 @@ def _statements(filename: str) -> list[tuple[int, int, str]]:
         if body:  # the statements inside stand for themselves
             last = max(node.lineno, _first_line(body[0]) - 1)
             text = text.partition("\n")[0]
-        found.append((node.lineno, last, shown_source(text)))
+        found.append((node.lineno, last, " ".join(text.split())))
     return sorted(found)
 
 

@@ -26,7 +26,7 @@ from harness.tracing.task import Task
 __all__ = ["LocalizingProbe"]
 
 _OF_MODULES = frozenset({"attribute", "class", "requires_grad", "weight", "seed"})
-_OF_OPTIMIZERS = frozenset({"setting"})
+_OF_OPTIMIZERS = frozenset({"setting", "made", "argument"})
 
 
 class LocalizingProbe(TraceProbe):
@@ -146,6 +146,9 @@ class LocalizingProbe(TraceProbe):
                         self._writer.add("modules", step=step, **row)
                 recorder.remove()
         super()._record_update(step)
+        followed = lines.following()
+        if followed is not None:
+            followed.state.steps = step
         self._operations.phase = "before" if self._localizes else "after"
         if self._localizes:
             self._operations.begin()

@@ -11,6 +11,7 @@ import functools
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
     """One part of the state."""
 
     kind: str
-    """`attribute`, `class`, `requires_grad`, `weight`, `setting` or `seed`."""
+    """`argument`, `attribute`, `class`, `made`, `requires_grad`, `seed`, `setting` or `weight`."""
     name: str
     value: str
     line: Line | None
@@ -46,9 +47,13 @@ class StateWatch:
         self._living: dict[int, weakref.ref[Any]] = {}
         self._seen: dict[int, tuple[tuple[Any, ...], Values]] = {}
         self._lines: dict[tuple[int, str, str], Line | None] = {}
+        self._made: dict[int, tuple[int, Line | None]] = {}
+        self._arguments: tuple[Any, Line | None] | None = None
         self._seed: tuple[int, Line | None] = (torch.initial_seed(), None)
         self._restore: list[Callable[[], None]] = []
         self._began, self._spent_s, self._missed = time.perf_counter(), 0.0, False
+        self.steps = 0
+        """Updates of the training so far."""
 
     def install(self) -> None:
         """Begin to notice modules and optimizers."""
@@ -65,6 +70,10 @@ class StateWatch:
         """Look at these too, such as copies, which no constructor made."""
         for part in parts:
             self._add(part)
+
+    def note_arguments(self, arguments: Any, line: Line | None) -> None:
+        """The settings of a Trainer, which `line` makes; those that are made last count."""
+        self._arguments = arguments, line
 
     def look(self, line: Line | None) -> None:
         """Note what has changed since the last look; `line` is what ran since then."""
@@ -95,7 +104,15 @@ class StateWatch:
             for path, module in model.named_modules():
                 yield from self._entries_of(module, f"{prefix}{path}.".removeprefix("."))
         for number, optimizer in enumerate(optimizers, start=1):
+            steps, line = self._made.get(id(optimizer), (0, None))
+            when = f"after step {steps}" if steps else "before step 1"
+            yield Entry("made", f"optimizer {number}", when, line)
             yield from self._entries_of(optimizer, f"optimizer {number} ")
+        if self._arguments is not None:
+            arguments, line = self._arguments
+            for name, value in vars(arguments).items():
+                if _is_plain(value):
+                    yield Entry("argument", name, str(value), line)
 
     def _entries_of(self, part: Any, prefix: str) -> Iterator[Entry]:
         key = id(part)
@@ -107,6 +124,8 @@ class StateWatch:
         known, before = self._seen.get(key, ((), {}))
         if signature == known:
             return
+        if not before:
+            self._made[key] = self.steps, line
         now = _values(part)
         for place, value in now.items():
             if before.get(place) != value:
@@ -194,4 +213,4 @@ def _setting(name: str, value: Any) -> Any:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
-    return value is None or type(value) in _PLAIN
+    return value is None or isinstance(value, Enum) or type(value) in _PLAIN

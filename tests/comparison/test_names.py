@@ -139,3 +139,42 @@ def test_a_rename_that_makes_two_names_one_is_not_applied() -> None:
     """It would hide a tensor."""
     found = match_names(unknown("a.weight"), unknown("b.weight", "c.weight"), [("b.", "c.")])
     assert ("b.weight", "c.weight") == found.candidate_only
+
+
+GENERATOR = {"Sequential.0.weight": 1, "Sequential.0.bias": 2}
+CRITIC = {"Sequential-2.0.weight": 3, "Sequential-2.0.bias": 4}
+
+
+def swapped(values: dict[str, int | None]) -> dict[str, int | None]:
+    """The same two models, watched in the other order."""
+    return {
+        name: values[
+            name.replace("Sequential-2", "other")
+            .replace("Sequential.", "Sequential-2.")
+            .replace("other", "Sequential")
+        ]
+        for name in values
+    }
+
+
+def test_models_that_are_watched_in_another_order_are_matched_whole() -> None:
+    """By their initial values. One value that differs, and equal names stay together."""
+    both: dict[str, int | None] = {**GENERATOR, **CRITIC}
+    found = match_names(both, swapped(both))
+    assert "Sequential-2.0.bias" == found.pairs["Sequential.0.bias"]
+    assert found.sentence.startswith("models in another order, matched by initial values")
+    spoiled = swapped(both) | {"Sequential.0.bias": 9}
+    assert not match_names(both, spoiled).translates
+
+
+def test_parts_of_one_model_are_not_models() -> None:
+    """If the weights of two layers are exchanged, the layers are not."""
+    one: dict[str, int | None] = {"encoder.weight": 1, "decoder.weight": 2}
+    assert not match_names(one, {"encoder.weight": 2, "decoder.weight": 1}).translates
+
+
+def test_equal_values_under_unlike_names_are_matched_in_their_order() -> None:
+    """As the scales of norms, which are all one."""
+    one = {"norm_a.weight": 1, "norm_b.weight": 1, "head.weight": 2}
+    found = match_names(one, {"p_1": 1, "p_2": 1, "p_3": 2})
+    assert {"p_1": "norm_a.weight", "p_2": "norm_b.weight", "p_3": "head.weight"} == found.pairs

@@ -255,6 +255,19 @@ def test_the_seeds_of_draws_are_their_arguments(tmp_path: Path) -> None:
     assert "others" == found.kind
 
 
+def test_draws_of_one_kind_are_shown_together(tmp_path: Path) -> None:
+    """Also if another draw, which one run has alone, comes first."""
+    pair = [step(draws=1), step(draws=2, batch=ROWS)]
+    more = Step()
+    more.op("aten.random_", place="loop.py:2", random=True, salt=7)
+    pair[1].rows[:0] = more.rows
+    for number, row in enumerate(pair[1].rows, start=1):
+        row["number"] = number
+    found = answer(tmp_path, [pair[0]], [pair[1]]).draw
+    assert found is not None
+    assert ("random", "loop.py:9", "loop.py:9") == (found.kind, *places(found))
+
+
 def test_equal_draws_are_not_named(tmp_path: Path) -> None:
     """The generators differed before the step, in which both draw alike."""
     found = answer(tmp_path, [step()], [step(mask=1)], "rng")

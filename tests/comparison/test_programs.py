@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.programs import compare_state, compare_statements
+from harness.comparison.programs import arguments_of, compare_state, compare_statements
 from harness.results.divergence import Divergence
 from harness.results.localization import Code, StateDifference, StatementDifferences
 from harness.results.record import RunRecord
@@ -87,11 +87,15 @@ def test_what_the_other_ran_before_it_was_followed_is_not_one_runs_alone(tmp_pat
         (["x = 1", "y = 2", "c = b"], "the two programs share 1 of their 6 and 3 statements"),
         (
             [text for n in range(13) for text in (f"new = {n}", f"same = {n}")],
-            "the two programs differ in 13 places",
+            "the two programs differ in 13 statements at 13 places",
+        ),
+        (
+            [*PROGRAM, *(f"m = {n}" for n in range(25))],
+            "the two programs differ in 25 statements at 1 place",
         ),
         ([f"n = {n}" for n in range(5001)], "more than 5000 statements ran"),
     ],
-    ids=["two programs", "many places", "too many"],
+    ids=["two programs", "many places", "many at one place", "too many"],
 )
 def test_programs_that_are_no_versions_of_one_are_not_listed(
     tmp_path: Path, other: list[str], note: str
@@ -128,6 +132,9 @@ STATE = [
     row("requires_grad", "0.bias", "True", 2),
     row("setting", "optimizer 1 group 1 lr", "0.1", 3),
     row("setting", "optimizer 1 group 1 foreach", "None", 3),
+    row("made", "optimizer 1", "before step 1", 3),
+    row("argument", "max_grad_norm", "1.0", 4),
+    row("argument", "output_dir", "one", 4),
 ]
 
 
@@ -207,6 +214,8 @@ def test_each_kind_of_state(tmp_path: Path, changed: Row, kind: str, what: str, 
         row("setting", "optimizer 1 group 1 foreach", "True", 7),
         row("setting", "optimizer 1 group 1 lr", "gone", 7),
         row("attribute", "0.extra", "5", 7),
+        row("argument", "output_dir", "two", 4),
+        row("argument", "max_grad_norm", "gone", 4),
     ],
 )
 def test_what_computes_the_same_or_has_no_partner_is_no_difference(
@@ -234,3 +243,24 @@ def test_two_models_that_share_no_names_are_not_listed_module_by_module(tmp_path
     gone = [dict(each, value="gone") for each in STATE[1:]]
     new = [row("class", f"other.{n}", "Linear", 7) for n in range(9)]
     assert not state(tmp_path, [*gone, *new])
+
+
+def test_the_statement_that_made_the_settings_of_a_trainer(tmp_path: Path) -> None:
+    """None where there is no Trainer."""
+    made = command_draft()
+    made.rows["state"] = STATE
+    found = arguments_of(made.write(tmp_path / "with"))
+    assert Code(place="train.py:4", source="line 4") == found
+    assert arguments_of(command_draft().write(tmp_path / "without")) is None
+
+
+def test_a_statement_is_compared_whole_and_shown_as_far_as_it_is_read(tmp_path: Path) -> None:
+    """As a call with many arguments of which the last differs."""
+    long = "call(" + ", ".join(f"argument_{n}={n}" for n in range(30))
+    sides = ([*PROGRAM, f"{long}, last={n})"] for n in (1, 2))
+    one, two = (with_statements(side, name) for side, name in zip(sides, "ab", strict=True))
+    found, *_ = statements(tmp_path, one, two)
+    assert found is not None
+    (((left,), (right,)),) = found.places
+    assert left.source == right.source
+    assert (160, "...") == (len(left.source), left.source[-3:])

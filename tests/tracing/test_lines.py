@@ -124,6 +124,43 @@ def test_a_change_in_a_function_belongs_to_the_line_there_and_one_after_it_to_th
     assert 6 == line_of(found["attribute", "training"])
 
 
+def test_when_an_optimizer_is_made_and_where_the_settings_of_a_trainer_are(
+    follow: Follow,
+) -> None:
+    """The class of the settings is known by its name, also through a class of the user's."""
+    script = (
+        MODEL
+        + """
+from dataclasses import dataclass
+@dataclass
+class TrainingArguments:
+    max_grad_norm: float = 1.0
+    label_names: list = None
+@dataclass
+class Own(TrainingArguments):
+    extra: int = 3
+args = Own(max_grad_norm=0.5)
+"""
+    )
+    traced, names = follow(script)
+    found = entries((traced, names))
+    assert ("before step 1", 5) == (
+        found["made", "optimizer 1"].value,
+        line_of(found["made", "optimizer 1"]),
+    )
+    assert ("0.5", 17) == (
+        found["argument", "max_grad_norm"].value,
+        line_of(found["argument", "max_grad_norm"]),
+    )
+    assert "3" == found["argument", "extra"].value
+    traced.state.steps = 4
+    later = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.1)
+    traced.state.add([later])
+    traced.state.look(("train.py", 30))
+    made = next(one for one in traced.state.entries({}, [later]) if one.kind == "made")
+    assert ("after step 4", ("train.py", 30)) == (made.value, made.line)
+
+
 def test_what_changes_while_nothing_looks_has_no_line(
     follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,16 @@ LACKS_PARAMETERS = CounterEvidence(
     "the setting `optimizer.without`",
     _lacks_parameters,
 )
+SEVERAL_OPTIMIZERS = CounterEvidence(
+    "several optimizers zero the gradients of their own parameters, each in its turn",
+    "the optimizers that made a step",
+    lambda evidence: any(len(run.record.header.optimizers) > 1 for run in evidence.runs),
+)
+DIFFERS_AT_ONCE = CounterEvidence(
+    "the gradients of step 1 differ, before any can be left over",
+    "the step of the first different gradients",
+    lambda evidence: "gradients" in evidence.firsts and evidence.firsts["gradients"].step == 1,
+)
 RULES = (
     CauseRule(
         "last-window",
@@ -201,6 +211,6 @@ RULES = (
         _forgot_zero_grad,
         "call optimizer.zero_grad() after each update",
         needs_recipe=False,
-        excluded_by=(LACKS_PARAMETERS,),
+        excluded_by=(LACKS_PARAMETERS, SEVERAL_OPTIMIZERS, DIFFERS_AT_ONCE),
     ),
 )

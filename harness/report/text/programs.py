@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.report.text.operations import code_lines, draw_lines, draw_sentence
@@ -10,6 +11,8 @@ from harness.results.localization import Code, StateDifference, StatementDiffere
 
 __all__ = ["Part", "program_parts"]
 
+_OF_TRAINER = ("transformers", "accelerate")
+"""The libraries in which a Trainer computes."""
 _FEW = 5
 """Differences of the state that are shown; the others are counted."""
 
@@ -46,9 +49,30 @@ def program_parts(pair: Comparison) -> list[Part]:
         parts.append(Part(f"{more} more values that were set differently are in report.json.", ()))
     shown = known | {line.partition("  ")[0] for _, line in code_lines(pair)}
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
+    parts += _arguments_parts(pair, found.arguments, parts, shown)
+    shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     if found.statements is not None:
         parts += _statement_parts(found.statements, found.step, names, shown)
     return parts
+
+
+def _arguments_parts(
+    pair: Comparison,
+    arguments: tuple[Code | None, Code | None],
+    parts: Sequence[Part],
+    shown: set[str],
+) -> list[Part]:
+    """Where the settings of a Trainer are made, if it is the Trainer that a line leads to."""
+    lines = [*code_lines(pair), *(line for part in parts for line in part.lines)]
+    found = []
+    for name, code in zip((pair.reference, pair.candidate), arguments, strict=True):
+        inside = any(
+            run == name and any(f", in {library}/" in line for library in _OF_TRAINER)
+            for run, line in lines
+        )
+        if code is not None and inside and code.place not in shown:
+            found.append(Part(f"The settings of the Trainer in {name}:", ((name, _line(code)),)))
+    return found
 
 
 def _places(one: StateDifference) -> set[str]:
@@ -72,7 +96,9 @@ def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
             owner, lacks = (names[1], names[0]) if left is None else names
             return f"{owner} has the module {where}, a {left or right}, and {lacks} has not"
         return f"the class of {_module(where)} {both}"
-    if one.kind == "setting":
+    if one.kind == "made":
+        return f"{where} was made {left} in {names[0]} and {right} in {names[1]}"
+    if one.kind in ("setting", "argument"):
         return f"{one.what} of {where} {both}"
     return f"{one.what} of {_module(where)} {both}"
 

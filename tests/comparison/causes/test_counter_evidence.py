@@ -12,7 +12,7 @@ import pytest
 from harness.comparison.causes import table
 from harness.comparison.causes.cause import CounterEvidence
 from harness.comparison.causes.table import TABLE
-from harness.results.record import Observation
+from harness.results.record import Observation, OptimizerSeen
 from tests.support.evidence import evident, scale_gradients
 from tests.support.records import STEPS, Draft, compare_drafts, evaluation
 
@@ -273,9 +273,19 @@ def other_rounding(one: Draft, two: Draft) -> None:
         row["learning_rate"] = [row["learning_rate"][0] * (1 + 2**-50)]
 
 
+def two_optimizers(one: Draft, two: Draft) -> None:
+    """As those of a generator and its critic."""
+    for made in (one, two):
+        made.header["optimizers"] = tuple(
+            OptimizerSeen(rule=rule, parameters=2, steps=STEPS) for rule in "AB"
+        )
+
+
 OTHER_SEED = setting("rng.seed", 42, 43)
 CASES: list[tuple[str, Spoil, Spoil]] = [
     ("forgot-zero-grad", leftover, setting("optimizer.without", [], ["layer.weight"])),
+    ("forgot-zero-grad", leftover, two_optimizers),
+    ("forgot-zero-grad", leftover, lambda one, two: differ(two, "tensors", "gradient")),
     ("wrong-loss-logged", logs, logs_twice),
     ("forgot-train-mode", evaluation_mode, in_training_mode_there),
     (

@@ -68,6 +68,14 @@ SENTENCES = [
         f"lr of optimizer 1 group 2 is 0.1 in {A} and 0.2 in {B}",
     ),
     (
+        difference("made", ("before step 1", "after step 5"), names=("optimizer 1",)),
+        f"optimizer 1 was made before step 1 in {A} and after step 5 in {B}",
+    ),
+    (
+        difference("argument", ("1", "2"), what="seed", names=("TrainingArguments",)),
+        f"seed of TrainingArguments is 1 in {A} and 2 in {B}",
+    ),
+    (
         difference("weight", ("", "")),
         "the initial values of layer were last set where the lines show",
     ),
@@ -171,3 +179,14 @@ def test_a_draw_that_differs_is_a_sentence(draw: Any, text: str) -> None:
     (part,) = program_parts(pair(draw=found))
     assert part.sentence.startswith(f"Step 3: {text}")
     assert sum(each is not None for each in (one, two)) == len(part.lines)
+
+
+def test_the_settings_of_a_trainer_are_shown_where_it_computes() -> None:
+    """And not where a line of the user's own code does."""
+    inside = operation("mul").model_copy(update={"library": "transformers/trainer.py:9"})
+    own = operation("mul")
+    for one, told in ((inside, True), (own, False)):
+        found = OperationDifference(kind="one_side", candidate=one)
+        parts = program_parts(pair(operation=found, operations=(3, 3), arguments=(None, TWO)))
+        wanted = [(f"The settings of the Trainer in {B}:", ((B, "b.py:4  x = 2"),))]
+        assert (wanted if told else []) == [tuple(part) for part in parts]
