@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from harness.comparison.names import NameMatch, match_tensors
 from harness.results.divergence import Divergence
 from harness.results.localization import Code, StateDifference, StatementDifferences
 from harness.results.record import RunRecord
@@ -112,7 +113,8 @@ def compare_state(
 
     Raises `RecordError` if a trace is damaged.
     """
-    left, right = (_state(record) for record in (reference, candidate))
+    left = _state(reference)
+    right = _translated(_state(candidate), match_tensors(reference, candidate))
     wanted = _other_initial_weights(reference, candidate, first)
     modules = [{path for kind, path in side if kind == "class"} for side in (left, right)]
     # Models that share no names are two models: that each part has no partner says nothing.
@@ -174,7 +176,11 @@ def _named(kind: str, path: str) -> tuple[str, str]:
     return path.removesuffix("."), ""
 
 
-def _state(record: RunRecord) -> Mapping[tuple[str, str], _Part]:
+State = Mapping[tuple[str, str], _Part]
+"""By kind and name."""
+
+
+def _state(record: RunRecord) -> State:
     found: dict[tuple[str, str], _Part] = {}
     for row in _rows(record, "state"):
         if row["rank"] == 0:
@@ -185,9 +191,32 @@ def _state(record: RunRecord) -> Mapping[tuple[str, str], _Part]:
     return _classes_once(found)
 
 
-def _classes_once(
-    found: Mapping[tuple[str, str], _Part],
-) -> Mapping[tuple[str, str], _Part]:
+def _translated(state: State, match: NameMatch) -> State:
+    """The state of the candidate by the names of the reference; what has none there is left out."""
+    if not match.translates:
+        return state
+    modules = {_module(theirs): _module(ours) for theirs, ours in match.pairs.items()}
+    found: dict[tuple[str, str], _Part] = {}
+    for (kind, path), part in state.items():
+        name: str | None = path
+        if kind in ("requires_grad", "weight"):
+            name = match.pairs.get(path)
+        elif kind in ("attribute", "class"):
+            module, what = path, ""
+            if kind == "attribute":
+                module, _, what = path.rpartition(".")
+                what = f".{what}"
+            name = f"{modules[module]}{what}" if module in modules else None
+        if name is not None:
+            found[kind, name] = part
+    return found
+
+
+def _module(tensor: str) -> str:
+    return tensor.rpartition(".")[0]
+
+
+def _classes_once(found: State) -> State:
     """Without the second mention of a module: as what its parent holds, and as itself.
 
     The line that put it where it is counts, so the first of the two stays.
@@ -199,7 +228,7 @@ def _classes_once(
     return kept
 
 
-def _containers(state: Mapping[tuple[str, str], _Part]) -> set[str]:
+def _containers(state: State) -> set[str]:
     """The modules that hold others, whose own class is often only a name."""
     paths = {path for kind, path in state if kind == "class" and path}
     return {"", *(path.rpartition(".")[0] for path in paths)} if paths else set()

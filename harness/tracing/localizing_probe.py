@@ -25,9 +25,6 @@ from harness.tracing.task import Task
 
 __all__ = ["LocalizingProbe"]
 
-_OF_MODULES = frozenset({"attribute", "class", "requires_grad", "weight", "seed"})
-_OF_OPTIMIZERS = frozenset({"setting", "made", "argument"})
-
 
 class LocalizingProbe(TraceProbe):
     """The trace probe, which also records the traces `modules` and `operations` at one step."""
@@ -44,8 +41,7 @@ class LocalizingProbe(TraceProbe):
         """As for `TraceProbe`; the step is `options.localize_at`."""
         super().__init__(writer, listener, options, counts, task, processes)
         self._recorders: dict[nn.Module, ModuleRecorder] = {}
-        self._states: set[str] = set()
-        self._statements_added = False
+        self._state_added = self._statements_added = False
         self._operations = taken_early()
         self._operations.connect(self._add_operation, self._module, self._safely)
 
@@ -70,17 +66,30 @@ class LocalizingProbe(TraceProbe):
         at = self._options.localize_at
         return at is not None and self.counts.steps >= at
 
-    def _add_state(self, kinds: frozenset[str]) -> None:
-        """Record, once, the kinds of state that matter from now on in the step."""
-        followed = lines.following()
-        if followed is None or not self._localizes or kinds & self._states:
-            return
-        self._states |= kinds
-        followed.state.add([*self._names.models, *self._living])
-        followed.look()
-        for one in followed.state.entries(self._names.prefixed_models(), self._living):
-            if one.kind in kinds:
+    def _add_state(self) -> None:
+        """Record, once, the state of the models with which the step begins."""
+        followed = self._followed()
+        if followed is not None and not self._state_added:
+            self._state_added = True
+            followed.state.add(self._names.models)
+            followed.look()
+            for one in followed.state.entries(self._names.prefixed_models()):
                 self._add_entry(one)
+            for one in followed.state.arguments():
+                self._add_entry(one)
+
+    def _add_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Record the settings of an optimizer that is about to step."""
+        followed = self._followed()
+        if followed is not None:
+            followed.state.add([optimizer])
+            followed.look()
+            for one in followed.state.entries_of_optimizer(optimizer, len(self._stepped) + 1):
+                self._add_entry(one)
+
+    def _followed(self) -> lines.LineTrace | None:
+        """What follows the process, if the step that is recorded comes next, or runs."""
+        return lines.following() if self._localizes else None
 
     def _add_entry(self, one: Entry) -> None:
         place, source = (one.line and lines.statement_at(one.line)) or ("", "")
@@ -110,7 +119,7 @@ class LocalizingProbe(TraceProbe):
             self._add_statements()
         self._operations.phase = "forward"
         if one.with_gradient:
-            self._add_state(_OF_MODULES)
+            self._add_state()
         if one.with_gradient and self._localizes:
             recorder = self._recorders.get(one.module)
             if recorder is None:
@@ -127,7 +136,7 @@ class LocalizingProbe(TraceProbe):
             self._operations.end()
             self._add_statements()
         self._operations.phase = "backward"
-        self._add_state(_OF_MODULES)
+        self._add_state()
 
     def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
         super()._add_micro_batch(passes, loss)
@@ -136,7 +145,7 @@ class LocalizingProbe(TraceProbe):
     def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
         super()._begin_step(optimizer)
         self._operations.phase = "update"
-        self._add_state(_OF_OPTIMIZERS)
+        self._add_optimizer(optimizer)
 
     def _record_update(self, step: int) -> None:
         if step == self._options.localize_at:

@@ -95,19 +95,22 @@ class StateWatch:
             self._seed = seed, line
         self._spent_s += time.perf_counter() - started
 
-    def entries(
-        self, models: Mapping[str, nn.Module], optimizers: Iterable[Optimizer]
-    ) -> Iterator[Entry]:
-        """The state now, and the lines that set it. `models`: by the prefix of their names."""
+    def entries(self, models: Mapping[str, nn.Module]) -> Iterator[Entry]:
+        """The state of models now, with the lines that set it; by the prefix of their names."""
         yield Entry("seed", "torch", str(self._seed[0]), self._seed[1])
         for prefix, model in models.items():
             for path, module in model.named_modules():
                 yield from self._entries_of(module, f"{prefix}{path}.".removeprefix("."))
-        for number, optimizer in enumerate(optimizers, start=1):
-            steps, line = self._made.get(id(optimizer), (0, None))
-            when = f"after step {steps}" if steps else "before step 1"
-            yield Entry("made", f"optimizer {number}", when, line)
-            yield from self._entries_of(optimizer, f"optimizer {number} ")
+
+    def entries_of_optimizer(self, optimizer: Optimizer, number: int) -> Iterator[Entry]:
+        """The settings of an optimizer now, and when it was made; `number`: in its update."""
+        steps, line = self._made.get(id(optimizer), (0, None))
+        when = f"after step {steps}" if steps else "before step 1"
+        yield Entry("made", f"optimizer {number}", when, line)
+        yield from self._entries_of(optimizer, f"optimizer {number} ")
+
+    def arguments(self) -> Iterator[Entry]:
+        """The settings of a Trainer, if there is one."""
         if self._arguments is not None:
             arguments, line = self._arguments
             for name, value in vars(arguments).items():

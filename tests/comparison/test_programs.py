@@ -245,6 +245,33 @@ def test_two_models_that_share_no_names_are_not_listed_module_by_module(tmp_path
     assert not state(tmp_path, [*gone, *new])
 
 
+def test_the_state_of_a_model_under_other_names_is_compared_by_those_of_the_reference(
+    tmp_path: Path,
+) -> None:
+    """A module that no tensor matches has no partner, which says nothing."""
+    names = {
+        "embedding.weight": "net.first.weight",
+        "classifier.weight": "net.last.weight",
+        "classifier.bias": "net.last.bias",
+    }
+    one, two = command_draft(), command_draft()
+    for made, modules in (
+        (one, ("embedding", "classifier", "")),
+        (two, ("net.first", "net.last", "")),
+    ):
+        made.rows["state"] = [
+            row("attribute", f"{name}.p".removeprefix("."), "1", 2) for name in modules
+        ]
+    two.rows["state"][0]["value"] = "3"
+    for tensor in two.rows["tensors"]:
+        tensor["tensor"] = names.get(tensor["tensor"], tensor["tensor"])
+    two.header["parameter_names"] = [names.get(n, n) for n in two.header["parameter_names"]]
+    left, right = one.write(tmp_path / "one"), two.write(tmp_path / "two")
+    first = Divergence.model_validate({"step": 1, "stage": "loss"})
+    (found,) = compare_state(left, right, first)
+    assert (("embedding",), "p", ("1", "3")) == (found.names, found.what, found.values)
+
+
 def test_the_statement_that_made_the_settings_of_a_trainer(tmp_path: Path) -> None:
     """None where there is no Trainer."""
     made = command_draft()

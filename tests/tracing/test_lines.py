@@ -49,8 +49,9 @@ def entries(followed: tuple[LineTrace, dict[str, object]]) -> dict[tuple[str, st
     traced, names = followed
     model, optimizer = names["model"], names.get("optimizer")
     assert isinstance(model, nn.Module)
-    optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else []
-    found = traced.state.entries({"": model}, optimizers)
+    found = [*traced.state.entries({"": model}), *traced.state.arguments()]
+    if isinstance(optimizer, torch.optim.Optimizer):
+        found += traced.state.entries_of_optimizer(optimizer, 1)
     return {(one.kind, one.name): one for one in found}
 
 
@@ -157,7 +158,8 @@ args = Own(max_grad_norm=0.5)
     later = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=0.1)
     traced.state.add([later])
     traced.state.look(("train.py", 30))
-    made = next(one for one in traced.state.entries({}, [later]) if one.kind == "made")
+    made = next(traced.state.entries_of_optimizer(later, 2))
+    assert "optimizer 2" == made.name
     assert ("after step 4", ("train.py", 30)) == (made.value, made.line)
 
 
