@@ -35,7 +35,9 @@ from rich.console import Console
 from harness.comparison.compare import compare
 from harness.diagnosis.localize import localize_pairs
 from harness.execution.parent.runner import Run, run_all
-from harness.report.text.summary import summary
+from harness.report.text.operations import code_lines, operation_sentence
+from harness.report.text.programs import program_parts
+from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
 from harness.results.report import Report
@@ -225,7 +227,7 @@ def _row(
         return {**row, "failed": seen, "found": False, "placed": False, "line": False, "causes": []}
     first = seen.first_divergence
     place = None if first is None else [first.step, first.stage]
-    said = summary([seen])
+    said = _said(seen)
     return {
         **row,
         "found": seen.outcome == "different",
@@ -236,6 +238,16 @@ def _row(
         "facts": [fact.text for fact in seen.facts if fact.explains_first],
         "said": said,
     }
+
+
+def _said(pair: Comparison) -> list[str]:
+    """What the page says of a pair; the terminal shortens long lists of lines."""
+    code = code_lines(pair)
+    lines = [f"{name}: {line}" for name, line in code]
+    found = [sentence(pair), *([operation_sentence(pair)] if code else []), *lines]
+    for part in program_parts(pair):
+        found += [part.sentence, *(f"{name}: {line}" for name, line in part.lines)]
+    return found
 
 
 def _true_places(truth: Mapping[str, Any]) -> list[list[Any]]:

@@ -2,7 +2,7 @@
 
 It notes which statements ran, and which of them last changed each part of the state (`StateWatch`).
 Python calls it at every call of a function, and for every line of those in the user's files. So it
-is used in replays, never while values are recorded or times are measured.
+is used only in replays that localize, never in the runs that are compared or timed.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.text.summary import summary
+from harness.report.text.answers import first_lines
 from harness.results.report import Report
 from tests.support.command import harness
 
@@ -141,7 +141,7 @@ def test_the_line_of_a_fault_in_one_of_them_is_named(name: str, folder: Path) ->
     assert 1 == OTHER.count(old)
     faulty = OTHER.replace(old, new)
     traced(folder, name, faulty)
-    lines = summary(compared(folder, name, ["--localize"]).comparisons)
+    lines = first_lines(compared(folder, name, ["--localize"]))
     told = next((n for n, line in enumerate(lines) if sentence in line), None)
     assert told is not None, lines
     number = next(

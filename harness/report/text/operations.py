@@ -119,8 +119,8 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
     assert one is not None
     assert two is not None
     return (
-        f"from equal values the two compute other operations: {_named(one)} in {names[0]}, "
-        f"{_named(two)} in {names[1]}"
+        "from values that both runs have, the two compute other operations: "
+        f"{_named(one)} in {names[0]}, {_named(two)} in {names[1]}"
     )
 
 

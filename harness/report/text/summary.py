@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from harness.report.text import noise, seeds, speeds
 from harness.report.text.causes import because
-from harness.report.text.operations import code_lines, operation_sentence
-from harness.report.text.programs import program_parts
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
 from harness.results.report import RunSummary
@@ -15,10 +13,8 @@ from harness.units import number
 
 __all__ = [
     "NOTHING_COMPARED",
-    "code_details",
     "remarks",
     "sentence",
-    "summary",
     "without_options",
     "without_out",
 ]
@@ -57,21 +53,6 @@ def without_options(command: Sequence[str], names: Sequence[str]) -> tuple[str, 
 def without_out(command: Sequence[str]) -> tuple[str, ...]:
     """A command without its `--out FOLDER`, which a reader who repeats it does not need."""
     return without_options(command, ("--out",))
-
-
-def summary(comparisons: Sequence[Comparison]) -> list[str]:
-    """Each pair in a line, followed by the line of code at the first difference in each run."""
-    return [line for one in comparisons for line in (sentence(one), *code_details(one))]
-
-
-def code_details(comparison: Comparison) -> tuple[str, ...]:
-    """The first operation that differs, what else differs in the two programs, and the lines of
-    code; empty if nothing is known."""
-    code = [f"{name}: {line}" for name, line in code_lines(comparison)]
-    lines = [operation_sentence(comparison), *code] if code else []
-    for part in program_parts(comparison):
-        lines += [part.sentence, *(f"{name}: {line}" for name, line in part.lines)]
-    return tuple(lines)
 
 
 def sentence(comparison: Comparison) -> str:

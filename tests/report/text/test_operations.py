@@ -72,7 +72,8 @@ SENTENCES: list[tuple[Comparison, str]] = [
             operation("aten.relu", phase="backward"),
             operation("aten.gelu", phase="backward"),
         ),
-        "Step 3, in the backward pass: from equal values the two compute other operations: "
+        "Step 3, in the backward pass: from values that both runs have, the two compute other "
+        "operations: "
         f"relu in {REFERENCE}, gelu in {CANDIDATE}.",
     ),
     (
