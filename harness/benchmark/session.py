@@ -90,14 +90,15 @@ def run_session(request: SessionRequest) -> Session | None:
     began = time.monotonic()
     blocks: list[Block] = []
     first: dict[str, float] = {}
+    arms = 0
     with (
         suppress(OutOfTime, TrainingEnded),  # the balanced sets before it count
         request.start(f"session {request.number}", request.deadline) as processes,
     ):
+        arms = len(processes)
         _take_turns(request, began, processes, blocks, first)
-    arms = len({block.arm for block in blocks})
     unit = arms * arms if request.rounds is None else arms
-    whole = len(blocks) // unit * unit if arms > 1 else 0
+    whole = len(blocks) // unit * unit if arms else 0
     if not whole or (request.rounds is not None and blocks[whole - 1].round < request.rounds):
         return None
     took_s = time.monotonic() - began

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import AbstractContextManager
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -15,11 +16,17 @@ from harness.benchmark.bench_commands import bench_in, traced_steps
 from harness.benchmark.command_process import GatedCommand, Known, starting_commands
 from harness.benchmark.commands import CommandArm, command_arms, command_plan, with_control
 from harness.benchmark.result import result_of
-from harness.benchmark.session import OutOfTime, SessionRequest, TrainingEnded, run_session
+from harness.benchmark.session import (
+    OutOfTime,
+    SessionRequest,
+    TrainingEnded,
+    Turn,
+    run_session,
+)
 from harness.benchmark.sessions import BenchRequest, Measured, Subject
 from harness.errors import HarnessError, RunFailed, SpecError
-from harness.results.sessions import FOLDER
-from tests.support.bench_sessions import sessions
+from harness.results.sessions import FOLDER, Block
+from tests.support.bench_sessions import block, sessions
 from tests.support.training_scripts import FORKING, write_training
 
 FAR_S = 120.0
@@ -86,6 +93,54 @@ def test_a_session_ends_what_it_started_and_pairs_steps_by_number(tmp_path: Path
     assert {"A": 10} == known.ended_after
     left = [p for p in psutil.Process().children(recursive=True) if "train.py" in _words(p)]
     assert [] == left
+
+
+class Timed:
+    """Takes its turns at once, until `turns` of them were taken by all together."""
+
+    def __init__(self, name: str, left: list[int]) -> None:
+        self.name, self.left = name, left
+
+    def first_step_s(self) -> float | None:
+        return None
+
+    def turn(self, steps: int) -> Turn:
+        return {"steps": steps, "wall_s": 0.1 * steps, "delay_s": 0.0}
+
+    def block(self, steps: int, number: int, position: int) -> Block:
+        if not self.left[0]:
+            raise OutOfTime
+        self.left[0] -= 1
+        return block(self.name, number)
+
+
+@pytest.mark.parametrize(
+    ("turns", "asked", "rounds"),
+    [(2, 1, None), (3, 1, 1), (5, 2, None), (8, None, None), (9, None, 3), (17, None, 3)],
+)
+def test_a_session_out_of_time_holds_whole_sets_of_rounds_or_is_none(
+    turns: int, asked: int | None, rounds: int | None
+) -> None:
+    """Three arms need nine turns; two turns of a first round are no session of two arms."""
+    left = [turns]
+    arms = {name: Timed(name, left) for name in ("plain", "control", "other")}
+    request = SessionRequest(
+        start=lambda phase, deadline: nullcontext(arms),
+        number=1,
+        plan="a plan",
+        seed=0,
+        steps=4,
+        rounds=asked,
+        session_s=60.0,
+        deadline=time.monotonic() + FAR_S,
+        on_round=lambda done, of: None,
+    )
+
+    session = run_session(request)
+
+    assert rounds == (session and session.rounds)
+    if session is not None:
+        assert {3} == set(Counter(one.round for one in session.blocks).values())
 
 
 def _words(process: psutil.Process) -> str:

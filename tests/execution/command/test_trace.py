@@ -165,8 +165,10 @@ else:
     torch.manual_seed(rank)
     train(net)
 if rank == 0:
-    print(sum(p.sum() for p in net.parameters()).item())
-dist.destroy_process_group()
+    print(sum(p.sum() for p in net.parameters()).item(), flush=True)
+dist.barrier()
+# On a busy machine the threads of gloo abort one normal end in twenty, without the harness too.
+os._exit(0)
 """
 
 
