@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from harness.results.localization import Operation, OperationDifference, OperationKind
 
@@ -23,6 +23,9 @@ _MADE_CONSTANT = "constant"
 _FROM_PYTHON = "aten.lift"
 _EXCHANGES = ("c10d.", "_c10d_functional.")
 """Operations that exchange values with other processes."""
+
+
+Share = Literal["all", "some", "none"]
 
 
 class Value(NamedTuple):
@@ -140,6 +143,28 @@ class Side:
         )
         return same[min(before, len(same) - 1)]
 
+    def counterpart(self, other: Side, place: int) -> tuple[int | None, Share]:
+        """What `other` does with the values that the operation at `place` reads.
+
+        The first operation of the same phase that reads most of them; else the last one that made
+        one of them; else the first that reads most in another phase. Second: how many it reads.
+        Constants are not looked for, nor is an operation that computes what this run has, too.
+        """
+        wanted = {value for value in self.inputs[place] if value.maker != _MADE_CONSTANT}
+        reading = [
+            (other.phase(n) != self.phase(place), -len(wanted & set(read)), n)
+            for n, read in enumerate(other.inputs)
+            if wanted & set(read) and not all(value in self.values for value in other.outputs[n])
+        ]
+        later, _, first = min(reading, default=(True, 0, None))
+        if later:
+            made = [n for value in wanted if (n := other.maker(value.digest)) is not None]
+            if made:
+                return max(made), "none"
+        if first is None:
+            return None, "none"
+        return first, "all" if wanted <= set(other.inputs[first]) else "some"
+
     def puts_in(self, other: Side, place: int, before: int) -> bool:
         """Whether the operation at `place` is one more, before that of `other` at `before`.
 
@@ -173,11 +198,16 @@ class Side:
         phase: str = self.rows[place]["phase"]
         return "forward" if phase == "update" and place < self.last_backward else phase
 
-    def shown(self, place: int, other: Side) -> Operation:
-        """An operation, as it is reported."""
+    def adds_gradients(self, place: int) -> bool:
+        """Whether the operation adds to a gradient, so that no forward pass has a line for it."""
+        return self.phase(place) == "backward" and not self.rows[place]["forward_place"]
+
+    def shown(self, place: int, other: Side, called: bool = False) -> Operation:
+        """An operation, as it is reported. `called`: with the line that called the backward pass,
+        not that of the forward pass."""
         row = self.rows[place]
         phase = self.phase(place)
-        backward = phase == "backward" and row["forward_place"]
+        backward = phase == "backward" and row["forward_place"] and not called
         norms = (
             norm
             for value, norm in zip(self.outputs[place], row["output_norms"], strict=True)

@@ -83,6 +83,20 @@ def compare_operations(
     return OperationAnswer(difference.model_copy(update=update), "", counts, draw)
 
 
+def _one_side(one: Side, two: Side, left: int | None, right: int | None) -> OperationDifference:
+    """An operation that only one run has, beside what the other does with the values it reads."""
+    found = pair_of("one_side", one, two, left, right)
+    if found.kind != "one_side":
+        return found
+    side, other, place = (one, two, left) if right is None else (two, one, right)
+    assert place is not None
+    partner, reads = side.counterpart(other, place)
+    if partner is None:
+        return found
+    shown = other.shown(partner, side, side.adds_gradients(place))
+    return found.model_copy(update={"counterpart": shown, "counterpart_reads": reads})
+
+
 def _earliest(found: tuple[int, OperationDifference]) -> tuple[bool, int, int]:
     """The order of the processes: what enters one of them may come from another."""
     rank, difference = found
@@ -157,7 +171,7 @@ def _of_places(one: Side, two: Side, left: int | None, right: int | None) -> Ope
         if partner is not None and (right is None or partner <= right):
             right, same = partner, True
     if left is None or right is None:
-        return pair_of("one_side", one, two, left, right)
+        return _one_side(one, two, left, right)
     if same:
         return _same_operation(one, two, left, right)
     phases = [_PHASES.index(side.phase(n)) for side, n in ((one, left), (two, right))]
@@ -166,12 +180,12 @@ def _of_places(one: Side, two: Side, left: int | None, right: int | None) -> Ope
         # and by several in the other begins in the forward pass of the one and the backward pass
         # of the other.
         first = phases[0] < phases[1]
-        return pair_of("one_side", one, two, left if first else None, None if first else right)
+        return _one_side(one, two, left if first else None, None if first else right)
     put_in = two.puts_in(one, right, left), one.puts_in(two, left, right)
     if put_in == (True, False):
-        return pair_of("one_side", one, two, None, right)
+        return _one_side(one, two, None, right)
     if put_in == (False, True):
-        return pair_of("one_side", one, two, left, None)
+        return _one_side(one, two, left, None)
     return pair_of("others", one, two, left, right)
 
 

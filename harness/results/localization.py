@@ -128,6 +128,12 @@ class OperationDifference(Result):
     """Name, reference's value and candidate's value of arguments that differ."""
     draws: tuple[tuple[Draws, ...], tuple[Draws, ...]] = ((), ())
     """For `more_draws`: the draws of the step in the reference and in the candidate."""
+    counterpart: Operation | None = None
+    """For `one_side`: what the other run does with the values that the operation reads, in an
+    operation whose output the first run does not have; else the last operation of the other run
+    that made one of them. None: neither."""
+    counterpart_reads: Literal["all", "some", "none"] = "none"
+    """How many of these values the counterpart reads."""
 
 
 class Code(Result):

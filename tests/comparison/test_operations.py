@@ -189,6 +189,45 @@ def test_the_operation_of_a_planted_change_is_found(
     assert (kind, *lines) == (found.kind, *places(found))
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "reads"),
+    [
+        ("negated", "loop.py:14", "all"),
+        ("centred", "loop.py:14", "all"),
+        ("scaled", "loop.py:7", "all"),
+    ],
+)
+def test_the_other_run_shows_what_it_does_with_the_same_values(
+    name: str, line: str, reads: str, tmp_path: Path
+) -> None:
+    """Where an operation stands in one run alone: the next use of its inputs, in either order."""
+    for number, pair in enumerate(([step(), step(**PLANTED[name][0])],) * 2):
+        found = difference(tmp_path / str(number), *(pair if number else pair[::-1]))
+        assert found.counterpart is not None
+        assert (line, reads) == (found.counterpart.place, found.counterpart_reads)
+
+
+def test_of_values_that_the_other_run_never_uses_the_last_one_made_is_shown(tmp_path: Path) -> None:
+    """A gradient that one run adds to the next, and the other drops: with the backward call."""
+    runs = []
+    for adds in (True, False):
+        it = Step()
+        loss = it.op("aten.nll_loss", fake_digest("batch"), place="loop.py:7")
+        it.phase = "backward"
+        seen = {"forward_place": "model.py:3", "place": "loop.py:10"}
+        one, two = (it.op("aten.mm", loss, salt=salt, **seen) for salt in (1, 2))
+        it.ends["gradient"] = (
+            it.op("aten.add_.Tensor", one, two, place="loop.py:10") if adds else two
+        )
+        runs.append(it)
+
+    found = difference(tmp_path, *runs)
+
+    assert found.counterpart is not None
+    assert ("one_side", "none") == (found.kind, found.counterpart_reads)
+    assert "loop.py:10" == found.counterpart.place
+
+
 def test_equal_steps_have_no_operation_that_differs(tmp_path: Path) -> None:
     """Control: the note states it, and the operations are counted."""
     found = answer(tmp_path, [step()], [step()])

@@ -82,7 +82,8 @@ def _lines_of(operation: OperationDifference, pair: Comparison) -> list[tuple[st
     if operation.kind == "more_draws":
         drawn = zip((pair.reference, pair.candidate), operation.draws, strict=True)
         return [(name, "; ".join(map(_drawn, draws)) or "draws nothing") for name, draws in drawn]
-    return [(name, _line(one)) for name, one in sides if one is not None]
+    shown = [(name, one or operation.counterpart) for name, one in sides]
+    return [(name, _line(one)) for name, one in shown if one is not None]
 
 
 def _what(found: OperationDifference, names: tuple[str, str]) -> str:
@@ -115,7 +116,14 @@ def _what(found: OperationDifference, names: tuple[str, str]) -> str:
         return f"the first value that {which} {made}; {name}"
     if found.kind == "one_side":
         # Not "computes": the other run may compute the operation, too, of other values.
-        return f"{name} makes a value that {only} alone has, from values that both runs have"
+        made = f"{name} makes a value that {only} alone has, from values that both runs have"
+        if found.counterpart is None:
+            return made
+        other = names[0] if one is None else names[1]
+        if found.counterpart_reads == "none":
+            return f"{made}; {other} made the last of these with {_named(found.counterpart)}"
+        share = "" if found.counterpart_reads == "all" else "some of "
+        return f"{made}; {other} reads {share}these in {_named(found.counterpart)}"
     assert one is not None
     assert two is not None
     return (

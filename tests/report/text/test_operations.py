@@ -39,6 +39,13 @@ def pair(
 
 
 ONE, TWO = operation(), operation(line=9)
+
+
+def with_counterpart(reads: str) -> Comparison:
+    """An operation of the reference alone, and what the candidate does with its values."""
+    return pair("one_side", ONE, None, counterpart=TWO, counterpart_reads=reads)
+
+
 ALONE = "was made before the recorded operations, or in Python; mul.Tensor reads it."
 SENTENCES: list[tuple[Comparison, str]] = [
     (
@@ -85,6 +92,21 @@ SENTENCES: list[tuple[Comparison, str]] = [
         pair("one_side", operation("aten.neg_", phase="after"), None),
         f"Step 3, after the update: neg_ makes a value that {REFERENCE} alone has, from values "
         "that both runs have.",
+    ),
+    (
+        with_counterpart("all"),
+        f"Step 3, in the update: mul.Tensor makes a value that {REFERENCE} alone has, from values "
+        f"that both runs have; {CANDIDATE} reads these in mul.Tensor.",
+    ),
+    (
+        with_counterpart("some"),
+        f"Step 3, in the update: mul.Tensor makes a value that {REFERENCE} alone has, from values "
+        f"that both runs have; {CANDIDATE} reads some of these in mul.Tensor.",
+    ),
+    (
+        with_counterpart("none"),
+        f"Step 3, in the update: mul.Tensor makes a value that {REFERENCE} alone has, from values "
+        f"that both runs have; {CANDIDATE} made the last of these with mul.Tensor.",
     ),
     (
         pair("more_draws", None, None),
@@ -147,6 +169,7 @@ def test_each_run_has_its_own_line() -> None:
     assert both == code_lines(pair("arguments", ONE, TWO))
     assert both[1:] == code_lines(pair("one_side", None, TWO))
     assert both[:1] == code_lines(pair("one_side", ONE, None))
+    assert both == code_lines(with_counterpart("some"))
 
 
 @pytest.mark.parametrize(
