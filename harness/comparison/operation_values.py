@@ -6,10 +6,11 @@ A value is known by its digest. A value is common if both runs have it in this s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
-from harness.results.localization import Operation, OperationDifference, OperationKind
+from harness.results.localization import Code, Operation, OperationDifference, OperationKind
 
 __all__ = ["CONSTANT", "Row", "Side", "Value", "base_name", "other_arguments", "pair_of"]
 
@@ -38,6 +39,17 @@ class Value(NamedTuple):
     def is_common(self, other: Side) -> bool:
         """Whether another run has the value, too; a constant always counts as common."""
         return self.maker == _MADE_CONSTANT or self in other.values
+
+
+class Origins(NamedTuple):
+    """The operations of one run that make, or lead to, values of its ends that only it has."""
+
+    begins: list[int]
+    """All their inputs are in both runs."""
+    enters: list[int]
+    """They read a value which only this run has, and which no operation of the step made."""
+    through: list[int]
+    """All of them, in the order in which they ran."""
 
 
 @dataclass
@@ -89,12 +101,8 @@ class Side:
         written = (row for row in rows if row["operation"].split(".")[1].endswith("_"))
         return {digest for row in written for digest in row["outputs"]}
 
-    def origins(self, other: Side) -> tuple[list[int], list[int]]:
-        """Where the differences of this run's ends begin: operations, in their order.
-
-        Second, the operations that read a value which only this run has, and which no operation of
-        the step made.
-        """
+    def origins(self, other: Side) -> Origins:
+        """Where the differences of this run's ends begin, and what they pass through."""
         ends = self.ends - other.digests
         waiting = [place for end in ends if (place := self.maker(end)) is not None]
         begins: set[int] = set()
@@ -112,7 +120,7 @@ class Side:
                     enters.add(place)
                 waiting += [n for n in makers if n not in seen]
                 seen.update(makers)
-        return sorted(begins), sorted(enters)
+        return Origins(sorted(begins), sorted(enters), sorted(seen))
 
     def _sent(self, other: Side, before: int) -> list[int]:
         """The exchanges between processes, before an operation, of values only this run has.
@@ -146,17 +154,22 @@ class Side:
     def counterpart(self, other: Side, place: int) -> tuple[int | None, Share]:
         """What `other` does with the values that the operation at `place` reads.
 
-        The first operation of the same phase that reads most of them; else the last one that made
-        one of them; else the first that reads most in another phase. Second: how many it reads.
-        Constants are not looked for, nor is an operation that computes what this run has, too.
+        The first operation of the same phase that reads most of them, rather one of which this run
+        lacks an output; else the last one that made one of them; else the first that reads most in
+        another phase. Second: how many it reads. Constants are not looked for.
         """
         wanted = {value for value in self.inputs[place] if value.maker != _MADE_CONSTANT}
         reading = [
-            (other.phase(n) != self.phase(place), -len(wanted & set(read)), n)
+            (
+                other.phase(n) != self.phase(place),
+                all(value in self.values for value in other.outputs[n]),
+                -len(wanted & set(read)),
+                n,
+            )
             for n, read in enumerate(other.inputs)
-            if wanted & set(read) and not all(value in self.values for value in other.outputs[n])
+            if wanted & set(read)
         ]
-        later, _, first = min(reading, default=(True, 0, None))
+        later, _, _, first = min(reading, default=(True, True, 0, None))
         if later:
             made = [n for value in wanted if (n := other.maker(value.digest)) is not None]
             if made:
@@ -197,6 +210,15 @@ class Side:
         """The phase of the step; what comes between two micro-batches belongs to the second."""
         phase: str = self.rows[place]["phase"]
         return "forward" if phase == "update" and place < self.last_backward else phase
+
+    def lines(self, places: Sequence[int]) -> tuple[Code, ...]:
+        """The distinct lines of the user's code that called operations, in their order.
+
+        Up to the backward pass, through which what differs reaches every layer.
+        """
+        rows = [self.rows[n] for n in places if self.phase(n) in ("before", "forward")]
+        found = {row["place"]: row["source"] for row in rows if row["place"]}
+        return tuple(Code(place=place, source=source) for place, source in found.items())
 
     def adds_gradients(self, place: int) -> bool:
         """Whether the operation adds to a gradient, so that no forward pass has a line for it."""

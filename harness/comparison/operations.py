@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from harness.comparison.operation_draws import first_draw, other_draws
 from harness.comparison.operation_values import (
     CONSTANT,
+    Origins,
     Row,
     Side,
     Value,
@@ -25,10 +26,12 @@ from harness.comparison.operation_values import (
     pair_of,
 )
 from harness.results.divergence import Divergence
-from harness.results.localization import OperationDifference
+from harness.results.localization import Code, OperationDifference
 from harness.results.record import RunRecord
 
 __all__ = ["OperationAnswer", "compare_operations"]
+
+_FEW_LINES = 5
 
 
 class OperationAnswer(NamedTuple):
@@ -40,6 +43,9 @@ class OperationAnswer(NamedTuple):
     """Number of operations in the step in both runs."""
     draw: OperationDifference | None = None
     """The first draw of random numbers that differs, where what differs comes out of Python."""
+    lines: tuple[tuple[Code, ...], tuple[Code, ...]] = ((), ())
+    """The first lines of each run that make values which lead to the difference, and which it alone
+    has."""
 
 
 def compare_operations(
@@ -54,6 +60,7 @@ def compare_operations(
     if not all(counts):
         return OperationAnswer(None, "no operation was recorded in this step", counts)
     found: list[tuple[int, OperationDifference]] = []
+    lines: dict[int, tuple[tuple[Code, ...], tuple[Code, ...]]] = {}
     notes: list[str] = []
     draws: dict[int, OperationDifference | None] = {}
     for rank in sorted(left.keys() & right.keys()):
@@ -61,9 +68,12 @@ def compare_operations(
         one.ends, two.ends = _ends(reference, candidate, first)
         if not one.ends and not two.ends:  # as of an optimizer's state, whose tensors are not ends
             one.ends, two.ends = one.updated(), two.updated()
-        difference, why = _difference(one, two, first)
+        origins = one.origins(two), two.origins(one)
+        difference, why = _difference(one, two, origins, first)
         if difference is not None:
             found.append((rank, difference))
+            left_lines, right_lines = one.lines(origins[0].through), two.lines(origins[1].through)
+            lines[rank] = left_lines[:_FEW_LINES], right_lines[:_FEW_LINES]
         notes.append(why)
         out_of_python = difference is None or difference.kind == "enters"
         if out_of_python or first.stage in ("data_order", "batch_content"):
@@ -80,7 +90,7 @@ def compare_operations(
         difference.candidate,
     ):
         draw = None
-    return OperationAnswer(difference.model_copy(update=update), "", counts, draw)
+    return OperationAnswer(difference.model_copy(update=update), "", counts, draw, lines[rank])
 
 
 def _one_side(one: Side, two: Side, left: int | None, right: int | None) -> OperationDifference:
@@ -138,16 +148,17 @@ _NOTHING_MADE = (
 _PHASES = ("before", "forward", "backward", "update", "after")
 
 
-def _difference(one: Side, two: Side, first: Divergence) -> tuple[OperationDifference | None, str]:
+def _difference(
+    one: Side, two: Side, origins: tuple[Origins, Origins], first: Divergence
+) -> tuple[OperationDifference | None, str]:
     """The first operations that make a difference, or why there are none."""
-    begins, enters = zip(one.origins(two), two.origins(one), strict=True)
     if first.stage == "rng":
         draws = other_draws(one, two)
         if draws is not None:
             return draws, ""
         return None, "the operations of this step draw alike: the generators differed before it"
-    places = [min(found, default=None) for found in begins]
-    early = [min(found, default=None) for found in enters]
+    places = [min(found.begins, default=None) for found in origins]
+    early = [min(found.enters, default=None) for found in origins]
     if any(
         reads is not None and (makes is None or reads <= makes)
         for reads, makes in zip(early, places, strict=True)

@@ -183,6 +183,7 @@ def _localize(
             "operation_note": answer.note,
             "operations": answer.counts,
             "draw": answer.draw,
+            "lines": answer.lines,
             "state": state,
             "arguments": (arguments_of(replays[0]), arguments_of(replays[1])),
             "statements": statements,

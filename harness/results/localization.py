@@ -206,6 +206,9 @@ class Localization(Result):
     draw: OperationDifference | None = None
     """The first draw of random numbers that differs, if Python may stand between it and the first
     divergence, as in an order of rows. Whether the one comes from the other is not known."""
+    lines: tuple[tuple[Code, ...], tuple[Code, ...]] = ((), ())
+    """In the reference and in the candidate: the first lines that make values which lead to the
+    difference, and which that run alone has."""
     state: tuple[StateDifference, ...] = ()
     """What differs in the state with which the runs entered the step."""
     arguments: tuple[Code | None, Code | None] = (None, None)

@@ -29,7 +29,8 @@ def constants_of(roots: Sequence[Tensor]) -> list[Tensor]:
     """The tensors without gradient that autograd has kept: inputs, masks, targets.
 
     A tensor that only adds to a result is not kept. One that was changed since cannot be read, and
-    fails the backward pass too.
+    fails the backward pass too. Single numbers are left out: most of them stand in the code, as in
+    `x / 4.0`, and are no tensors to a dispatch mode.
     """
     found: list[Tensor] = []
     for node in _nodes(roots):
@@ -41,7 +42,9 @@ def constants_of(roots: Sequence[Tensor]) -> list[Tensor]:
                 continue
             values = kept if isinstance(kept, (tuple, list)) else (kept,)
             found += [
-                each for each in values if isinstance(each, Tensor) and not each.requires_grad
+                each
+                for each in values
+                if isinstance(each, Tensor) and each.dim() and not each.requires_grad
             ]
     return found
 

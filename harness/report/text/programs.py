@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness.report.text.operations import code_lines, draw_lines, draw_sentence
 from harness.results.comparison import Comparison
-from harness.results.localization import Code, StateDifference, StatementDifferences
+from harness.results.localization import Code, Localization, StateDifference, StatementDifferences
 
 __all__ = ["Part", "program_parts"]
 
@@ -53,7 +53,28 @@ def program_parts(pair: Comparison) -> list[Part]:
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     if found.statements is not None:
         parts += _statement_parts(found.statements, found.step, names, shown)
+    if found.statements is None or found.statements.note:  # two programs written differently
+        parts += _path_parts(found, names, shown)
     return parts
+
+
+def _path_parts(found: Localization, names: tuple[str, str], shown: set[str]) -> list[Part]:
+    """The lines through which what differs passes, where the statements cannot be compared."""
+    lines = [
+        (name, _line(code))
+        for name, side in zip(names, found.lines, strict=True)
+        for code in side
+        if code.place not in shown
+    ]
+    if not lines:
+        return []
+    return [
+        Part(
+            f"Step {found.step}: the first lines that make values which lead to the difference, "
+            "and which that run alone has; those not shown above.",
+            tuple(lines),
+        )
+    ]
 
 
 def _arguments_parts(
