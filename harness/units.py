@@ -19,10 +19,10 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """'1 step', '3 steps', '2 batches'."""
+    """'1 step', '3 steps', '2 batches', '2 epochs'."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+    return f"{number} {noun}{'es' if noun.endswith('tch') else 's'}"
 
 
 def quantity(value: float | None, unit: str) -> str:

@@ -18,7 +18,7 @@ from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.report import Report, Verdict
 
-__all__ = ["bench_cases", "progress", "verdict_of"]
+__all__ = ["bench_cases", "check_arms", "progress", "verdict_of"]
 
 _LINE_EVERY_S = 10.0  # if lines are kept instead of redrawn
 
@@ -36,13 +36,7 @@ def bench_cases(
     The budget is divided evenly. Time that one case leaves goes to the following cases. `resume`:
     continue a stopped bench in `out`. Raises as `bench_case` and `output_folder` do.
     """
-    for name, arms in cases.items():
-        if len(arms) < 3:
-            raise SpecError(
-                "a bench compares an arm with the first one",
-                f"only {arms[0].name} on {name}",
-                "pass another one by --loops or --arm",
-            )
+    check_arms(cases)
     began = time.monotonic()
     benched: dict[str, BenchedCase] = {}
     with (
@@ -58,6 +52,17 @@ def bench_cases(
         report = _report(benched, folder, command)
         write(report, folder)
     return report, folder
+
+
+def check_arms(cases: Mapping[str, Sequence[Arm]]) -> None:
+    """Raise `SpecError` if a case has nothing to compare with its reference."""
+    for name, arms in cases.items():
+        if len(arms) < 3:
+            raise SpecError(
+                "a bench compares an arm with the first one",
+                f"only {arms[0].name} on {name}",
+                "pass another one by --loops or --arm",
+            )
 
 
 def _report(benched: Mapping[str, BenchedCase], folder: Path, command: Sequence[str]) -> Report:

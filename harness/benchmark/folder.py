@@ -13,7 +13,7 @@ from harness.errors import SpecError, full_disk_reported
 from harness.results.folders import new_in_reports
 from harness.results.origin import work_begins
 
-__all__ = ["output_folder"]
+__all__ = ["bench_folder", "output_folder"]
 
 _LOCK = ".lock"
 
@@ -42,11 +42,7 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
         raise SpecError("--out takes a writable folder", error, "name another") from None
     try:
         if not resume and any(path.name != _LOCK for path in folder.iterdir()):
-            raise SpecError(
-                "--out takes a new or empty folder",
-                folder,
-                "name another, or pass --resume to continue there",
-            )
+            raise _used(folder)
         fresh = not any(path.name != _LOCK for path in folder.iterdir())
         try:
             with work_begins(), full_disk_reported(folder):
@@ -60,6 +56,19 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
         (folder / _LOCK).unlink(missing_ok=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def bench_folder(out: Path | None, name: str, resume: bool) -> Path:
+    """The folder that `output_folder` will take, neither made nor locked. Raises `SpecError`."""
+    folder = out or new_in_reports(f"bench-{name}")
+    if folder.exists() and not (folder.is_dir() and (resume or not any(folder.iterdir()))):
+        raise _used(folder)
+    return folder
+
+
+def _used(folder: Path) -> SpecError:
+    remedy = "name another, or pass --resume to continue there"
+    return SpecError("--out takes a new or empty folder", folder, remedy)
 
 
 def _clear(folder: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, cast, get_args
 
 import typer
 
 from harness.benchmark.arms import Arm, arms_of, arms_with_libraries
-from harness.benchmark.bench import bench_cases
+from harness.benchmark.bench import bench_cases, check_arms
 from harness.benchmark.bench_commands import bench_commands
 from harness.benchmark.commands import command_arms
 from harness.benchmark.sessions import BenchRequest, Beside
 from harness.benchmark.verdicts import LEAST_SESSIONS
 from harness.cli.commands_after import commands_of
+from harness.cli.dry_run import DryRunOption, show_plan
+from harness.cli.dry_run_of_speeds import plan_of_arms, plan_of_commands
 from harness.cli.options import (
     CONTINUE,
     LOOPS,
@@ -44,6 +47,7 @@ from harness.cli.shared import (
 )
 from harness.errors import SpecError, check_known
 from harness.results.metrics import Margin
+from harness.spec.request import RunRequest
 
 __all__ = ["bench_command"]
 
@@ -126,6 +130,7 @@ def bench_command(
         ),
     ] = BenchRequest.timeout_s,
     resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     out: OutOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -159,6 +164,8 @@ def bench_command(
         if resume and out is None:
             raise SpecError("--resume continues in the folder --out", "none", "pass --out DIR")
         chosen = command_arms(commands)
+        if dry_run:
+            return show_plan(plan_of_commands(chosen, bench, out, resume), view)
         done = bench_commands(chosen, bench, out, command_line(), progress_console(view), resume)
         return show(*done, view)
     request = request_from(
@@ -177,19 +184,31 @@ def bench_command(
     if request.has_library_sets and arms:
         rule = "--python and --with time each loop beside itself"
         raise SpecError(rule, f"--arm {arms[0]}", "omit it, or write --arm NAME=LOOP,python=PATH")
-    library_sets = library_sets_of(request)
-    planned: dict[str, list[Arm]] = {}
-    for case in request.base_cases:
-        if not library_sets:
-            planned[case.name] = arms_of(case, request.loops, request.conventions, arms or ())
-            continue
-        for loop in dict.fromkeys(request.loops):
-            across = arms_with_libraries(case, loop, request.conventions, library_sets)
-            planned[across[0].spec.case.name] = across
+    if dry_run and request.requirements:
+        rule = "a dry run makes no environment, so arms with others are not known"
+        raise SpecError(rule, f"--with {request.requirements[0]}", "omit --dry-run")
+    planned = _arms_by_case(request, arms or ())
+    check_arms(planned)
+    if dry_run:
+        return show_plan(plan_of_arms(planned, bench, out, resume), view)
     report, folder = bench_cases(
         planned, bench, out, command_line(), progress_console(view), resume
     )
     return show(report, folder, view)
+
+
+def _arms_by_case(request: RunRequest, extra: Sequence[str]) -> dict[str, list[Arm]]:
+    """The arms of each case. With sets of libraries, each loop is a case. Raises `SpecError`."""
+    library_sets = library_sets_of(request)
+    planned: dict[str, list[Arm]] = {}
+    for case in request.base_cases:
+        if not library_sets:
+            planned[case.name] = arms_of(case, request.loops, request.conventions, extra)
+            continue
+        for loop in dict.fromkeys(request.loops):
+            across = arms_with_libraries(case, loop, request.conventions, library_sets)
+            planned[across[0].spec.case.name] = across
+    return planned
 
 
 def _check_alone(given: list[str]) -> None:

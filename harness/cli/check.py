@@ -10,6 +10,8 @@ import typer
 
 from harness.benchmark.sessions import BenchRequest
 from harness.cli.commands_after import commands_of
+from harness.cli.dry_run import DryRunOption, show_plan
+from harness.cli.dry_run_of_speeds import plan_of_check
 from harness.cli.options import (
     COMPARE,
     CONTINUE,
@@ -118,6 +120,7 @@ def check_command(
             rich_help_panel=CONTINUE,
         ),
     ] = CheckRequest.timeout_s,
+    dry_run: DryRunOption = False,
     out: OutOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -135,6 +138,9 @@ def check_command(
     view = view_of(verbose, quiet, as_json)
     command = commands_of(context)
     if against is not None:
+        if dry_run:
+            rule = "a dry run shows a check with --baseline"
+            raise SpecError(rule, f"--against {against}", "omit --dry-run")
         asked = AgainstRequest(
             reference=against,
             install=install,
@@ -170,6 +176,8 @@ def check_command(
         exact_only=exact_only,
         timeout_s=timeout,
     )
+    if dry_run:
+        return show_plan(plan_of_check(request.base_cases, request.loops, check, out), view)
     report, folder = check_cases(
         request.base_cases, check, out, command_line(), progress_console(view)
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.completion import complete_devices, complete_launchers, complete_suites
+from harness.cli.dry_run import DryRunOption, plan_of_run, show_plan
 from harness.cli.options import (
     COMPARE,
     CONTINUE,
@@ -185,6 +186,7 @@ def run_command(
         ),
     ] = False,
     timeout: TimeoutOption = TIMEOUT_S,
+    dry_run: DryRunOption = False,
     out: OutOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -227,6 +229,8 @@ def run_command(
         out=out,
     )
     node, console = this_node(request), progress_console(view)
+    if dry_run:
+        return show_plan(plan_of_run(request), view)
     if node and node.rank:
         follow(request, node, console)
         done = f"Node {node.rank} has done its part; node 0 writes the report to {out}"

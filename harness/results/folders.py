@@ -14,8 +14,10 @@ from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
 
 __all__ = [
+    "DEFAULT_PARENT",
     "RECORDS",
     "RunRecords",
+    "check_unused",
     "folder_labels",
     "new_in_reports",
     "output_folder",
@@ -70,6 +72,15 @@ def new_in_reports(name: str) -> Path:
     return folder
 
 
+def check_unused(folder: Path, resumable: bool = False) -> None:
+    """Raise `SpecError` if `folder` holds anything. `resumable`: see `output_folder`."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        remedy = "name another, or empty it"
+        if resumable and (folder / RECORDS).is_dir():
+            remedy = "name another, or pass --resume to continue there"
+        raise SpecError("--out takes a new or empty folder", folder, remedy)
+
+
 @contextmanager
 def output_folder(
     out: Path | None, name: str, again: bool = False, resumable: bool = False
@@ -85,11 +96,7 @@ def output_folder(
         with work_begins(), full_disk_reported(folder):
             yield folder
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        remedy = "name another, or empty it"
-        if resumable and (folder / RECORDS).is_dir():
-            remedy = "name another, or pass --resume to continue there"
-        raise SpecError("--out takes a new or empty folder", folder, remedy)
+    check_unused(folder, resumable)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with full_disk_reported(folder):
@@ -111,6 +118,8 @@ def output_folder(
         raise
 
 
+DEFAULT_PARENT = Path("reports")
+"""The folder of output folders that the user does not name."""
 RECORDS = "records"
 """The folder of records within an output folder."""
 UNFINISHED = ".trace"
