@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,7 +21,7 @@ from harness.comparison.causes.table import TABLE
 from harness.spec.aliases import ALIASES
 from harness.spec.case import Case
 from harness.spec.recipe import Recipe
-from harness.spec.registry import loops, workloads
+from harness.spec.registry import CASE_KEYS, DEFAULT_WORKLOAD, loops, workloads
 
 __all__ = ["PAGES", "causes_page", "recipe_page", "with_files"]
 
@@ -52,8 +52,11 @@ A recipe also accepts these names of `transformers.TrainingArguments`. Files hol
 right.
 """
 _CASE = """\
-A case is a recipe for one workload on one device. The keys of a case file are these fields; the
-tables `[recipe]` and `[options]` hold the fields of the recipe and the options of the workload.
+A case is a recipe for one workload on one device. These are all keys of a case file
+([example](write-a-workload.md#a-case-in-a-file)); each may be left out, which is
+what `none` stands for. The tables `[recipe]` and
+`[options]` hold the fields of the recipe and the options of the workload, `[arms.NAME]` and
+`[overrides.LOOP]` fields of the recipe.
 """
 
 
@@ -96,9 +99,9 @@ def recipe_page() -> str:
             "## Options of the workloads\n",
             _OPTIONS,
             _options(),
-            "## Fields of a case\n",
+            "## Keys of a case file\n",
             _CASE,
-            _fields(Case),
+            _case_keys(),
         ]
     )
 
@@ -138,15 +141,30 @@ PAGES: dict[str, Callable[[], str]] = {"recipe.md": recipe_page, "causes.md": ca
 
 
 def _fields(model: type[BaseModel]) -> str:
-    rows = []
-    for name, field in model.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else _value(field.get_default(call_default_factory=True))
-        )
-        rows.append([f"`{name}`", _type(field.annotation), default, field.description or ""])
-    return _table(["field", "values", "default", "meaning"], rows)
+    return _table(["field", "values", "default", "meaning"], _rows(model, model.model_fields, {}))
+
+
+def _case_keys() -> str:
+    defaults = {"name": "the name of the file", "workload": _value(DEFAULT_WORKLOAD)}
+    return _table(["key", "values", "default", "meaning"], _rows(Case, CASE_KEYS, defaults))
+
+
+def _rows(
+    model: type[BaseModel], names: Iterable[str], defaults: Mapping[str, str]
+) -> list[list[str]]:
+    """A row for each of these fields. `defaults`: of fields that a model has none of."""
+    return [
+        [
+            f"`{name}`",
+            _type(field.annotation),
+            _value(field.get_default(call_default_factory=True))
+            if not field.is_required()
+            else defaults[name],
+            field.description or "",
+        ]
+        for name in names
+        for field in [model.model_fields[name]]
+    ]
 
 
 def _native() -> str:

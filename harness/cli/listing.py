@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.shared import output_console
+from harness.execution.devices import asking_for_devices
 from harness.report.text.values import shown
 from harness.spec import registry
 from harness.spec.aliases import ALIASES
@@ -38,6 +39,7 @@ def list_command(
 
     Example: harness list -v
     """
+    devices_here = asking_for_devices()
     loops, workloads, cases = registry.loops(), registry.workloads(), registry.cases()
     if as_json:
         content = {
@@ -54,6 +56,7 @@ def list_command(
                 n: {"summary": e.summary, "options": e.options} for n, e in workloads.items()
             },
             "devices": DEVICES,
+            "devices_here": devices_here(),
             "recipe": {
                 name: {"default": field.default, "description": field.description}
                 for name, field in Recipe.model_fields.items()
@@ -65,6 +68,7 @@ def list_command(
     console = output_console()
     if not verbose:
         _print_short(console)
+        console.print(Text(_devices(devices_here())))
         return
     cases_table = Table(
         "case",
@@ -108,11 +112,20 @@ def list_command(
         fields_table.add_row(name, escape(shown(field.default)), escape(text))
     for table in (cases_table, loops_table, conventions_table, fields_table):
         console.print(table)
-    console.print(f"Devices: {', '.join(DEVICES)}")
+    console.print(Text(_devices(devices_here())))
+
+
+def _devices(here: dict[str, int] | None) -> str:
+    """The devices that --device takes, and those that this machine has."""
+    known = f"Devices, for --device: {', '.join(DEVICES)}."
+    if here is None:
+        return f"{known} Which are here is not known: torch cannot be asked."
+    found = [name if count == 1 else f"{name} ({count})" for name, count in here.items()]
+    return f"{known} Here: {', '.join(found)}."
 
 
 def _print_short(console: Console) -> None:
-    """A line for each case, loop and suite; the names of devices and fields."""
+    """A line for each case, loop and suite; the names of the fields."""
     cases, workloads, loops = registry.cases(), registry.workloads(), registry.loops()
     suites = {name: counted(len(make()), "case") for name, make in SUITES.items()}
     groups = {
@@ -127,8 +140,6 @@ def _print_short(console: Console) -> None:
             text = Text(f"  {name:<{width}}{summary}")
             text.truncate(console.width, overflow="ellipsis")
             console.print(text)
-    console.print(Text("Devices, for --device", style="bold"))
-    console.print(Text(f"  {', '.join(DEVICES)}"))
     console.print(Text("Fields of the recipe, for --set", style="bold"))
     console.print(Padding(Text(", ".join(Recipe.model_fields)), (0, 0, 0, 2), expand=False))
     console.print(Text("harness list -v describes each of them."))

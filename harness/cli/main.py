@@ -36,6 +36,9 @@ from harness.version import __version__
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt
+_INTERRUPTED_LINE = (
+    "interrupted; completed records are kept; harness run and harness bench continue with --resume"
+)
 
 
 TRAIN = "Train and compare"
@@ -115,7 +118,7 @@ def main() -> int:
         code = int(app(_words(), standalone_mode=False) or 0)
         if code != _INTERRUPTED:
             return code
-        return _print_error("interrupted; completed records are kept", 3)
+        return _print_error(_INTERRUPTED_LINE, 3)
     except CommandEnded as ended:
         return ended.exit_code
     except HarnessError as error:

@@ -32,7 +32,7 @@ class Case(Frozen):
     name: Name
     """The name in tables and folders."""
     workload: str
-    """A file of `harness/training/workloads/`."""
+    """A workload of the harness, or the path of a task; in a case file, from the file's folder."""
     options: dict[str, Option] = Field(default_factory=dict)
     """Options of that workload, such as `data` and `model`."""
     recipe: Recipe = Recipe()

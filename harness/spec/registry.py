@@ -22,6 +22,8 @@ from harness.spec.recipe import Conventions, Option, Recipe, build, parse_value
 from harness.spec.source import literal_defaults, read_source, require_function
 
 __all__ = [
+    "CASE_KEYS",
+    "DEFAULT_WORKLOAD",
     "ROW_LIMITS",
     "LoopEntry",
     "WorkloadEntry",
@@ -38,6 +40,11 @@ __all__ = [
 _TRAINING = Path(__file__).parent.parent / "training"
 ROW_LIMITS = ("train_rows", "eval_rows")
 """Options of every task of a user's: the rows that are read; 0: all."""
+DEFAULT_WORKLOAD = "paraphrase"
+"""The workload of a case file that names none."""
+_EXPANDED = ("seed_of", "device_of", "libraries", "libraries_of")
+CASE_KEYS = tuple(name for name in Case.model_fields if name not in _EXPANDED)
+"""The keys of a case file: the fields of `Case` without those that an expansion sets."""
 _FIRST = ("plain", "accelerated", "trainer")  # the reference comes first
 
 
@@ -139,7 +146,7 @@ def case(name: str) -> Case:
 
 
 def case_from_file(path: Path) -> Case:
-    """A case written as TOML: the fields of `Case`, with tables `options` and `recipe`.
+    """A case written as TOML: `CASE_KEYS`, with tables `options` and `recipe`.
 
     The path of a task starts from the folder of the case file. Raises `SpecError`.
     """
@@ -150,12 +157,12 @@ def case_from_file(path: Path) -> Case:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError("a case file is TOML", f"{path}: {error}", "correct it") from None
     for name in content:
-        if name not in Case.model_fields:
-            raise unknown_name(f"field in {path}", name, Case.model_fields)
+        if name not in CASE_KEYS:
+            raise unknown_name(f"key in {path}", name, CASE_KEYS)
     for name in ("options", "recipe"):
         if not isinstance(content.get(name, {}), dict):
             raise SpecError(f"{name} in a case file is a table", repr(content[name]), "correct it")
-    name = str(content.get("workload", "paraphrase"))
+    name = str(content.get("workload", DEFAULT_WORKLOAD))
     entry = workload(str(path.parent / name) if name.endswith(".py") else name)
     settings = {**content.pop("options", {}), **content.pop("recipe", {})}
     values = {"name": path.stem, **content, "workload": entry.name, "options": entry.options}

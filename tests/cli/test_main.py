@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from harness.cli import listing
+from harness.execution import devices
 from harness.report.text.verdict import HEADLINES
 from harness.results.record import RunRecord
 from harness.results.report import Verdict
@@ -13,6 +15,13 @@ from tests.support.answers import Ask, differ, pair
 from tests.support.records import Draft, Spoil, draft, write_run_folder
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started to find devices."""
+    monkeypatch.setattr(listing, "asking_for_devices", lambda: lambda: {"cpu": 1, "cuda": 2})
+
+
+@pytest.mark.usefixtures("two_gpus")
 def test_list_names_what_there_is(ask: Ask) -> None:
     """For people: cases, loops, devices, fields, with no word on stderr; -v describes them."""
     words = ("paraphrase", "mrpc", "plain", "accelerated", "trainer", "learning_rate", "cpu")
@@ -24,9 +33,11 @@ def test_list_names_what_there_is(ask: Ask) -> None:
         assert described == ("In TrainingArguments" in " ".join(found.out.split()))
 
 
+@pytest.mark.usefixtures("two_gpus")
 def test_list_has_a_line_for_each_name(ask: Ask) -> None:
     """In 80 columns, on one screen: cases, loops and suites begin a line of their own."""
     lines = ask("list").out.splitlines()
+    assert lines[-1].endswith("Here: cpu, cuda (2).")
     assert len(lines) < 40
     assert max(map(len, lines)) <= 80
     for name in ("paraphrase", "plain", "matrix"):
@@ -38,10 +49,21 @@ def test_list_for_programs_is_json(ask: Ask) -> None:
     content: dict[str, Any] = json.loads(ask("list", "--json").out)
 
     assert {"cases", "loops", "workloads", "devices", "recipe"} <= content.keys()
+    assert 1 == content["devices_here"]["cpu"]
     assert "paraphrase" == content["cases"]["paraphrase"]["workload"]
     assert "global" == content["loops"]["plain"]["native"]["sampler"]
     assert {"loss_average": "model"} == content["loops"]["trainer"]["native"]
     assert 8 == content["recipe"]["per_device_batch_size"]["default"]
+
+
+def test_list_without_torch_says_what_it_does_not_know(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that asks torch fails."""
+    monkeypatch.setattr(devices, "_COMMAND", ["-c", "import nothing_of_this_name"])
+    found = ask("list")
+    assert (0, "") == (found.code, found.err)
+    assert "Which are here is not known" in " ".join(found.out.split())
 
 
 @pytest.mark.parametrize(

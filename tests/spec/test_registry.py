@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import SpecError
 from harness.spec import registry
+from harness.spec.case import Case
 from harness.spec.recipe import Recipe
 
 Write = Callable[[str, str], Path]
@@ -228,6 +229,22 @@ def test_an_empty_case_file_is_the_default_case(write: Write) -> None:
     found = registry.case_from_file(write("paraphrase.toml", ""))
 
     assert registry.cases()["paraphrase"] == found
+
+
+def test_a_case_file_takes_every_documented_key(write: Write) -> None:
+    """All of `CASE_KEYS`, which docs/recipe.md lists, and no field that an expansion sets."""
+    keys = [
+        *('name = "mine"', 'workload = "mrpc"', "resume_at = 3", "noise = 8", 'note = "why"'),
+        *('device = "cuda"', 'digests = "device"', "world_size = 2"),
+        *("[options]", "[recipe]", "[arms]", "[overrides]"),
+    ]
+    named = {line.partition(" ")[0].strip("[]") for line in keys}
+    assert set(registry.CASE_KEYS) == named
+    found = registry.case_from_file(write("case.toml", "\n".join(keys)))
+    assert ("mine", "device", 2) == (found.name, found.digests, found.world_size)
+    for name in set(Case.model_fields) - named:
+        text = write("other.toml", f'{name} = "x"')
+        assert f"unknown key in {text}" in refusal(registry.case_from_file, text)
 
 
 @pytest.mark.parametrize(
