@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.comparison.causes.agreement import without_contradicted
+from harness.comparison.definitions import compare_definitions
 from harness.comparison.modules import compare_modules, is_computed, why_not_localized
 from harness.comparison.operations import OperationAnswer, compare_operations
 from harness.comparison.programs import arguments_of, compare_state, compare_statements
@@ -173,22 +174,21 @@ def _localize(
         answer = OperationAnswer(None, "", (0, 0))
         if is_computed(first):
             answer = compare_operations(replays[0], replays[1], first)
-        state = compare_state(replays[0], replays[1], first)
-        statements = compare_statements(replays[0], replays[1])
-    except RecordError as error:
-        return Localization(note=str(error))
-    return found.model_copy(
-        update={
+        update = {
             "operation": answer.difference,
             "operation_note": answer.note,
             "operations": answer.counts,
             "draw": answer.draw,
             "lines": answer.lines,
-            "state": state,
+            "state": compare_state(replays[0], replays[1], first),
             "arguments": (arguments_of(replays[0]), arguments_of(replays[1])),
-            "statements": statements,
+            "statements": compare_statements(replays[0], replays[1]),
         }
-    )
+        found = found.model_copy(update=update)
+        definitions = compare_definitions(replays[0], replays[1], found)
+    except RecordError as error:
+        return Localization(note=str(error))
+    return found.model_copy(update={"definitions": definitions})
 
 
 def localize_report(

@@ -213,6 +213,9 @@ class Localization(Result):
     """What differs in the state with which the runs entered the step."""
     arguments: tuple[Code | None, Code | None] = (None, None)
     """The statement that made the settings of a Trainer, in the reference and in the candidate."""
+    definitions: tuple[tuple[Code, ...], tuple[Code, ...]] = ((), ())
+    """In the reference and in the candidate: the statements that set what the lines read at which
+    the two differ, without those that both have."""
     statements: StatementDifferences | None = None
     """Which statements ran in one run alone; None: it is not known which ran."""
     note: str = ""

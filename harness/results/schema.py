@@ -175,6 +175,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("number", pa.int32()),
             ("place", pa.string()),
             ("source", pa.string()),
+            ("function", pa.string()),
+            ("parameters", pa.list_(pa.string())),
         ]
     ),
     "state": pa.schema(

@@ -15,14 +15,29 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.tracing.call_sites import is_of_user, shown_path
 from harness.tracing.state import Line, StateWatch
 
-__all__ = ["LineTrace", "following", "start", "statement_at"]
+__all__ = ["LineTrace", "Statement", "following", "start", "statement_at"]
 
 _current: LineTrace | None = None
+
+
+class Statement(NamedTuple):
+    """A statement that ran."""
+
+    number: int
+    """From 1, in the order in which statements first ran."""
+    place: str
+    """`FILE:LINE`."""
+    source: str
+    """Its text on one line; of a statement that holds others, its head."""
+    function: str
+    """Qualified name of the function that it is part of; empty in a module."""
+    parameters: tuple[str, ...]
+    """Those of the function, in their order."""
 
 
 class LineTrace:
@@ -56,18 +71,22 @@ class LineTrace:
         """Note what the running line has changed so far."""
         self.state.look(self._now)
 
-    def statements(self) -> Iterator[tuple[int, str, str]]:
-        """Number, place and text of each statement that ran, in the order of their first run.
+    def statements(self) -> Iterator[Statement]:
+        """Each statement that ran, in the order of their first run.
 
         The number is 0 for the statements of a module that was imported before it was followed.
         """
         for filename in dict.fromkeys(filename for filename, _ in self._ran):
             if filename not in self._modules:
                 for first, text in _of_module(filename):
-                    yield 0, f"{shown_path(filename)}:{first}", text
-        found = dict.fromkeys(filter(None, map(statement_at, self._ran)))
-        for number, (place, text) in enumerate(found, start=1):
-            yield number, place, text
+                    yield Statement(0, f"{shown_path(filename)}:{first}", text, "", ())
+        found: dict[tuple[str, str], Line] = {}
+        for line in self._ran:
+            statement = statement_at(line)
+            if statement is not None:
+                found.setdefault(statement, line)
+        for number, ((place, text), line) in enumerate(found.items(), start=1):
+            yield Statement(number, place, text, *_function_at(line))
 
     def _note_arguments(self, made: Any) -> None:
         """Note where the settings of a Trainer are made; they are a data class of transformers."""
@@ -131,6 +150,34 @@ def statement_at(line: Line) -> tuple[str, str] | None:
         return None
     first, _, text = statements[place]
     return f"{shown_path(line[0])}:{first}", text
+
+
+def _function_at(line: Line) -> tuple[str, tuple[str, ...]]:
+    """Name and parameters of the innermost function around a line; of none in a module."""
+    inside = [one for one in _functions(line[0]) if one[0] <= line[1] <= one[1]]
+    return max(inside)[2:] if inside else ("", ())
+
+
+@cache
+def _functions(filename: str) -> list[tuple[int, int, str, tuple[str, ...]]]:
+    """First and last line of the body, qualified name and parameters of each function of a file."""
+    found = []
+
+    def visit(parent: ast.AST, prefix: str) -> None:
+        for node in ast.iter_child_nodes(parent):
+            name = prefix
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = f"{prefix}{node.name}"
+                if not isinstance(node, ast.ClassDef):
+                    held = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+                    parameters = tuple(one.arg for one in held)
+                    last = node.end_lineno or node.lineno
+                    found.append((node.body[0].lineno, last, name, parameters))
+                name += "."
+            visit(node, name)
+
+    visit(_tree(filename), "")
+    return found
 
 
 def _of_module(filename: str) -> Iterator[tuple[int, str]]:

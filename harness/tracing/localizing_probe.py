@@ -103,8 +103,8 @@ class LocalizingProbe(TraceProbe):
         if followed is None or self._statements_added:
             return
         self._statements_added = True
-        for number, place, source in followed.statements():
-            row = {"number": number, "place": place, "source": source}
+        for one in followed.statements():
+            row = {**one._asdict(), "parameters": list(one.parameters)}
             self._writer.add("statements", step=self._options.localize_at, rank=0, **row)
 
     def _watched(self) -> None:

@@ -20,8 +20,9 @@ def with_statements(texts: Sequence[str], file: str, earlier: Sequence[str] = ()
     """A record of a replay in which these ran."""
     rows = [(0, text) for text in earlier] + list(enumerate(texts, start=1))
     made = command_draft()
+    module = {"step": 1, "rank": 0, "function": "", "parameters": []}
     made.rows["statements"] = [
-        {"step": 1, "rank": 0, "number": n, "place": f"{file}.py:{line}", "source": text}
+        {**module, "number": n, "place": f"{file}.py:{line}", "source": text}
         for line, (n, text) in enumerate(rows, start=1)
     ]
     return made

@@ -195,7 +195,7 @@ def test_the_statements_that_ran_in_the_order_of_their_first_run(follow: Follow)
         done = False
     '''
     traced, _ = follow(script)
-    ran = [(number, place.rpartition("/")[2], text) for number, place, text in traced.statements()]
+    ran = [(one.number, one.place.rpartition("/")[2], one.source) for one in traced.statements()]
     assert sorted(number for number, _, _ in ran if number) == list(range(1, ran[-1][0] + 1))
     assert [
         ("script.py:8", "for n in range(2):"),
@@ -219,7 +219,7 @@ def test_statements_of_a_module_that_was_imported_before_have_no_number(tmp_path
     finally:
         traced.stop()
         sys.settrace(before)
-    own = [one for one in traced.statements() if "earlier.py" in one[1]]
+    own = [one[:3] for one in traced.statements() if "earlier.py" in one.place]
     assert [(0, "FACTOR = 3"), (1, "return FACTOR * x")] == [
         (number if not number else 1, text) for number, _, text in own
     ]

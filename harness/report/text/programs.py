@@ -51,6 +51,8 @@ def program_parts(pair: Comparison) -> list[Part]:
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     parts += _arguments_parts(pair, found.arguments, parts, shown)
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
+    parts += _definition_parts(found, names, shown)
+    shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     if found.statements is not None:
         parts += _statement_parts(found.statements, found.step, names, shown)
     if found.statements is None or found.statements.note:  # two programs written differently
@@ -58,21 +60,34 @@ def program_parts(pair: Comparison) -> list[Part]:
     return parts
 
 
-def _path_parts(found: Localization, names: tuple[str, str], shown: set[str]) -> list[Part]:
-    """The lines through which what differs passes, where the statements cannot be compared."""
-    lines = [
+def _definition_parts(found: Localization, names: tuple[str, str], shown: set[str]) -> list[Part]:
+    """Where the settings were set that the lines above read, if not on these lines."""
+    lines = _lines_of_both(found.definitions, names, shown)
+    return [Part("What these lines read was set here:", lines)] if lines else []
+
+
+def _lines_of_both(
+    sides: tuple[tuple[Code, ...], tuple[Code, ...]], names: tuple[str, str], shown: set[str]
+) -> tuple[tuple[str, str], ...]:
+    """Name of the run and line of each statement that is not shown yet."""
+    return tuple(
         (name, _line(code))
-        for name, side in zip(names, found.lines, strict=True)
+        for name, side in zip(names, sides, strict=True)
         for code in side
         if code.place not in shown
-    ]
+    )
+
+
+def _path_parts(found: Localization, names: tuple[str, str], shown: set[str]) -> list[Part]:
+    """The lines through which what differs passes, where the statements cannot be compared."""
+    lines = _lines_of_both(found.lines, names, shown)
     if not lines:
         return []
     return [
         Part(
             f"Step {found.step}: the first lines that make values which lead to the difference, "
             "and which that run alone has; those not shown above.",
-            tuple(lines),
+            lines,
         )
     ]
 
