@@ -26,11 +26,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
+from rich.progress import track
 
 from harness.comparison.compare import compare
 from harness.diagnosis.localize import localize_pairs
@@ -131,28 +133,35 @@ def script_texts(fault: Mapping[str, Any], faults: Path) -> ScriptTexts:
     return ScriptTexts(text, candidate, sound)
 
 
-def _scripts(truth: Mapping[str, Any], faults: Path, out: Path) -> dict[str, Comparison | str]:
+def _scripts(
+    truth: Mapping[str, Any], faults: Path, out: Path, jobs: int = 1
+) -> dict[str, Comparison | str]:
     """The comparison of each pair of scripts, localized, as the command line makes it."""
-    found: dict[str, Comparison | str] = {}
-    for name, fault in truth.items():
-        folder = out / "scripts" / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        texts = script_texts(fault, faults)
-        (folder / "reference.py").write_text(texts.reference, encoding="utf-8")
-        (folder / "candidate.py").write_text(texts.candidate, encoding="utf-8")
-        harness = [sys.executable, "-m", "harness"]
-        for side in ("reference", "candidate"):
-            command = [sys.executable, f"{side}.py"]
-            _run([*harness, "trace", f"--out={side}", "--", *command], folder)
-        words = ["compare", "reference", "candidate", "--localize", "--out=compared"]
-        why = _run([*harness, *words], folder)
-        try:
-            report = Report.read(folder / "compared")
-            found[name] = report.comparisons[0]
-        except (OSError, ValueError, IndexError):
-            found[name] = why[-500:]
-    return found
+
+    def compared(name: str) -> Comparison | str:
+        return _compared_scripts(truth[name], faults, out / "scripts" / name)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return dict(zip(truth, track(pool.map(compared, truth), total=len(truth)), strict=True))
+
+
+def _compared_scripts(fault: Mapping[str, Any], faults: Path, folder: Path) -> Comparison | str:
+    """The comparison of a pair of scripts, made in a new `folder`; or why there is none."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    texts = script_texts(fault, faults)
+    (folder / "reference.py").write_text(texts.reference, encoding="utf-8")
+    (folder / "candidate.py").write_text(texts.candidate, encoding="utf-8")
+    harness = [sys.executable, "-m", "harness"]
+    for side in ("reference", "candidate"):
+        command = [sys.executable, f"{side}.py"]
+        _run([*harness, "trace", f"--out={side}", "--", *command], folder)
+    words = ["compare", "reference", "candidate", "--localize", "--out=compared"]
+    why = _run([*harness, *words], folder)
+    try:
+        return Report.read(folder / "compared").comparisons[0]
+    except (OSError, ValueError, IndexError):
+        return why[-500:]
 
 
 def _run(words: Sequence[str], folder: Path) -> str:
@@ -286,7 +295,7 @@ def main(
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     seen = _loops(truth, folder, work, jobs)
     scripts = {name: fault for name, fault in truth.items() if "script" in fault}
-    seen |= _scripts(scripts, folder, work)
+    seen |= _scripts(scripts, folder, work, jobs)
     rows = rows_of(truth, seen, folder, work)
     totals = score(rows)
     write_result(out, {"totals": totals, "faults": rows})

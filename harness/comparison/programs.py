@@ -113,12 +113,13 @@ def compare_state(
 
     Raises `RecordError` if a trace is damaged.
     """
-    left = _state(reference)
-    right = _translated(_state(candidate), match_tensors(reference, candidate))
+    match = match_tensors(reference, candidate)
+    left, right = _state(reference), _translated(_state(candidate), match)
     wanted = _other_initial_weights(reference, candidate, first)
     modules = [{path for kind, path in side if kind == "class"} for side in (left, right)]
-    # Models that share no names are two models: that each part has no partner says nothing.
-    related = 2 * len(modules[0] & modules[1]) >= max(1, *map(len, modules))
+    # Of models with other names, or few in common, parts without a partner say nothing.
+    shared = len(modules[0] & modules[1])
+    related = not match.translates and 2 * shared >= max(1, *map(len, modules))
     containers = _containers(left) & _containers(right)
     groups: dict[tuple[Any, ...], list[str]] = {}
     for key in {**left, **right}:
