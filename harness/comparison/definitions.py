@@ -21,6 +21,8 @@ __all__ = ["Read", "compare_definitions", "definitions_of"]
 _MOST = 3
 """Statements that set one name; with more it is not known which one counted."""
 _HOPS = 3
+_FEW = 6
+"""Statements of each run that are kept, those that are nearest to the difference."""
 _PLAIN_CALLS = frozenset({"abs", "float", "int", "len", "max", "min", "round", "sum"})
 _PLAIN_NODES = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare),
@@ -35,6 +37,8 @@ class Read(NamedTuple):
     code: Code
     setting: str = ""
     """The name of an argument of a call; empty: everything that the line reads."""
+    computed: bool = False
+    """Whether a value that is computed is of interest, too, and not only settings."""
 
 
 class _Statement(NamedTuple):
@@ -59,8 +63,8 @@ def compare_definitions(
     left = definitions_of(reference, _reads(found, "reference"))
     right = definitions_of(candidate, _reads(found, "candidate"))
     both = {one.source for one in left} & {one.source for one in right}
-    kept = [tuple(one for one in side if one.source not in both) for side in (left, right)]
-    return kept[0], kept[1]
+    kept = [[one for one in side if one.source not in both] for side in (left, right)]
+    return tuple(kept[0][:_FEW]), tuple(kept[1][:_FEW])
 
 
 def _reads(found: Localization, side: str) -> list[Read]:
@@ -69,11 +73,12 @@ def _reads(found: Localization, side: str) -> list[Read]:
     for difference in filter(None, (found.operation, found.draw)):
         shown: Operation | None = getattr(difference, side) or difference.counterpart
         if shown is not None and shown.place and not shown.library:
-            reads.append(Read(Code(place=shown.place, source=shown.source)))
+            code = Code(place=shown.place, source=shown.source)
+            reads.append(Read(code, computed=difference.kind == "enters"))
     for one in found.state:
-        code = getattr(one, side)
-        if code is not None and one.kind in ("attribute", "setting"):
-            reads.append(Read(code, one.what))
+        set_at: Code | None = getattr(one, side)
+        if set_at is not None and one.kind in ("attribute", "setting"):
+            reads.append(Read(set_at, one.what))
     return reads
 
 
@@ -93,7 +98,7 @@ def definitions_of(record: RunRecord, reads: Sequence[Read]) -> tuple[Code, ...]
             continue
         scope = max(here, key=lambda one: one.line)
         for name in _names(_setting_of(tree, read.setting)):
-            for code in _set_by(name, scope, statements, _HOPS):
+            for code in _set_by(name, scope, statements, _HOPS, read.computed):
                 if code.place != read.code.place:
                     found.setdefault(code.place, code)
     return tuple(found.values())
@@ -137,35 +142,38 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 
 def _set_by(
-    name: str, scope: _Statement, statements: Sequence[_Statement], hops: int
+    name: str,
+    scope: _Statement,
+    statements: Sequence[_Statement],
+    hops: int,
+    computed: bool = False,
 ) -> Iterator[Code]:
     """The statements that set a name, as it is read in a scope, and what these read in turn."""
-    for one, value in _settings(name, scope, statements):
+    found = _assignments(name, scope, statements)
+    plain = all(_is_plain(value) for _, value in found)
+    if len(found) > _MOST or not (plain or computed):
+        return
+    for one, value in found:
         yield one.code
         if hops > 1:
             for read in _names(value):
                 yield from _set_by(read, one, statements, hops - 1)
 
 
-def _settings(
+def _assignments(
     name: str, scope: _Statement, statements: Sequence[_Statement]
 ) -> list[tuple[_Statement, ast.expr]]:
     """The statements that set a name, with its value; none if it is not known which counts."""
     of_file = [one for one in statements if one.file == scope.file]
     if name.startswith("self."):
-        return _plain(_assigned(name, of_file))
+        return _assigned(name, of_file)
     local = [one for one in of_file if one.function == scope.function]
     found = _assigned(name, local)
     if not found and name in scope.parameters:
         found = [(one, value) for one in statements if (value := _passed(name, one.tree, scope))]
     elif not found:
         found = _assigned(name, [one for one in of_file if not one.function])
-    return _plain(found)
-
-
-def _plain(found: list[tuple[_Statement, ast.expr]]) -> list[tuple[_Statement, ast.expr]]:
-    plain = all(_is_plain(value) for _, value in found)
-    return found if plain and len(found) <= _MOST else []
+    return found
 
 
 def _assigned(name: str, statements: Sequence[_Statement]) -> list[tuple[_Statement, ast.expr]]:

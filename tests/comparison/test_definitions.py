@@ -122,6 +122,14 @@ FOUND: dict[str, tuple[str, Read, list[int]]] = {
         Read(code(2, "hidden.mean()")),
         [],
     ),
+    "a value that is computed, where values made earlier are of interest": (
+        """
+        order = torch.randperm(40)
+        rows = order[3:8]
+        """,
+        Read(code(2, "order[3:8]"), computed=True),
+        [1],
+    ),
     "not a name that is set in many places": (
         """
         rate = 1
