@@ -177,8 +177,11 @@ def _assignments(
 
 
 def _assigned(name: str, statements: Sequence[_Statement]) -> list[tuple[_Statement, ast.expr]]:
+    """The statements that set a name; none if one changes it, since then no line alone sets it."""
     found = []
     for one in statements:
+        if isinstance(one.tree, ast.AugAssign) and ast.unparse(one.tree.target) == name:
+            return []
         if isinstance(one.tree, ast.Assign):
             targets, value = one.tree.targets, one.tree.value
         elif isinstance(one.tree, ast.AnnAssign) and one.tree.value is not None:

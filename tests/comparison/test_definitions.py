@@ -130,6 +130,15 @@ FOUND: dict[str, tuple[str, Read, list[int]]] = {
         Read(code(2, "order[3:8]"), computed=True),
         [1],
     ),
+    "not a name that is counted up": (
+        """
+        updates = 0
+        group["lr"] = 0.1 * updates
+        updates += 1
+        """,
+        Read(code(2, 'group["lr"] = 0.1 * updates'), "lr"),
+        [],
+    ),
     "not a name that is set in many places": (
         """
         rate = 1
