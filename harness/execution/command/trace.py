@@ -24,7 +24,7 @@ __all__ = ["Traced", "attached", "notes_of", "trace", "trace_briefly"]
 
 SITE = Path(__file__).parent / "site"
 _NOTES, _PARTS, _OPTIONS = "notes", "parts", "options.json"  # within that folder
-_DETERMINISTIC = {"CUBLASUNFINISHEDSPACE_CONFIG": ":4096:8"}  # must be set before CUDA is used
+_DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # must be set before CUDA is used
 
 
 @dataclass(frozen=True)
