@@ -42,7 +42,14 @@ from harness.results.sessions import Session
 from harness.spec.command import CommandSpec
 from harness.units import quantity
 
-__all__ = ["BenchedCommands", "bench_commands", "bench_in", "trace_arms", "traced_steps"]
+__all__ = [
+    "BenchedCommands",
+    "bench_commands",
+    "bench_in",
+    "trace_arms",
+    "traced_log",
+    "traced_steps",
+]
 
 _TITLE = "commands"
 _TRACED_SHARE = 3
@@ -109,11 +116,15 @@ def trace_arms(
         spec = CommandSpec(
             name=arm.name, command=arm.words, folder=str(arm.folder), stop_after=stop_after
         )
-        log = folder / "logs" / "traced" / f"{arm.name}.txt"
-        return trace_briefly(spec, folder, log, arm.variables, limit_s)
+        return trace_briefly(spec, folder, traced_log(folder, arm.name), arm.variables, limit_s)
 
     with ThreadPoolExecutor(len(arms)) as pool:
         return dict(zip([arm.name for arm in arms], pool.map(traced, arms), strict=True))
+
+
+def traced_log(folder: Path, name: str) -> Path:
+    """The file with what the traced command of an arm printed."""
+    return folder / "logs" / "traced" / f"{name}.txt"
 
 
 def traced_steps(

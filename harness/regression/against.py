@@ -12,17 +12,18 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.benchmark.bench import progress
-from harness.benchmark.bench_commands import bench_in, trace_arms
+from harness.benchmark.bench_commands import bench_in, trace_arms, traced_log
 from harness.benchmark.commands import CommandArm
 from harness.benchmark.sessions import BenchRequest, ShowProgress
 from harness.comparison.pairs import compare_pair
 from harness.errors import SpecError
-from harness.execution.command.bounded import GroupProcess
+from harness.execution.command.bounded import GroupProcess, last_line
 from harness.execution.command.trace import Traced
 from harness.execution.environments.checkouts import Checkout, checkouts
 from harness.regression.upgrade import verdict_with_speeds
@@ -104,8 +105,10 @@ def check_against(
 
 def _title(request: AgainstRequest) -> str:
     """The name of what is compared."""
-    scripts = [word for word in request.command if word.endswith((".py", ".sh"))]
-    return Path(scripts[0]).name if scripts else "the command"
+    words = request.command
+    scripts = [Path(word).name for word in words if word.endswith((".py", ".sh"))]
+    modules = [name for option, name in pairwise(words) if option == "-m"]
+    return next(iter(scripts or modules), "the command")
 
 
 def _commands(
@@ -123,7 +126,7 @@ def _commands(
     notes = tuple(
         f"{arm.name}: {line}"
         for arm, each in zip(arms, (one, two), strict=True)
-        for line in _what_is_wrong(each)
+        for line in _what_is_wrong(each, traced_log(folder, arm.name))
     )
     title = _title(request)
     if len(first) < 2:
@@ -143,12 +146,15 @@ def _commands(
     )
 
 
-def _what_is_wrong(traced: Traced | None) -> list[str]:
+def _what_is_wrong(traced: Traced | None, log: Path) -> list[str]:
     """Why a traced command has no record, or failed."""
     if traced is None:
         return ["it did not end"]
-    failed = [f"the command ended with exit code {traced.end.exit_code}"]
-    return [*(failed if traced.end.exit_code else []), *([] if traced.recorded else traced.unseen)]
+    failed = traced.end.exit_code != 0
+    if traced.recorded:
+        return [f"the command ended with exit code {traced.end.exit_code}"] if failed else []
+    last = f" Its last output: {last_line(log) or 'none'}" if failed else ""
+    return [f"{' '.join(traced.unseen)}{last}"]
 
 
 def _cases(
@@ -165,8 +171,7 @@ def _cases(
         finally:
             process.kill()
         if end is None or end.exit_code == _WRONG_USE or not (out / "report.json").is_file():
-            text = log.read_text(encoding="utf-8", errors="replace").strip()
-            last = (text.splitlines() or ["no output"])[-1].removeprefix("harness: ")
+            last = last_line(log).removeprefix("harness: ") or "no output"
             raise SpecError(f"both commits can train this: at {side.name}: {last}")
         runs.append(records_in(out))
     then, now = runs

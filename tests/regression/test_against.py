@@ -92,8 +92,12 @@ def test_a_broken_training_fails_and_says_why(repository: Path, tmp_path: Path) 
     assert "failed" == report.verdict
     found, _, unknown = lists(report)
     assert "" == found
-    assert "now: the command ended with exit code 1" in unknown
-    assert any("now: the command ended with exit code 1" in note for note in report.notes)
+    why = (
+        "now: The command ended with exit code 1 before a step was seen. "
+        "Its last output: AttributeError: 'Tensor' object has no attribute 'power'"
+    )
+    assert why in unknown
+    assert [why] == [note.partition(". Did you mean")[0] for note in report.notes]
 
 
 @pytest.mark.slow

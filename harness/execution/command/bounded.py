@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from harness.errors import SpecError
 from harness.execution.command.launch import End
 
-__all__ = ["GroupProcess"]
+__all__ = ["GroupProcess", "last_line"]
 
 
 class GroupProcess:
@@ -66,3 +67,10 @@ class GroupProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def last_line(log: Path) -> str:
+    """The last line that a command printed, shortened; empty if it printed nothing."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        lines = deque((line.strip() for line in file if line.strip()), maxlen=1)
+    return lines[0][:200] if lines else ""

@@ -8,12 +8,12 @@ as writing files, is repeated.
 from __future__ import annotations
 
 import shutil
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import RecordError, SpecError
+from harness.execution.command.bounded import last_line
 from harness.execution.command.trace import Traced, trace
 from harness.results.folders import RECORDS
 from harness.results.record import RunRecord
@@ -102,7 +102,7 @@ def _stopped(number: int, spec: CommandSpec, folder: Path) -> Drawn:
 def _problem(traced: Traced, found: Traced, log: Path, check: Check) -> str:
     """Why a draw is none; empty if nothing is wrong."""
     if found.end.exit_code:
-        last = _last_line(log)
+        last = last_line(log)
         return f"exit code {found.end.exit_code}" + (f", {last}" if last else "")
     if len(found.recorded) != len(traced.recorded):
         return f"it recorded {len(found.recorded)} trainings, the command {len(traced.recorded)}"
@@ -114,9 +114,3 @@ def _problem(traced: Traced, found: Traced, log: Path, check: Check) -> str:
         except RecordError as error:
             return str(error)
     return ""
-
-
-def _last_line(log: Path) -> str:
-    with log.open(encoding="utf-8", errors="replace") as file:
-        lines = deque((line.strip() for line in file if line.strip()), maxlen=1)
-    return lines[0][:200] if lines else ""

@@ -48,7 +48,7 @@ def setting_text(value: Any) -> str:
         rates = list(value["at"].values())
         return f"{value['steps']} steps, {number(rates[0])} to {number(rates[-1])}"
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_counted(part)}" for key, part in value.items())
+        return "; ".join(f"{key}: {_counted(part)}" for key, part in value.items()) or "none"
     return _counted(value)
 
 

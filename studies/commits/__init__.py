@@ -1,0 +1,1 @@
+"""Pairs of commits of two small repositories, with the lists that each must end in."""

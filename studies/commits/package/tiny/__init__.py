@@ -1,0 +1,1 @@
+"""A small package that trains a classifier: rows, a network and a loop."""
