@@ -12,7 +12,7 @@ from harness.cli.options import JsonOption, QuietOption, VerboseOption
 from harness.cli.shared import show, view_of
 from harness.report.index import PUBLISHED, README, has_index, write_index
 from harness.report.publish import publish
-from harness.report.write import FORMATS, write
+from harness.report.write import DEFAULT_FORMATS, FORMATS, write
 from harness.results.report import Report
 
 __all__ = ["publish_command", "report_command"]
@@ -22,7 +22,7 @@ def report_command(
     run_dir: Annotated[Path, typer.Argument(help="The output folder of a harness command.")],
     formats: Annotated[
         str, typer.Option("--format", help=f"Some of: {', '.join(FORMATS)}.")
-    ] = ",".join(FORMATS),
+    ] = ",".join(DEFAULT_FORMATS),
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -31,6 +31,7 @@ def report_command(
 
     md: at most the size of a step summary. html: one page that needs no network, and its plots as
     SVG files. json: the stable format for programs. csv: one row for each finding. junit: for a CI.
+    bencher, github-benchmark: times of steps and peak memory, for dashboards.
 
     Example: harness report reports/20261127-093000-paraphrase --format md,junit
     """

@@ -12,7 +12,7 @@ from harness.report.render import render
 from harness.results.record import write_atomically
 from harness.results.report import REPORT_FILE, Report
 
-__all__ = ["FORMATS", "write"]
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "write"]
 
 FORMATS = {
     "md": "report.md",
@@ -20,14 +20,18 @@ FORMATS = {
     "json": REPORT_FILE,
     "csv": "report.csv",
     "junit": "junit.xml",
+    "bencher": "bencher.json",
+    "github-benchmark": "github-benchmark.json",
 }
 """Format -> file; html also writes each plot to a file."""
+DEFAULT_FORMATS = ("md", "html", "json", "csv", "junit")
+"""The formats of every report; the others are for speeds alone."""
 
 
-def write(report: Report, folder: Path, formats: Iterable[str] = tuple(FORMATS)) -> list[Path]:
+def write(report: Report, folder: Path, formats: Iterable[str] = DEFAULT_FORMATS) -> list[Path]:
     """Write the files of `formats` to `folder`, which also holds the records to draw.
 
-    Raises `SpecError` for an unknown format.
+    Raises `SpecError` for an unknown format, and as `render` does.
     """
     names = list(formats)
     for name in names:

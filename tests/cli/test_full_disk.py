@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.write import FORMATS, write
+from harness.report.write import DEFAULT_FORMATS, FORMATS, write
 from tests.support.answers import Ask, pair
 from tests.support.records import draft, write_run_folder
 from tests.support.run_folders import pair_report
 
-PAGES = {*FORMATS.values()}
+PAGES = {FORMATS[name] for name in DEFAULT_FORMATS}
 LINE = "results need space on the disk"
 
 

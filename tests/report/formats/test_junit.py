@@ -11,7 +11,7 @@ from harness.report.write import write
 from harness.results.report import Report
 from tests.support.judged_reports import bench_report, gated_report, item, speed
 from tests.support.run_folders import HOSTILE
-from tests.support.small_report import DIFFERENT, IDENTICAL, run, seeds_report, small_report
+from tests.support.small_report import DIFFERENT, IDENTICAL, ORIGIN, run, seeds_report, small_report
 
 
 def cases(report: Report) -> dict[tuple[str, str], list[Any]]:
@@ -127,6 +127,54 @@ def test_what_others_wrote_is_text() -> None:
     assert '<script>alert("x")</script>' in names
     assert "]]>" in names
     assert "\\x00" in names
+
+
+def times(report: Report) -> dict[str, float]:
+    """Seconds of each test case by name; they add up to those of the whole."""
+    found = JUnitXml.fromstring(junit(report))
+    tests = [case for suite in found for case in suite]
+    assert found.time == pytest.approx(sum(case.time for case in tests), abs=1e-6)
+    return {case.name: case.time for case in tests}
+
+
+def test_durations_are_those_of_runs_and_add_up_to_the_command() -> None:
+    """A run counts once, the reference and the start-up belong to `verdict`."""
+    report = small_report(
+        comparisons=(
+            IDENTICAL,
+            DIFFERENT,
+            DIFFERENT.model_copy(update={"reference": "accelerated"}),
+        ),
+        runs=(run("plain"), run("accelerated", wall_s=3.5), run("trainer", wall_s=4.0)),
+        origin=ORIGIN.model_copy(update={"took_s": 20.0}),
+    )
+    assert {
+        "verdict": 12.5,
+        "accelerated against plain": 3.5,
+        "trainer against plain": 4.0,
+        "trainer against accelerated": 0.0,
+    } == times(report)
+    # Trainings that ran at the same time may take longer than the command.
+    assert 0.0 == times(report.model_copy(update={"origin": None}))["verdict"]
+
+
+def test_pairs_of_a_bench_share_its_time() -> None:
+    """It took 60 s."""
+    found = times(bench_report(origin=ORIGIN.model_copy(update={"took_s": 61.5})))
+    assert {
+        "verdict": 1.5,
+        "trainer against plain": 30.0,
+        "accelerated against plain": 30.0,
+    } == found
+
+
+def test_values_and_speed_of_a_pair_have_two_names() -> None:
+    """A CI keeps one result for each name, so the second would hide the first."""
+    timed = speed("trainer", "slower", 1.05, (1.03, 1.07))
+    found = cases(bench_report(comparisons=(DIFFERENT, timed)))
+    assert {"trainer against plain", "trainer against plain: speed"} == {
+        name for case, name in found if case == "tiny"
+    }
 
 
 def test_the_file_is_read_from_disk(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from harness.report.text.answers import answers
 from harness.report.text.summary import sentence
 from harness.report.text.values import shown
 from harness.report.text.verdict import HEADLINES, headline
-from harness.report.write import FORMATS, write
+from harness.report.write import DEFAULT_FORMATS, FORMATS, write
 from harness.results.report import Report
 from tests.support.judged_reports import bench_report, gated_report
 from tests.support.small_report import (
@@ -192,7 +192,9 @@ def test_all_formats_are_written(tmp_path: Path) -> None:
     """Each format has its file, and no temporary one is left."""
     written = write(small_report(), tmp_path)
 
-    assert sorted(FORMATS.values()) == sorted(path.name for path in tmp_path.iterdir())
+    assert sorted(FORMATS[name] for name in DEFAULT_FORMATS) == sorted(
+        path.name for path in tmp_path.iterdir()
+    )
     assert sorted(written) == sorted(tmp_path.iterdir())
     assert "different" == json.loads((tmp_path / "report.json").read_text("utf-8"))["verdict"]
 
