@@ -7,7 +7,7 @@ Makes two small repositories with git, a training script and a package with a lo
 renames, rounds otherwise, changes a setting, costs time or breaks the training. The command line
 compares each with the first commit. Every result must be in its right list: what changed, what did
 not, what could not be compared. A cost in time may be in the third list, and never among what did
-not change. Takes about 20 s for each pair, and --budget seconds more where speeds are compared.
+not change. Takes about 10 minutes: 20 s for each pair, --budget seconds where speeds are compared.
 Published: `reports/published/commit-pairs`. The exit code is 1 if an answer has a mistake.
 """
 

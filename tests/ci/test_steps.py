@@ -16,6 +16,7 @@ import yaml
 
 from harness.report.text.verdict import headline
 from harness.results.report import Report
+from harness.results.upgrade import UpgradeResult
 from tests.ci.canned import (
     AGREES,
     DIFFERS,
@@ -78,7 +79,11 @@ def test_a_run_that_passes(repository: Path, tmp_path: Path) -> None:
             *("--device=cpu", "--exact-only", f"--out={folder}/gate", "--"),
         ],
     ] == asked(found)
-    assert ["Benchmark the loops", "Comment on the pull request"] == found.skipped
+    assert [
+        "Compare with another commit",
+        "Benchmark the loops",
+        "Comment on the pull request",
+    ] == found.skipped
     text = (folder / "comment.md").read_text(encoding="utf-8")
     assert text.startswith("### ✅ The loops are the same")
     assert "**harness check**: Nothing got worse" in text
@@ -184,6 +189,52 @@ def test_many_findings_make_ten_annotations_in_all(repository: Path, tmp_path: P
         assert expected == len(found.remarks)
         assert "tiny: steps regressed" == found.remarks[0].title
         assert (count == 30) == ("22 more" == found.remarks[-1].title)
+
+
+AGAINST = TIMED.model_copy(
+    update={
+        "command": ("harness", "check", "--against=HEAD^1", "--budget=60", "--", "python", "t.py"),
+        "upgrade": UpgradeResult(
+            sides=("HEAD^1 (01234567)", "working tree (89abcdef)"),
+            packages=(),
+            packages_same=3,
+            changed=("t.py: speed slower, +100.0% time per step",),
+            unchanged=("t.py: values identical",),
+            unknown=(),
+        ),
+    }
+)
+
+
+@pytest.mark.parametrize(("report", "succeeds"), [(AGAINST, False), (TIMED, True)])
+def test_a_commit_that_is_slower_than_another_fails_the_build(
+    repository: Path, tmp_path: Path, report: Report, succeeds: bool
+) -> None:
+    """Also beside loops that agree. Control: the same figures of a bench only inform."""
+    given = {"baseline": "", "against": "HEAD^1", "train": "python\nt.py\n--steps\n9"}
+    given |= {"arguments": "--set=a=b", "against-arguments": "--budget=60"}
+    found = played(repository, tmp_path, given, run=AGREES, check=report)
+
+    assert succeeds == found.succeeded, found.printed
+    folder = found.outputs["action"]["folder"]
+    assert [
+        *("check", "--against=HEAD^1", "--budget=60", f"--out={folder}/against"),
+        *("--", "python", "t.py", "--steps", "9"),
+    ] == asked(found)[1]
+    if report is AGAINST:
+        text = (Path(folder) / "comment.md").read_text(encoding="utf-8")
+        assert "| ❌ | t.py: speed slower, +100.0% time per step |" in text
+
+
+def test_the_cases_can_be_run_at_another_commit(repository: Path, tmp_path: Path) -> None:
+    """With the loops and arguments of the other commands."""
+    given = {"baseline": "", "against": "main", "cases": "one, two", "arguments": "--set=a=b"}
+    found = played(repository, tmp_path, given, run=AGREES, check=AGREES)
+
+    assert found.succeeded, found.printed
+    options = ("--loops=plain,trainer", "--device=cpu", "--set=a=b")
+    out = f"--out={found.outputs['action']['folder']}/against"
+    assert ["check", "--against=main", *options, out, "one", "two"] == asked(found)[1]
 
 
 def test_inputs_cannot_be_taken_for_scripts(repository: Path, tmp_path: Path) -> None:
@@ -342,7 +393,7 @@ def test_every_step_is_run_or_has_a_reason(repository: Path, tmp_path: Path) -> 
 
 
 def whole(folder: Path, repository: Path) -> Played:
-    given = {"bench-budget": "60", "comment-token": "a token"}
+    given = {"bench-budget": "60", "comment-token": "a token", "against": "HEAD^1"}
     return played(repository, folder, given, run=AGREES, check=PASSES, bench=AGREES)
 
 

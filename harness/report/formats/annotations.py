@@ -101,7 +101,8 @@ def _of(report: Report) -> list[_Ranked]:
 
 def informs(report: Report) -> bool:
     """Whether a report only informs, as that of a benchmark: only a failed run fails a build."""
-    return bool(report.bench) and report.gate is None and report.verdict != "failed"
+    decides = report.gate is not None or report.upgrade is not None or report.verdict == "failed"
+    return bool(report.bench) and not decides
 
 
 def _runs(report: Report) -> Iterable[_Ranked]:

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from harness.report.escape import markdown_cell
 from harness.report.text.answers import Answer, answers
+from harness.report.text.causes import reasons
 from harness.report.text.speeds import how
 from harness.report.text.summary import NOTHING_COMPARED, without_out
-from harness.report.text.upgrade import lists
 from harness.report.text.verdict import headline, tone
 from harness.results.header import commit_of
 from harness.results.report import Report
+from harness.results.upgrade import UpgradeResult
 
 __all__ = ["LINES", "comment"]
 
@@ -52,9 +53,24 @@ def _rows(report: Report, several: bool) -> Iterator[str]:
     if several:
         words = " ".join(report.command[:2]) or "report"
         yield f"| {_MARKS[tone(report.verdict)]} | **{_cut(words)}**: {_cut(headline(report))} |"
+    if report.upgrade is not None:
+        yield from _changes(report.upgrade)
+        return
     for one in answers(report) or (Answer(NOTHING_COMPARED),):
         mark = _MARKS[tone(one.outcome)] if one.outcome else ""
         yield f"| {mark} | {_cut(one.text)} |"
+
+
+def _changes(upgrade: UpgradeResult) -> Iterator[str]:
+    """What is compared, and a row for each change and each thing that is not known."""
+    reference, *others = upgrade.sides
+    yield f"| | From {_cut(reference)} to {_cut('; '.join(others))} |"
+    yield from (f"| {_MARKS['bad']} | {_cut(sentence)} |" for sentence in upgrade.changed)
+    for sentence in upgrade.unknown:
+        yield f"| {_MARKS['unsure']} | {_cut(f'not compared: {sentence}')} |"
+    if same := len(upgrade.unchanged):
+        what = "compared property did" if same == 1 else "compared properties did"
+        yield f"| {_MARKS['good']} | {same} {what} not change |"
 
 
 def _certainty(report: Report) -> Iterator[str]:
@@ -65,10 +81,16 @@ def _certainty(report: Report) -> Iterator[str]:
 
 
 def _details(report: Report) -> Iterator[str]:
-    yield from _certainty(report)
-    if report.upgrade is not None:
-        for heading, sentences in lists(report.upgrade):
-            yield from (f"- {_cut(f'{heading.lower()}: {sentence}')}" for sentence in sentences)
+    if report.upgrade is None:
+        yield from _certainty(report)
+    else:
+        for pair in report.comparisons:
+            yield from (f"- {_cut(line)}" for line in reasons(pair))
+        unchanged = report.upgrade.unchanged
+        yield from (f"- {_cut(f'did not change: {sentence}')}" for sentence in unchanged)
+        for package in report.upgrade.packages:
+            versions = " against ".join(version or "none" for version in package.versions[::-1])
+            yield f"- {_cut(f'{package.name}: {versions}')}"
     for case, result in report.bench.items():
         yield from (f"- {_cut(f'{case}: {line}')}" for line in how(result))
     if report.command:
