@@ -32,13 +32,17 @@ BACKWARD = "the losses that go backward differ, the workload's own loss agrees"
 GENERATORS = {"rng_python": "Python's generator", "rng_numpy": "NumPy's generator"}
 
 
-def micro_batches(both: Alignment, cut: Cut | None) -> Iterator[StageDifference]:
-    """Compare every micro-batch, except in the steps that the two divide differently (`cut`)."""
+def micro_batches(
+    both: Alignment, cut: Cut | None, idle_steps: frozenset[int]
+) -> Iterator[StageDifference]:
+    """Compare every micro-batch, except in the steps that the two divide differently (`cut`).
+
+    `idle_steps`: those at which only gradients without an effect differ."""
     trace = both.micro_batches
     if cut is not None:
         trace = trace.without(np.isin(trace.steps, list(cut.steps)))
     world_size = both.reference.spec.processes
-    found = [*_each_micro_batch(both, trace, cut)] if len(trace) else []
+    found = [*_each_micro_batch(both, trace, cut, idle_steps)] if len(trace) else []
     for place, stage in enumerate(found):
         first = stage.first
         if first is not None and first.micro_batch is not None and world_size > 1:
@@ -63,7 +67,7 @@ def _joined(found: Sequence[StageDifference]) -> Iterator[StageDifference]:
 
 
 def _each_micro_batch(
-    both: Alignment, trace: AlignedTrace, cut: Cut | None
+    both: Alignment, trace: AlignedTrace, cut: Cut | None, idle_steps: frozenset[int]
 ) -> Iterator[StageDifference]:
     order = _data_order(both, trace, cut)
     if order is not None:
@@ -91,7 +95,7 @@ def _each_micro_batch(
                 detail=_detail(trace, found, column, row),
             )
         differing = len(rows)
-        shown = _logged(both) if stage == "loss" else None
+        shown = _logged(both, idle_steps) if stage == "loss" else None
         if shown is not None and (first is None or shown.step < first.step):
             first, differing = shown, differing + 1
         yield StageDifference(stage=stage, compared=len(trace), differing=differing, first=first)
@@ -186,7 +190,7 @@ def _content_detail(trace: AlignedTrace, row: int) -> str:
     return f"the content of {noun} {', '.join(map(str, sorted(known)))} differs"
 
 
-def _logged(both: Alignment) -> Divergence | None:
+def _logged(both: Alignment, idle_steps: frozenset[int]) -> Divergence | None:
     """The first step at which the logged losses differ although the gradients are equal.
 
     A loop sums the losses of a step in single precision, in any order. So each micro-batch allows
@@ -199,6 +203,7 @@ def _logged(both: Alignment) -> Divergence | None:
     until = math.inf
     if "gradients" not in not_recorded(both.reference, both.candidate):
         differing = both.steps.differing("gradients")
+        differing = differing[~np.isin(both.steps.steps[differing], list(idle_steps))]
         until = int(both.steps.steps[differing[0]]) if len(differing) else math.inf
     # The last loss logged for a step counts. A run that logs more of them for a step than the other
     # logs one without an update; then the first counts.

@@ -29,7 +29,12 @@ from harness.comparison.describe import (
 )
 from harness.comparison.factors import gradient_detail, scaled_detail, update_detail
 from harness.comparison.rates import learning_rates, optimized_in_one
-from harness.comparison.tensors import digests, initial_weights, missing_gradients
+from harness.comparison.tensors import (
+    differing_gradients,
+    digests,
+    initial_weights,
+    missing_gradients,
+)
 from harness.comparison.updates import Cut, cut_of
 from harness.results.divergence import STAGES, Divergence, StageDifference, ulp_distance
 from harness.results.levels import not_recorded
@@ -52,12 +57,13 @@ def compare_stages(reference: RunRecord, candidate: RunRecord) -> list[StageDiff
 def aligned_stages(both: Alignment, cut: Cut | None) -> list[StageDifference]:
     """The same; `cut`: the steps that the two divide into micro-batches differently."""
     reference, candidate = both.reference, both.candidate
+    gradients = differing_gradients(both)
     found = [
         *_config(both),
         *initial_weights(both),
-        *micro_batches(both, cut),
-        *digests(both),
-        *_grad_norm(both),
+        *micro_batches(both, cut, gradients.idle_steps),
+        *digests(both, gradients),
+        *_grad_norm(both, gradients.idle_steps),
         *(learning_rates(both) if len(both.steps) else ()),
         *_step_count(both),
         *_evaluation(reference, candidate),
@@ -168,13 +174,14 @@ def _config(both: Alignment) -> Iterator[StageDifference]:
     yield StageDifference(stage="config", compared=compared, differing=len(different), first=first)
 
 
-def _grad_norm(both: Alignment) -> Iterator[StageDifference]:
-    """The total norm of the raw gradients."""
+def _grad_norm(both: Alignment, idle_steps: frozenset[int]) -> Iterator[StageDifference]:
+    """The total norm of the raw gradients, except where only gradients without an effect differ."""
     trace = both.steps
     if not len(trace) or "grad_norm" in not_recorded(both.reference, both.candidate):
         return
     held = both.recorded("grad_norm")
     differing = trace.differing("grad_norm")
+    differing = differing[~np.isin(trace.steps[differing], list(idle_steps))]
     if any(record.header.in_shares for record in (both.reference, both.candidate)):
         # Norms of equal gradients differ only in their rounding.
         differing = differing[np.isin(differing, trace.differing("gradients"))]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from harness.comparison.alignment import Alignment
+from harness.comparison.gradients_in_use import GradientsInUse, gradients_in_use
 from harness.comparison.shares import with_rank_of_share
 from harness.results.divergence import Divergence, StageDifference, shown_value
 from harness.results.levels import not_recorded
 
-__all__ = ["digests", "initial_weights", "missing_gradients"]
+__all__ = ["differing_gradients", "digests", "initial_weights", "missing_gradients"]
 
 _TENSOR_COLUMN = {
     "gradients": "gradient",
@@ -72,7 +73,14 @@ def _is(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-def digests(both: Alignment) -> Iterator[StageDifference]:
+def differing_gradients(both: Alignment) -> GradientsInUse:
+    """The gradients that differ and have an effect."""
+    if "gradients" in not_recorded(both.reference, both.candidate):
+        return GradientsInUse({}, frozenset())
+    return gradients_in_use(both, _differing_tensors(both, "gradient"))
+
+
+def digests(both: Alignment, gradients: GradientsInUse) -> Iterator[StageDifference]:
     """Compare gradients, weights and optimizer state of each step by their digests."""
     trace = both.steps
     if not len(trace):
@@ -88,7 +96,11 @@ def digests(both: Alignment) -> Iterator[StageDifference]:
         elif not len(both.tensors):
             continue
         # A step's digest covers its tensors' digests, but a record may have been edited.
-        tensors = _differing_tensors(both, column)
+        if stage == "gradients":
+            tensors = gradients.tensors
+            rows = {step: row for step, row in rows.items() if step not in gradients.idle_steps}
+        else:
+            tensors = _differing_tensors(both, column)
         steps = rows.keys() | {step for step in tensors if step or stage != "weights"}
         dissent = _dissenting(both, column)
         first = None

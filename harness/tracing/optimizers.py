@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Iterator
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from harness.results.record import OptimizerSeen
@@ -38,6 +39,15 @@ class WatchedOptimizers:
     def living(self) -> list[Optimizer]:
         """The watched optimizers that still exist."""
         return [each for each in (known() for known in self._known) if each is not None]
+
+    def hold(self, parameter: Tensor) -> bool:
+        """Whether a watched optimizer that still exists holds a parameter."""
+        return any(
+            parameter is each
+            for optimizer in self.living
+            for group in optimizer.param_groups
+            for each in group["params"]
+        )
 
     def add(self, optimizer: Optimizer) -> None:
         """Watch an optimizer without wrappers."""

@@ -143,7 +143,7 @@ class TraceProbe(HookedProbe):
         self.counts.parameter_names = list(parameters)
         self._observer.attach({p: name for name, p in parameters.items()}, self._alone)
         at_once = not self._alone or any(p.device.type != "cpu" for p in parameters.values())
-        self._tensors.attach(self._names, self._state_of, at_once)
+        self._tensors.attach(self._names, self._state_of, self._optimizers.hold, at_once)
         self._hook_parameters()
 
     def _lacks_names(self) -> bool:

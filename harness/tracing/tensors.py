@@ -6,7 +6,8 @@ Memory is read only while it cannot change. On a CPU a second thread helps to re
   clip or scale it.
 - Weights and the optimizer's state are read from the start of the next forward pass of the training
   (or the end of the run) to the end of its backward pass. Buffers may change in that pass, so they
-  are read at its start.
+  are read at its start. The state is that which the optimizers hold when the update ends: a script
+  may empty it, or drop an optimizer, before the next pass.
 
 With several processes all gradients are read after their reduction, and everything else directly
 after the update. The same holds on an accelerator, where few launches digest many tensors. Each
@@ -61,6 +62,7 @@ class TensorTrace:
         self._last_gradients: dict[str, int] = {}
         self._weights: dict[str, int] = {}
         self._states: dict[str, int] = {}
+        self._kept: tuple[int, dict[str, dict[str, Any]]] = (0, {})
 
     @property
     def reads(self) -> bool:
@@ -73,14 +75,19 @@ class TensorTrace:
         return None if self._read_at_once else self._reader
 
     def attach(
-        self, names: WatchedNames, state_of: Callable[[Tensor], dict[str, Any]], at_once: bool
+        self,
+        names: WatchedNames,
+        state_of: Callable[[Tensor], dict[str, Any]],
+        is_held: Callable[[Tensor], bool],
+        at_once: bool,
     ) -> None:
         """Read the tensors in `names`; called again if there are more of them.
 
-        `state_of`: the optimizer state of a parameter. `at_once`: read everything directly after
-        the update, in the thread of the training.
+        `state_of`: the optimizer state of a parameter. `is_held`: whether an optimizer that exists
+        holds it. `at_once`: read everything directly after the update, in the thread of the
+        training.
         """
-        self._state_of, self._read_at_once = state_of, at_once
+        self._state_of, self._is_held, self._read_at_once = state_of, is_held, at_once
         self._parameters = dict(names.parameters)
         self._names: dict[Tensor, str] = {p: name for name, p in self._parameters.items()}
         self._buffers = dict(names.buffers)
@@ -104,7 +111,7 @@ class TensorTrace:
         self._read_weights(list(self._buffers.items()))
         if self._options.detail != "full":
             return
-        states = [(name, self._state_of(tensor)) for name, tensor in self._named.items()]
+        states = list(self._kept[1].items())
         for start in range(0, len(states), _STATES_PER_TASK):
             some = states[start : start + _STATES_PER_TASK]
             self._reader.submit(partial(self._read_states, some))
@@ -164,6 +171,8 @@ class TensorTrace:
         total = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
         self._row["grad_norm"] = total
         self._write_sketches(step)
+        if self._options.detail == "full":
+            self._keep_states(step)
         if self._read_at_once:
             self._read_all()
             self._write()
@@ -187,6 +196,7 @@ class TensorTrace:
         """Hold no tensor any more."""
         self._parameters, self._names, self._buffers, self._named = {}, {}, {}, {}
         self._norms, self._being_read, self._unread = {}, {}, []
+        self._kept = (0, {})
 
     def _hand_over_gradients(self) -> None:
         """Submit digests and norms as two tasks, so that both threads stay busy to the end."""
@@ -229,18 +239,28 @@ class TensorTrace:
         for name, state in states:
             self._states[name] = digest.of_state(state)
 
+    def _keep_states(self, step: int) -> None:
+        """Keep what the optimizers hold now; of one that is gone since the last step, what it held
+        then."""
+        last, before = self._kept
+        states = {name: self._state_of(tensor) for name, tensor in self._named.items()}
+        if last == step - 1:
+            for name, state in states.items():
+                if not state and before.get(name) and not self._is_held(self._named[name]):
+                    states[name] = before[name]
+        self._kept = step, states
+
     def _read_all(self) -> None:
         """Read all weights and, at detail `full`, all states, in parallel or on their device."""
-        full = self._options.detail == "full"
+        if self._options.detail == "full" and not self.step:
+            self._keep_states(0)
+        states = self._kept[1]
         pairs = [
             (
                 readable(tensor),
-                {
-                    key: readable(value)
-                    for key, value in (self._state_of(tensor) if full else {}).items()
-                },
+                {key: readable(value) for key, value in states.get(name, {}).items()},
             )
-            for tensor in self._named.values()
+            for name, tensor in self._named.items()
         ]
         for name, one in zip(self._named, digest.of_parameters(pairs), strict=True):
             self._weights[name], self._states[name] = one.value, one.state

@@ -346,6 +346,59 @@ def test_weights_moved_by_hand_are_noticed_at_their_step(tmp_path: Path) -> None
     assert [2] == [seen.step for seen in record.header.observed["weights_changed_outside_update"]]
 
 
+def test_a_state_emptied_after_an_update_is_that_of_the_update(tmp_path: Path) -> None:
+    """Before the next pass. What is emptied shows in the next update."""
+
+    def train_and(empties: bool) -> Training:
+        def train(probe: TraceProbe) -> None:
+            model = net()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            probe.watch(model, optimizer)
+            for step in range(1, 4):
+                loss_of(model).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                if empties and step == 2:
+                    optimizer.state.clear()
+
+        return train
+
+    kept, emptied = (
+        recorded(tmp_path / str(empties), train_and(empties)) for empties in (False, True)
+    )
+    for step, same in ((1, True), (2, True), (3, False)):
+        one, two = (at(record, step, "optimizer_state") for record in (kept, emptied))
+        assert same == (one == two), step
+        assert len(set(two.values())) == len(two), step
+        assert same == (at(kept, step, "weight") == at(emptied, step, "weight"))
+
+
+def test_the_last_state_of_an_optimizer_that_is_gone_is_kept(tmp_path: Path) -> None:
+    """A script that ends drops its optimizers, also one that made no step in the last update."""
+
+    def train_and(keep: list[Any]) -> Training:
+        def train(probe: TraceProbe) -> None:
+            model = net()
+            first = torch.optim.Adam(model[0].parameters(), lr=0.1)
+            second = torch.optim.Adam(model[2].parameters(), lr=0.1)
+            probe.watch(model, first, second)
+            for optimizer in (first, second) * 2:
+                loss_of(model).backward()
+                optimizer.step()
+                model.zero_grad()
+            keep.extend([first, second])
+
+        return train
+
+    held: list[Any] = []
+    kept = recorded(tmp_path / "kept", train_and(held))
+    dropped = recorded(tmp_path / "dropped", lambda probe: train_and([])(probe))
+    assert 4 == kept.header.steps
+    for step in range(5):
+        assert at(kept, step, "optimizer_state") == at(dropped, step, "optimizer_state"), step
+    assert at(kept, 2, "optimizer_state") != at(kept, 4, "optimizer_state")
+
+
 def test_parameters_without_a_module_are_recorded(tmp_path: Path) -> None:
     """No forward pass is seen. The batch is what autograd keeps, here the inputs."""
 
