@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from harness.comparison.alignment import AlignedTrace, Alignment
 from harness.comparison.circumstances import same_rows_by_input
+from harness.comparison.likeness import content_differs
 from harness.comparison.updates import Cut, ids_comparable, update_stages
 from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
@@ -258,8 +259,10 @@ def _data_order(both: Alignment, trace: AlignedTrace, cut: Cut | None) -> StageD
     rows = trace.differing(column)
     if column == "sample_ids" and len(rows):
         rows = np.array([row for row in rows if not _unrecognised(trace, int(row))], int)
-    if column == "rows" and len(rows) and same_rows_by_input(both, int(trace.steps[rows[0]])):
-        rows = rows[:0]  # a digest covers a whole row: its content differs, not the order
+    if column == "rows" and len(rows):
+        step = int(trace.steps[rows[0]])
+        if same_rows_by_input(both, step) or content_differs(both, step):
+            rows = rows[:0]  # a digest covers a whole row: its content differs, not the order
     places = [(int(trace.steps[row]), int(trace.indices[row])) for row in rows[:1]]  # in order
     common = int(both.steps.steps[-1]) if len(both.steps) else 0
     divided = cut.steps if cut is not None else frozenset()

@@ -21,6 +21,7 @@ from harness.units import counted
 __all__ = [
     "input_detail",
     "missing_update",
+    "next_inputs",
     "optimizer_detail",
     "repeated_backward",
     "rows_in_training_set",
@@ -93,7 +94,7 @@ def same_rows_by_input(both: Alignment, step: int) -> bool:
     Then an input that tells rows apart is equal in each of the next micro-batches. A batch may hold
     few different labels, so they do not tell rows apart.
     """
-    one, two = (_next_inputs(record, step) for record in (both.reference, both.candidate))
+    one, two = (next_inputs(record, step) for record in (both.reference, both.candidate))
     places = one.keys() & two.keys()
     names = set.intersection(*(set(one[place]) for place in places)) if places else set()
     return any(
@@ -104,7 +105,7 @@ def same_rows_by_input(both: Alignment, step: int) -> bool:
     )
 
 
-def _next_inputs(record: RunRecord, step: int) -> dict[tuple[int, int], dict[str, Any]]:
+def next_inputs(record: RunRecord, step: int) -> dict[tuple[int, int], dict[str, Any]]:
     """Digests of the inputs of some micro-batches from `step` on, by step and number."""
     table = record.circumstances
     rows = table.filter(pc.greater_equal(table["step"], int32(step)))

@@ -51,9 +51,7 @@ class _Held:
 
     def __init__(self, both: Alignment) -> None:
         self._rows = {int(step): row for row, step in enumerate(both.steps.steps)}
-        self._owners = [
-            table["rate_of"] for table in (both.steps.reference, both.steps.candidate)
-        ]
+        self._owners = [table["rate_of"] for table in (both.steps.reference, both.steps.candidate)]
         self._places = [
             {name: place for place, name in enumerate(record.header.parameter_names)}
             for record in (both.reference, both.candidate)

@@ -28,6 +28,7 @@ from harness.comparison.describe import (
     relative_distance,
 )
 from harness.comparison.factors import gradient_detail, scaled_detail, update_detail
+from harness.comparison.likeness import content_differs
 from harness.comparison.rates import learning_rates, optimized_in_one
 from harness.comparison.tensors import (
     differing_gradients,
@@ -120,7 +121,8 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
         detail = f"{detail}; they differ {factor}" if factor else detail
     elif stage.stage == "batch_content" and first.micro_batch is not None:
         number = _number_in_trace(both, first)
-        detail = "; ".join(filter(None, (detail, input_detail(both, step, number))))
+        details = detail, _rows_detail(both, first), input_detail(both, step, number)
+        detail = "; ".join(filter(None, details))
     elif stage.stage == "learning_rate":
         rates = highest_rates(both.reference), highest_rates(both.candidate)
         detail = "; ".join(filter(None, (rate_detail(first, *rates), optimizer_detail(both, step))))
@@ -144,6 +146,16 @@ def _with_detail(both: Alignment, stage: StageDifference) -> StageDifference:
     relative = relative_distance(first.reference, first.candidate)
     exact = first.model_copy(update={"detail": detail, "relative": relative})
     return stage.model_copy(update={"first": exact})
+
+
+def _rows_detail(both: Alignment, first: Divergence) -> str:
+    """How the rows of a batch differ from those of the other, if they do."""
+    trace, number = both.micro_batches, _number_in_trace(both, first)
+    rows = np.flatnonzero((trace.steps == first.step) & (trace.indices == number))
+    if not len(rows):
+        return ""
+    one, two = trace.pair("rows", int(rows[0]))
+    return content_differs(both, first.step) if one and two and one != two else ""
 
 
 def _number_in_trace(both: Alignment, first: Divergence) -> int:

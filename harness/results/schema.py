@@ -22,7 +22,8 @@ Each trace has these rows:
 - `circumstances`: evidence for causes, one row per micro-batch: how it was made and run, whether
   numbers were drawn from torch's generators before its backward pass, and the name and digest of
   each tensor that its first forward pass took. In a batch of up to 64 rows the labels of each row
-  have a digest too, under a name such as `labels[3]`. Never compared bit for bit.
+  have a digest too, under a name such as `labels[3]`. Without row numbers each row also has 64 bits
+  of which similar rows share most, under a name such as `likeness[3]`. Never compared bit for bit.
 - `norms`: evidence for causes, one row per parameter and step. The 2-norms of the raw gradient and
   of the gradient that the update used; at step 0 the norm of the weight.
 - `logged`: evidence for causes: the loss of each step that the loop logs, if it logs one.

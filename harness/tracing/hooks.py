@@ -3,7 +3,8 @@
 It knows modules, optimizers and tensors, and nothing about what is trained. An update ("step") is
 the run of optimizer steps that no backward pass separates. With one optimizer it ends with that
 optimizer's step. With several it ends with the step of the last one, or when the next pass begins.
-A micro-batch is an outermost backward pass, with the forward passes that it goes back through.
+A micro-batch is an outermost backward pass, with the forward passes that it goes back through. A
+further backward pass through the same forward passes, as of a second loss, belongs to it too.
 
 An error in a probe is a fault of the harness. It never reaches the training: the probe stops
 recording, and `counts.probe_fault` states what failed.
@@ -12,6 +13,7 @@ recording, and `counts.probe_fault` states what failed.
 from __future__ import annotations
 
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -79,6 +81,8 @@ class HookedProbe:
         self._by_hand: ByHand | None = None
         self._backward_in_step = False
         self._loss: Tensor | None = None
+        self._roots: list[weakref.ref[Tensor]] = []
+        """The scalars that went backward; the last one does or did."""
 
     # What a loop or a tracer calls.
 
@@ -205,6 +209,12 @@ class HookedProbe:
     def _add_micro_batch(self, passes: Sequence[ForwardPass], loss: Tensor | None) -> None:
         """A backward pass that reached watched parameters is complete; `loss`: its scalar."""
 
+    def _add_backward(self, number: int, loss: Tensor | None, again: bool) -> None:
+        """A further backward pass of micro-batch `number` of this update is complete.
+
+        `again`: its scalar has gone backward in this update before.
+        """
+
     def _begin_update(self) -> None:
         """The first optimizer of an update is about to step."""
 
@@ -252,6 +262,7 @@ class HookedProbe:
         scalars = [root.detach() for root in roots if root.numel() == 1]
         # A copy: a script may change its loss in place afterwards.
         self._loss = scalars[0].clone() if len(scalars) == len(roots) == 1 else None
+        self._roots += [weakref.ref(root) for root in roots]
 
     def backward_ends(self) -> None:
         """See `BackwardListener`."""
@@ -264,9 +275,17 @@ class HookedProbe:
             return
         known = [*self._passes_before, *self._passes]
         passes = [one for one in known if one.reached]
-        self._micro_batches += 1
-        self.counts.micro_batches += 1
-        self._add_micro_batch(passes, loss)
+        number = _common_place(passes, self.counts.steps + 1)
+        if number is not None:
+            *before, last = [root() for root in self._roots]
+            again = last is not None and any(last is each for each in before)
+            self._add_backward(number, loss, again)
+        else:
+            self._micro_batches += 1
+            self.counts.micro_batches += 1
+            for one in passes:
+                one.micro_batch = self.counts.steps + 1, self._micro_batches
+            self._add_micro_batch(passes, loss)
         self._forward.narrow()
         if self._by_hand is not None:
             self._by_hand.backward_ended(self._names.parameters)
@@ -321,7 +340,7 @@ class HookedProbe:
         self._safely(self._record_update, self.counts.steps)
         self._passes_before = list(self._passes)
         self._passes.clear()
-        self._micro_batches = 0
+        self._micro_batches, self._roots = 0, []
         self._forward.reset()
         self._listener.after_step(self.counts.steps)
 
@@ -385,3 +404,10 @@ class HookedProbe:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+
+def _common_place(passes: Sequence[ForwardPass], step: int) -> int | None:
+    """The number of the micro-batch of `step` to which all passes belong already; None: of none."""
+    places = {one.micro_batch for one in passes}
+    place = places.pop() if len(places) == 1 else None
+    return place[1] if place is not None and place[0] == step else None

@@ -142,6 +142,10 @@ class LocalizingProbe(TraceProbe):
         super()._add_micro_batch(passes, loss)
         self._operations.phase = "update"
 
+    def _add_backward(self, number: int, loss: Tensor | None, again: bool) -> None:
+        super()._add_backward(number, loss, again)
+        self._operations.phase = "update"
+
     def _begin_step(self, optimizer: torch.optim.Optimizer) -> None:
         super()._begin_step(optimizer)
         self._operations.phase = "update"

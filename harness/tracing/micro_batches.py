@@ -16,6 +16,7 @@ from harness.tracing.rows import (
     content_digests,
     label_digests,
     row_digests,
+    row_likeness,
     tensors_of,
 )
 from harness.tracing.task import Task
@@ -53,6 +54,8 @@ def facts_of(batch: Batch, device: torch.device, circumstances: Mapping[str, Any
     digests = content_digests(batch.tensors)
     inputs, labels = content(digests)
     each = {**digests, **label_digests(batch.tensors)}
+    if batch.ids is None:  # else their numbers tell whether the rows are the same
+        each |= row_likeness(batch.tensors)
     return {
         "sample_ids": batch.ids,
         "rows": row_digests(batch.tensors, batch.pad),

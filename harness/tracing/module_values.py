@@ -29,18 +29,23 @@ class Values:
     """Sketch of each tensor of floats; empty for any other value, and if none was wanted."""
 
     def add(self, name: str, value: object, sketches: Sketches | None = None) -> None:
-        """Append one tensor or one plain value, with a sketch if `sketches` are passed."""
+        """Append one tensor or one plain value, with a sketch if `sketches` are passed.
+
+        A name keeps its first value: a graph may go backward a second time.
+        """
         local = value.to_local() if isinstance(value, DTensor) else value
+        kind = str(local.dtype) if isinstance(local, Tensor) else type(local).__name__
+        kind = kind.removeprefix("torch.")
+        if f"{name} {kind}" in self.digests:
+            return
         norm, sketch = 0.0, []
         if isinstance(local, Tensor):
-            kind = str(local.dtype).removeprefix("torch.")
             value_digest = digest.of_batch({"": local})
             if local.is_floating_point():
                 norm = float(torch.linalg.vector_norm(local.detach().float()))
                 if sketches is not None:
                     sketch = sketches.of(f"{name} {local.numel()}", local)
         else:
-            kind = type(local).__name__
             value_digest = xxhash.xxh3_64_intdigest(repr(local).encode())
         self.digests[f"{name} {kind}"] = value_digest
         self.norms.append(norm)

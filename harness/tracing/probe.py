@@ -277,6 +277,11 @@ class TraceProbe(HookedProbe):
             facts[0]["circumstances"] | {"draws": drawn} if facts else None
         )
 
+    def _add_backward(self, number: int, loss: Tensor | None, again: bool) -> None:
+        row = self._rows[number - 1]
+        if not again:  # the gradient is then that of the sum
+            row["loss"] = None if loss is None or row["loss"] is None else row["loss"] + loss
+
     # Updates.
 
     def _begin_update(self) -> None:

@@ -6,11 +6,14 @@ loss, does not belong to a batch.
 
 A row has the same digest in every script that reads it: padding and the type of integers have no
 effect. So the rows of an update can be compared however it is cut into micro-batches.
+
+The likeness of a row tells whether another content is that of the same row, changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,11 +25,21 @@ from torch import Tensor
 from harness.tracing import digest
 from harness.tracing.module_values import leaves
 
-__all__ = ["content", "content_digests", "label_digests", "row_digests", "tensors_of"]
+__all__ = [
+    "content",
+    "content_digests",
+    "label_digests",
+    "row_digests",
+    "row_likeness",
+    "tensors_of",
+]
 
 _TOKENS, _MASK = "input_ids", "attention_mask"
 _LABELS = ("labels", "label", "label_ids")
 _MOST_LABELS = 64  # of a larger batch no row's labels are told apart
+_LIKENESS_ROWS, _LIKENESS_ELEMENTS = 64, 2**22  # of a larger batch the first rows have a likeness
+_FEWEST_ROWS = 4  # with fewer, hardly anything is known of how a row differs from the others
+_PARTS, _BITS = 256, 64
 _NOT_PRIMARY = (_MASK, *_LABELS, "token_type_ids", "position_ids")
 
 
@@ -75,11 +88,8 @@ def row_digests(batch: Mapping[str, Tensor], pad_token_id: int | None) -> list[i
     The primary input is `input_ids`, or the first tensor [batch, ...]. Of tokens [batch, length]
     those count that the attention mask shows and that are no padding at an end.
     """
-    primary = batch.get(_TOKENS)
+    primary = _primary(batch)
     if primary is None:
-        named = (tensor for name, tensor in batch.items() if name not in _NOT_PRIMARY)
-        primary = next((tensor for tensor in named if tensor.ndim), None)
-    if primary is None or not primary.ndim:
         return None
     values = _on_host(primary)
     if primary is not batch.get(_TOKENS) or primary.ndim != 2:
@@ -94,6 +104,45 @@ def row_digests(batch: Mapping[str, Tensor], pad_token_id: int | None) -> list[i
         xxhash.xxh3_64_intdigest(_stripped(row[kept], pad).tobytes())
         for row, kept in zip(rows, shown, strict=True)
     ]
+
+
+def row_likeness(batch: Mapping[str, Tensor]) -> dict[str, int]:
+    """64 bits for each row of the primary input, by name and place: `likeness[3]`.
+
+    Of two rows that are alike most bits are equal. A row is described by how it differs from the
+    other rows of its batch, so a shift or a scale that is common to all rows has no effect.
+    """
+    primary = _primary(batch)
+    if primary is None or not primary.numel():
+        return {}
+    count = min(len(primary), _LIKENESS_ROWS, _LIKENESS_ELEMENTS * len(primary) // primary.numel())
+    if count < _FEWEST_ROWS:
+        return {}
+    values = _on_host(primary[:count]).numpy().reshape(count, -1).astype(np.float32)
+    if values.shape[1] > _PARTS:
+        starts = np.linspace(0, values.shape[1], _PARTS, endpoint=False).astype(int)
+        values = np.add.reduceat(values, starts, axis=1)
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    spread = values.std(axis=0)
+    values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    bits = np.packbits(values @ _directions(values.shape[1]) > 0, axis=1)
+    likeness = bits.view(np.uint64)[:, 0].tolist()
+    return {f"likeness[{place}]": one for place, one in enumerate(likeness)}
+
+
+@lru_cache(8)
+def _directions(size: int) -> NDArray[np.float32]:
+    """Random directions [size, bits], the same in every process."""
+    return np.random.default_rng(size).standard_normal((size, _BITS)).astype(np.float32)
+
+
+def _primary(batch: Mapping[str, Tensor]) -> Tensor | None:
+    """The tensor [batch, ...] whose rows are the rows of the batch; None if there is none."""
+    primary = batch.get(_TOKENS)
+    if primary is None:
+        named = (tensor for name, tensor in batch.items() if name not in _NOT_PRIMARY)
+        primary = next((tensor for tensor in named if tensor.ndim), None)
+    return primary if primary is not None and primary.ndim else None
 
 
 def _stripped(row: NDArray[Any], pad: int) -> NDArray[Any]:

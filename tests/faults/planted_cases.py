@@ -26,7 +26,7 @@ CASES = (
     Fault("parameter_tied", COURSE, 0, "initial_weights", None),
     Fault("optimizer_rebuilt", COURSE, 7, "weights", None),
     Fault("embeddings_frozen_later", COURSE, 5, "gradients", None),
-    Fault("goes_backward_twice", COURSE, 1, "data_order", None),
+    Fault("goes_backward_twice", COURSE, 1, "gradients", None),
     Fault("large_losses_skipped", COURSE, 5, "data_order", None),
     Fault("validates_with_gradients", COURSE, 3, "rng", None),
     Fault("adam_with_l2", DECAYED, 1, "weights", None),

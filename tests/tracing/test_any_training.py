@@ -399,6 +399,50 @@ def test_the_last_state_of_an_optimizer_that_is_gone_is_kept(tmp_path: Path) -> 
     assert at(kept, 2, "optimizer_state") != at(kept, 4, "optimizer_state")
 
 
+def test_a_second_backward_pass_through_one_forward_pass_is_no_micro_batch(tmp_path: Path) -> None:
+    """Of two losses the sum went backward; of one loss twice, its gradient counts twice.
+
+    Counterpart: a second forward pass over the same rows is another micro-batch.
+    """
+
+    def train_with(kind: str) -> Training:
+        def train(probe: TraceProbe) -> None:
+            model = net()
+            probe.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+            for _ in range(2):
+                output = model(X)
+                first = nn.functional.mse_loss(output, Y)
+                second = output.square().mean()
+                if kind == "sum":
+                    (first + second).backward()
+                else:
+                    first.backward(retain_graph=kind != "again")
+                if kind == "two":
+                    second.backward()
+                elif kind == "twice":
+                    first.backward()
+                elif kind == "again":
+                    loss_of(model).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+        return train
+
+    kinds = ("one", "sum", "two", "twice", "again")
+    found = {kind: recorded(tmp_path / kind, train_with(kind)) for kind in kinds}
+    for kind in kinds:
+        expected = [(1, 1), (1, 2), (2, 1), (2, 2)] if kind == "again" else [(1, 1), (2, 1)]
+        assert expected == places(found[kind]), kind
+        assert len(expected) == found[kind].header.micro_batches
+        assert 8 * len(expected) == found[kind].header.samples
+        assert len(expected) == len(found[kind].circumstances)
+    losses = {kind: found[kind].micro_batches["loss"][0].as_py() for kind in kinds}
+    assert losses["sum"] == losses["two"]
+    assert losses["one"] == losses["twice"] == losses["again"] != losses["sum"]
+    norms = {kind: found[kind].steps["grad_norm"][0].as_py() for kind in kinds}
+    assert norms["twice"] == norms["again"] == 2 * norms["one"]
+
+
 def test_parameters_without_a_module_are_recorded(tmp_path: Path) -> None:
     """No forward pass is seen. The batch is what autograd keeps, here the inputs."""
 

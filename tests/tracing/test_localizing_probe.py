@@ -51,8 +51,13 @@ class Awkward(nn.Module):
         return {"loss": loss, "logits": logits}
 
 
-def trained(folder: Path, localize_at: int | None, model: nn.Module) -> RunRecord:
-    """Three steps of two micro-batches, with an evaluation and an unused forward pass between."""
+def trained(
+    folder: Path, localize_at: int | None, model: nn.Module, twice: bool = False
+) -> RunRecord:
+    """Three steps of two micro-batches, with an evaluation and an unused forward pass between.
+
+    `twice`: each loss goes backward twice.
+    """
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     writer = RecordWriter(folder)
     case = Case(name="probe", workload="paraphrase")
@@ -67,7 +72,10 @@ def trained(folder: Path, localize_at: int | None, model: nn.Module) -> RunRecor
             model(**batch(3))
         model(**batch(0, 3))
         for rows in ((step, 3), (0, 2)):
-            model(**batch(*rows))["loss"].backward()
+            loss = model(**batch(*rows))["loss"]
+            loss.backward(retain_graph=twice)
+            if twice:
+                loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     probe.close()
@@ -141,6 +149,20 @@ def test_what_is_recomputed_is_recorded_once(recompute: bool, tmp_path: Path) ->
     assert rows_of(plain, "forward") == rows_of(again, "forward")
     if not recompute:  # a reentrant checkpoint has no graph within its forward pass
         assert rows_of(plain, "backward") == rows_of(again, "backward")
+
+
+def test_a_second_backward_pass_is_recorded_once(tmp_path: Path) -> None:
+    """At step 1, where the weights are the same, the modules are those of one backward pass."""
+    rows = []
+    for twice in (False, True):
+        torch.manual_seed(3)
+        made = trained(tmp_path / str(twice), 1, Awkward(), twice)
+        assert 6 == len(made.micro_batches)
+        assert [1, 2] == made.trace("modules")["micro_batch"].unique().to_pylist()
+        rows.append(made.trace("modules").to_pylist())
+    for one, two in zip(*rows, strict=True):
+        names = ("module", "direction", "taken", "given", "taken_norms", "given_norms", "sketches")
+        assert {name: one[name] for name in names} == {name: two[name] for name in names}
 
 
 def test_the_norms_are_those_of_the_tensors(tmp_path: Path) -> None:
