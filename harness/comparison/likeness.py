@@ -2,11 +2,11 @@
 
 A digest of a row shows only that its content differs. There are two ways to know more:
 
-- Rows that are alike have a similar likeness (see `harness.tracing.rows`). If each row of a batch is
-  most like the row at its own place in the other run's batch, the two read the same rows in the same
-  order, and only their content differs.
-- A run that reads its rows again and again has read all rows of its set. If the other run reads none
-  of them, that is no other order of these rows.
+- Rows that are alike have a similar likeness (see `harness.tracing.rows`). If each row of a batch
+  is most like the row at its own place in the other run's batch, the two read the same rows in the
+  same order, and only their content differs.
+- A run that reads its rows again and again has read all rows of its set. If the other run reads
+  none of them, that is no other order of these rows.
 """
 
 from __future__ import annotations
@@ -52,16 +52,17 @@ def content_differs(both: Alignment, step: int) -> str:
 
 def _rows_read_again(record: RunRecord) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """The rows of a run that reads almost every one of them more than once; else none."""
+    rows: np.ndarray[Any, np.dtype[np.uint64]]
     rows, counts = np.unique(_rows(record, 0), return_counts=True)
-    again = len(rows) > 0 and np.count_nonzero(counts > 1) >= _AGAIN * len(rows)
-    return rows if again else rows[:0]
+    return rows if np.count_nonzero(counts > 1) >= _AGAIN * len(rows) else rows[:0]
 
 
 def _rows(record: RunRecord, step: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """The digests of all rows that a run reads from `step` on."""
     table = record.micro_batches
     lists = table["rows"].filter(pc.greater_equal(table["step"], int32(step)))
-    return as_numpy(pc.list_flatten(lists)).astype(np.uint64)
+    rows: np.ndarray[Any, np.dtype[np.uint64]] = as_numpy(pc.list_flatten(lists))
+    return rows
 
 
 def _rows_correspond(both: Alignment, step: int) -> bool:

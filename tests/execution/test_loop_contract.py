@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from harness.errors import LoopError
-from harness.execution.child.loop_contract import call_loop
+from harness.execution.child.loop_contract import call_loop, keeps_tf32
 from harness.results.record import RunRecord
 from tests.support.command import harness
+from tests.support.records import spec
 from tests.support.small_runs import write_pairs
 
 Train = Callable[[Any, Any, Any], Any]
@@ -163,3 +164,41 @@ def test_a_script_is_refused_before_it_runs(tmp_path: Path) -> None:
     done = harness("run", "--loops", "plain,script.py", cwd=tmp_path)
     assert (2, []) == (done.returncode, [*tmp_path.glob("mark")])
     assert "harness trace -- python script.py" in done.stderr
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_tf32_that_a_loop_turns_on_while_it_compiles_is_set_back(keeps: bool) -> None:
+    """Before the first step, and the record states it. Otherwise the flag stays as it is."""
+    model, optimizer = model_and_optimizer()
+    matmul, probe = torch.backends.cuda.matmul, Mock()
+    before, seen = matmul.allow_tf32, []
+
+    def train(workload: Any, recipe: Any, calls: Any) -> nn.Module:
+        matmul.allow_tf32 = True  # as the state of Accelerate does
+        calls.watch(model, optimizer)
+        seen.append(matmul.allow_tf32)
+        return model
+
+    try:
+        matmul.allow_tf32 = False
+        call_loop(train, None, None, probe, keeps_tf32=keeps)
+    finally:
+        matmul.allow_tf32 = before
+    assert [not keeps] == seen
+    assert keeps == probe.remedied.called
+    if keeps:
+        (what,) = probe.remedied.call_args.args
+        assert what.startswith("torch.backends.cuda.matmul.allow_tf32 = False after the model")
+
+
+def test_only_a_compiled_run_in_matched_conventions_keeps_its_tf32() -> None:
+    """In native conventions each library does what it does by itself."""
+    for compiled, conventions, expected in (
+        ("inductor", "matched", True),
+        ("inductor", "native", False),
+        (None, "matched", False),
+    ):
+        asked = spec()
+        recipe = asked.recipe.model_copy(update={"compile": compiled})
+        asked = asked.model_copy(update={"recipe": recipe, "conventions": conventions})
+        assert expected == keeps_tf32(asked)

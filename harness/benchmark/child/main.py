@@ -21,7 +21,7 @@ from harness.benchmark.child.meters import Allocated, Flops, Memory, Profile, pe
 from harness.benchmark.child.turn_gate import CombinedProbe, Meter, TurnGate
 from harness.benchmark.child.yardstick import Yardstick
 from harness.errors import SpecError
-from harness.execution.child.loop_contract import WatchedCalls
+from harness.execution.child.loop_contract import WatchedCalls, keeps_tf32
 from harness.execution.child.main import build_workload, import_loop, torch_device
 from harness.execution.child.metadata import describe
 from harness.execution.child.task import task_of
@@ -101,7 +101,8 @@ def _train(arm: Arm, task: str, connection: Connection) -> None:
             _send(connection, event="environment", facts=describe(device))
         if recipe.reseed_after_build:
             seed_everything(recipe.seed)
-        loop.train(workload, recipe, WatchedCalls(CombinedProbe([*probes, gate])))
+        probe = CombinedProbe([*probes, gate])
+        loop.train(workload, recipe, WatchedCalls(probe, keeps_tf32(spec)))
 
 
 def _observer(arm: Arm, workload: Workload, scratch: Path) -> Probe:

@@ -13,6 +13,7 @@ __all__ = [
     "DIVIDED_MORE",
     "GRADIENTS_SCALED_LATER",
     "MORE_THAN_ROUNDING",
+    "MORE_THAN_TF32",
     "OTHER_OPTIONS",
     "OTHER_SEED",
     "RESUMED",
@@ -23,6 +24,7 @@ __all__ = [
 
 _UPDATE_RULE = ("optimizer.rule", "optimizer.decoupled_weight_decay")
 _ROUNDING = 1e-5  # relative; measured for kernels, threads and implementations: up to 1e-6
+_TF32 = 1e-2  # relative; a product in TF32 keeps 10 bits, which changes a value by about 1e-3
 
 
 def _resumed(evidence: Evidence) -> bool:
@@ -52,23 +54,33 @@ def _divided_more(evidence: Evidence) -> bool:
 
 
 def _more_than_rounding(evidence: Evidence) -> bool:
+    """Whether values are further apart than rounding in single precision brings them."""
+    return _further_apart(evidence, _ROUNDING)
+
+
+def _more_than_tf32(evidence: Evidence) -> bool:
+    """Whether values are further apart than TF32 brings them."""
+    return _further_apart(evidence, _TF32)
+
+
+def _further_apart(evidence: Evidence, least: float) -> bool:
     """Whether the first values that differ, or the losses after the first update that differs,
-    are further apart than rounding in single precision brings them."""
+    differ by more than this share, gradients by a hundred times it, at most by a tenth."""
     first = evidence.first
     if first is None or any(run.computes_in_half_precision for run in evidence.runs):
         return False
     if first.stage == "loss":
-        return (first.relative or 0.0) > _ROUNDING
+        return (first.relative or 0.0) > least
     if first.stage == "gradients":
         ratios = factors(evidence.reference.record, evidence.candidate.record, first.step)
-        return any(abs(ratio - 1) > 100 * _ROUNDING for ratio in ratios.values())
+        return any(abs(ratio - 1) > min(100 * least, 0.1) for ratio in ratios.values())
     if first.stage not in ("weights", "optimizer_state"):
         return False
     inputs = ("data_order", "batch_content", "rng")
     if any(n in evidence.firsts and evidence.firsts[n].step <= first.step + 1 for n in inputs):
         return False
     pairs = zip(*(run.losses_at(first.step + 1) for run in evidence.runs), strict=False)
-    return any(abs(two - one) > _ROUNDING * abs(one) for one, two in pairs)
+    return any(abs(two - one) > least * abs(one) for one, two in pairs)
 
 
 def _other_options(evidence: Evidence) -> bool:
@@ -111,6 +123,11 @@ MORE_THAN_ROUNDING = CounterEvidence(
     "the values differ by more than rounding",
     "the losses, or the norms of the gradients, at the first difference and after it",
     _more_than_rounding,
+)
+MORE_THAN_TF32 = CounterEvidence(
+    "the values differ by more than TF32 explains",
+    "the losses, or the norms of the gradients, at the first difference and after it",
+    _more_than_tf32,
 )
 OTHER_OPTIONS = CounterEvidence(
     "other options of the optimizers differ, such as betas or eps",

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from harness.comparison.batches import LOGGED
 from harness.comparison.causes.cause import CauseRule, CounterEvidence
 from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
+from harness.comparison.logged_losses import LOGGED
 from harness.results.arrow import as_numpy, filled
 from harness.results.levels import not_recorded
 

@@ -7,6 +7,7 @@ from typing import Any
 from harness.comparison.causes.cause import CauseRule, CounterEvidence
 from harness.comparison.causes.counter_evidence import (
     MORE_THAN_ROUNDING,
+    MORE_THAN_TF32,
 )
 from harness.comparison.causes.evidence import Evidence
 
@@ -30,6 +31,21 @@ def _thread_count(evidence: Evidence) -> str | None:
     return (
         f"{evidence.candidate.label} computes with {_threads(setting.candidate)}, "
         f"{evidence.reference.label} with {_threads(setting.reference)}; they add in another order"
+    )
+
+
+def _tf32_of_compiled(evidence: Evidence) -> str | None:
+    """TF32 in a compiled run and not in the other: Accelerate turns it on where it compiles."""
+    setting = evidence.settings.get("flags.tf32")
+    if setting is None:
+        return None
+    run = evidence.candidate if setting.candidate else evidence.reference
+    other = evidence.reference if setting.candidate else evidence.candidate
+    if run.record.run_spec.recipe.compile is None:
+        return None
+    return (
+        f"torch.backends.cuda.matmul.allow_tf32 is True in {run.label}, which compiles its model, "
+        f"and False in {other.label}"
     )
 
 
@@ -143,6 +159,15 @@ RULES = (
         "load both models with the same attn_implementation",
         needs_recipe=False,
         excluded_by=(MORE_THAN_ROUNDING,),
+    ),
+    CauseRule(
+        "compile-turns-on-tf32",
+        "matrix products of a compiled model in TF32",
+        ("loss", "gradients", *_UPDATE),
+        _tf32_of_compiled,
+        "set torch.backends.cuda.matmul.allow_tf32 = False after the Accelerator or the Trainer is "
+        "built; matched conventions do",
+        excluded_by=(MORE_THAN_TF32,),
     ),
     CauseRule(
         "thread-count",

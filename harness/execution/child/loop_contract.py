@@ -1,7 +1,7 @@
 """Whether a loop keeps its contract: it watches what it trains, and returns that.
 
 `WatchedCalls` stands between a loop and its probe. It passes every call on, and remembers which
-models were watched.
+models were watched. A flag that a library changed while it compiled is set back, if asked to.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from harness.errors import LoopError
 from harness.execution.child.user_code import caller, line_of
+from harness.spec.case import RunSpec
 from harness.training.evaluation import Scores
 from harness.training.probe import Probe
 
-__all__ = ["WatchedCalls", "call_loop"]
+__all__ = ["WatchedCalls", "call_loop", "keeps_tf32"]
 
 _WATCH = "probe.watch(model, optimizer)"
 
@@ -26,8 +27,10 @@ _WATCH = "probe.watch(model, optimizer)"
 class WatchedCalls:
     """A probe that checks what a loop passes to `watch` before the probe behind it gets it."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, keeps_tf32: bool = False) -> None:
+        """`keeps_tf32`: matrix products keep their precision of now; see `keeps_tf32`."""
         self._probe = probe
+        self._tf32 = torch.backends.cuda.matmul.allow_tf32 if keeps_tf32 else None
         self.models: list[nn.Module] = []
         """The models that were watched."""
 
@@ -58,8 +61,18 @@ class WatchedCalls:
                     "probe.watch takes optimizers of torch", _met(optimizer), f"call {_WATCH}"
                 )
         self.models.append(model)
+        self._set_tf32_back()
         watch: Any = self._probe.watch  # of one optimizer, or of several
         watch(model, *optimizers, rates=rates)
+
+    def _set_tf32_back(self) -> None:
+        matmul = torch.backends.cuda.matmul
+        if self._tf32 is not None and matmul.allow_tf32 != self._tf32:
+            matmul.allow_tf32 = self._tf32
+            self._probe.remedied(
+                f"torch.backends.cuda.matmul.allow_tf32 = {self._tf32} after the model is "
+                "prepared: Accelerate, and so the Trainer, changes it where it compiles for CUDA"
+            )
 
     def logged(self, loss: float | Tensor) -> None:
         """See `Probe.logged`."""
@@ -78,9 +91,21 @@ class WatchedCalls:
         self._probe.saved(checkpoint)
 
 
-def call_loop(train: Callable[..., Any], workload: Any, recipe: Any, probe: Probe) -> nn.Module:
+def keeps_tf32(spec: RunSpec) -> bool:
+    """Whether a run keeps its precision of matrix products: in matched conventions, where a library
+    would change it because it compiles."""
+    return spec.conventions == "matched" and spec.recipe.compile is not None
+
+
+def call_loop(
+    train: Callable[..., Any],
+    workload: Any,
+    recipe: Any,
+    probe: Probe,
+    keeps_tf32: bool = False,
+) -> nn.Module:
     """Train by a loop and return its model. Raises `LoopError` if the loop breaks its contract."""
-    calls = WatchedCalls(probe)
+    calls = WatchedCalls(probe, keeps_tf32)
     model = train(workload, recipe, calls)
     where = line_of(train)
     if not calls.models:

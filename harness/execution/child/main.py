@@ -28,7 +28,7 @@ from harness.errors import SpecError, is_disk_full
 from harness.execution.checkpoints import FOLDER, Checkpoints
 from harness.execution.child import metadata
 from harness.execution.child.listener import Interruption, Parent, Saving, StepListener
-from harness.execution.child.loop_contract import call_loop
+from harness.execution.child.loop_contract import call_loop, keeps_tf32
 from harness.execution.child.process_group import Place, joined
 from harness.execution.child.task import task_of
 from harness.execution.child.user_code import import_loop, reason
@@ -181,7 +181,7 @@ def _train_here(
         built = _shapes(workload.model)
         try:
             with interruption.delayed():
-                model, facts["wall_s"] = _train(loop, workload, spec.recipe, probe)
+                model, facts["wall_s"] = _train(loop, workload, spec, probe)
             try:
                 final = evaluate_model(workload, spec.recipe, model)
             except Exception as error:
@@ -238,14 +238,15 @@ def _not_run(spec: RunSpec, folder: Path, reason: str) -> Header:
 
 
 def _train(
-    loop: ModuleType, workload: Workload, recipe: Recipe, probe: TraceProbe | TimingProbe
+    loop: ModuleType, workload: Workload, spec: RunSpec, probe: TraceProbe | TimingProbe
 ) -> tuple[torch.nn.Module, float]:
     """The trained model, and the seconds that the training took."""
+    recipe = spec.recipe
     if recipe.reseed_after_build:
         seed_everything(recipe.seed)
     started = time.perf_counter()
     with drawing(recipe, workload.device):
-        model = call_loop(loop.train, workload, recipe, probe)
+        model = call_loop(loop.train, workload, recipe, probe, keeps_tf32(spec))
     return model, time.perf_counter() - started
 
 

@@ -281,6 +281,25 @@ def two_optimizers(one: Draft, two: Draft) -> None:
         )
 
 
+def tf32_where_compiled(one: Draft, two: Draft) -> None:
+    """The loss differs by a thousandth."""
+    setting("flags.tf32", False, True)(one, two)
+    for made in (one, two):
+        recipe(made, compile="inductor")
+    for row in two.rows["micro_batches"]:
+        row["loss"], row["task_loss"] = row["loss"] * 1.001, row["task_loss"] * 1.001
+
+
+def loss_doubled(one: Draft, two: Draft) -> None:
+    for row in two.rows["micro_batches"]:
+        row["loss"], row["task_loss"] = row["loss"] * 2, row["task_loss"] * 2
+
+
+def not_compiled(one: Draft, two: Draft) -> None:
+    for made in (one, two):
+        recipe(made, compile=None)
+
+
 OTHER_SEED = setting("rng.seed", 42, 43)
 CASES: list[tuple[str, Spoil, Spoil]] = [
     ("forgot-zero-grad", leftover, setting("optimizer.without", [], ["layer.weight"])),
@@ -343,6 +362,9 @@ CASES: list[tuple[str, Spoil, Spoil]] = [
     ("resume-without-schedule", begins_again, setting("schedule", {"sum": 1.0}, {"sum": 2.0})),
     ("ends-early", stops, constant_rates),
     ("earlier-weights-loaded", earlier_weights, three_equal_evaluations),
+    ("compile-turns-on-tf32", tf32_where_compiled, loss_doubled),
+    ("compile-turns-on-tf32", tf32_where_compiled, not_compiled),
+    ("compile-turns-on-tf32", tf32_where_compiled, setting("flags.tf32", True, True)),
     ("head-drawn-before-seed", another_head, another_body),
     ("head-drawn-before-seed", another_head, setting("weights.dtype", {"float32": 3}, {"a": 3})),
 ]
@@ -366,6 +388,24 @@ def test_counter_evidence_removes_a_name(
 ) -> None:
     assert cause in causes(tmp_path / "without", spoil)
     assert cause not in causes(tmp_path / "with", spoil, counter)
+
+
+def test_tf32_in_a_compiled_run_is_a_fact_and_a_cause(tmp_path: Path) -> None:
+    """With both values; the run that computes in TF32 is named first."""
+    for name, spoils in (("candidate", ()), ("reference", (setting("flags.tf32", True, False),))):
+        one, two = evident(), evident()
+        for spoil in (tf32_where_compiled, *spoils):
+            spoil(one, two)
+        found = compare_drafts(tmp_path / name, one, two)
+        other = "reference" if name == "candidate" else "candidate"
+        (cause,) = found.causes
+        assert (
+            f"torch.backends.cuda.matmul.allow_tf32 is True in {name}, which compiles its model, "
+            f"and False in {other}"
+        ) == cause.evidence
+        values = ("on", "off") if name == "candidate" else ("off", "on")
+        expected = f"TF32 in matrix products: {values[0]} against {values[1]}"
+        assert [expected] == [fact.text for fact in found.facts if fact.explains_first]
 
 
 def test_an_evaluation_of_the_training_set_is_no_padded_one(tmp_path: Path) -> None:
