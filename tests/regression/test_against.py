@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from harness.regression.against import AgainstRequest, check_against
 from harness.results.header import commit_of
 from harness.results.record import RunRecord
 from harness.results.report import Report
+from tests.docs.blocks import blocks_of
 from tests.support.bench_sessions import sessions
 from tests.support.repositories import MODEL, git, make_repository
 
@@ -214,3 +218,61 @@ def test_outside_a_repository_there_is_no_commit(
     assert {} == find_repository(tmp_path)
     assert "abc" == commit_of({"commit": "abc"})
     assert "abc+" == commit_of({"commit": "x", "repository": {"commit": "abc", "changed": True}})
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "regression-and-ci.md"
+
+
+def bisected(repository: Path) -> str:
+    """What `git bisect` answers with the script of the guide, from the tag `v1.2` on."""
+    blocks = [block for block in blocks_of(GUIDE) if "--against v1.2 -- python" in block.text]
+    (script,) = (block.text for block in blocks if block.language == "text")
+    (repository / "first_change.sh").write_text(script)
+    (start, run, _) = next(b for b in blocks_of(GUIDE) if "git bisect run" in b.text).commands()
+    git(repository, *start.words[1:])
+    return git(repository, *run.words[1:])
+
+
+@pytest.fixture
+def commits(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes a commit for each text of the model; the tag `v1.2` is the first commit."""
+    root = Path(__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    git(repository, "tag", "v1.2")
+
+    def made(**texts: str) -> None:
+        for name, text in texts.items():
+            (repository / "model.py").write_text(text)
+            git(repository, "commit", "-qam", name)
+
+    return made
+
+
+@pytest.mark.slow
+def test_git_finds_the_commit_that_changed_the_training(
+    commits: Callable[..., None], repository: Path
+) -> None:
+    """By the script of the guide; a commit before it changed only a comment."""
+    other = MODEL.replace("0.1", "0.2")
+    commits(comment=f"# A comment.\n{MODEL}", rate=other, later=f"# A comment.\n{other}")
+
+    found = bisected(repository)
+
+    first = git(repository, "rev-parse", "main~1")
+    assert f"{first} is the first bad commit" in found
+
+
+@pytest.mark.slow
+def test_a_commit_that_does_not_train_is_left_out(
+    commits: Callable[..., None], repository: Path
+) -> None:
+    """Control: it is not called the first one that differs, and both stay possible."""
+    commits(broken=MODEL.replace(".pow(2)", ".power(2)"), rate=MODEL.replace("0.1", "0.2"))
+
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
+        bisected(repository)
+
+    assert "There are only 'skip'ped commits left to test" in stopped.value.stdout
+    for commit in ("main", "main~1"):
+        assert git(repository, "rev-parse", commit) in stopped.value.stdout
