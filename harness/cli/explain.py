@@ -59,14 +59,14 @@ def explain_command(
     settings: SettingsOption = None,
     device: DeviceOption = None,
     jobs: JobsOption = None,
-    budget: Annotated[
+    max_replays: Annotated[
         int | None,
         typer.Option(
             min=1,
-            metavar="STEPS",
-            help="The most training steps for the replays of a pair, besides the runs to be "
-            "explained. If it does not suffice, the exit code is 4 and the report shows what is "
-            "known by then.",
+            metavar="N",
+            help="The most replays of a pair, besides the runs to be explained and those that an "
+            "earlier attempt left. If they do not suffice, the exit code is 4 and the report shows "
+            "what is known by then.",
             rich_help_panel=MEASURE,
         ),
     ] = None,
@@ -97,7 +97,7 @@ def explain_command(
                 rule = f"{option} applies to a case; two folders have their own"
                 raise SpecError(rule, " ".join(runs), f"omit {option}")
         report, folder = explain_folders(
-            Path(runs[0]), Path(runs[1]), budget, jobs, out, command_line(), console, timeout
+            Path(runs[0]), Path(runs[1]), max_replays, jobs, out, command_line(), console, timeout
         )
         return show(report, folder, view)
     if len(runs) != 1:
@@ -113,7 +113,7 @@ def explain_command(
         request.base_cases[0],
         list(request.loops),
         request.conventions,
-        budget,
+        max_replays,
         jobs,
         out,
         command_line(),

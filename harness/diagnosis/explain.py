@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.comparison.compare import compare
 from harness.diagnosis.odd_one_out import LabelledRun, odd_one_out, pairs_to_explain
-from harness.diagnosis.replay import BudgetSpent, Replays
+from harness.diagnosis.replay import Replays, ReplaysSpent
 from harness.diagnosis.search import FieldSearch
 from harness.diagnosis.windows import differing_fields
 from harness.errors import SpecError
@@ -37,7 +37,7 @@ def explain_case(
     case: Case,
     loops: Sequence[str],
     conventions: Conventions,
-    budget: int | None,
+    max_replays: int | None,
     jobs: int | None,
     out: Path | None,
     command: Sequence[str],
@@ -47,7 +47,7 @@ def explain_case(
     """Train a case with each loop, and find why the other loops diverge from the first.
 
     If two of three loops are the same, the third is explained relative to the first of the two.
-    `budget`: the most steps that the replays of each pair may take. `out` may be the folder of a
+    `max_replays`: the most replays of each pair. `out` may be the folder of a
     stopped command with the same arguments. Its complete runs are used again.
 
     Raises `SpecError` and leaves nothing behind if an argument is invalid. On KeyboardInterrupt a
@@ -66,14 +66,14 @@ def explain_case(
         labelled = [(label(run.spec), RunRecord(run.folder)) for run in runs]
         pairs = list(itertools.combinations(labelled, 2))
         explained = pairs_to_explain(labelled) if len(labelled) == 3 else pairs[: len(labelled) - 1]
-        explainer = _Explainer(folder, budget, make, command, console)
+        explainer = _Explainer(folder, max_replays, make, command, console)
         return explainer.explain(labelled, pairs, explained, odd_one_out(labelled)), folder
 
 
 def explain_folders(
     reference: Path,
     candidate: Path,
-    budget: int | None,
+    max_replays: int | None,
     jobs: int | None,
     out: Path | None,
     command: Sequence[str],
@@ -104,7 +104,9 @@ def explain_folders(
     for (_, one_record), (_, two_record) in pairs:
         _check_comparable(one_record, two_record)
     with output_folder(out, "explain", again=True) as folder:
-        explainer = _Explainer(folder, budget, _maker(jobs, console, timeout_s), command, console)
+        explainer = _Explainer(
+            folder, max_replays, _maker(jobs, console, timeout_s), command, console
+        )
         labelled = list(dict(run for pair in pairs for run in pair).items())
         return explainer.explain(labelled, pairs, pairs, ""), folder
 
@@ -149,12 +151,12 @@ class _Explainer:
     def __init__(
         self,
         folder: Path,
-        budget: int | None,
+        max_replays: int | None,
         make: Make,
         command: Sequence[str],
         console: Console,
     ) -> None:
-        self._folder, self._budget, self._make = folder, budget, make
+        self._folder, self._max_replays, self._make = folder, max_replays, make
         self._command, self._console = command, console
 
     def explain(
@@ -191,7 +193,7 @@ class _Explainer:
         found = self._search(one, two, runs, compared, explanations, 0)
         if found.outcome != "code" or not found.differing:
             return
-        again = self._search(two, one, runs, compared, explanations, found.cost.steps)
+        again = self._search(two, one, runs, compared, explanations, found.cost.replays)
         spent = [getattr(found.cost, name) + getattr(again.cost, name) for name in _SPENT]
         cost = again.cost.model_copy(update=dict(zip(_SPENT, spent, strict=True)))
         best = found
@@ -217,14 +219,14 @@ class _Explainer:
             name: both[0]
             for name, both in differing_fields(one[1].run_spec, two[1].run_spec).items()
         }
-        left = None if self._budget is None else self._budget - spent
+        left = None if self._max_replays is None else self._max_replays - spent
         replays = Replays(one[1], two[1].run_spec, values, self._folder / REPLAYS, self._make, left)
         if two[1].header.traces.keys() >= {"sketches"}:
             replays.add_known(frozenset(), two[1])
         search = FieldSearch((one[0], two[0]), one[1], two[1], replays, self._show)
         try:
             search.run()
-        except BudgetSpent:
+        except ReplaysSpent:
             pass
         finally:
             replays.clear()

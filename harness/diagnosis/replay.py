@@ -23,7 +23,7 @@ from harness.results.record import RunRecord
 from harness.spec.case import RunSpec
 from harness.spec.recipe import Recipe, build
 
-__all__ = ["SWITCHABLE", "BudgetSpent", "Replay", "Replays", "StepRange"]
+__all__ = ["SWITCHABLE", "Replay", "Replays", "ReplaysSpent", "StepRange"]
 
 SWITCHABLE = frozenset(
     {
@@ -43,8 +43,8 @@ SWITCHABLE = frozenset(
 decay and kind) as they were written, and seeds and orders act from the first step on."""
 
 
-class BudgetSpent(Exception):
-    """The next replays would exceed the budget of steps."""
+class ReplaysSpent(Exception):
+    """No more replays are allowed."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,18 @@ class Replays:
         values: Mapping[str, Any],
         folder: Path,
         make: Callable[[Sequence[Run]], Sequence[RunRecord]],
-        budget: int | None = None,
+        most: int | None = None,
     ) -> None:
         """`values`: the reference's values by name of recipe field or workload option.
 
         `make` runs the given runs and waits. A run that is refused or fails leaves a record of
-        that. `budget`: the most steps of all replays together.
+        that. `most`: the largest number of replays, without those of an earlier command.
         """
         self.reference = reference
         self.count, self.steps = 0, 0
         self._requested: set[str] = set()
         self._candidate, self._values = candidate, dict(values)
-        self._folder, self._make, self._budget = folder, make, budget
+        self._folder, self._make, self._most = folder, make, most
         self._whole: dict[Subset, RunRecord] = {}
         self._bases: dict[tuple[int, Subset], RunSpec] = {}
 
@@ -110,8 +110,8 @@ class Replays:
     def replay(self, subsets: Sequence[Subset], steps_range: StepRange) -> list[Replay]:
         """Replay the candidate with each of several sets of fields switched, over `steps_range`.
 
-        A replay that diverges before its range stops there. Raises `BudgetSpent` before it starts
-        a run that the budget does not allow.
+        A replay that diverges before its range stops there. Raises `ReplaysSpent` before it
+        starts one too many.
         """
         found = {
             subset: self._replay_of(self._whole[subset], steps_range.last)
@@ -224,10 +224,8 @@ class Replays:
         return record if done and record.spec == spec else None
 
     def _run(self, specs: Sequence[RunSpec], start: int) -> None:
-        length = self.reference.header.steps
-        planned = sum((spec.stop_after or length) - start for spec in specs)
-        if self._budget is not None and self.steps + planned > self._budget:
-            raise BudgetSpent
+        if self._most is not None and self.count + len(specs) > self._most:
+            raise ReplaysSpent
         records = self._make([Run(spec, self._folder / spec.key) for spec in specs])
         self.count += len(records)
         self.steps += sum(max(0, record.header.steps - start) for record in records)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from harness.diagnosis.distance import first_value_divergence, measure_gap
 from harness.diagnosis.minimize import Subset, SubsetSearch
-from harness.diagnosis.replay import BudgetSpent, Replay, Replays, StepRange
+from harness.diagnosis.replay import Replay, Replays, ReplaysSpent, StepRange
 from harness.diagnosis.windows import Window, differing_fields, step_bound, window_from
 from harness.errors import SpecError
 from harness.results.divergence import STAGES, Divergence
@@ -60,7 +60,7 @@ class FieldSearch:
         self._may_start_late = "save_every" not in self._values
 
     def run(self) -> None:
-        """Search, verify and measure. Raises `BudgetSpent`; `SpecError` if no run is possible."""
+        """Search, verify and measure. Raises `ReplaysSpent`; `SpecError` if no run is possible."""
         first = first_value_divergence(self._reference, self._candidate)
         if first is None:
             self._outcome = "identical"
@@ -85,8 +85,8 @@ class FieldSearch:
         self._outcome = "code" if self._remaining is not None else "explained"
         try:
             self._measure_contributions()
-        except BudgetSpent:
-            self._notes.append("the budget is used up: some contributions were not measured")
+        except ReplaysSpent:
+            self._notes.append("no more replays were allowed: some contributions were not measured")
 
     def _environment_note(self) -> str:
         """For two runs of one loop with one recipe: the differences of their environments."""

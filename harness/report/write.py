@@ -44,9 +44,9 @@ def write(report: Report, folder: Path, formats: Iterable[str] = DEFAULT_FORMATS
         name: report.to_json() if name == "json" else render(report, FORMATS[name], plots)
         for name in dict.fromkeys(names)
     }
-    if "html" in names:
-        plots.write(folder)
     with ExitStack() as all_or_none:  # on a full disk no page may stand without the others
+        if "html" in names:
+            all_or_none.enter_context(plots.written(folder))
         for name, text in texts.items():
             temporary = all_or_none.enter_context(write_atomically(folder / FORMATS[name]))
             temporary.write_text(text, encoding="utf-8", newline="")

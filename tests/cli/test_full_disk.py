@@ -46,6 +46,10 @@ def files_in(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
+def contents_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("files", range(8))
 def test_a_report_is_whole_or_absent(ask: Ask, disk: Disk, tmp_path: Path, files: int) -> None:
     """At each of its eight files: `compare` ends with one line and leaves nothing."""
@@ -74,13 +78,26 @@ def test_a_page_that_is_written_again_stays_as_it_was(
     write(pair_report(folder), folder)
     for name in PAGES - {"report.json"}:
         (folder / name).write_text("as it was", encoding="utf-8")
-    before = files_in(folder)
+    for plot in folder.glob("plots/*.svg"):
+        plot.write_text("as it was", encoding="utf-8")
+    before = contents_of(folder)
     disk.files = files
     found = ask("report", folder)
     assert (3, 1) == (found.code, len(found.err.splitlines())), found.err
-    assert before == files_in(folder)
-    kept = {(folder / name).read_bytes() for name in PAGES - {"report.json"}}
-    assert {b"as it was"} == kept
+    assert before == contents_of(folder)
+
+
+@pytest.mark.parametrize("files", [1, 3, 7])
+def test_the_first_pages_of_a_folder_leave_no_plot_without_a_page(
+    ask: Ask, disk: Disk, tmp_path: Path, files: int
+) -> None:
+    """As after a run whose records filled the disk."""
+    folder = tmp_path / "out"
+    pair_report(folder).write_json(folder)
+    before = contents_of(folder)
+    disk.files = files
+    assert 3 == ask("report", folder).code
+    assert before == contents_of(folder)
 
 
 @pytest.mark.parametrize(

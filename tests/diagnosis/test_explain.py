@@ -27,10 +27,10 @@ MATTER = {"sampler", "reseed_after_build", "max_grad_norm", "optimizer_flavour",
 
 
 def of_case(
-    case: Case, loops: list[str], out: Path, budget: int | None = None
+    case: Case, loops: list[str], out: Path, max_replays: int | None = None
 ) -> tuple[Report, list[Explanation]]:
     """A case explained in native conventions."""
-    report, _ = explain_case(case, loops, "native", budget, 2, out, ["harness"], QUIET)
+    report, _ = explain_case(case, loops, "native", max_replays, 2, out, ["harness"], QUIET)
     return report, list(report.explanations)
 
 
@@ -49,12 +49,12 @@ def fields(found: Explanation) -> set[str]:
 def test_native_loops_part_by_the_overrides_that_matter(tmp_path: Path) -> None:
     """Plain against the Trainer, whichever is named first: five of the plain loop's overrides, for
     at decay 0 nothing is excluded from it and one micro-batch has one average; with these the two
-    are identical to the end. A budget too small is no verdict, and the next try goes on."""
+    are identical to the end. Too few replays are no verdict, and the next try goes on."""
     case = small_case(write_pairs(tmp_path / "data"), max_steps=4)
     out = tmp_path / "out"
-    report, (found,) = of_case(case, ["plain", "trainer"], out, budget=30)
+    report, (found,) = of_case(case, ["plain", "trainer"], out, max_replays=6)
     assert ("no_verdict", "unfinished") == (report.verdict, found.outcome)
-    assert found.cost.steps <= 30
+    assert found.cost.replays <= 6
 
     report, (found,) = of_case(case, ["plain", "trainer"], out)
     assert ("different", "explained") == (report.verdict, found.outcome)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.diagnosis.replay import BudgetSpent, Replays, StepRange
+from harness.diagnosis.replay import Replays, ReplaysSpent, StepRange
 from harness.diagnosis.search import FieldSearch
 from harness.diagnosis.windows import WINDOW, differing_fields
 from harness.results.explanation import Explanation
@@ -35,7 +35,7 @@ def explain(
     folder: Path,
     changed: dict[str, Any],
     loop: str = "plain",
-    budget: int | None = None,
+    max_replays: int | None = None,
     before: dict[str, Any] | None = None,
 ) -> tuple[Explanation, FieldSearch]:
     """Explain a candidate with `changed` fields against the reference; the checkpoints stay."""
@@ -45,11 +45,11 @@ def explain(
         n: both[0] for n, both in differing_fields(reference.run_spec, candidate.run_spec).items()
     }
     replays = Replays(
-        reference, candidate.run_spec, values, folder / "replays", world.make, budget=budget
+        reference, candidate.run_spec, values, folder / "replays", world.make, most=max_replays
     )
     replays.add_known(frozenset(), candidate)
     search = FieldSearch(("reference", "candidate"), reference, candidate, replays)
-    with suppress(BudgetSpent):
+    with suppress(ReplaysSpent):
         search.run()
     return search.explanation, search
 
@@ -181,14 +181,14 @@ def test_a_field_that_the_loop_refuses_is_left_as_it_is(tmp_path: Path) -> None:
     assert {"loss_average": "picky takes no loss_average=model"} == found.refused
 
 
-def test_a_budget_ends_the_search_with_what_is_known(tmp_path: Path) -> None:
-    """The sufficient set so far is reported as not minimal; no step exceeds the budget."""
+def test_a_number_of_replays_ends_the_search_with_what_is_known(tmp_path: Path) -> None:
+    """The sufficient set so far is reported as not minimal; no replay exceeds the number."""
     world = World({"sampler": 1, "weight_decay": 1})
-    found, _ = explain(world, tmp_path, CHANGED, budget=60)
+    found, _ = explain(world, tmp_path, CHANGED, max_replays=6)
 
     assert ("unfinished", False) == (found.outcome, found.minimal)
     assert {"sampler", "weight_decay"} < set(fields(found)) <= set(CHANGED)
-    assert 0 < found.cost.steps <= 60
+    assert 0 < found.cost.replays <= 6
 
 
 def test_an_earlier_try_is_gone_on_with(tmp_path: Path) -> None:

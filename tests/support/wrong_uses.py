@@ -110,7 +110,7 @@ WRONG_USES: list[tuple[list[str], str]] = [
     (["explain", "paraphrase", "--conventions", "nativ"], "did you mean 'native'?"),
     (["explain", "paraphrase", "--device", "cdua"], "did you mean 'cuda'?"),
     (["explain", "paraphrase", "--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
-    (["explain", "paraphrase", "--budget", "0"], "budget"),
+    (["explain", "paraphrase", "--max-replays", "0"], "max-replays"),
     (["report", "nowhere"], "report.json (met nowhere)"),
     (["lst"], "lst"),
 ]

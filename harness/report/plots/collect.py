@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,20 +44,28 @@ class Plots:
         for bench in self.benches.values():
             yield from bench.plots()
 
-    def write(self, folder: Path) -> None:
-        """Write each plot to `folder`/plots, and remove those of an earlier report."""
+    @contextmanager
+    def written(self, folder: Path) -> Iterator[None]:
+        """Once the body has ended, each plot stands in `folder`/plots, and no other.
+
+        If it raises, or there is no space for a plot, the folder stays as it was.
+        """
         target = folder / PLOTS
         names = {f"{plot.name}.svg": plot for plot in self.all()}
-        if names:
-            target.mkdir(exist_ok=True)
-        for name, plot in names.items():
-            with write_atomically(target / name) as temporary:
-                temporary.write_text(plot.wide, encoding="utf-8")
-        for path in target.glob("*.svg"):
-            if path.name not in names:
-                path.unlink()
-        if target.is_dir() and not any(target.iterdir()):
-            target.rmdir()
+        try:
+            with ExitStack() as all_or_none:
+                if names:
+                    target.mkdir(exist_ok=True)
+                for name, plot in names.items():
+                    temporary = all_or_none.enter_context(write_atomically(target / name))
+                    temporary.write_text(plot.wide, encoding="utf-8")
+                yield
+            for path in target.glob("*.svg"):
+                if path.name not in names:
+                    path.unlink()
+        finally:
+            if target.is_dir() and not any(target.iterdir()):
+                target.rmdir()
 
 
 NO_PLOTS = Plots()
