@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 __all__ = [
+    "NO_SPACE",
     "DiskFull",
     "HarnessError",
     "LoopError",
@@ -54,6 +55,10 @@ class RecordError(HarnessError):
 
 class RunFailed(HarnessError):
     """A worker started and did not finish."""
+
+
+NO_SPACE = "no space was left on the disk"
+"""Why a process of a traced command left no record, as it reports it."""
 
 
 class DiskFull(RunFailed):

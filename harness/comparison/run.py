@@ -64,8 +64,7 @@ def run_cases(
             waiting = [run for run in runs if not (request.reuses_out and is_done(run))]
             with bars(waiting, console) as on_event, meeting.led() if meeting else nullcontext():
                 run_all(waiting, jobs, on_event, request.continues, request.timeout_s, meeting)
-        except DiskFull:
-            _remove_unfinished(runs)
+        except DiskFull:  # no report is made of what is incomplete
             raise
         except (KeyboardInterrupt, RunFailed):
             if any((run.folder / HEADER).is_file() for run in runs):
@@ -73,14 +72,6 @@ def run_cases(
             raise
         report = _report_runs(runs, folder, words, margins)
         return report, folder
-
-
-def _remove_unfinished(runs: Sequence[Run]) -> None:
-    """Remove the traces of runs without a header, which nothing can read."""
-    for run in runs:
-        if not (run.folder / HEADER).is_file():
-            for trace in run.folder.glob("**/*.parquet"):
-                trace.unlink()
 
 
 def _name(case: Case) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import SpecError
+from harness.errors import NO_SPACE, DiskFull, SpecError
 from harness.execution.command import launch
 from harness.execution.command.bounded import GroupProcess
 from harness.execution.command.options import VARIABLE, Options
@@ -43,7 +43,8 @@ def trace(spec: CommandSpec, folder: Path, log: Path | None = None) -> Traced:
 
     `log`: receives what the command prints, which is shown otherwise.
 
-    Raises `SpecError` if the command cannot be started.
+    Raises `SpecError` if the command cannot be started, and `DiskFull` if there was no space for
+    the record of a process; records that are complete stay.
     """
     program = find_program(spec.command)
     work = folder.absolute() / UNFINISHED
@@ -118,12 +119,15 @@ def attached(
 def _gather(
     spec: CommandSpec, work: Path, records: Path, end: launch.End
 ) -> tuple[list[Recorded], tuple[str, ...]]:
-    """Make the records, and find what could not be seen."""
+    """Make the records, and find what could not be seen. Raises `DiskFull`."""
     records.mkdir(exist_ok=True)
     recorded = gather(parts_in(work / _PARTS), records, spec)
     for each in recorded:
         each.note_end(end)
-    unseen = what_was_unseen(spec.command, notes_of(work), bool(recorded), end.exit_code)
+    notes = notes_of(work)
+    if any(note.problem == NO_SPACE for note in notes):
+        raise DiskFull(records)
+    unseen = what_was_unseen(spec.command, notes, bool(recorded), end.exit_code)
     return recorded, unseen
 
 

@@ -17,7 +17,7 @@ from harness.errors import DiskFull, RunFailed, SpecError
 from harness.execution.nodes import Meeting, Part
 from harness.execution.parent.failures import abort, conclude, gather, part_of
 from harness.execution.parent.process import Run, Worker, launch, stop
-from harness.results.record import RunRecord
+from harness.results.record import HEADER, RunRecord
 from harness.spec.request import TIMEOUT_S
 
 __all__ = ["OnEvent", "Run", "run_all"]
@@ -90,9 +90,21 @@ def run_all(
             if interrupted and (not meeting or meeting.leads):
                 gather(worker.run)
         raise
+    except DiskFull:
+        stop(active, signal.SIGKILL)
+        _remove_unfinished(runs)
+        raise
     finally:
         stop(active, signal.SIGKILL)
     return [RunRecord(run.folder) for run in runs] if not meeting or meeting.leads else []
+
+
+def _remove_unfinished(runs: Sequence[Run]) -> None:
+    """Remove the traces of runs without a header, which nothing can read."""
+    for run in runs:
+        if not (run.folder / HEADER).is_file():
+            for trace in run.folder.glob("**/*.parquet"):
+                trace.unlink()
 
 
 def _begin(number: int, run: Run, meeting: Meeting | None) -> Worker:

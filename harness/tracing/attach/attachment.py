@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.errors import NO_SPACE, is_disk_full
 from harness.tracing import sites
 from harness.tracing.attach.exceptions import Exceptions
 from harness.tracing.attach.found import watch_found
@@ -147,4 +148,5 @@ class Attachment:
         except Exception as error:  # noqa: BLE001  # any fault is the harness's own
             self._notice.remove()
             sites.remove()
-            self._on_problem(f"{what}: {type(error).__name__}: {error}")
+            why = NO_SPACE if is_disk_full(error) else f"{what}: {type(error).__name__}: {error}"
+            self._on_problem(why)
