@@ -37,7 +37,7 @@ from harness.regression.check import CheckRequest, check_cases
 from harness.regression.compare_speeds import Tolerance
 from harness.results.metrics import Margin
 
-__all__ = ["check_command"]
+__all__ = ["check_command", "run_words"]
 
 
 def check_command(
@@ -145,7 +145,7 @@ def check_command(
             reference=against,
             install=install,
             command=_single(command),
-            run=() if command else _run_words(cases, loops, conventions, settings, device),
+            run=() if command else run_words(cases, loops, conventions, settings, device),
             stop_after=stop_after,
             speeds=None
             if budget is None
@@ -192,7 +192,7 @@ def _single(commands: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(commands[0]) if commands else ()
 
 
-def _run_words(
+def run_words(
     cases: Sequence[str] | None,
     loops: str,
     conventions: str,

@@ -52,7 +52,7 @@ class AgainstRequest:
     command: tuple[str, ...] = ()
     """A training command; empty: `run`."""
     run: tuple[str, ...] = ()
-    """The words after `harness run` that train cases."""
+    """The words after `harness run` that train cases; `--` and the cases come last."""
     speeds: BenchRequest | None = None
     """How the speeds of the command are compared; None: they are not."""
     stop_after: int | None = None
@@ -164,7 +164,7 @@ def _cases(
     for side in sides:
         show_progress(f"harness run at {side.name}")
         out, log = folder / side.label, folder / "logs" / f"{side.label}.txt"
-        words = [side.python, "-m", "harness", "run", *request.run, "--out", str(out)]
+        words = [side.python, "-m", "harness", "run", "--out", str(out), *request.run]
         process = GroupProcess(words, side.folder, side.variables, log)
         try:
             end = process.wait(math.inf)

@@ -18,6 +18,7 @@ from harness.benchmark.figures import command_figures
 from harness.benchmark.result import result_of
 from harness.benchmark.session import Participant
 from harness.benchmark.sessions import BenchRequest, Measured, Subject
+from harness.cli.check import run_words
 from harness.errors import SpecError
 from harness.execution.commit import find_repository
 from harness.execution.environments.checkouts import checkouts
@@ -116,9 +117,10 @@ def test_a_loop_of_the_repository_is_run_at_both_commits(repository: Path, tmp_p
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "a loop")
     (repository / "model.py").write_text(MODEL.replace("0.1", "0.2"))
-    words = ("--loops", "my_loop.py", "--set", "train_rows=16", "--set", "eval_rows=8")
+    settings = ["train_rows=16", "eval_rows=8", "max_steps=2"]
+    words = run_words(["paraphrase"], "my_loop.py", "matched", settings, "cpu")
 
-    report = checked(tmp_path, command=(), run=(*words, "--set", "max_steps=2", "--no-localize"))
+    report = checked(tmp_path, command=(), run=words)
 
     (pair,) = report.comparisons
     assert "different" == pair.outcome
