@@ -2,17 +2,17 @@
 
     python -m studies.unseen_faults --faults unseen --out FOLDER
 
-The faults of `tests/faults/unseen`, and of the second set, `unseen_again`, are mutations of the
-plain loop, and pairs of scripts: of one script with and without the fault, or of two scripts that
-are written differently and compute the same without it. Whoever wrote them knew neither the table
-of causes nor the localizer, and states for each what is wrong, where it first shows, and which line
-of code is changed. Each is compared with its reference and localized, as `harness run` and
+The faults of `tests/faults/unseen`, and of the later sets `unseen_again` and `unseen_third`, are
+mutations of the plain loop, and pairs of scripts: of one script with and without the fault, or of
+two scripts that are written differently and compute the same without it. Whoever wrote them knew
+neither the table of causes nor the localizer, and states for each what is wrong, where it first
+shows, and which line of code is changed. Each is compared with its reference and localized, as `harness run` and
 `harness compare --localize` do. The score says which were found, placed at their step and stage,
 and for which a changed line was shown. Whether a cause or a fact that was named is true is not
 decided here: all of them are listed.
 
-Published: `reports/published/unseen-faults` and `reports/published/unseen-faults-again`. The exit
-code is 1 if a fault was not found.
+Published: `unseen-faults`, `unseen-faults-again` and `unseen-faults-third` of `reports/published`.
+The exit code is 1 if a fault was not found.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from tests.support.small_runs import small_case, write_pairs
 __all__ = ["FAULTS", "SETS", "Changed", "ScriptTexts", "rows_of", "score", "script_texts"]
 
 FAULTS = Path(__file__).parents[1] / "tests" / "faults"
-SETS = ("unseen", "unseen_again")
+SETS = ("unseen", "unseen_again", "unseen_third")
 
 
 def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
