@@ -6,10 +6,10 @@ The faults of `tests/faults/unseen`, and of the later sets `unseen_again` and `u
 mutations of the plain loop, and pairs of scripts: of one script with and without the fault, or of
 two scripts that are written differently and compute the same without it. Whoever wrote them knew
 neither the table of causes nor the localizer, and states for each what is wrong, where it first
-shows, and which line of code is changed. Each is compared with its reference and localized, as `harness run` and
-`harness compare --localize` do. The score says which were found, placed at their step and stage,
-and for which a changed line was shown. Whether a cause or a fact that was named is true is not
-decided here: all of them are listed.
+shows, and which line of code is changed. Each is compared with its reference and localized, as
+`harness run` and `harness compare --localize` do. The score says which were found, placed at their
+step and stage, and for which a changed line was shown. Whether a cause or a fact that was named is
+true is not decided here: all of them are listed.
 
 Published: `unseen-faults`, `unseen-faults-again` and `unseen-faults-third` of `reports/published`.
 The exit code is 1 if a fault was not found.
