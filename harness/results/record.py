@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,14 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+class _TraceWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
+    """A failure to write is reported where it happens, and not once more by the destructor."""
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            super().__del__()
+
+
 class RecordWriter:
     """Writes a record during the run, with constant memory."""
 
@@ -93,7 +101,7 @@ class RecordWriter:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / HEADER).unlink(missing_ok=True)
         self.folder = folder
-        self._files: dict[str, pq.ParquetWriter] = {}
+        self._files: dict[str, _TraceWriter] = {}
         self._held: dict[str, dict[str, list[Any]]] = {}
         self._rows: dict[str, int] = {}
         self._aside: list[Path] = []
@@ -157,7 +165,7 @@ class RecordWriter:
             # Digests look random: a dictionary of them would only make the file larger.
             coded = [name for name in table.column_names if name in ("step", "tensor")]
             path = self.folder / f"{trace}.parquet"
-            self._files[trace] = pq.ParquetWriter(
+            self._files[trace] = _TraceWriter(
                 path, table.schema, compression="zstd", use_dictionary=coded
             )
         self._files[trace].write_table(table)

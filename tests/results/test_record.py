@@ -1,11 +1,15 @@
 """A record is read back as it was written, or refused."""
 
+import errno
+import gc
 import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
@@ -265,3 +269,28 @@ def test_a_record_holds_nothing_but_json_and_parquet(folder: Path) -> None:
 
     assert all(re.fullmatch(r"record\.json|\w+\.parquet", name) for name in names)
     assert 4 == len(names)
+
+
+def test_a_trace_that_cannot_be_finished_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The destructor prints nothing; that of pyarrow's own writer, for control, does."""
+    row = pa.table({"step": [1], "step_s": [0.5]}, SCHEMAS["timings"])
+    writer = RecordWriter(tmp_path / "run")
+    writer.add_table("timings", row)
+    control = pq.ParquetWriter(tmp_path / "control.parquet", row.schema)
+
+    def full(_: pq.ParquetWriter) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", full)
+    seen: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    with pytest.raises(OSError, match="No space"):
+        writer.close(Header(**draft().header))
+    del writer
+    gc.collect()
+    assert [] == seen
+    del control
+    gc.collect()
+    assert 1 == len(seen)
