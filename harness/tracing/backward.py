@@ -8,7 +8,7 @@ pass, as activation checkpointing makes them, are not reported.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +16,14 @@ from torch import Tensor
 
 from harness.tracing.listener import each_of
 
-__all__ = ["BackwardListener", "in_backward", "listen", "stop_listening"]
+__all__ = [
+    "BackwardListener",
+    "at_the_end_of_backward",
+    "at_the_very_end_of_backward",
+    "in_backward",
+    "listen",
+    "stop_listening",
+]
 
 _original = torch.autograd.backward
 _listeners: list[BackwardListener] = []
@@ -62,3 +69,17 @@ def _backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
     for listener in _listeners:
         listener.backward_ends()
     return None
+
+
+def at_the_end_of_backward(action: Callable[[], None]) -> None:
+    """Have autograd call `action` at the end of the current backward pass."""
+    torch.autograd.Variable._execution_engine.queue_callback(action)
+
+
+def at_the_very_end_of_backward(action: Callable[[], None]) -> None:
+    """Have autograd call `action` after every other callback of the current backward pass.
+
+    `DistributedDataParallel` waits for the reduced gradients in a callback that it queues during
+    the backward pass. A callback that another callback queues runs after all of those.
+    """
+    at_the_end_of_backward(lambda: at_the_end_of_backward(action))

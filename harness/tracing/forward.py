@@ -41,8 +41,8 @@ class ForwardPass:
     """Whether autograd records the pass."""
     reached: bool = False
     """Whether the current or last backward pass went back through it."""
-    micro_batch: tuple[int, int] | None = None
-    """Step and number of the micro-batch of the last backward pass that went back through it."""
+    micro_batch: int | None = None
+    """The micro-batch of the current update to which it belongs; None: to none."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the probe keeps of it."""
 

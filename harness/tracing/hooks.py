@@ -8,13 +8,13 @@ further backward pass through the same forward passes, as of a second loss, belo
 
 An error in a probe is a fault of the harness. It never reaches the training: the probe stops
 recording, and `counts.probe_fault` states what failed.
+
+More than 300 lines: the methods share the state of the current update.
 """
 
 from __future__ import annotations
 
 import traceback
-import weakref
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,12 +31,10 @@ from harness.tracing.forward import ForwardPass, ForwardWatch
 from harness.tracing.listener import Listener, StopTraining
 from harness.tracing.names import WatchedNames
 from harness.tracing.optimizers import WatchedOptimizers, living_optimizers
+from harness.tracing.passes import Passes
 from harness.tracing.wrappers import compiled_form, unwrapped_model, unwrapped_optimizer
 
 __all__ = ["HookedProbe", "Scored"]
-
-_PASSES_KEPT = 4096
-"""Forward passes since the update before the last; a pass may go backward an update later."""
 
 
 class Scored(Protocol):
@@ -71,8 +69,7 @@ class HookedProbe:
         self._optimizers = WatchedOptimizers(self._names, self.counts.optimizers)
         self._listens = self._started = self._closed = False
         # Of the current update.
-        self._passes: deque[ForwardPass] = deque(maxlen=_PASSES_KEPT)
-        self._passes_before: list[ForwardPass] = []
+        self._passes = Passes()
         self._micro_batches = 0
         self._stepped: list[torch.optim.Optimizer] = []
         self._kept: list[torch.optim.Optimizer] = []
@@ -81,8 +78,6 @@ class HookedProbe:
         self._by_hand: ByHand | None = None
         self._backward_in_step = False
         self._loss: Tensor | None = None
-        self._roots: list[weakref.ref[Tensor]] = []
-        """The scalars that went backward; the last one does or did."""
 
     # What a loop or a tracer calls.
 
@@ -253,8 +248,7 @@ class HookedProbe:
         if self._stepping is None:
             self._end_update()
         self._start()
-        for one in (*self._passes_before, *self._passes):
-            one.reached = False
+        self._passes.begin_backward(roots)
         self._safely(self._keep_loss, roots)
         self._safely(self._begin_backward, roots)
 
@@ -262,7 +256,6 @@ class HookedProbe:
         scalars = [root.detach() for root in roots if root.numel() == 1]
         # A copy: a script may change its loss in place afterwards.
         self._loss = scalars[0].clone() if len(scalars) == len(roots) == 1 else None
-        self._roots += [weakref.ref(root) for root in roots]
 
     def backward_ends(self) -> None:
         """See `BackwardListener`."""
@@ -273,19 +266,13 @@ class HookedProbe:
         loss, self._loss = self._loss, None
         if not self._reached():
             return
-        known = [*self._passes_before, *self._passes]
-        passes = [one for one in known if one.reached]
-        number = _common_place(passes, self.counts.steps + 1)
+        number = self._passes.micro_batch
         if number is not None:
-            *before, last = [root() for root in self._roots]
-            again = last is not None and any(last is each for each in before)
-            self._add_backward(number, loss, again)
+            self._add_backward(number, loss, self._passes.root_again)
         else:
             self._micro_batches += 1
             self.counts.micro_batches += 1
-            for one in passes:
-                one.micro_batch = self.counts.steps + 1, self._micro_batches
-            self._add_micro_batch(passes, loss)
+            self._add_micro_batch(self._passes.begin_micro_batch(self._micro_batches), loss)
         self._forward.narrow()
         if self._by_hand is not None:
             self._by_hand.backward_ended(self._names.parameters)
@@ -338,9 +325,8 @@ class HookedProbe:
         self._kept, self._stepped = self._stepped, []
         self.counts.steps += 1
         self._safely(self._record_update, self.counts.steps)
-        self._passes_before = list(self._passes)
-        self._passes.clear()
-        self._micro_batches, self._roots = 0, []
+        self._passes.end_update()
+        self._micro_batches = 0
         self._forward.reset()
         self._listener.after_step(self.counts.steps)
 
@@ -393,8 +379,8 @@ class HookedProbe:
         self._names.forget()
         self._optimizers.forget()
         self._stepped, self._kept = [], []
-        self._passes.clear()
-        self._passes_before, self._loss, self._stepping = [], None, None
+        self._passes = Passes()
+        self._loss, self._stepping = None, None
 
     def _detach(self) -> None:
         self._closed = True
@@ -404,10 +390,3 @@ class HookedProbe:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-
-
-def _common_place(passes: Sequence[ForwardPass], step: int) -> int | None:
-    """The number of the micro-batch of `step` to which all passes belong already; None: of none."""
-    places = {one.micro_batch for one in passes}
-    place = places.pop() if len(places) == 1 else None
-    return place[1] if place is not None and place[0] == step else None

@@ -12,6 +12,8 @@ Memory is read only while it cannot change. On a CPU a second thread helps to re
 With several processes all gradients are read after their reduction, and everything else directly
 after the update. The same holds on an accelerator, where few launches digest many tensors. Each
 process reads its share of a tensor; see `layouts.py`.
+
+More than 300 lines: the methods share the digests of the step that is read.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from torch import Tensor
 
 from harness.results.record import RecordWriter
 from harness.tracing import digest
+from harness.tracing.backward import at_the_end_of_backward, at_the_very_end_of_backward
 from harness.tracing.digest import GRADIENT, combined, readable
+from harness.tracing.kept_states import KeptStates, State
 from harness.tracing.layouts import local_tensor, share_of
 from harness.tracing.names import WatchedNames
 from harness.tracing.options import TraceOptions
@@ -62,7 +66,7 @@ class TensorTrace:
         self._last_gradients: dict[str, int] = {}
         self._weights: dict[str, int] = {}
         self._states: dict[str, int] = {}
-        self._kept: tuple[int, dict[str, dict[str, Any]]] = (0, {})
+        self._kept = KeptStates()
 
     @property
     def reads(self) -> bool:
@@ -77,7 +81,7 @@ class TensorTrace:
     def attach(
         self,
         names: WatchedNames,
-        state_of: Callable[[Tensor], dict[str, Any]],
+        state_of: Callable[[Tensor], State],
         is_held: Callable[[Tensor], bool],
         at_once: bool,
     ) -> None:
@@ -111,7 +115,7 @@ class TensorTrace:
         self._read_weights(list(self._buffers.items()))
         if self._options.detail != "full":
             return
-        states = list(self._kept[1].items())
+        states = list(self._kept.states.items())
         for start in range(0, len(states), _STATES_PER_TASK):
             some = states[start : start + _STATES_PER_TASK]
             self._reader.submit(partial(self._read_states, some))
@@ -123,12 +127,12 @@ class TensorTrace:
         """
         if self._read_at_once:
             if first:
-                _at_the_very_end_of_backward(self._read_gradients)
+                at_the_very_end_of_backward(self._read_gradients)
             return
         backward = torch._C._current_graph_task_id()
         if backward != self._backward:  # activation checkpointing nests backward passes
             self._backward = backward
-            _at_the_end_of_backward(self._finish_gradients)
+            at_the_end_of_backward(self._finish_gradients)
         gradient = held_tensor(parameter.grad)
         assert gradient is not None
         self._unread.append((self._names[parameter], gradient))
@@ -172,7 +176,7 @@ class TensorTrace:
         self._row["grad_norm"] = total
         self._write_sketches(step)
         if self._options.detail == "full":
-            self._keep_states(step)
+            self._kept.keep(step, self._named, self._state_of, self._is_held)
         if self._read_at_once:
             self._read_all()
             self._write()
@@ -196,7 +200,7 @@ class TensorTrace:
         """Hold no tensor any more."""
         self._parameters, self._names, self._buffers, self._named = {}, {}, {}, {}
         self._norms, self._being_read, self._unread = {}, {}, []
-        self._kept = (0, {})
+        self._kept = KeptStates()
 
     def _hand_over_gradients(self) -> None:
         """Submit digests and norms as two tasks, so that both threads stay busy to the end."""
@@ -239,22 +243,11 @@ class TensorTrace:
         for name, state in states:
             self._states[name] = digest.of_state(state)
 
-    def _keep_states(self, step: int) -> None:
-        """Keep what the optimizers hold now; of one that is gone since the last step, what it held
-        then."""
-        last, before = self._kept
-        states = {name: self._state_of(tensor) for name, tensor in self._named.items()}
-        if last == step - 1:
-            for name, state in states.items():
-                if not state and before.get(name) and not self._is_held(self._named[name]):
-                    states[name] = before[name]
-        self._kept = step, states
-
     def _read_all(self) -> None:
         """Read all weights and, at detail `full`, all states, in parallel or on their device."""
         if self._options.detail == "full" and not self.step:
-            self._keep_states(0)
-        states = self._kept[1]
+            self._kept.keep(0, self._named, self._state_of, self._is_held)
+        states = self._kept.states
         pairs = [
             (
                 readable(tensor),
@@ -333,17 +326,3 @@ def _in_tasks(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str,
 def held_tensor(value: Any) -> Any:
     """The tensor whose norm is recorded: whole, or the share of this process if digests add up."""
     return local_tensor(readable(value))
-
-
-def _at_the_end_of_backward(action: Callable[[], None]) -> None:
-    """Have autograd call `action` at the end of the current backward pass."""
-    torch.autograd.Variable._execution_engine.queue_callback(action)
-
-
-def _at_the_very_end_of_backward(action: Callable[[], None]) -> None:
-    """Have autograd call `action` after every other callback of the current backward pass.
-
-    `DistributedDataParallel` waits for the reduced gradients in a callback that it queues during
-    the backward pass. A callback that another callback queues runs after all of those.
-    """
-    _at_the_end_of_backward(lambda: _at_the_end_of_backward(action))
