@@ -36,6 +36,7 @@ from rich.progress import track
 
 from harness.comparison.compare import compare
 from harness.diagnosis.localize import localize_pairs
+from harness.errors import HarnessError
 from harness.execution.parent.runner import Run, run_all
 from harness.report.text.operations import code_lines, operation_sentence
 from harness.report.text.programs import program_parts
@@ -160,7 +161,7 @@ def _compared_scripts(fault: Mapping[str, Any], faults: Path, folder: Path) -> C
     why = _run([*harness, *words], folder)
     try:
         return Report.read(folder / "compared").comparisons[0]
-    except (OSError, ValueError, IndexError):
+    except (HarnessError, OSError, ValueError, IndexError):
         return why[-500:]
 
 

@@ -74,6 +74,8 @@ def _check_common(left: RunRecords, right: RunRecords) -> None:
     """Raises `SpecError` if the two folders hold no two runs to compare."""
     if min(len(left), len(right)) < 2 or left.keys() & right.keys():
         return
+    if _trainings(left) and _trainings(right):
+        return
     names = [
         (sorted({case for case, _ in found}), sorted({loop for _, loop in found}))
         for found in (left, right)
@@ -114,7 +116,8 @@ def compare_pairs(
     """Compare the runs of two folders by case and loop; a run in only one is `incomparable`.
 
     Two single records are a pair, whatever their loops. A single command is compared with each run
-    of the other folder. `noises` holds the noise of some cases. The seeds of a case are one
+    of the other folder. Of two commands with several trainings each, the first ones are a pair, the
+    second ones, and so on. `noises` holds the noise of some cases. The seeds of a case are one
     comparison, with `margins` for the final metrics.
     """
     noises = noises or {}
@@ -135,6 +138,8 @@ def compare_pairs(
             for (_, loop), one in left.items()
             for (case, other), two in right.items()
         ]
+    if not left.keys() & right.keys() and _trainings(left) and _trainings(right):
+        return _compare_trainings(_trainings(left), _trainings(right), names, renames)
     left_seeds, right_seeds = _by_seed(left), _by_seed(right)
     comparisons = [
         compare_pair(
@@ -157,6 +162,46 @@ def compare_pairs(
         else:
             comparisons.append(compare_seeds(case, labels, one_loop, other_loop, margins or {}))
     return comparisons
+
+
+def _compare_trainings(
+    left: Mapping[str, RunRecord],
+    right: Mapping[str, RunRecord],
+    names: tuple[str, str],
+    renames: Sequence[Rename],
+) -> list[Comparison]:
+    """Compare the trainings of two commands by their numbers."""
+    comparisons = []
+    for number in dict.fromkeys([*left, *right]):
+        one, two = left.get(number), right.get(number)
+        labels = [
+            f"{name}: {record.spec.run_label if record else f'training {number[1:] or 1}'}"
+            for name, record in zip(names, (one, two), strict=True)
+        ]
+        shown = two or one
+        assert shown is not None
+        case = shown.spec.case_name
+        comparisons.append(compare_pair(case, (labels[0], labels[1]), (one, two), None, renames))
+    return comparisons
+
+
+def _trainings(found: RunRecords) -> dict[str, RunRecord]:
+    """The trainings of one command, by what stands behind its name, as `-2`; none if of others."""
+    specs = [record.spec for record in found.values()]
+    commands = {spec.command for spec in specs if isinstance(spec, CommandSpec)}
+    name = min((spec.case_name for spec in specs), key=len, default="")
+    labels = [record.spec.run_label for record in found.values()]
+    if len(commands) != 1 or not all(map(_is_traced, specs)):
+        return {}
+    if not all(label.startswith(name) for label in labels):
+        return {}
+    return {
+        label.removeprefix(name): one for label, one in zip(labels, found.values(), strict=True)
+    }
+
+
+def _is_traced(spec: RunSpec | CommandSpec) -> bool:
+    return isinstance(spec, CommandSpec) and spec.source == "command" and not spec.draw_suffix
 
 
 def _is_command(found: RunRecords) -> bool:

@@ -74,7 +74,8 @@ def _reads(found: Localization, side: str) -> list[Read]:
         shown: Operation | None = getattr(difference, side) or difference.counterpart
         if shown is not None and shown.place and not shown.library:
             code = Code(place=shown.place, source=shown.source)
-            reads.append(Read(code, computed=difference.kind == "enters"))
+            early = difference.kind == "enters" and shown.phase in ("before", "forward")
+            reads.append(Read(code, computed=early))
     for one in found.state:
         set_at: Code | None = getattr(one, side)
         if set_at is not None and one.kind in ("attribute", "setting"):

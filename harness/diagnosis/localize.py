@@ -27,6 +27,7 @@ from harness.results.folders import RECORDS
 from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
+from harness.spec.case import RunSpec
 from harness.spec.request import TIMEOUT_S
 from harness.units import quantity
 
@@ -206,12 +207,19 @@ def localize_report(
     On KeyboardInterrupt the report and the complete replays stay as they were.
     """
     records = {(r.case, r.loop): RunRecord(folder / r.record) for r in report.runs}
+    # Two commands have two names, so a pair of them has the name of one.
+    commands = {
+        loop: record
+        for (_, loop), record in records.items()
+        if not isinstance(record.spec, RunSpec)
+    }
 
     def find(pair: Comparison) -> tuple[RunRecord, RunRecord] | None:
         if len(records) == 2:  # the labels of two records may differ from those of their pair
             one, two = records.values()
             return one, two
-        both = [records.get((pair.case, name)) for name in (pair.reference, pair.candidate)]
+        names = pair.reference, pair.candidate
+        both = [records.get((pair.case, name)) or commands.get(name) for name in names]
         return None if both[0] is None or both[1] is None else (both[0], both[1])
 
     pairs = localize_pairs(

@@ -40,11 +40,13 @@ def replay_command(record: RunRecord, step: int, folder: Path) -> RunRecord:
     assert isinstance(spec, CommandSpec)  # the caller has asked `why_not_replayed`
     shutil.rmtree(folder, ignore_errors=True)  # left by a stopped localization
     folder.mkdir(parents=True)
-    wanted = spec.model_copy(update={"localize_at": step})
+    name = spec.name.removesuffix(f"-{spec.training}") if spec.training > 1 else spec.name
+    wanted = spec.model_copy(update={"localize_at": step, "name": name})
     out = folder.absolute()
     with contextlib.chdir(spec.folder):
         traced = trace(wanted, out, out / LOG)
-    found = [each.record for each in traced.recorded if each.record.spec.run_label == spec.name]
+    records = [each.record for each in traced.recorded]
+    found = [record for record in records if record.spec.localize_at == step]
     if not found:
         raise SpecError(
             "a replayed command trains again as it did",

@@ -38,6 +38,8 @@ class CommandSpec(Frozen):
     localize_at: int | None = Field(None, ge=1)
     """The step at which the record also holds the inputs and outputs of each module and operation.
     The command ends after the next step; None: no step, and the command ends by itself."""
+    training: int = Field(1, ge=1)
+    """Number of the training in its process. Only this one is localized."""
     stop_after: int | None = Field(None, ge=1)
     """The command ends after this step, and the record is complete; None: it ends by itself."""
     device: str = "cpu"

@@ -35,7 +35,7 @@ def start(options_path: str) -> str:
         note("")
         return ""
     if options.spec.get("localize_at") is not None:
-        _follow(options.spec["localize_at"])
+        _follow(options.spec["localize_at"], options.spec["training"])
     from harness.tracing.attach.attachment import Attachment
 
     Attachment(partial(_new_recording, options), note).install()
@@ -43,12 +43,12 @@ def start(options_path: str) -> str:
     return ""
 
 
-def _follow(step: int) -> None:
-    """Follow this process from its start on, to localize a difference at `step`."""
+def _follow(step: int, training: int) -> None:
+    """Follow this process from its start on, to localize a difference at a step of a training."""
     from harness.tracing import lines, operations
 
     lines.start()
-    if step == 1:
+    if step == training == 1:
         operations.begin_early()
 
 
@@ -82,6 +82,8 @@ def _new_recording(options: Options, number: int) -> Recording:
 
     folder = Path(options.parts) / f"{os.getpid()}-{number}"
     spec = CommandSpec.model_validate(options.spec)
+    if spec.localize_at is not None and number != spec.training:
+        spec = spec.model_copy(update={"localize_at": None, "detail": "steps"})
     perturb = None
     if spec.perturbation is not None:
         from harness.training.perturbation import perturb_weights

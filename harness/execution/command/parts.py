@@ -124,7 +124,7 @@ def gather(parts: Iterable[Part], records: Path, spec: CommandSpec) -> list[Reco
         unseen = _join(together, folder)
         recorded = Recorded(RunRecord(folder), together[0].models)
         header = recorded.record.header
-        named = header.spec.model_copy(update={"name": own})
+        named = header.spec.model_copy(update={"name": own, "training": together[0].number})
         recorded.change(spec=named, unseen=(*header.unseen, *unseen))
         found.append(recorded)
     return found

@@ -51,11 +51,11 @@ def program_parts(pair: Comparison) -> list[Part]:
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     parts += _arguments_parts(pair, found.arguments, parts, shown)
     shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
-    parts += _definition_parts(found, names, shown)
-    shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
     if found.statements is not None:
         parts += _statement_parts(found.statements, found.step, names, shown)
     if found.statements is None or found.statements.note:  # two programs written differently
+        parts += _definition_parts(found, names, shown)
+        shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
         parts += _path_parts(found, names, shown)
     return parts
 
