@@ -384,3 +384,25 @@ def test_records_of_other_cases_are_stated(tmp_path: Path) -> None:
         found.outcome,
         found.alignment,
     )
+
+
+def test_the_trainings_of_two_commands_are_compared_by_their_numbers(tmp_path: Path) -> None:
+    """A third training of one has no partner."""
+    folders = []
+    for name, trainings in (("one", ["", "-2"]), ("two", ["", "-2", "-3"])):
+        made = {f"{name}{number}": command_draft(f"{name}{number}") for number in trainings}
+        if name == "two":
+            made["two-2"].step(2)["weights"] += 1
+        for one in made.values():
+            command = {"command": ("python", f"{name}.py")}
+            one.header["spec"] = one.header["spec"].model_copy(update=command)
+        folders.append(tmp_path / name)
+        write_run_folder(folders[-1], made)
+
+    report, _ = compare_folders(folders[0], folders[1], tmp_path / "out", ["harness"])
+
+    assert [
+        ("one: one", "two: two", "identical"),
+        ("one: one-2", "two: two-2", "different"),
+        ("one: training 3", "two: two-3", "incomparable"),
+    ] == [(pair.reference, pair.candidate, pair.outcome) for pair in report.comparisons]

@@ -130,3 +130,39 @@ def test_a_command_whose_folder_is_gone_has_no_line(folder: Path, tmp_path: Path
     assert found.operation is None
     assert "the folder of its command does not exist: " in found.note
     assert "\n" not in found.note
+
+
+TWICE = """
+import sys
+import torch
+from torch import nn
+
+rates = [0.1, float(sys.argv[1])]
+for rate in rates:
+    torch.manual_seed(1)
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    for step in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(2, 4)).square().mean().backward()
+        optimizer.step()
+"""
+
+
+def test_the_training_that_differs_is_the_one_that_is_localized(tmp_path: Path) -> None:
+    """Of two scripts that train twice, the first trainings are equal and the second are not."""
+    for name, rate in (("one", 0.2), ("two", 0.3)):
+        (tmp_path / f"{name}.py").write_text(TWICE.lstrip(), encoding="utf-8")
+        words = ("trace", "--out", name, "--", sys.executable, f"{name}.py", rate)
+        assert 0 == harness(*words, cwd=tmp_path).returncode
+
+    done = harness("compare", "one", "two", "--localize", "--out", "out", cwd=tmp_path)
+
+    assert 1 == done.returncode, done.stderr
+    first, second = Report.read(tmp_path / "out").comparisons
+    assert ("identical", "different") == (first.outcome, second.outcome)
+    assert ("one: one-2", "two: two-2") == (second.reference, second.candidate)
+    found = second.localization
+    assert found is not None
+    assert found.operation is not None, (found.note, found.operation_note)
+    assert [("alpha", "-0.2", "-0.3")] == list(found.operation.arguments)
