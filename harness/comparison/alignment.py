@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from harness.comparison.names import named_tensors
 from harness.results.arrow import as_numpy
-from harness.results.record import RunRecord
+from harness.results.record import OUTSIDE_OF_MODULES, READ_FROM_GRAPH, RunRecord
 
 __all__ = ["AlignedTrace", "Alignment"]
 
@@ -138,6 +138,19 @@ class Alignment:
         return [name for name in one if name not in right], [
             name for name in two if name not in left
         ]
+
+    @cached_property
+    def out_of_sight(self) -> frozenset[str]:
+        """Frozen tensors of one run that the other may have, though its record cannot show them.
+
+        Where modules do not own all parameters, only the tensors that get gradients are known.
+        """
+        found: set[str] = set()
+        pairs = (self.reference, self.candidate), (self.candidate, self.reference)
+        for alone, (owner, other) in zip(self.only_in_one, pairs, strict=True):
+            if {READ_FROM_GRAPH, OUTSIDE_OF_MODULES} & set(other.header.observed):
+                found |= set(alone) & set(owner.header.settings.get("weights.frozen") or ())
+        return frozenset(found)
 
     @property
     def same_model(self) -> bool:

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from harness.comparison.alignment import AlignedTrace, Alignment
-from harness.comparison.circumstances import same_rows_by_input
+from harness.comparison.circumstances import passes_draw, same_rows_by_input
 from harness.comparison.likeness import content_differs
 from harness.comparison.logged_losses import logged_loss
 from harness.comparison.updates import Cut, ids_comparable, update_stages
 from harness.results.arrow import as_numpy
 from harness.results.divergence import Divergence, StageDifference, shown_value, ulp_distance
 from harness.results.ranks import rank_of
-from harness.results.record import READ_FROM_GRAPH, RunRecord
+from harness.results.record import OUTSIDE_OF_MODULES, READ_FROM_GRAPH
 from harness.units import counted
 
 __all__ = ["BACKWARD", "micro_batches"]
@@ -67,7 +66,7 @@ def _joined(found: Sequence[StageDifference]) -> Iterator[StageDifference]:
 def _each_micro_batch(
     both: Alignment, trace: AlignedTrace, cut: Cut | None, idle_steps: frozenset[int]
 ) -> Iterator[StageDifference]:
-    order = _data_order(both, trace, cut)
+    order = _data_order(both, trace, cut) if _passes_seen_alike(both) else None
     if order is not None:
         yield order
     for stage in ("batch_content", "rng", "loss"):
@@ -118,11 +117,16 @@ def _columns(both: Alignment, stage: str) -> list[str]:
 
 def _recorded(both: Alignment, column: str) -> bool:
     """Whether both runs recorded a column of the micro-batches, in the same way."""
-    from_graph = [READ_FROM_GRAPH in r.header.observed for r in (both.reference, both.candidate)]
-    if column not in ("loss", "task_loss") and from_graph[0] != from_graph[1]:
+    if column not in ("loss", "task_loss") and not _passes_seen_alike(both):
         return False
     tables = both.reference.micro_batches, both.candidate.micro_batches
     return all(table[column].null_count < len(table) for table in tables)
+
+
+def _passes_seen_alike(both: Alignment) -> bool:
+    """Whether both runs were seen from the same place: from their modules, or from their graph."""
+    one, two = (record.header.observed for record in (both.reference, both.candidate))
+    return all((what in one) == (what in two) for what in (READ_FROM_GRAPH, OUTSIDE_OF_MODULES))
 
 
 def _used_generators(both: Alignment) -> Iterator[str]:
@@ -132,19 +136,13 @@ def _used_generators(both: Alignment) -> Iterator[str]:
     state of torch's generators counts if a pass draws from them, the others if they ever change.
     """
     records = both.reference, both.candidate
-    if any(_draws(record) for record in records):
+    if any(passes_draw(record) for record in records):
         yield "rng"
     for name in GENERATORS:
         states = [record.micro_batches[name].drop_null().unique() for record in records]
         counts = [record.spec.processes for record in records]
         if any(len(each) > count for each, count in zip(states, counts, strict=True)):
             yield name
-
-
-def _draws(record: RunRecord) -> bool:
-    """Whether a pass draws from torch's generators; also if that was not recorded."""
-    draws = record.circumstances["draws"]
-    return not len(draws) or draws.null_count > 0 or pc.any(draws).as_py()
 
 
 def _by_ids(both: Alignment) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "missing_update",
     "next_inputs",
     "optimizer_detail",
+    "passes_draw",
     "repeated_backward",
     "rows_in_training_set",
     "same_rows",
@@ -86,6 +87,12 @@ def _listed(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def passes_draw(record: RunRecord) -> bool:
+    """Whether a pass draws from torch's generators; also if that was not recorded."""
+    draws = record.circumstances["draws"]
+    return not len(draws) or draws.null_count > 0 or bool(pc.any(draws).as_py())
 
 
 def same_rows_by_input(both: Alignment, step: int) -> bool:

@@ -28,6 +28,7 @@ from harness.comparison.describe import (
     relative_distance,
 )
 from harness.comparison.factors import gradient_detail, scaled_detail, update_detail
+from harness.comparison.gradients_in_use import GradientsInUse
 from harness.comparison.likeness import content_differs
 from harness.comparison.rates import learning_rates, optimized_in_one
 from harness.comparison.tensors import (
@@ -64,7 +65,7 @@ def aligned_stages(both: Alignment, cut: Cut | None) -> list[StageDifference]:
         *initial_weights(both),
         *micro_batches(both, cut, gradients.idle_steps),
         *digests(both, gradients),
-        *_grad_norm(both, gradients.idle_steps),
+        *_grad_norm(both, gradients),
         *(learning_rates(both) if len(both.steps) else ()),
         *_step_count(both),
         *_evaluation(reference, candidate),
@@ -186,14 +187,21 @@ def _config(both: Alignment) -> Iterator[StageDifference]:
     yield StageDifference(stage="config", compared=compared, differing=len(different), first=first)
 
 
-def _grad_norm(both: Alignment, idle_steps: frozenset[int]) -> Iterator[StageDifference]:
-    """The total norm of the raw gradients, except where only gradients without an effect differ."""
+def _grad_norm(both: Alignment, gradients: GradientsInUse) -> Iterator[StageDifference]:
+    """The total norm of the raw gradients, except where only gradients without an effect differ.
+
+    Where the order of the tensors is another one, norms of equal gradients differ by rounding.
+    """
     trace = both.steps
     if not len(trace) or "grad_norm" in not_recorded(both.reference, both.candidate):
         return
     held = both.recorded("grad_norm")
     differing = trace.differing("grad_norm")
-    differing = differing[~np.isin(trace.steps[differing], list(idle_steps))]
+    differing = differing[~np.isin(trace.steps[differing], list(gradients.idle_steps))]
+    if not both.same_model:
+        equal = both.recorded("gradients")[differing]
+        equal &= ~np.isin(trace.steps[differing], list(gradients.tensors))
+        differing = differing[~equal]
     if any(record.header.in_shares for record in (both.reference, both.candidate)):
         # Norms of equal gradients differ only in their rounding.
         differing = differing[np.isin(differing, trace.differing("gradients"))]

@@ -26,14 +26,16 @@ _TENSOR_COLUMN = {
 def initial_weights(both: Alignment) -> Iterator[StageDifference]:
     """Compare the weights before the first step; nothing if a run did not record them.
 
-    A tensor that only one run has is a difference of the initial weights, and of no later stage.
+    A tensor that only one run has is a difference of the initial weights, and of no later stage;
+    unless the other may have it, out of sight.
     """
     left, right = both.reference.header.initial_weights, both.candidate.header.initial_weights
     if left is None or right is None:
         return
     if not both.same_model and not all(map(len, both.names)):
         return
-    tensors = [*_differing_tensors(both, "weight").get(0, []), *itertools.chain(*both.only_in_one)]
+    alone = [n for n in itertools.chain(*both.only_in_one) if n not in both.out_of_sight]
+    tensors = [*_differing_tensors(both, "weight").get(0, []), *alone]
     by_tensor = bool(len(both.tensors)) and int(both.tensors.steps[0]) == 0
     if not (both.same_model or by_tensor or tensors):
         return  # the same names in another order: only digests of all weights are recorded
@@ -50,7 +52,7 @@ def initial_weights(both: Alignment) -> Iterator[StageDifference]:
 def _alone_detail(both: Alignment) -> str:
     """Which tensors only one run has; empty if there are none."""
     known = {*both.reference.header.parameter_names, *both.candidate.header.parameter_names}
-    one, two = both.only_in_one
+    one, two = ([n for n in side if n not in both.out_of_sight] for side in both.only_in_one)
     word = "parameter" if not known or known & {*one, *two} else "tensor"
     if one and two:
         return (

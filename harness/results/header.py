@@ -14,6 +14,7 @@ __all__ = [
     "COLLAPSE",
     "GLOBAL_GENERATOR",
     "OBSERVATIONS_KEPT",
+    "OUTSIDE_OF_MODULES",
     "READ_FROM_GRAPH",
     "SCHEMA_VERSION",
     "Counts",
@@ -79,6 +80,9 @@ OBSERVATIONS_KEPT = 4
 READ_FROM_GRAPH = "passes_read_from_graph"
 """The observation that no module owns the parameters: the content of a batch is what autograd kept
 of it, and the state of the generators is that after the forward pass."""
+OUTSIDE_OF_MODULES = "passes_outside_of_modules"
+"""The observation that modules own some of the parameters only: the first module that is called may
+receive what was computed of the batch, after numbers were drawn."""
 
 
 class Observation(_Stored):

@@ -29,6 +29,7 @@ from harness.results.columns import table_of
 from harness.results.header import (
     COLLAPSE,
     OBSERVATIONS_KEPT,
+    OUTSIDE_OF_MODULES,
     READ_FROM_GRAPH,
     SCHEMA_VERSION,
     Counts,
@@ -48,6 +49,7 @@ __all__ = [
     "COLLAPSE",
     "HEADER",
     "OBSERVATIONS_KEPT",
+    "OUTSIDE_OF_MODULES",
     "READ_FROM_GRAPH",
     "SCHEMAS",
     "SCHEMA_VERSION",

@@ -19,7 +19,7 @@ import torch.distributed
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from harness.results.record import READ_FROM_GRAPH, Counts, RecordWriter
+from harness.results.record import OUTSIDE_OF_MODULES, READ_FROM_GRAPH, Counts, RecordWriter
 from harness.tracing import clipping, digest
 from harness.tracing.by_hand import ByHand
 from harness.tracing.first_step import FirstStep
@@ -270,6 +270,8 @@ class TraceProbe(HookedProbe):
             row = row_of([self._of_graph], loss)
         else:
             row = row_of(facts, loss)
+        if self.is_mixed:
+            self._observer.observe(OUTSIDE_OF_MODULES, self.counts.steps + 1)
         self.counts.samples += len(row["sample_ids"] or row["rows"] or ())
         self._rows.append(row)
         drawn = any(one["draws"] for one in facts)

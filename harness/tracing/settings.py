@@ -91,14 +91,19 @@ def _model(models: Sequence[nn.Module], names: Mapping[Tensor, str]) -> dict[str
     settings: dict[str, Any] = {
         "weights.dtype": dtypes,
         "weights.frozen": [name for p, name in names.items() if not p.requires_grad],
-        "model.dropout": dropouts,
-        "model.dropout_modules": places,
-        "model.norm_eps": eps,
         "model.training": all(model.training for model in models),
         "model.gradient_checkpointing": any(
             getattr(module, "gradient_checkpointing", False) is True for module in modules
         ),
     }
+    owned = {id(parameter) for model in models for parameter in model.parameters()}
+    if all(id(parameter) in owned for parameter in names):
+        # Else functions may do what modules do elsewhere.
+        settings |= {
+            "model.dropout": dropouts,
+            "model.dropout_modules": places,
+            "model.norm_eps": eps,
+        }
     if len(models) == 1:
         config = getattr(models[0], "config", None)
         body = getattr(models[0], "base_model_prefix", "")

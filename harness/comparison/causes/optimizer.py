@@ -104,7 +104,7 @@ def _frozen(evidence: Evidence) -> str | None:
             ours, theirs = run.setting(name) or [], other.setting(name) or []
             # A second optimizer may move what the first one lacks.
             more = [n for n in ours if n not in theirs and run.moves(n) is not True]
-            more = [n for n in more if other.moves(n) is not False]
+            more = [n for n in more if other.moves(n) is not False and other.may_have(n)]
             if more:
                 if len(more) == 1:
                     return f"{run.label} {how} {more[0]}; {other.label} trains it"

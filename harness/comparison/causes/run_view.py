@@ -227,6 +227,11 @@ class RunView:
         rows = table.filter(pc.equal(table["step"], last))
         return dict(zip(rows["tensor"].to_pylist(), rows["weight"].to_pylist(), strict=True))
 
+    def may_have(self, parameter: str) -> bool:
+        """Whether the run has a parameter of that name, or its names are not known."""
+        names = self.record.header.parameter_names
+        return not names or parameter in names
+
     def moves(self, tensor: str) -> bool | None:
         """Whether the weight differs after the training; None if it is not recorded."""
         digests = self.initial_digests.get(tensor), self.final_digests.get(tensor)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.comparison.causes.run_view import RunView
+from harness.comparison.circumstances import passes_draw
 from harness.comparison.factors import factors
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against, plain
@@ -53,6 +54,10 @@ def dropout(ground: Ground) -> Iterator[Statement]:
     one, two = ground.values("model.dropout")
     if not (isinstance(one, dict) and isinstance(two, dict)):
         return
+    if any(
+        not p and passes_draw(run.record) for p, run in zip((one, two), ground.runs, strict=True)
+    ):
+        return  # without such a module, and with random numbers: a function may drop out
     places = [_by_module(value) for value in ground.values("model.dropout_modules")]
     text, only = f"dropout {_counted(two)} against {_counted(one)}", (_only(one), _only(two))
     if None not in only:

@@ -252,7 +252,11 @@ def not_trained(ground: Ground) -> Iterator[Statement]:
         one, two = ground.values(name)
         if not ground.differs(name) or not (isinstance(one, list) and isinstance(two, list)):
             continue
-        only = [n for n in (*one, *two) if (n in one) != (n in two)]
+        only = [
+            n
+            for n in (*one, *two)
+            if (n in one) != (n in two) and all(run.may_have(n) for run in ground.runs)
+        ]
         if not only:
             continue
         tensor = None if first is None else first.tensor

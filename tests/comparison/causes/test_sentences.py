@@ -97,6 +97,9 @@ def test_a_setting_is_described_with_both_values(
 ) -> None:
     """The run that is named first is the one with the fault."""
     reference, candidate = evident(**{name: one}), evident(**{name: two})
+    for run in (reference, candidate):  # which a run must have, to train it
+        known = run.header["parameter_names"]
+        run.header["parameter_names"] = tuple(dict.fromkeys((*known, "layer.weight", *VECTORS)))
     if name == "weights.dtype":
         candidate.header["settings"]["weights.declared_dtype"] = "bfloat16"
     differ_in_weights(candidate)
