@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from harness.comparison.causes.evidence import Evidence
 from harness.comparison.causes.run_view import RunView
 
 __all__ = ["RULES"]
+
+_PASS = 0.9
+"""Share of an epoch's rows; a row that comes again after so many may begin the next pass."""
 
 
 def _unsharded_data(evidence: Evidence) -> str | None:
@@ -53,6 +57,16 @@ def _last_batch_dropped(evidence: Evidence) -> str | None:
     return None
 
 
+def _distinct(rows: Sequence[int]) -> int:
+    """How many rows come before the first one that came already."""
+    seen: set[int] = set()
+    for row in rows:
+        if row in seen:
+            break
+        seen.add(row)
+    return len(seen)
+
+
 def _sample_repeated(evidence: Evidence) -> str | None:
     place = evidence.firsts.get("data_order")
     if (
@@ -67,6 +81,8 @@ def _sample_repeated(evidence: Evidence) -> str | None:
         count = min(len(rows), len(right))
         had = Counter(right[:count])
         twice = [row for row, n in Counter(rows[:count]).items() if n > max(1, had[row])]
+        if _distinct(rows) >= _PASS * count:
+            continue  # a shorter pass through the rows, and then the next one
         if twice and -1 not in rows and not Counter(right[:count]) - Counter(set(right)):
             rows_named = f"row {twice[0]}" if len(twice) == 1 else f"{len(twice)} rows"
             first = f" (first row {twice[0]})" if len(twice) > 1 else ""

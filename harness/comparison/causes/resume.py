@@ -99,7 +99,7 @@ def _other_schedule(evidence: Evidence) -> bool:
 RULES = (
     CauseRule(
         "resume-reorders",
-        "a resume shuffles again, or repeats random draws of the collator",
+        "a resume shuffles again, skips other batches than were done, or repeats random draws",
         ("data_order", "batch_content"),
         _reorders,
         "save the generators at the start of the epoch, draw its order again, skip the batches "

@@ -211,6 +211,14 @@ def a_row_twice(one: Draft, two: Draft) -> None:
     two.micro_batch(2)["sample_ids"] = [first[0], *first[:-1]]
 
 
+def a_shorter_pass(one: Draft, two: Draft) -> None:
+    """All rows but the last one, and then the first one again, as the next pass begins."""
+    rows = [row for each in one.rows["micro_batches"] for row in each["sample_ids"]]
+    for place, each in enumerate(two.rows["micro_batches"]):
+        size = len(each["sample_ids"])
+        each["sample_ids"] = [*rows[:-1], rows[0]][place * size : (place + 1) * size]
+
+
 def a_step_missing(one: Draft, two: Draft) -> None:
     two.cut(5)
     two.header["steps_expected"] = 5
@@ -356,6 +364,7 @@ CASES: list[tuple[str, Spoil, Spoil]] = [
     ("not-shuffled", not_shuffled, both_in_order),
     ("same-order-every-epoch", one_order, lambda one, two: one_order(two, one)),
     ("sample-repeated", a_row_twice, a_step_missing),
+    ("sample-repeated", a_row_twice, a_shorter_pass),
     ("resume-reorders", at_step_4("batch_content"), OTHER_SEED),
     ("resume-generators", at_step_4("rng"), OTHER_SEED),
     ("resume-without-optimizer", without_state, both_without_state),
