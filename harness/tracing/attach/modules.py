@@ -60,7 +60,7 @@ def _several(
 ) -> list[Target]:
     """Several modules that together own the parameters of one optimizer."""
     left, targets_found = dict(wanted), []
-    for root in owners.roots(set(left)):
+    for root in owners.roots(left):
         part = set(left) & owners.of(root)
         found = owners.smallest(part, called) if part else None
         if found is not None:
@@ -125,12 +125,20 @@ class _Owners:
         around = [m for m in chain if m is not innermost and id(innermost) in _identities(m)]
         return innermost, tuple(around)
 
-    def roots(self, wanted: set[int]) -> list[nn.Module]:
-        """The modules with some of `wanted` that stand in no other, the largest first."""
-        some = [module for module in self._modules if wanted & self.of(module)]
+    def roots(self, wanted: Iterable[int]) -> list[nn.Module]:
+        """The modules with some of `wanted` that stand in no other, the largest first.
+
+        Equal ones are in the order of `wanted`, since that of living objects is another in each
+        process.
+        """
+        places = {key: place for place, key in enumerate(wanted)}
+        some = [module for module in self._modules if places.keys() & self.of(module)]
         inside = {key for module in some for key in _identities(module) - {id(module)}}
         outer = [module for module in some if id(module) not in inside]
-        return sorted(outer, key=lambda module: -len(wanted & self.of(module)))
+        held = {
+            id(module): [places[k] for k in places.keys() & self.of(module)] for module in outer
+        }
+        return sorted(outer, key=lambda module: (-len(held[id(module)]), min(held[id(module)])))
 
 
 def _identities(module: nn.Module) -> set[int]:

@@ -70,6 +70,19 @@ def test_parameters_of_several_modules_and_of_none() -> None:
     assert {"param_0": bare} == alone.watched
 
 
+def test_modules_of_equal_size_are_in_the_order_of_the_optimizer() -> None:
+    """However old they are, and wherever they are held; a larger one comes first."""
+    small = [nn.Linear(2, 1) for _ in range(4)]
+    large = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    for order in ([0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0]):
+        parts = [small[place] for place in order]
+        optimizer = SGD([each for part in (*parts, large) for each in part.parameters()], lr=0.1)
+
+        found = [target.model for target in targets([optimizer], None)]
+
+        assert [large, *parts] == found
+
+
 def test_of_modules_with_the_same_parameters_the_called_one_is_taken() -> None:
     """Neither holds the other."""
     first = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
