@@ -11,8 +11,8 @@ shows, and which line of code is changed. Each is compared with its reference an
 step and stage, and for which a changed line was shown. Whether a cause or a fact that was named is
 true is not decided here: all of them are listed.
 
-Published: `unseen-faults`, `unseen-faults-again` and `unseen-faults-third` of `reports/published`.
-The exit code is 1 if a fault was not found.
+Published: `reports/published/unseen-faults`, and `unseen-faults-again` and `unseen-faults-third`
+beside it. The exit code is 1 if a fault was not found.
 """
 
 from __future__ import annotations
