@@ -202,7 +202,8 @@ def test_the_other_run_shows_what_it_does_with_the_same_values(
 ) -> None:
     """Where an operation stands in one run alone: the next use of its inputs, in either order."""
     for number, pair in enumerate(([step(), step(**PLANTED[name][0])],) * 2):
-        found = difference(tmp_path / str(number), *(pair if number else pair[::-1]))
+        one, two = pair if number else pair[::-1]
+        found = difference(tmp_path / str(number), one, two)
         assert found.counterpart is not None
         assert (line, reads) == (found.counterpart.place, found.counterpart_reads)
 
@@ -221,7 +222,7 @@ def test_of_values_that_the_other_run_never_uses_the_last_one_made_is_shown(tmp_
         )
         runs.append(it)
 
-    found = difference(tmp_path, *runs)
+    found = difference(tmp_path, runs[0], runs[1])
 
     assert found.counterpart is not None
     assert ("one_side", "none") == (found.kind, found.counterpart_reads)
