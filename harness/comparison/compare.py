@@ -195,7 +195,7 @@ def _compare_values(
     if both.out_of_sight:
         what = counted(len(both.out_of_sight), "frozen tensor")
         doubts.append(
-            f"not recorded in both runs: {what}, since modules do not own all parameters of one"
+            f"not recorded in both runs: {what}, since modules do not own all parameters of one run"
         )
     if first is None:
         doubts.append(optimized_in_one(both))

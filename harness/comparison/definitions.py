@@ -2,8 +2,9 @@
 
 A line that differs often reads a name: `AdamW(parameters, lr=RATE)`. The statements that ran are
 searched for the ones that set such a name to a number, a text, or an expression of these: in the
-same function, else at the calls of this function if it is a parameter, else in the module. A name
-with many of them is left out, since it is not known which one counted.
+same function, else at the calls of this function if it is a parameter, else in the module. Several
+statements may set a name, and calls are matched by the name of the function alone. So these are
+statements that may have set what the line reads. A name with many of them is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harness.units import on_one_line
 __all__ = ["Read", "compare_definitions", "definitions_of"]
 
 _MOST = 3
-"""Statements that set one name; with more it is not known which one counted."""
+"""Statements that set one name; with more of them they say little."""
 _HOPS = 3
 _FEW = 6
 """Statements of each run that are kept, those that are nearest to the difference."""
@@ -56,7 +57,7 @@ class _Statement(NamedTuple):
 def compare_definitions(
     reference: RunRecord, candidate: RunRecord, found: Localization
 ) -> tuple[tuple[Code, ...], tuple[Code, ...]]:
-    """What sets the settings of the lines at which two replays differ, without what both have.
+    """What may set the settings of the lines at which two replays differ, without what both have.
 
     Raises `RecordError` if a trace is damaged.
     """
@@ -84,7 +85,7 @@ def _reads(found: Localization, side: str) -> list[Read]:
 
 
 def definitions_of(record: RunRecord, reads: Sequence[Read]) -> tuple[Code, ...]:
-    """The statements of a replay that set what these lines read, each once.
+    """The statements of a replay that may have set what these lines read, each once.
 
     Raises `RecordError` if a trace is damaged.
     """
@@ -164,7 +165,7 @@ def _set_by(
 def _assignments(
     name: str, scope: _Statement, statements: Sequence[_Statement]
 ) -> list[tuple[_Statement, ast.expr]]:
-    """The statements that set a name, with its value; none if it is not known which counts."""
+    """The statements that may have set a name, with its value."""
     of_file = [one for one in statements if one.file == scope.file]
     if name.startswith("self."):
         return _assigned(name, of_file)

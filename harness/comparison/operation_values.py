@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from harness.results.localization import Code, Operation, OperationDifference, OperationKind
+from harness.results.localization import Code, Operation, OperationDifference, OperationKind, Share
 
 __all__ = ["CONSTANT", "Row", "Side", "Value", "base_name", "other_arguments", "pair_of"]
 
@@ -24,9 +24,6 @@ _MADE_CONSTANT = "constant"
 _FROM_PYTHON = "aten.lift"
 _EXCHANGES = ("c10d.", "_c10d_functional.")
 """Operations that exchange values with other processes."""
-
-
-Share = Literal["all", "some", "none"]
 
 
 class Value(NamedTuple):

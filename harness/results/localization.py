@@ -15,6 +15,7 @@ __all__ = [
     "Operation",
     "OperationDifference",
     "OperationKind",
+    "Share",
     "StateDifference",
     "StateKind",
     "StatementDifferences",
@@ -104,6 +105,9 @@ class Draws(Result):
     """How many there are in the step."""
 
 
+Share = Literal["all", "some", "none"]
+
+
 class OperationDifference(Result):
     """The first operations whose outputs differ though all their inputs are equal in both runs.
 
@@ -132,7 +136,7 @@ class OperationDifference(Result):
     """For `one_side`: what the other run does with the values that the operation reads, in an
     operation whose output the first run does not have; else the last operation of the other run
     that made one of them. None: neither."""
-    counterpart_reads: Literal["all", "some", "none"] = "none"
+    counterpart_reads: Share = "none"
     """How many of these values the counterpart reads."""
 
 
@@ -214,8 +218,8 @@ class Localization(Result):
     arguments: tuple[Code | None, Code | None] = (None, None)
     """The statement that made the settings of a Trainer, in the reference and in the candidate."""
     definitions: tuple[tuple[Code, ...], tuple[Code, ...]] = ((), ())
-    """In the reference and in the candidate: the statements that set what the lines read at which
-    the two differ, without those that both have."""
+    """In the reference and in the candidate: the statements that may have set what the lines
+    read at which the two differ, without those that both have."""
     statements: StatementDifferences | None = None
     """Which statements ran in one run alone; None: it is not known which ran."""
     note: str = ""

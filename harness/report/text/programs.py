@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness.report.text.operations import code_lines, draw_lines, draw_sentence
@@ -15,6 +15,10 @@ _OF_TRAINER = ("transformers", "accelerate")
 """The libraries in which a Trainer computes."""
 _FEW = 5
 """Differences of the state that are shown; the others are counted."""
+
+
+Places = set[tuple[str, str]]
+"""The name of a run, and `FILE:LINE`: two programs may have files of one name."""
 
 
 class Part(NamedTuple):
@@ -35,8 +39,12 @@ def program_parts(pair: Comparison) -> list[Part]:
     if found is None or found.step is None:
         return []
     names = (pair.reference, pair.candidate)
-    known = {site for fact in pair.facts for site in (fact.reference_site, fact.candidate_site)}
-    state = [one for one in found.state if not _places(one) or _places(one) - known]
+    known = {
+        place
+        for fact in pair.facts
+        for place in zip(names, (fact.reference_site, fact.candidate_site), strict=True)
+    }
+    state = [one for one in found.state if not _set_at(one, names) or _set_at(one, names) - known]
     if found.operation is not None:  # it shows how the initial weights came to differ
         state = [one for one in state if one.kind != "weight"]
     parts = [Part(draw_sentence(pair), tuple(draw_lines(pair)))] if found.draw else []
@@ -47,38 +55,37 @@ def program_parts(pair: Comparison) -> list[Part]:
     more = len(state) - _FEW
     if more > 0:
         parts.append(Part(f"{more} more values that were set differently are in report.json.", ()))
-    shown = known | {line.partition("  ")[0] for _, line in code_lines(pair)}
-    shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
+    shown = known | _places(code_lines(pair)) | _places_of(parts)
     parts += _arguments_parts(pair, found.arguments, parts, shown)
-    shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
+    shown |= _places_of(parts)
     if found.statements is not None:
         parts += _statement_parts(found.statements, found.step, names, shown)
     if found.statements is None or found.statements.note:  # two programs written differently
         parts += _definition_parts(found, names, shown)
-        shown |= {line.partition("  ")[0] for part in parts for _, line in part.lines}
+        shown |= _places_of(parts)
         parts += _path_parts(found, names, shown)
     return parts
 
 
-def _definition_parts(found: Localization, names: tuple[str, str], shown: set[str]) -> list[Part]:
-    """Where the settings were set that the lines above read, if not on these lines."""
+def _definition_parts(found: Localization, names: tuple[str, str], shown: Places) -> list[Part]:
+    """What may have set the settings that the lines above read, if not these lines themselves."""
     lines = _lines_of_both(found.definitions, names, shown)
-    return [Part("What these lines read was set here:", lines)] if lines else []
+    return [Part("Statements that may have set what these lines read:", lines)] if lines else []
 
 
 def _lines_of_both(
-    sides: tuple[tuple[Code, ...], tuple[Code, ...]], names: tuple[str, str], shown: set[str]
+    sides: tuple[tuple[Code, ...], tuple[Code, ...]], names: tuple[str, str], shown: Places
 ) -> tuple[tuple[str, str], ...]:
     """Name of the run and line of each statement that is not shown yet."""
     return tuple(
         (name, _line(code))
         for name, side in zip(names, sides, strict=True)
         for code in side
-        if code.place not in shown
+        if (name, code.place) not in shown
     )
 
 
-def _path_parts(found: Localization, names: tuple[str, str], shown: set[str]) -> list[Part]:
+def _path_parts(found: Localization, names: tuple[str, str], shown: Places) -> list[Part]:
     """The lines through which what differs passes, where the statements cannot be compared."""
     lines = _lines_of_both(found.lines, names, shown)
     if not lines:
@@ -96,7 +103,7 @@ def _arguments_parts(
     pair: Comparison,
     arguments: tuple[Code | None, Code | None],
     parts: Sequence[Part],
-    shown: set[str],
+    shown: Places,
 ) -> list[Part]:
     """Where the settings of a Trainer are made, if it is the Trainer that a line leads to."""
     lines = [*code_lines(pair), *(line for part in parts for line in part.lines)]
@@ -106,13 +113,25 @@ def _arguments_parts(
             run == name and any(f", in {library}/" in line for library in _OF_TRAINER)
             for run, line in lines
         )
-        if code is not None and inside and code.place not in shown:
+        if code is not None and inside and (name, code.place) not in shown:
             found.append(Part(f"The settings of the Trainer in {name}:", ((name, _line(code)),)))
     return found
 
 
-def _places(one: StateDifference) -> set[str]:
-    return {code.place for code in (one.reference, one.candidate) if code is not None}
+def _set_at(one: StateDifference, names: tuple[str, str]) -> Places:
+    sides = zip(names, (one.reference, one.candidate), strict=True)
+    return {(name, code.place) for name, code in sides if code is not None}
+
+
+def _places(lines: Iterable[tuple[str, str]]) -> Places:
+    """The places of lines as they are shown."""
+    return {
+        (name, line.partition("  ")[0].removeprefix("backward pass of ")) for name, line in lines
+    }
+
+
+def _places_of(parts: Iterable[Part]) -> Places:
+    return _places(line for part in parts for line in part.lines)
 
 
 def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
@@ -149,7 +168,7 @@ def _state_lines(one: StateDifference, names: tuple[str, str]) -> list[tuple[str
 
 
 def _statement_parts(
-    found: StatementDifferences, step: int, names: tuple[str, str], shown: set[str]
+    found: StatementDifferences, step: int, names: tuple[str, str], shown: Places
 ) -> list[Part]:
     sides = [[code for place in found.places for code in place[side]] for side in (0, 1)]
     lines = [
@@ -157,7 +176,7 @@ def _statement_parts(
         for place in found.places
         for name, side in zip(names, place, strict=True)
         for code in side
-        if code.place not in shown
+        if (name, code.place) not in shown
     ]
     if not lines:
         return []

@@ -190,3 +190,33 @@ def test_the_settings_of_a_trainer_are_shown_where_it_computes() -> None:
         parts = program_parts(pair(operation=found, operations=(3, 3), arguments=(None, TWO)))
         wanted = [(f"The settings of the Trainer in {B}:", ((B, "b.py:4  x = 2"),))]
         assert (wanted if told else []) == [tuple(part) for part in parts]
+
+
+TWO_PROGRAMS = StatementDifferences(statements=(9, 8), note="the two programs share 1 statement")
+VERSIONS = StatementDifferences(statements=(9, 9))
+
+
+def code(number: int) -> Code:
+    return Code(place=f"train.py:{number}", source=f"call({number})")
+
+
+def test_two_programs_show_what_they_read_and_where_what_differs_passes() -> None:
+    """A line that one run shows is shown of the other too, though their files have one name."""
+    one = Operation(operation="aten.mul", phase="backward", **code(3).model_dump())
+    more: dict[str, Any] = {
+        "operation": OperationDifference(kind="one_side", reference=one),
+        "definitions": ((code(1),), (code(2),)),
+        "lines": ((code(3), code(1), code(4)), (code(3), code(2))),
+    }
+    read, passed = program_parts(pair(statements=TWO_PROGRAMS, **more))
+
+    assert "Statements that may have set what these lines read:" == read.sentence
+    assert ((A, "train.py:1  call(1)"), (B, "train.py:2  call(2)")) == read.lines
+    assert ((A, "train.py:4  call(4)"), (B, "train.py:3  call(3)")) == passed.lines
+    assert passed.sentence.startswith("Step 3: the first lines that make values which lead to")
+
+
+def test_of_two_versions_of_a_program_the_statements_are_enough() -> None:
+    """The control: nothing is guessed where the statements themselves are compared."""
+    more: dict[str, Any] = {"definitions": ((code(1),), ()), "lines": ((), (code(2),))}
+    assert [] == program_parts(pair(statements=VERSIONS, **more))
