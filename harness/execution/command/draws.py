@@ -80,14 +80,14 @@ def draw(
     for number in range(1, count + 1):
         perturbed = spec.model_copy(update={"perturbation": Perturbation(draw=number)})
         log = folder / LOGS / f"{number}.log"
-        tell(f"draw {number} of {count} begins; its output goes to {log}")
         try:
+            tell(f"draw {number} of {count} begins; its output goes to {log}")
             found = trace(perturbed, folder, log)
+            if found.end.interrupted:
+                return _stopped(number, perturbed, folder)
+            problem = _problem(traced, found, log, check)
         except KeyboardInterrupt:
             return _stopped(number, perturbed, folder)
-        if found.end.interrupted:
-            return _stopped(number, perturbed, folder)
-        problem = _problem(traced, found, log, check)
         if problem:
             return Drawn(number - 1, f"draw {number} failed: {problem}")
     return Drawn(count)

@@ -17,8 +17,13 @@ from pathlib import Path
 import pytest
 
 from harness.comparison.compare_folders import compare_folders
+from harness.execution.command.draws import Drawn, draw
+from harness.execution.command.launch import End
+from harness.execution.command.parts import Recorded
+from harness.execution.command.trace import Traced as TracedCommand
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord
+from harness.spec.command import CommandSpec
 from tests.support.forked_python import forked_python
 
 pytestmark = pytest.mark.slow
@@ -213,3 +218,22 @@ def test_ctrl_c_keeps_the_draws_so_far(work: Path) -> None:
     kept = sorted(path.name for path in (work / "stopped" / "records").iterdir())
     assert ["noisy_train", "noisy_train-weights-1"] == kept
     assert (work / "stopped" / "report.json").is_file()
+
+
+def test_ctrl_c_before_the_command_of_a_draw_starts_stops_that_draw(
+    trace: Traced, work: Path
+) -> None:
+    """The line that announces a draw is printed before its command starts."""
+    assert 0 == trace("early").returncode
+    (found,) = (work / "early" / "records").iterdir()
+    ended = TracedCommand(End(0, [], 1.0), [Recorded(RunRecord(found), ("Model",))], ())
+    heard = []
+
+    def tell(line: str) -> None:
+        heard.append(line)
+        raise KeyboardInterrupt
+
+    spec = CommandSpec(name="noisy_train", command=(sys.executable, str(PROGRAM)))
+    made = draw(spec, ended, work / "early", 8, tell, lambda first, second: None)
+    assert Drawn(0, "draw 1 was stopped by the user", interrupted=True) == made
+    assert 1 == len(heard)
