@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.comparison.alignment import Alignment
+from harness.comparison.causes.agreement import proven
 from harness.comparison.causes.evidence import evidence_of
 from harness.comparison.causes.table import causes_of
 from harness.comparison.facts.find import facts_of
@@ -51,6 +52,7 @@ class _Values:
     first: Divergence | None = None
     facts: tuple[Fact, ...] = ()
     causes: tuple[Cause, ...] = ()
+    unnamed: str = ""
     alignment: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     cut: Cut | None = None
@@ -149,6 +151,7 @@ def _compare(
         settings=values.settings,
         facts=values.facts,
         causes=values.causes,
+        unnamed=values.unnamed,
         findings=findings,
         doubts=tuple(obstacles + incomplete + doubts),
         note=_note(candidate) if outcome == "different" else "",
@@ -185,6 +188,10 @@ def _compare_values(
     settings = setting_differences(reference.header, candidate.header)
     first = _first(stages, settings)
     evidence = evidence_of(reference, candidate, labels, stages, first, settings)
+    causes, unnamed = causes_of(evidence), ""
+    commands = all(isinstance(r.spec, CommandSpec) for r in (reference, candidate))
+    if commands and match.by_values and first is not None:
+        causes, unnamed = proven(causes, None), f"two programs: {match.sentence}"
     names = [record.spec.case_name for record in (reference, candidate)]
     alignment = [match.sentence, cut.sentence if cut is not None else ""]
     if names[0] != names[1] and all(isinstance(r.spec, RunSpec) for r in (reference, candidate)):
@@ -205,7 +212,8 @@ def _compare_values(
         settings=tuple(settings),
         first=first,
         facts=facts_of(evidence, cut),
-        causes=causes_of(evidence),
+        causes=causes,
+        unnamed=unnamed,
         alignment=tuple(filter(None, alignment)),
         doubts=tuple(filter(None, doubts)),
         cut=cut,

@@ -51,6 +51,8 @@ class NameMatch:
     """Names in the candidate without a counterpart, in the order of the model."""
     how: tuple[str, ...] = ()
     """How names that differ were matched, one sentence each."""
+    by_values: int = 0
+    """How many tensors with other names were matched by their initial values."""
 
     @property
     def translates(self) -> bool:
@@ -132,6 +134,7 @@ def match_names(
         reference_only=tuple(search.left),
         candidate_only=tuple(back[name] for name in search.right),
         how=tuple(search.how),
+        by_values=search.by_values,
     )
 
 
@@ -181,6 +184,7 @@ class _Search:
         self.left, self.right = dict(left), dict(right)
         self.pairs: dict[str, str] = {}
         self.how: list[str] = []
+        self.by_values = 0
 
     def run(self) -> None:
         """Apply the rules in their order."""
@@ -194,6 +198,7 @@ class _Search:
             self._by_order(lambda name: name.rpartition(".")[2])
             self._by_order(lambda _: "")
             new = list(self.pairs.items())[len(before) :]
+            self.by_values = len(new)
             if new:
                 theirs, ours = new[0]
                 self.how.append(

@@ -57,6 +57,7 @@ def compare_statements(reference: RunRecord, candidate: RunRecord) -> StatementD
         return StatementDifferences(
             statements=counts,
             note=f"the two programs share {shared} of their {counts[0]} and {counts[1]} statements",
+            two_programs=True,
         )
     # Aligned as they are, however long, and shown as far as a reader wants them.
     alone = [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.comparison.causes.agreement import without_contradicted
+from harness.comparison.causes.agreement import agreeing, proven
 from harness.comparison.definitions import compare_definitions
 from harness.comparison.modules import compare_modules, is_computed, why_not_localized
 from harness.comparison.operations import OperationAnswer, compare_operations
@@ -98,10 +98,18 @@ def localize_pairs(
 
 
 def _with(comparison: Comparison, found: Localization | None) -> Comparison:
-    """The comparison with its localization, and without causes that this contradicts."""
+    """The comparison with its localization, and without causes that this contradicts.
+
+    Of two programs, only a cause that the operation proves stays.
+    """
+    update: dict[str, object] = {"localization": found}
     operation = None if found is None else found.operation
-    causes = without_contradicted(comparison.causes, operation)
-    return comparison.model_copy(update={"localization": found, "causes": causes})
+    statements = None if found is None else found.statements
+    if statements is not None and statements.two_programs:
+        update |= {"causes": proven(comparison.causes, operation), "unnamed": statements.note}
+    else:
+        update["causes"] = agreeing(comparison.causes, operation)
+    return comparison.model_copy(update=update)
 
 
 def _too_long(needed_s: float) -> str:

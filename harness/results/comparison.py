@@ -141,6 +141,8 @@ class Comparison(Result):
     """Settings that differ, in plain words; first those that explain the first divergence."""
     causes: tuple[Cause, ...] = ()
     """Causes whose signatures match; first those that explain the first divergence."""
+    unnamed: str = ""
+    """Why no cause is inferred from the values of this pair; empty if causes are looked for."""
     findings: tuple[Finding, ...] = ()
     """The metrics of both runs."""
     doubts: tuple[str, ...] = ()

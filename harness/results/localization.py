@@ -190,6 +190,9 @@ class StatementDifferences(Result):
     """What ran in the reference alone and in the candidate alone, at each place of the order."""
     note: str = ""
     """Why they are not listed; empty if they are."""
+    two_programs: bool = False
+    """Whether so few statements ran in both runs that these are two programs, not two versions of
+    one."""
 
 
 class Localization(Result):

@@ -9,6 +9,7 @@ import pytest
 
 from harness.comparison.compare_folders import compare_folders
 from harness.comparison.noise.case_noise import CaseNoise
+from harness.report.text.causes import unexplained
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison
 from harness.results.header import Observation, OptimizerSeen
@@ -406,3 +407,31 @@ def test_the_trainings_of_two_commands_are_compared_by_their_numbers(tmp_path: P
         ("one: one-2", "two: two-2", "different"),
         ("one: training 3", "two: two-3", "incomparable"),
     ] == [(pair.reference, pair.candidate, pair.outcome) for pair in report.comparisons]
+
+
+@pytest.mark.parametrize("other_names", [False, True])
+def test_no_cause_is_named_where_only_values_match_the_tensors(
+    other_names: bool, tmp_path: Path
+) -> None:
+    """Of models written differently, settings may differ for that reason alone."""
+    reference, candidate = command_draft("one"), command_draft("two")
+    name = "w1" if other_names else "classifier.weight"
+    candidate.header["settings"] = {"optimizer.without": [name]}
+    reference.header["settings"] = {"optimizer.without": []}
+    for step in range(1, STEPS + 1):
+        candidate.step(step)["weights"] ^= 1
+        row = candidate.tensor(step, "classifier.weight")
+        row["weight"] = candidate.tensor(0, "classifier.weight")["weight"]
+    if other_names:
+        places = dict(zip(TENSORS, ("w0", "w1", "w2"), strict=True))
+        for row in candidate.rows["tensors"]:
+            row["tensor"] = places[row["tensor"]]
+        candidate.header["parameter_names"] = tuple(places.values())
+    found = compare_drafts(tmp_path, reference, candidate)
+    assert (1, "weights") == first_of(found)
+    assert ([] if other_names else ["parameter-frozen"]) == [one.id for one in found.causes]
+    two = "two programs: 3 tensors with other names matched by initial values"
+    assert other_names == found.unnamed.startswith(two)
+    without_facts = found.model_copy(update={"facts": (), "causes": ()})
+    assert other_names == unexplained(without_facts).startswith(f"No cause is named: {two}")
+    assert other_names != ("no known cause matches" in unexplained(without_facts))

@@ -106,6 +106,7 @@ def test_programs_that_are_no_versions_of_one_are_not_listed(
     found, *_ = statements(tmp_path, with_statements(known, "one"), with_statements(other, "two"))
     assert found is not None
     assert found.note.startswith(note)
+    assert found.two_programs == note.startswith("the two programs share")
     assert not found.places
 
 

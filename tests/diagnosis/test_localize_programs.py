@@ -152,3 +152,18 @@ def test_the_line_of_a_fault_in_one_of_them_is_named(name: str, folder: Path) ->
     assert any(line.startswith(f"{name}: {name}.py:{number}  ") for line in lines[told:]), lines
     # Two programs share few statements, so that they differ is not said.
     assert not any(line.startswith("Statements") for line in lines)
+
+
+def test_a_cause_is_named_between_versions_and_not_between_programs(folder: Path) -> None:
+    """The same frozen bias, in a version of one program and in another program."""
+    old, new, *_ = FAULTS["frozen"]
+    traced(folder, "program", OTHER.replace(old, new))
+    frozen = "model[0].bias.requires_grad_(False)\noptimizer ="
+    traced(folder, "version", ONE.replace("optimizer =", frozen, 1))
+    version = compared(folder, "version", ["--localize"])
+    program = compared(folder, "program", ["--localize"])
+    (between_versions,), (between_programs,) = version.comparisons, program.comparisons
+    assert ["parameter-frozen"] == [one.id for one in between_versions.causes]
+    assert "" == between_versions.unnamed
+    assert () == between_programs.causes
+    assert "the two programs share" in between_programs.unnamed

@@ -100,6 +100,11 @@ def unexplained(comparison: Comparison) -> str:
         return ""
     if facts.explaining(comparison) or any(cause.explains_first for cause in comparison.causes):
         return ""
+    if comparison.unnamed:
+        return (
+            f"No cause is named: {comparison.unnamed}. What values show names a cause only between "
+            "two versions of one program."
+        )
     text = (
         f"Cause unknown: no known cause matches this first difference in {first.stage} at step "
         f"{first.step}."

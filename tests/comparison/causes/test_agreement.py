@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.comparison.causes.agreement import without_contradicted
+from harness.comparison.causes.agreement import agreeing, proven
 from harness.comparison.causes.table import TABLE
 from harness.results.comparison import Cause
 from harness.results.localization import Operation, OperationDifference
@@ -59,7 +59,7 @@ def test_only_causes_that_agree_are_kept(
     named = causes(
         "schedule-off-by-one", "weight-decay-default", "clip-norm-differs", "thread-count"
     )
-    left = without_contradicted(named, operation)
+    left = agreeing(named, operation)
     expected = [one.id for one in named] if kept is None else kept
     assert expected == [one.id for one in left]
 
@@ -67,5 +67,29 @@ def test_only_causes_that_agree_are_kept(
 def test_causes_of_later_differences_are_kept() -> None:
     """The operation is that of the first divergence."""
     later = causes("clip-norm-differs", first=False)
-    assert later == without_contradicted(later, EPS)
-    assert () == without_contradicted(causes("clip-norm-differs"), EPS)
+    assert later == agreeing(later, EPS)
+    assert () == agreeing(causes("clip-norm-differs"), EPS)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kept"),
+    [
+        (RATE, ["schedule-off-by-one"]),
+        (DECAY, ["weight-decay-default"]),
+        (EPS, []),
+        (NORM, ["clip-norm-differs"]),
+        (KERNEL, ["thread-count"]),
+        (OTHERS, ["thread-count"]),
+        (None, ["thread-count"]),
+    ],
+)
+def test_of_two_programs_only_what_is_proven_is_kept(
+    operation: OperationDifference | None, kept: list[str]
+) -> None:
+    """Threads are a recorded setting; the others are inferred from values."""
+    named = causes(
+        "schedule-off-by-one", "weight-decay-default", "clip-norm-differs", "thread-count"
+    )
+    assert kept == [one.id for one in proven(named, operation)]
+    later = causes("clip-norm-differs", first=False)
+    assert () == proven(later, operation)
