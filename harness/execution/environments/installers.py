@@ -72,7 +72,7 @@ def install(
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     stand_ins: AbstractContextManager[None] = nullcontext()
     if chosen == "pip":
-        command = [str(python), "-P", *_PIP, "install", *requirements, *needed]
+        command = [str(python), "-P", *_PIP, "install", "--no-compile", *requirements, *needed]
     else:
         command = [chosen, "pip", "install", "--python", str(python), "--no-progress"]
         command += ["--color", "never", *requirements, *needed]
