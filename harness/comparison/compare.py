@@ -16,30 +16,32 @@ from harness.comparison.alignment import Alignment
 from harness.comparison.causes.agreement import proven
 from harness.comparison.causes.evidence import evidence_of
 from harness.comparison.causes.table import causes_of
+from harness.comparison.counts import common_counts, counts, findings
 from harness.comparison.facts.find import facts_of
 from harness.comparison.names import Rename, match_tensors
 from harness.comparison.rates import compared_by_parameter, optimized_in_one
+from harness.comparison.recorded import (
+    detail_doubts,
+    every,
+    lower_first,
+    unrecorded,
+    without_stages,
+)
 from harness.comparison.renamed_record import with_names
 from harness.comparison.stages import aligned_stages
 from harness.comparison.updates import Cut, cut_of
 from harness.comparison.validity import order_faults, validity_doubts
 from harness.errors import RecordError
-from harness.results.comparison import Cause, Comparison, Fact, Finding, Outcome, incomparable
-from harness.results.divergence import STAGES, Divergence, StageDifference
+from harness.results.comparison import Cause, Comparison, Fact, Outcome, incomparable
+from harness.results.divergence import Divergence, StageDifference
 from harness.results.levels import not_recorded
-from harness.results.metrics import metric
 from harness.results.record import RunRecord
 from harness.results.settings import SettingDifference, setting_differences
 from harness.spec.case import RunSpec
 from harness.spec.command import CommandSpec
-from harness.spec.recipe import DETAILS
 from harness.units import counted
 
 __all__ = ["compare"]
-
-_NEEDED = [stage for stage in STAGES if stage != "config"]
-
-LabelledPair = tuple[tuple[RunRecord, str], tuple[RunRecord, str]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _compare(
         if record.header.status not in ("completed", "stopped")
     ]
     doubts: list[str] = []
-    values, metrics = _Values(), (_metrics(reference), _metrics(candidate))
+    values, metrics = _Values(), (counts(reference), counts(candidate))
     try:
         obstacles += [
             f"{label}: {fault}" for record, label in pair for fault in order_faults(record)
@@ -122,15 +124,15 @@ def _compare(
             metrics[0]["first_grad_norm"], metrics[1]["first_grad_norm"] = norms
     except RecordError as error:
         obstacles.append(str(error))
-    unrecorded = _not_recorded(pair, values.stages)
-    doubts += [*values.doubts, *_detail_doubts(pair)]
+    left_out = without_stages(pair, values.stages)
+    doubts += [*values.doubts, *detail_doubts(pair)]
     if not obstacles and not incomplete:
-        doubts += _unrecorded(pair, values, unrecorded)
-    findings = tuple(_findings(*_common_metrics(pair, metrics, values.cut)))
+        doubts += unrecorded(pair, values.stages, left_out, values.cut)
+    compared = tuple(findings(*common_counts(pair, metrics, values.cut)))
     if values.first is None and not incomplete:  # else the counts differ because a run ended
         doubts += [
             f"{found.metric} differs ({found.reference} and {found.candidate}), but no stage does"
-            for found in findings
+            for found in compared
             if found.outcome == "different"
         ]
     outcome: Outcome = "identical"
@@ -152,20 +154,15 @@ def _compare(
         facts=values.facts,
         causes=values.causes,
         unnamed=values.unnamed,
-        findings=findings,
+        findings=compared,
         doubts=tuple(obstacles + incomplete + doubts),
         note=_note(candidate) if outcome == "different" else "",
-        detail=_lower_first(pair)[0][0].spec.detail,
+        detail=lower_first(pair)[0][0].spec.detail,
         left_out=not_recorded(reference, candidate),
-        not_recorded=tuple(unrecorded) if not obstacles else (),
-        every=max(_every(record) for record, _ in pair),
+        not_recorded=tuple(left_out) if not obstacles else (),
+        every=max(every(record) for record, _ in pair),
         alignment=values.alignment,
     )
-
-
-def _every(record: RunRecord) -> int:
-    """At each multiple of which number gradients and weights were recorded."""
-    return record.spec.every if isinstance(record.spec, CommandSpec) else 1
 
 
 def _note(record: RunRecord) -> str:
@@ -221,80 +218,6 @@ def _compare_values(
     )
 
 
-def _lower_first(pair: LabelledPair) -> list[tuple[RunRecord, str]]:
-    """The two runs, the one with the lower detail first."""
-    return sorted(pair, key=lambda run: DETAILS.index(run[0].spec.detail))
-
-
-def _detail_doubts(pair: LabelledPair) -> Iterator[str]:
-    """A doubt if the two records have different details."""
-    (lower, label), (higher, _) = _lower_first(pair)
-    if lower.spec.detail != higher.spec.detail:
-        yield (
-            f"{label} was recorded at detail {lower.spec.detail} and the other run at "
-            f"{higher.spec.detail}, so these stages are not compared: "
-            f"{', '.join(not_recorded(lower, higher))}; "
-            f"run both with --detail {higher.spec.detail}"
-        )
-
-
-def _not_recorded(pair: LabelledPair, stages: Sequence[StageDifference]) -> list[str]:
-    """Stages without which a pair with a command can be identical: each is named, none is a doubt.
-
-    A command has no evaluation unless it reports one, and a batch may have no rows: then the digest
-    of the whole batch stands for them.
-    """
-    compared = {found.stage for found in stages}
-    found: list[str] = []
-    if not any(isinstance(record.spec, CommandSpec) for record, _ in pair):
-        return found
-    rows = [r for r, _ in pair if isinstance(r.spec, CommandSpec) and not _has_rows(r)]
-    if "data_order" not in compared and "batch_content" in compared and rows:
-        found.append("data_order")
-    without = [r for r, _ in pair if isinstance(r.spec, CommandSpec) and not r.header.evaluations]
-    if "evaluation" not in compared and without:
-        found.append("evaluation")
-    return found
-
-
-def _has_rows(record: RunRecord) -> bool:
-    try:
-        rows = record.micro_batches["rows"]
-    except RecordError:
-        return True
-    return bool(rows.null_count < len(rows))
-
-
-def _unrecorded(pair: LabelledPair, values: _Values, named: Sequence[str]) -> Iterator[str]:
-    """A doubt if a stage that both details require is not recorded in both runs."""
-    (one, _), (two, _) = pair
-    excused = {*not_recorded(one, two), *named, *(found.stage for found in values.stages)}
-    if values.cut is not None and values.cut.every_step:
-        excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
-    missing = [stage for stage in _NEEDED if stage not in excused]
-    if missing:
-        yield f"not recorded in both runs: {', '.join(missing)}"
-    every = _every(one), _every(two)
-    if every[0] != every[1]:
-        yield (
-            f"gradients and weights were recorded every {every[0]} and every {every[1]} steps, so "
-            "they are compared only where both hold them; trace both with the same --every"
-        )
-
-
-def _common_metrics(
-    pair: LabelledPair, metrics: tuple[dict[str, float], dict[str, float]], cut: Cut | None
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Without counts that differ by design, and without what a command cannot record."""
-    one, two = metrics
-    dropped = {"micro_batches"} if cut is not None else set()
-    for record, _ in pair:
-        if isinstance(record.spec, CommandSpec):
-            dropped |= {"samples", "epochs", "samples_per_s"} | ({*one} ^ {*two})
-    kept = [{name: x for name, x in each.items() if name not in dropped} for each in metrics]
-    return kept[0], kept[1]
-
-
 def _first(
     stages: Sequence[StageDifference], settings: Sequence[SettingDifference]
 ) -> Divergence | None:
@@ -330,34 +253,3 @@ def _obstacles(
         if one.digest_algorithm and two.digest_algorithm:
             digests += "; run both with --digests device"
         yield f"the digest algorithms differ: {digests}"
-
-
-def _findings(left: dict[str, float], right: dict[str, float]) -> Iterator[Finding]:
-    for name in dict.fromkeys([*left, *right]):
-        row, one, two = metric(name), left.get(name), right.get(name)
-        outcome: Outcome = "inconclusive"
-        if row.assumption == "exact":
-            outcome = "identical" if one is not None and one == two else "different"
-        yield Finding(
-            metric=name,
-            unit=row.unit,
-            outcome=outcome,
-            reference=one,
-            candidate=two,
-            ratio=two / one if one and two is not None else None,
-        )
-
-
-def _metrics(record: RunRecord) -> dict[str, float]:
-    header = record.header
-    metrics: dict[str, float] = {
-        "steps": header.steps,
-        "micro_batches": header.micro_batches,
-        "samples": header.samples,
-        "epochs": header.epochs,
-        "parameters": header.parameters,
-        **header.final_metrics,
-    }
-    if header.wall_s:
-        metrics |= {"wall_s": header.wall_s, "samples_per_s": header.samples / header.wall_s}
-    return metrics
