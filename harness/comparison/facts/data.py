@@ -181,9 +181,17 @@ def seed(ground: Ground) -> Iterator[Statement]:
     drawn = {"initial_weights", "rng"}
     if all(run.setting("loader.sampler") == GLOBAL_GENERATOR for run in ground.runs):
         drawn.add("data_order")
-    yield Statement(
-        "seed", f"seed {against(two, one)}", one, two, ground.stage in drawn and ground.at_start
-    )
+    explains = ground.stage in drawn and ground.at_start
+    yield Statement("seed", _seeds(ground, two, one), one, two, explains)
+
+
+def _seeds(ground: Ground, candidate: Any, reference: Any) -> str:
+    """Both seeds. One that torch drew from the system, as the program set none, is not shown."""
+    unset = [run.setting("rng.seeded") is False for run in ground.runs]
+    if all(unset):
+        return "seed: not seeded in either run, so torch drew each from the system"
+    values = ["not seeded" if unset[0] else reference, "not seeded" if unset[1] else candidate]
+    return f"seed {against(*values[::-1])}"
 
 
 def draws(ground: Ground) -> Iterator[Statement]:

@@ -10,6 +10,7 @@ from harness.comparison.circumstances import passes_draw
 from harness.comparison.factors import factors
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against, plain
+from harness.units import counted
 
 __all__ = [
     "attention",
@@ -59,8 +60,9 @@ def dropout(ground: Ground) -> Iterator[Statement]:
     ):
         return  # without such a module, and with random numbers: a function may drop out
     places = [_by_module(value) for value in ground.values("model.dropout_modules")]
-    text, only = f"dropout {_counted(two)} against {_counted(one)}", (_only(one), _only(two))
-    if None not in only:
+    text = f"dropout {_counted(two, 'module')} against {_counted(one, 'module')}"
+    only = _only(one), _only(two)
+    if None not in only and only[0] != only[1]:
         text = f"dropout {only[1]} against {only[0]}"
     elif places[0] and places[0].keys() == places[1].keys():
         changed = [name for name in places[0] if places[0][name] != places[1][name]]
@@ -81,9 +83,9 @@ def _only(counts: dict[str, Any]) -> str | None:
     return next(iter(counts)) if len(counts) == 1 else None
 
 
-def _counted(counts: dict[str, Any]) -> str:
-    """'0.1 in 3 modules and 0.2 in 1', or 'none'."""
-    parts = [f"{value} in {count}" for value, count in counts.items()]
+def _counted(counts: dict[str, Any], noun: str) -> str:
+    """'0.1 in 3 modules and 0.2 in 1 module', or 'none'."""
+    parts = [f"{value} in {counted(count, noun)}" for value, count in counts.items()]
     return " and ".join(parts) or "none"
 
 
@@ -101,7 +103,7 @@ def norm_eps(ground: Ground) -> Iterator[Statement]:
     one, two = ground.values("model.norm_eps")
     if isinstance(one, dict) and isinstance(two, dict):
         same_count = list(one.values()) == list(two.values()) and len(one) == 1
-        texts = [next(iter(each)) if same_count else _counted(each) for each in (one, two)]
+        texts = [next(iter(each)) if same_count else _counted(each, "layer") for each in (one, two)]
         text = f"eps of the norm layers {texts[1]} against {texts[0]}"
         yield Statement("norm_eps", text, one, two, _in_first_pass(ground))
 

@@ -78,17 +78,23 @@ def schedule(ground: Ground) -> Iterator[Statement]:
             and one[step - 1] != two[step - 1]
         ):
             values = one[step - 1], two[step - 1]
-            text = f"learning rate {against(*values[::-1])} at step {step}"
+            text = f"learning rate {against(*values[::-1])} at step {step}{_lengths(ground)}"
             yield Statement("learning_rate", text, *values, explains=True)
         return
     yield Statement(
         "schedule",
-        f"learning-rate schedule {courses[1]}, against {courses[0]}",
+        f"learning-rate schedule {courses[1]}, against {courses[0]}{_lengths(ground)}",
         one,
         two,
         explains=ground.stage == "learning_rate",
         sites=("schedule", "schedule"),
     )
+
+
+def _lengths(ground: Ground) -> str:
+    """How many updates the runs made, if not as many as each other."""
+    one, two = (len(run.rates) for run in ground.runs)
+    return "" if one == two else f"; {two} updates against {one}"
 
 
 def schedule_length(ground: Ground) -> Iterator[Statement]:
@@ -146,11 +152,13 @@ def _course(rates: Sequence[float]) -> str:
         return f"constant at {number(rates[0])}"
     words = []
     if peak:
-        words.append(f"rising from {number(rates[0])} to {number(top)} at step {peak + 1}")
+        low, high = _distinct(rates[0], top)
+        words.append(f"rising from {low} to {high} at step {peak + 1}")
     after = rates[peak:]
     if len(after) > 1:
-        last = f"{number(after[-1])} at step {len(rates)}"
-        begin = "" if peak else f"from {number(top)} "
+        high, low = _distinct(top, after[-1])
+        last = f"{low} at step {len(rates)}"
+        begin = "" if peak and high == number(top) else f"from {high} "
         if all(_equal(rate, top) for rate in after):
             words.append("then constant")
         elif _is_linear(after):
@@ -158,6 +166,16 @@ def _course(rates: Sequence[float]) -> str:
         else:
             words.append(f"falling {begin}to {last}")
     return ", ".join(words)
+
+
+def _distinct(one: float, two: float) -> tuple[str, str]:
+    """Two rates with four digits, or as many more as show that they differ."""
+    return next(
+        texts
+        for digits in range(4, 18)
+        for texts in [(number(one, digits), number(two, digits))]
+        if texts[0] != texts[1] or one == two
+    )
 
 
 def _is_linear(rates: Sequence[float]) -> bool:

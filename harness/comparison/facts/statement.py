@@ -29,7 +29,9 @@ class Statement:
 
 
 def against(candidate: Any, reference: Any) -> str:
-    """'0.2 against 0.1', with as many digits as show the difference."""
+    """'0.2 against 0.1', with as many digits as show the difference; an integer has them all."""
+    if isinstance(candidate, int) and isinstance(reference, int):
+        return f"{plain(candidate)} against {plain(reference)}"
     if _is_number(candidate) and _is_number(reference):
         one, two = distinct(float(candidate), float(reference))
         if one == two:
