@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["counted", "digest", "number", "quantity"]
+__all__ = ["about", "counted", "digest", "number", "quantity"]
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -43,6 +43,17 @@ def quantity(value: float | None, unit: str) -> str:
         return f"{minutes} min {seconds} s"
     digits = 3 if unit == "s" and abs(value) < 1 else 4
     return f"{number(value, digits)} {unit}".strip()
+
+
+def about(seconds: float) -> str:
+    """An estimate with two significant digits: 'about 40 s', 'about 12 min', 'about 2 h 10 min'."""
+    rounded = float(f"{seconds:.2g}")
+    if rounded < 120:
+        return f"about {quantity(rounded, 's')}"
+    hours, minutes = divmod(round(rounded / 60), 60)
+    if not hours:
+        return f"about {minutes} min"
+    return f"about {hours} h {minutes} min" if minutes else f"about {hours} h"
 
 
 def _short(value: float) -> str:

@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from harness.errors import SpecError, full_disk_reported
-from harness.results.folders import new_in_reports
+from harness.results.folders import LOCK, locked, new_in_reports
 from harness.results.origin import work_begins
 
 __all__ = ["bench_folder", "output_folder"]
-
-_LOCK = ".lock"
 
 
 @contextmanager
@@ -32,28 +28,19 @@ def output_folder(out: Path | None, name: str, resume: bool) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError("--out takes a writable folder", error, "name another") from None
-    lock = FileLock(folder / _LOCK, timeout=0)
     try:
-        lock.acquire()
-    except Timeout:
-        rule = "one bench at a time works in a folder"
-        raise SpecError(rule, f"another one uses {folder}", "name another") from None
-    except OSError as error:
-        raise SpecError("--out takes a writable folder", error, "name another") from None
-    try:
-        if not resume and any(path.name != _LOCK for path in folder.iterdir()):
-            raise _used(folder)
-        fresh = not any(path.name != _LOCK for path in folder.iterdir())
-        try:
-            with work_begins(), full_disk_reported(folder):
-                yield folder
-        except SpecError:
-            if fresh:
-                _clear(folder)
-            raise
+        with locked(folder, "bench"):
+            fresh = not any(path.name != LOCK for path in folder.iterdir())
+            if not resume and not fresh:
+                raise _used(folder)
+            try:
+                with work_begins(), full_disk_reported(folder):
+                    yield folder
+            except SpecError:
+                if fresh:
+                    _clear(folder)
+                raise
     finally:
-        lock.release()
-        (folder / _LOCK).unlink(missing_ok=True)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -75,5 +62,5 @@ def _clear(folder: Path) -> None:
     for content in folder.iterdir():
         if content.is_dir():
             shutil.rmtree(content)
-        elif content.name != _LOCK:
+        elif content.name != LOCK:
             content.unlink()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.benchmark.arms import Arm
-from harness.execution.parent.plan import is_done
+from harness.execution.parent.reuse import is_done
 from harness.execution.parent.runner import Run, run_all
 from harness.results.benchmark import CONTROL
 from harness.results.folders import RECORDS

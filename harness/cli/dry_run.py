@@ -22,13 +22,14 @@ from harness.errors import SpecError
 from harness.execution.environments.requirements import parse
 from harness.execution.environments.variants import find_library_sets
 from harness.execution.parent.forecast import Forecast, total_s
-from harness.execution.parent.plan import is_done, plan, runs_in
+from harness.execution.parent.plan import plan, runs_in
+from harness.execution.parent.reuse import left_to_make
 from harness.results.folders import DEFAULT_PARENT, RECORDS, check_unused, new_in_reports
 from harness.results.metrics import parse_margins
 from harness.spec.case import RunSpec, label
 from harness.spec.expand import variant_of
 from harness.spec.request import RunRequest
-from harness.units import counted, quantity
+from harness.units import about, counted
 
 __all__ = [
     "DryRunOption",
@@ -89,12 +90,13 @@ def plan_of_run(request: RunRequest) -> Plan:
     names = _library_sets(request)
     planned = plan(request, names)
     first = planned[0].case
-    folder = request.out or new_in_reports(first.libraries_of or first.seed_of or first.name)
+    name = request.suite or first.libraries_of or first.seed_of or first.name
+    folder = request.out or new_in_reports(name)
     continued = request.reuses_out and (folder / RECORDS).is_dir()
     if not continued:
         check_unused(folder, resumable=True)
     runs = runs_in(folder, planned, dict.fromkeys(names))
-    waiting = [run.spec for run in runs if not (continued and is_done(run))]
+    waiting = [run.spec for run in (left_to_make(folder, runs).waiting if continued else runs)]
     forecast = Forecast(earlier_in(folder))
     rows = [planned_run(spec, forecast) for spec in waiting]
     about_s, duration = duration_of(waiting, forecast, request.jobs)
@@ -130,7 +132,7 @@ def duration_of(
         return None, f"How long it takes is not known: no earlier record shows {missing}"
     about_s = total_s(known, jobs)
     started = "and some seconds to start each run"
-    text = f"{_about(about_s).capitalize()} of training by earlier records, {started}"
+    text = f"{about(about_s).capitalize()} of training by earlier records, {started}"
     return about_s, text
 
 
@@ -161,7 +163,7 @@ def _table(runs: Sequence[PlannedRun]) -> Table:
         "device": [run.device for run in runs],
         "processes": ["" if run.processes is None else str(run.processes) for run in runs],
         "length": [_length(run) for run in runs],
-        "training": ["" if run.about_s is None else _about(run.about_s) for run in runs],
+        "training": ["" if run.about_s is None else about(run.about_s) for run in runs],
     }
     shown = {title: cells for title, cells in columns.items() if any(cells)}
     table = Table(*shown, box=None)
@@ -174,10 +176,6 @@ def _length(run: PlannedRun) -> str:
     if run.steps is not None:
         return counted(run.steps, "step")
     return "" if run.epochs is None else counted(run.epochs, "epoch")
-
-
-def _about(seconds: float) -> str:
-    return f"about {quantity(float(f'{seconds:.2g}'), 's')}"
 
 
 def earlier_in(folder: Path) -> list[Path]:

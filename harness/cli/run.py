@@ -69,7 +69,7 @@ def run_command(
         str | None,
         typer.Option(
             help=f"A named set of cases: {', '.join(SUITES)}. It continues past failures. Started "
-            "again with the same --out, it makes only the runs that are missing.",
+            "again with the same --out, it makes only the runs that are missing, without --resume.",
             rich_help_panel=TRAIN,
             autocompletion=complete_suites,
         ),
@@ -181,7 +181,8 @@ def run_command(
         typer.Option(
             "--resume",
             help="Continue in the folder --out, in which the same command was stopped. Completed "
-            "runs stay. A run with checkpoints (--set save_every=N) continues from the last one.",
+            "runs stay. A run with checkpoints (--set save_every=N) continues from the last one. A "
+            "suite continues without this option.",
             rich_help_panel=CONTINUE,
         ),
     ] = False,

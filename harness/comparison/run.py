@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,20 +16,24 @@ from harness.comparison.variants import compare_variants
 from harness.errors import DiskFull, RunFailed
 from harness.execution.environments.variants import LibrarySet, interpreters
 from harness.execution.nodes import Meeting, Node
-from harness.execution.parent.plan import is_done, plan, runs_in
+from harness.execution.parent.plan import plan, runs_in
 from harness.execution.parent.progress import bars
+from harness.execution.parent.reuse import Left, left_to_make
 from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
 from harness.results.comparison import Comparison
-from harness.results.folders import RunRecords, output_folder
+from harness.results.folders import RECORDS, RunRecords, output_folder
 from harness.results.metrics import Margin, parse_margins
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import Report
 from harness.spec.case import Case, RunSpec, label
 from harness.spec.expand import is_variant
 from harness.spec.request import RunRequest
+from harness.units import counted
 
 __all__ = ["run_cases"]
+
+_PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
 def run_cases(
@@ -55,15 +60,16 @@ def run_cases(
     planned = plan(request, [each.name for each in library_sets])
     words = request.command_line() if command is None else command
     margins = parse_margins(request.margins)
-    name = _name(planned[0].case)
+    name = request.suite or _name(planned[0].case)
     with output_folder(request.out, name, request.reuses_out, resumable=True) as folder:
         runs = runs_in(folder, planned, interpreters(library_sets))
         meeting = Meeting(node, folder, request.timeout_s) if node else None
         jobs = 1 if node else request.jobs
         try:
-            waiting = [run for run in runs if not (request.reuses_out and is_done(run))]
-            with bars(waiting, console) as on_event, meeting.led() if meeting else nullcontext():
-                run_all(waiting, jobs, on_event, request.continues, request.timeout_s, meeting)
+            left = _left(request, folder, runs, console)
+            led = meeting.led() if meeting else nullcontext()
+            with bars(left.waiting, console) as on_event, led:
+                run_all(left.waiting, jobs, on_event, request.continues, request.timeout_s, meeting)
         except DiskFull:  # no report is made of what is incomplete
             raise
         except (KeyboardInterrupt, RunFailed):
@@ -72,6 +78,19 @@ def run_cases(
             raise
         report = _report_runs(runs, folder, words, margins)
         return report, folder
+
+
+def _left(request: RunRequest, folder: Path, runs: Sequence[Run], console: Console) -> Left:
+    """The runs that are left to make, and one line for the user if the folder is used again."""
+    if not (request.reuses_out and (folder / RECORDS).is_dir()):
+        if request.suite is not None:
+            text = f"Suite {request.suite}: {counted(len(runs), 'run')} in {folder}"
+            same = "the same command" if request.out else f"the same command with --out {folder}"
+            console.print(f"{text}; after a stop, {same} continues it", **_PLAIN)
+        return Left(list(runs))
+    left = left_to_make(folder, runs)
+    console.print(left.line(folder), **_PLAIN)
+    return left
 
 
 def _name(case: Case) -> str:

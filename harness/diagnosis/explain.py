@@ -14,8 +14,8 @@ from harness.diagnosis.replay import Replays, ReplaysSpent
 from harness.diagnosis.search import FieldSearch
 from harness.diagnosis.windows import differing_fields
 from harness.errors import SpecError
-from harness.execution.parent.plan import is_done
 from harness.execution.parent.progress import bars
+from harness.execution.parent.reuse import is_done
 from harness.execution.parent.runner import Run, run_all
 from harness.report.write import write
 from harness.results.comparison import Comparison

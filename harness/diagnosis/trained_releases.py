@@ -15,8 +15,9 @@ from harness.comparison.compare import compare
 from harness.errors import SpecError
 from harness.execution.environments.interpreter import Libraries, differing
 from harness.execution.environments.venv import environment_with
-from harness.execution.parent.plan import is_done, plan, runs_in
+from harness.execution.parent.plan import plan, runs_in
 from harness.execution.parent.progress import bars
+from harness.execution.parent.reuse import is_done
 from harness.execution.parent.runner import run_all
 from harness.results.comparison import Comparison
 from harness.results.record import RunRecord

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
-from harness.errors import DiskFull, RecordError, SpecError, full_disk_reported
+from filelock import FileLock, Timeout
+
+from harness.errors import DiskFull, RecordError, SpecError, full_disk_reported, is_disk_full
 from harness.results.origin import work_begins
 from harness.results.record import HEADER, RunRecord
 from harness.results.report import REPORT_FILE, Report
 
 __all__ = [
     "DEFAULT_PARENT",
+    "LOCK",
     "RECORDS",
     "RunRecords",
     "check_unused",
     "folder_labels",
+    "locked",
     "new_in_reports",
     "output_folder",
     "records_in",
@@ -74,11 +78,36 @@ def new_in_reports(name: str) -> Path:
 
 def check_unused(folder: Path, resumable: bool = False) -> None:
     """Raise `SpecError` if `folder` holds anything. `resumable`: see `output_folder`."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(p.name != LOCK for p in folder.iterdir())):
         remedy = "name another, or empty it"
         if resumable and (folder / RECORDS).is_dir():
             remedy = "name another, or pass --resume to continue there"
         raise SpecError("--out takes a new or empty folder", folder, remedy)
+
+
+@contextmanager
+def locked(folder: Path, command: str) -> Iterator[None]:
+    """Inside, `folder` belongs to one command. It is a kernel lock, which ends with its process.
+
+    `command`: what works there. Raises `SpecError` if another one does, and `DiskFull`.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        rule = f"one {command} at a time works in a folder"
+        raise SpecError(
+            rule, f"another one uses {folder}", "wait for it, or name another"
+        ) from None
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(folder) from None
+        raise SpecError("--out takes a writable folder", error, "name another") from None
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager
@@ -88,12 +117,13 @@ def output_folder(
     """Create a new folder, and remove it again if the body raises `SpecError` or `RecordError`.
 
     With `again` it may be the folder of a stopped run, which is never removed. `resumable`: the
-    command has the option --resume, which a refusal then names. Raises `DiskFull` if
-    the disk is full; then the folder is removed unless it holds a record.
+    command has the option --resume, which a refusal then names, and one such command at a time
+    works in a folder. Raises `DiskFull` if the disk is full; then the folder is removed unless it
+    holds a record.
     """
     folder = out or new_in_reports(name)
     if again and (folder / RECORDS).is_dir():
-        with work_begins(), full_disk_reported(folder):
+        with _alone(folder, resumable), work_begins(), full_disk_reported(folder):
             yield folder
         return
     check_unused(folder, resumable)
@@ -103,23 +133,30 @@ def output_folder(
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError("--out takes a folder that can be created", error, "name another") from None
-    try:
-        with work_begins(), full_disk_reported(folder):
-            yield folder
-    except (SpecError, RecordError, DiskFull) as error:
-        if isinstance(error, DiskFull) and any(folder.glob(f"**/{HEADER}")):
+    with _alone(folder, resumable):
+        try:
+            with work_begins(), full_disk_reported(folder):
+                yield folder
+        except (SpecError, RecordError, DiskFull) as error:
+            if isinstance(error, DiskFull) and any(folder.glob(f"**/{HEADER}")):
+                raise
+            for content in folder.iterdir():
+                shutil.rmtree(content) if content.is_dir() else content.unlink()
+            for made in (folder, *folder.absolute().parents):
+                if made.absolute() == existing.absolute():
+                    break
+                made.rmdir()
             raise
-        for content in folder.iterdir():
-            shutil.rmtree(content) if content.is_dir() else content.unlink()
-        for made in (folder, *folder.absolute().parents):
-            if made.absolute() == existing.absolute():
-                break
-            made.rmdir()
-        raise
+
+
+def _alone(folder: Path, resumable: bool) -> AbstractContextManager[None]:
+    return locked(folder, "run") if resumable else nullcontext()
 
 
 DEFAULT_PARENT = Path("reports")
 """The folder of output folders that the user does not name."""
+LOCK = ".lock"
+"""The file that a command locks while it works in its output folder."""
 RECORDS = "records"
 """The folder of records within an output folder."""
 UNFINISHED = ".trace"

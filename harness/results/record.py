@@ -71,6 +71,7 @@ _MOST_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 _MANY = 100_000  # rows that are worth reading with several threads
 _BATCH = 65_536  # rows that are read at once
 _ROWS_HELD = 4096  # rows kept in memory before they are written as one row group
+_REMEDY = "run it again, or restore the file"
 
 
 @contextmanager
@@ -282,30 +283,43 @@ class RunRecord:
         stored = self.header.traces.get(name)
         if stored is None:
             return pa.Table.from_batches([], schema)  # `empty_table` imports pandas
-        path = self.folder / f"{name}.parquet"
-        remedy = "run it again, or restore the file"
-        if not path.is_file():
-            raise RecordError("every trace of a record must be present", path, remedy)
-        if file_digest(path) != stored.xxh3_128:
-            raise RecordError("a trace must be unchanged", path, remedy)
+        path = self._unchanged(name, stored)
         try:
             # Not `read_table`: that imports pandas, which takes longer than everything else.
             file = pq.ParquetFile(path)
             if file.metadata.num_rows != stored.rows:
                 rule = "a trace must have the rows and columns of its header"
-                raise RecordError(rule, path, remedy)
+                raise RecordError(rule, path, _REMEDY)
             table = _whole(file)
             if table is None:
                 rule = "a trace must fit into the memory of this machine"
                 raise RecordError(rule, path, "read it on a machine with more memory")
             table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError):
-            raise RecordError("a trace is a Parquet file", path, remedy) from None
+            raise RecordError("a trace is a Parquet file", path, _REMEDY) from None
         if self.header.schema_version != SCHEMA_VERSION:
             table = upgraded(name, table)
         if table.num_rows != stored.rows or not table.schema.equals(schema):
-            raise RecordError("a trace must have the rows and columns of its header", path, remedy)
+            raise RecordError("a trace must have the rows and columns of its header", path, _REMEDY)
         return table
+
+    def is_intact(self) -> bool:
+        """Whether every trace is present and unchanged. None of them is kept in memory."""
+        try:
+            for name, stored in self.header.traces.items():
+                self._unchanged(name, stored)
+        except RecordError:
+            return False
+        return True
+
+    def _unchanged(self, name: str, stored: TraceFile) -> Path:
+        """The file of a trace. Raises `RecordError` if it is absent or has changed."""
+        path = self.folder / f"{name}.parquet"
+        if not path.is_file():
+            raise RecordError("every trace of a record must be present", path, _REMEDY)
+        if file_digest(path) != stored.xxh3_128:
+            raise RecordError("a trace must be unchanged", path, _REMEDY)
+        return path
 
 
 def _whole(file: pq.ParquetFile) -> pa.Table | None:

@@ -117,7 +117,7 @@ class RunRequest(Frozen):
     out: Path | None = None
     """Folder for the results; None: a new one in `reports/`."""
     resume: bool = False
-    """Continue in `out`, where the same request was stopped."""
+    """Continue in `out`, where the same request was stopped; a suite does so without it."""
     keep_going: bool = False
     """Continue past a case that is refused. `out` may hold runs of the same request."""
     spelling: Spelling = "command line"

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from harness.execution.parent.plan import is_done
+from harness.execution.parent.reuse import is_done
 from harness.execution.parent.runner import Run, run_all
 from harness.spec import registry
 from harness.spec.case import Case

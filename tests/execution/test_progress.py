@@ -26,6 +26,6 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
             number = 1 if second > 2 else 0
             show(number, {"event": event, "step": second + 1, "total": 9})
     assert [
-        "paraphrase trainer: step 4 of 9, 1 of 2 runs complete",
-        "paraphrase trainer: step 7 of 9, 1 of 2 runs complete",
+        "paraphrase trainer: step 4 of 9, 1 of 2 runs ended",
+        "paraphrase trainer: step 7 of 9, 1 of 2 runs ended",
     ] == output.getvalue().splitlines()

@@ -43,6 +43,7 @@ from harness.results.record import (
     RecordWriter,
 )
 from harness.spec.case import Case, RunSpec
+from harness.spec.files import digests_of_files
 from harness.spec.recipe import Recipe
 from harness.tracing import digest, lines, operations, sites
 from harness.tracing.listener import StopTraining
@@ -116,7 +117,7 @@ def _train_here(
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "spec": spec,
-        "environment": metadata.describe(device),
+        "environment": metadata.describe(device) | _files(spec),
         "digest_algorithm": digest.algorithm(),
     }
     traced = spec.observe == "trace" and spec.localize_at is None
@@ -248,6 +249,12 @@ def _train(
     with drawing(recipe, workload.device):
         model = call_loop(loop.train, workload, recipe, probe, keeps_tf32(spec))
     return model, time.perf_counter() - started
+
+
+def _files(spec: RunSpec) -> dict[str, Any]:
+    """The digests of the user's own files, as part of the environment; empty without such."""
+    digests = digests_of_files(spec)
+    return {"files": digests} if digests else {}
 
 
 def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:

@@ -7,9 +7,10 @@ from rich.console import Console
 from harness.errors import RunFailed, SpecError
 from harness.execution.checkpoints import first_difference
 from harness.execution.nodes import Meeting, Node, Part, Turn
-from harness.execution.parent.plan import is_done, plan, runs_in
+from harness.execution.parent.plan import plan, runs_in
 from harness.execution.parent.process import import_ahead
 from harness.execution.parent.progress import bars
+from harness.execution.parent.reuse import is_done
 from harness.execution.parent.runner import Run, run_all
 from harness.results.folders import RECORDS
 from harness.spec.request import RunRequest

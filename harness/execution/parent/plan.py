@@ -1,4 +1,4 @@
-"""The runs of a request, and which of them an earlier command has completed."""
+"""The runs of a request, and the folder of each."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 
 import yaml
 
-from harness.errors import RecordError, SpecError
-from harness.execution.checkpoints import FOLDER, Checkpoints, check_same_run
+from harness.errors import SpecError
 from harness.execution.parent.runner import Run
 from harness.results.folders import RECORDS
-from harness.results.record import RunRecord
 from harness.spec import registry
 from harness.spec.case import RunSpec, label
 from harness.spec.expand import draw_specs
 from harness.spec.paths import check_places
 from harness.spec.request import RunRequest
 
-__all__ = ["is_done", "plan", "runs_in"]
+__all__ = ["plan", "runs_in"]
 
 
 def plan(request: RunRequest, library_sets: Iterable[str] = ()) -> list[RunSpec]:
@@ -91,19 +89,3 @@ def _checked(config: Path, request: RunRequest) -> Path:
             "a launcher's configuration is a mapping with distributed_type", config, remedy
         )
     return config.resolve()
-
-
-def is_done(run: Run) -> bool:
-    """Whether the same run was completed in its folder before.
-
-    Raises `SpecError` if another run was, or left a checkpoint there.
-    """
-    Checkpoints(run.folder / FOLDER).newest(run.spec)
-    try:
-        record = RunRecord(run.folder)
-    except RecordError:
-        return False
-    if record.header.status not in ("completed", "stopped"):
-        return False
-    check_same_run(record.run_spec, run.spec)
-    return True

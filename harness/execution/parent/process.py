@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from typing import Any
 from harness.execution import entry
 from harness.execution.environments.interpreter import check_training_libraries, linked_package
 from harness.execution.nodes import Node, node_folder
+from harness.results.ranks import FOLDER
 from harness.results.record import HEADER
 from harness.spec import registry
 from harness.spec.case import RunSpec
@@ -179,7 +181,7 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
         log_folder = node_folder(run.folder, node.rank)
     else:
         run.folder.mkdir(parents=True, exist_ok=True)
-        (run.folder / HEADER).unlink(missing_ok=True)  # of an earlier attempt
+        _remove_earlier_attempt(run.folder)
     context = _context()
     alone = run.spec.case.world_size == 1
     count = run.spec.processes_per_node
@@ -195,6 +197,18 @@ def launch(number: int, run: Run, resumed: bool = False, node: Node | None = Non
     for end in theirs:
         end.close()
     return Worker(number, run, process, list(ours), resumed, node)
+
+
+def _remove_earlier_attempt(folder: Path) -> None:
+    """Remove what a killed command may have left, so that none of it counts as part of this run.
+
+    Headers of single processes would otherwise be gathered. Checkpoints stay.
+    """
+    files = (folder / HEADER, *folder.glob(f"{FOLDER}/*/{HEADER}"), *folder.glob(f".{HEADER}.*"))
+    for path in files:
+        path.unlink(missing_ok=True)
+    for path in folder.glob(".last-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _arguments(spec: RunSpec) -> list[str]:

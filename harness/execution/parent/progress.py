@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -19,13 +20,25 @@ from rich.progress import (
 from rich.text import Text
 
 from harness.execution.parent.runner import OnEvent, Run
+from harness.execution.parent.time_left import TimeLeft
 from harness.results.settings import differing_settings
 from harness.spec.case import label
 
 __all__ = ["bars"]
 
 _LINE_EVERY_S = 10.0  # in a notebook and in a log, which keep each line
+_ALL = "runs"  # what the bar for all runs counts
 _MANY = 12  # with more runs, only active ones have a bar, below one for all
+
+
+class _TimeOfRun(TimeRemainingColumn):
+    """The time that is left of one run, by the speed of its steps.
+
+    Runs are too few for that; `TimeLeft` estimates theirs.
+    """
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.description == _ALL else super().render(task)
 
 
 @contextmanager
@@ -63,12 +76,15 @@ def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> It
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _TimeOfRun(),
         TextColumn("{task.fields[state]}"),
         console=console,
     ) as progress:
-        many = len(runs) > _MANY
-        overall = progress.add_task("runs", total=len(runs), case="all", state="", visible=many)
+        many, left = len(runs) > _MANY, TimeLeft(len(runs))
+        several = len({run.spec.case.name for run in runs}) > 1
+        overall = progress.add_task(
+            _ALL, total=len(runs), case="all", state="", visible=many or several
+        )
         tasks = [
             progress.add_task(
                 label(run.spec),
@@ -84,6 +100,8 @@ def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> It
         def on_event(number: int, event: dict[str, Any]) -> None:
             task = tasks[number]
             name = event["event"]
+            left.note(number, event)
+            progress.update(overall, state=left.text())
             if name == "settled":
                 compare_settings(number, event)
             elif name == "building":
@@ -105,17 +123,18 @@ def bars(runs: Sequence[Run], console: Console, experiments: bool = False) -> It
 
 def _lines(runs: Sequence[Run], console: Console) -> Callable[[int, dict[str, Any]], None]:
     """Prints where a run is, at most one line every few seconds for all runs together."""
-    printed_at, ended = time.monotonic(), 0
+    printed_at, left = time.monotonic(), TimeLeft(len(runs))
 
     def show(number: int, event: dict[str, Any]) -> None:
-        nonlocal printed_at, ended
-        ended += event["event"] == "ended"
+        nonlocal printed_at
+        left.note(number, event)
         now = time.monotonic()
         if event["event"] == "step" and now - printed_at >= _LINE_EVERY_S:
             printed_at = now
             spec = runs[number].spec
-            text = f"{spec.case.name} {label(spec)}: step {event['step']} of {event['total']}"
-            others = f", {ended} of {len(runs)} runs complete" if len(runs) > 1 else ""
-            console.print(Text(text + others), soft_wrap=True)
+            parts = [f"{spec.case.name} {label(spec)}: step {event['step']} of {event['total']}"]
+            if len(runs) > 1:
+                parts += [f"{left.ended} of {len(runs)} runs ended", left.text()]
+            console.print(Text(", ".join(filter(None, parts))), soft_wrap=True)
 
     return show
