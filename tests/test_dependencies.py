@@ -33,6 +33,7 @@ OPTIONAL = {
     "pynvml": "gpu",
     "pytest": "bench",
     "ruptures": "history",
+    "submitit": "slurm",
     "triton": "gpu",
 }
 """Modules that the code imports only where they are installed, and their extras."""
@@ -127,7 +128,9 @@ def test_every_declared_dependency_is_imported() -> None:
 def test_the_extra_dev_holds_what_tests_import(folder: str) -> None:
     """`dev` includes the other extras, so every import of a test is declared in some list."""
     lists = declared()
-    assert {"bench", "history", "lightning", "train"} == Requirement(dev_requirements()[0]).extras
+    assert {"bench", "history", "lightning", "slurm", "train"} == Requirement(
+        dev_requirements()[0]
+    ).extras
     names = set().union(*lists.values())
     own = {"benchmarks", "docs", "harness", "studies", "tests", NAME}
     undeclared = [

@@ -24,6 +24,7 @@ from harness.execution.environments.variants import find_library_sets
 from harness.execution.parent.forecast import Forecast, total_s
 from harness.execution.parent.plan import plan, runs_in
 from harness.execution.parent.reuse import left_to_make
+from harness.execution.parent.slurm import check_slurm
 from harness.results.folders import DEFAULT_PARENT, RECORDS, check_unused, new_in_reports
 from harness.results.metrics import parse_margins
 from harness.spec.case import RunSpec, label
@@ -87,6 +88,8 @@ class Plan:
 def plan_of_run(request: RunRequest) -> Plan:
     """What `harness run` would do. Raises `SpecError` as it does before it starts a worker."""
     parse_margins(request.margins)
+    if request.executor == "slurm":
+        check_slurm(request.option("executor", "slurm"))
     names = _library_sets(request)
     planned = plan(request, names)
     first = planned[0].case

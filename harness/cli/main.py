@@ -37,8 +37,8 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130  # typer's exit code for a KeyboardInterrupt
 _INTERRUPTED_LINE = (
-    "interrupted; completed records are kept; harness run and harness bench continue with --resume, "
-    "a suite without it"
+    "interrupted; completed records are kept; harness run and harness bench continue with "
+    "--resume, a suite without it"
 )
 
 

@@ -53,8 +53,9 @@ from harness.execution.nodes import this_node
 from harness.execution.parent.follower import follow
 from harness.regression.upgrade import add_upgrade_result
 from harness.spec.case import LEAST_DRAWS
-from harness.spec.recipe import LAUNCHERS
+from harness.spec.recipe import EXECUTORS, LAUNCHERS
 from harness.spec.request import PORT, TIMEOUT_S
+from harness.spec.slurm import DEFAULT_MINUTES, SLURM_OPTIONS
 from harness.spec.suites import SUITES
 
 __all__ = ["run_command"]
@@ -142,6 +143,24 @@ def run_command(
         ),
     ] = PORT,
     jobs: JobsOption = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(EXECUTORS),
+            help="What makes the runs: this machine, or a job of a SLURM cluster for each run. "
+            "slurm needs the extra 'slurm' and an --out that the cluster shares.",
+            rich_help_panel=WHERE,
+        ),
+    ] = EXECUTORS[0],
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help=f"An option of each job: {', '.join(SLURM_OPTIONS)}. Repeat it for more. Default: "
+            f"the processors and GPUs that the run uses, and {DEFAULT_MINUTES} min.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     detail: DetailOption = "full",
     digests: DigestsOption = None,
     seeds: Annotated[
@@ -218,6 +237,8 @@ def run_command(
         master_addr=master_addr,
         master_port=master_port,
         jobs=jobs,
+        executor=executor,
+        slurm=pairs_from(slurm, "--slurm", "KEY=VALUE", "partition=NAME"),
         detail=detail,
         digests=digests,
         seeds=seeds,

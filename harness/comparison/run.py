@@ -20,6 +20,7 @@ from harness.execution.parent.plan import plan, runs_in
 from harness.execution.parent.progress import bars
 from harness.execution.parent.reuse import Left, left_to_make
 from harness.execution.parent.runner import Run, run_all
+from harness.execution.parent.slurm import check_slurm, run_on_slurm
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.folders import RECORDS, RunRecords, output_folder
@@ -29,6 +30,7 @@ from harness.results.report import Report
 from harness.spec.case import Case, RunSpec, label
 from harness.spec.expand import is_variant
 from harness.spec.request import RunRequest
+from harness.spec.slurm import job_parameters
 from harness.units import counted
 
 __all__ = ["run_cases"]
@@ -57,6 +59,8 @@ def run_cases(
     leaves completed records and no report, if there is no space. On KeyboardInterrupt,
     or if another node has left, the records stay and a report of them is written.
     """
+    if request.executor == "slurm":
+        check_slurm(request.option("executor", "slurm"))
     planned = plan(request, [each.name for each in library_sets])
     words = request.command_line() if command is None else command
     margins = parse_margins(request.margins)
@@ -69,7 +73,13 @@ def run_cases(
             left = _left(request, folder, runs, console)
             led = meeting.led() if meeting else nullcontext()
             with bars(left.waiting, console) as on_event, led:
-                run_all(left.waiting, jobs, on_event, request.continues, request.timeout_s, meeting)
+                if request.executor == "slurm":
+                    options = job_parameters(request.slurm, request.option("slurm"))
+                    timeout_s = request.timeout_s
+                    run_on_slurm(left.waiting, options, folder, jobs, on_event, timeout_s)
+                else:
+                    patience = request.continues, request.timeout_s
+                    run_all(left.waiting, jobs, on_event, *patience, meeting)
         except DiskFull:  # no report is made of what is incomplete
             raise
         except (KeyboardInterrupt, RunFailed):

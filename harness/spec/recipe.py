@@ -28,11 +28,13 @@ __all__ = [
     "DETAILS",
     "DEVICES",
     "DIGESTS",
+    "EXECUTORS",
     "LAUNCHERS",
     "Conventions",
     "Detail",
     "Device",
     "Digests",
+    "Executor",
     "Frozen",
     "Launcher",
     "Name",
@@ -50,6 +52,8 @@ Digests = Literal["host", "device"]
 DIGESTS: tuple[str, ...] = get_args(Digests)
 Launcher = Literal["torchrun", "accelerate", "notebook"]
 LAUNCHERS: tuple[Launcher, ...] = get_args(Launcher)
+Executor = Literal["local", "slurm"]
+EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 Detail = Literal["steps", "weights", "full"]
 DETAILS: tuple[Detail, ...] = get_args(Detail)
 Option = str | int | float | bool | None

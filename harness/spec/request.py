@@ -20,11 +20,13 @@ from harness.spec.recipe import (
     DETAILS,
     DEVICES,
     DIGESTS,
+    EXECUTORS,
     LAUNCHERS,
     Conventions,
     Detail,
     Device,
     Digests,
+    Executor,
     Frozen,
     Launcher,
 )
@@ -46,6 +48,7 @@ _NAMES: dict[str, Sequence[str]] = {
     "device": DEVICES,
     "devices": DEVICES,
     "digests": DIGESTS,
+    "executor": EXECUTORS,
     "launcher": LAUNCHERS,
     "suite": tuple(SUITES),
 }
@@ -95,8 +98,12 @@ class RunRequest(Frozen):
     """What starts the training processes."""
     launcher_config: Path | None = None
     """Configuration file for `accelerate launch`."""
+    executor: Executor = EXECUTORS[0]
+    """What makes the runs: this machine, or the jobs of a SLURM cluster."""
+    slurm: dict[str, str] = Field(default_factory=dict)
+    """Options of each job, such as its partition."""
     jobs: int | None = Field(None, ge=1)
-    """Runs at a time; None: as many as there are cores for."""
+    """Runs at a time; None: as many as there are cores for, and on a cluster all."""
     timeout_s: float = Field(TIMEOUT_S, ge=1)
     """A run that reports no step for this long is ended."""
 
@@ -165,7 +172,7 @@ class RunRequest(Frozen):
         if self.localize is not None:
             return self.localize
         many = self.seeds or self.devices or self.suite or self.has_library_sets
-        return not many and self.nnodes == 1
+        return not many and self.nnodes == 1 and self.executor == "local"
 
     @property
     def base_cases(self) -> tuple[Case, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness.errors import SpecError
 from harness.spec import registry
 from harness.spec.case import LEAST_DRAWS
+from harness.spec.slurm import job_parameters
 
 if TYPE_CHECKING:
     from harness.spec.request import RunRequest
@@ -27,6 +28,7 @@ def check_request(request: RunRequest) -> None:
     _check_libraries(request)
     _check_launcher(request)
     _check_nodes(request)
+    _check_executor(request)
     _check_comparisons(request)
 
 
@@ -106,6 +108,20 @@ def _check_nodes(request: RunRequest) -> None:
         rule = f"{request.option('resume_at')} works on one node"
         remedy = f"omit {request.option('resume_at')} or {request.option('nnodes')}"
         raise SpecError(rule, request.option("nnodes", request.nnodes), remedy)
+
+
+def _check_executor(request: RunRequest) -> None:
+    slurm = request.option("executor", "slurm")
+    if request.executor == "local":
+        if request.slurm:
+            met = " ".join(request.slurm)
+            rule = f"{request.option('slurm')} applies to jobs of a cluster"
+            raise SpecError(rule, met, f"add {slurm}")
+        return
+    job_parameters(request.slurm, request.option("slurm"))
+    _refuse(request, f"{slurm} makes each run on one node", "nnodes")
+    if request.localize:
+        _refuse(request, f"{slurm} replays no run", "localize")
 
 
 def _check_comparisons(request: RunRequest) -> None:

@@ -17,7 +17,7 @@ _OPTIONS = {
     "timeout_s": "--timeout",
 }
 """Options whose name is not that of their field."""
-_REPEATED = ("interpreters", "requirements", "settings", "margins")
+_REPEATED = ("interpreters", "requirements", "settings", "margins", "slurm")
 """Options that are given once for each value; the other sequences are joined by commas."""
 _NOT_TYPED = ("cases", "keep_going", "spelling")
 

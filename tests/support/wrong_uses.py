@@ -7,6 +7,8 @@ _NODE_1 = (
     *("--out", "shared"),
 )
 
+_SLURM = ("--executor", "slurm", "--slurm")
+
 WRONG_USES: list[tuple[list[str], str]] = [
     (["run", "paraphrse"], "unknown case (met 'paraphrse'): did you mean 'paraphrase'?"),
     (["run", "--loops", "plain,trainr"], "did you mean 'trainer'?"),
@@ -79,6 +81,17 @@ WRONG_USES: list[tuple[list[str], str]] = [
         "--launcher-config takes a file (met x.yaml)",
     ),
     (["run", "--resume"], "--resume continues in an output folder"),
+    (["run", "--executor", "slrm"], "did you mean 'slurm'?"),
+    (["run", "--slurm", "time=5"], "applies to jobs of a cluster (met time): add --executor slurm"),
+    (["run", *_SLURM, "partiton=a"], "did you mean 'partition'?"),
+    (["run", *_SLURM, "partition"], "--slurm takes KEY=VALUE"),
+    (["run", *_SLURM, "partition=a b"], "without spaces and quotes (met 'a b')"),
+    (["run", *_SLURM, "time=soon"], "time takes minutes or"),
+    (["run", *_SLURM, "time=0"], "time takes minutes or"),
+    (["run", *_SLURM, "cpus=0"], "cpus takes a whole number from 1 on (met '0')"),
+    (["run", *_SLURM, "gpus=two"], "gpus takes a whole number from 0 on"),
+    (["run", *_SLURM, "time=5", "--localize"], "--executor slurm replays no run (met --localize)"),
+    (["run", *_NODE_1, "--executor", "slurm"], "makes each run on one node (met --nnodes 2)"),
     (["run", "--resume-at", "3", "--set", "save_every=4"], "lower save_every"),
     (["run", "--devices", "cpu"], "two different devices"),
     (["run", "--devices", "cpu,cpu"], "two different devices"),

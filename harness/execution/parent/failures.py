@@ -14,7 +14,7 @@ from harness.execution.parent.process import Run, Worker
 from harness.results import ranks
 from harness.results.record import HEADER, SCHEMA_VERSION, Header, RecordWriter, RunRecord
 
-__all__ = ["abort", "conclude", "gather", "part_of"]
+__all__ = ["abort", "conclude", "fail", "gather", "part_of"]
 
 _TAIL = 40  # last lines of a log that are kept
 _LEAST_BYTES = 4096  # a disk with less is full
@@ -71,7 +71,7 @@ def conclude(run: Run, parts: Mapping[int, Part | None]) -> None:
     if any(part.error or part.refusal for part in ended.values()) or not gather(run):
         if shutil.disk_usage(run.folder).free < _LEAST_BYTES:
             raise DiskFull(run.folder)
-        _write_failure(run, _why(run, parts), _traceback(run, ended))
+        fail(run, _why(run, parts), _traceback(run, ended))
 
 
 def _nodes(run: Run) -> Path:
@@ -146,7 +146,8 @@ def _tail(folder: Path) -> str:
     return "\n".join(text.splitlines()[-_TAIL:])
 
 
-def _write_failure(run: Run, error: str, traceback: str) -> None:
+def fail(run: Run, error: str, traceback: str = "") -> None:
+    """Leave a record of a run that failed. What it had recorded is removed; checkpoints stay."""
     for trace in run.folder.glob("*.parquet"):  # incomplete
         trace.unlink()
     for folder in (run.folder / ranks.FOLDER, _nodes(run)):

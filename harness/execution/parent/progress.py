@@ -28,6 +28,7 @@ __all__ = ["bars"]
 
 _LINE_EVERY_S = 10.0  # in a notebook and in a log, which keep each line
 _ALL = "runs"  # what the bar for all runs counts
+_SHOWN = ("step", "in the queue", "training")  # events that a log shows; the last two of jobs
 _MANY = 12  # with more runs, only active ones have a bar, below one for all
 
 
@@ -129,10 +130,12 @@ def _lines(runs: Sequence[Run], console: Console) -> Callable[[int, dict[str, An
         nonlocal printed_at
         left.note(number, event)
         now = time.monotonic()
-        if event["event"] == "step" and now - printed_at >= _LINE_EVERY_S:
+        name = event["event"]
+        if name in _SHOWN and now - printed_at >= _LINE_EVERY_S:
             printed_at = now
             spec = runs[number].spec
-            parts = [f"{spec.case.name} {label(spec)}: step {event['step']} of {event['total']}"]
+            what = f"step {event['step']} of {event['total']}" if name == "step" else name
+            parts = [f"{spec.case.name} {label(spec)}: {what}"]
             if len(runs) > 1:
                 parts += [f"{left.ended} of {len(runs)} runs ended", left.text()]
             console.print(Text(", ".join(filter(None, parts))), soft_wrap=True)
