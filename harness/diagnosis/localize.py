@@ -20,6 +20,7 @@ from harness.comparison.programs import arguments_of, compare_state, compare_sta
 from harness.diagnosis.distance import first_value_divergence
 from harness.diagnosis.step_replays import Place, cost_s, replays_of, what_is_missing
 from harness.errors import RecordError
+from harness.report.text.values import setting_text
 from harness.report.write import write
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
@@ -27,14 +28,17 @@ from harness.results.folders import RECORDS
 from harness.results.localization import Localization
 from harness.results.record import RunRecord
 from harness.results.report import Report
+from harness.results.settings import setting_differences
 from harness.spec.case import RunSpec
 from harness.spec.request import TIMEOUT_S
-from harness.units import quantity
+from harness.units import counted, quantity
 
 __all__ = ["AFFORDABLE_S", "FindPair", "can_be_localized", "localize_pairs", "localize_report"]
 
 AFFORDABLE_S = 60.0
 """Replays that nobody asked for are made up to this time of training."""
+_FEW = 3
+"""Settings that are named."""
 _UNASKED = Localization()
 """Of a pair that nobody asked to localize, and that has nothing to localize."""
 FindPair = Callable[[Comparison], tuple[RunRecord, RunRecord] | None]
@@ -174,8 +178,9 @@ def _localize(
         divergence = first_value_divergence(record, replay, first.step)
         if divergence is not None:
             return Localization(
-                note=f"{name} did not repeat itself: its replay diverges at step "
-                f"{divergence.step} in {divergence.stage}, so nothing in it was compared"
+                note=f"the replay of {name} is another training than its run: it diverges at step "
+                f"{divergence.step} in {divergence.stage}, so nothing in it was compared; "
+                f"{_why_another(record, replay)}"
             )
         replays.append(replay)
     try:
@@ -198,6 +203,21 @@ def _localize(
     except RecordError as error:
         return Localization(note=str(error))
     return found.model_copy(update={"definitions": definitions})
+
+
+def _why_another(record: RunRecord, replay: RunRecord) -> str:
+    """What may have made a replay another training than its run."""
+    changed = setting_differences(record.header, replay.header)
+    if not changed:
+        return "either the training does not repeat itself, or its files have changed since"
+    parts = [
+        f"{one.name} is {setting_text(one.candidate)} and was {setting_text(one.reference)}"
+        for one in changed[:_FEW]
+    ]
+    more = len(changed) - _FEW
+    if more > 0:
+        parts.append(f"{counted(more, 'more setting')} {'differs' if more == 1 else 'differ'}")
+    return "; ".join(parts)
 
 
 def localize_report(

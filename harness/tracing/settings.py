@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from harness.tracing.by_hand import rule_of
 from harness.tracing.live_objects import schedules_of, training_iterators
 from harness.tracing.loader_settings import loader_settings
+from harness.tracing.sites import rates_when_made
 from harness.tracing.task import Task
 
 __all__ = ["draws_since_seed", "live_settings", "schedule_summary"]
@@ -152,6 +153,7 @@ def _optimizer(
             n for p, n in names.items() if p.requires_grad and p not in optimized
         ],
         "optimizer.foreign": sum(parameter not in names for parameter in optimized),
+        "optimizer.rate_set_later": any(map(_rate_set_later, optimizers)),
     }
     options = dict.fromkeys(key for group in groups for key in group)
     for key in options:
@@ -171,6 +173,15 @@ def _device_flags(names: Mapping[Tensor, str]) -> dict[str, Any]:
         "flags.cudnn_deterministic": torch.backends.cudnn.deterministic,
         "flags.cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
+
+
+def _rate_set_later(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a rate is not that with which the optimizer was made, and no schedule set it."""
+    made = rates_when_made(optimizer)
+    now = [group.get("initial_lr", group.get("lr")) for group in optimizer.param_groups]
+    return made is not None and any(
+        one is not two and one != two for one, two in zip(made, now, strict=False)
+    )
 
 
 def _initial_rate(group: dict[str, Any]) -> float | None:

@@ -41,6 +41,7 @@ __all__ = [
     "Clip",
     "clips_until_now",
     "install",
+    "rates_when_made",
     "remembered",
     "remove",
     "site_here",
@@ -75,6 +76,8 @@ class Clip:
 
 
 _sites: dict[int, tuple[weakref.ref[Any], Site]] = {}
+_rates: weakref.WeakKeyDictionary[Optimizer, tuple[Any, ...]] = weakref.WeakKeyDictionary()
+"""The learning rate of each group of an optimizer when it was made."""
 _restore: list[Callable[[], None]] = []
 _clips: list[Clip] | None = None
 """The calls since `wait_for_clips`; None: nobody waits."""
@@ -98,6 +101,7 @@ def remove() -> None:
         restore()
     _restore.clear()
     _sites.clear()
+    _rates.clear()
     clips_until_now()
 
 
@@ -116,6 +120,11 @@ def site_of(made: Any) -> Site | None:
     """The line that made an object, or set the probability of a dropout; None: not known."""
     known = _sites.get(id(made))
     return None if known is None or known[0]() is not made else known[1]
+
+
+def rates_when_made(optimizer: Optimizer) -> tuple[Any, ...] | None:
+    """The learning rate of each group when the optimizer was made; None: not known."""
+    return _rates.get(optimizer)
 
 
 def site_here() -> Site | None:
@@ -167,6 +176,8 @@ def _wrap_constructor(kind: Any) -> None:
     def __init__(made: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it takes its place
         construct(made, *args, **kwargs)
         _remember(made)
+        if kind is Optimizer:
+            _rates[made] = tuple(group.get("lr") for group in made.param_groups)
         if kind is DataLoader and site_of(made._index_sampler) is None:
             _remember(made._index_sampler)  # it outlives a loader that a library replaces
 

@@ -117,7 +117,8 @@ def test_a_command_that_does_not_repeat_itself_has_no_line(folder: Path, tmp_pat
     """Its replay is another run, of which nothing is reported."""
     found = localized(folder, "noisy", tmp_path / "out")
     assert found.operation is None
-    assert "did not repeat itself: its replay diverges at step 1 in " in found.note
+    assert "is another training than its run: it diverges at step 1 in " in found.note
+    assert "either the training does not repeat itself, or its files have changed" in found.note
 
 
 def test_a_command_whose_folder_is_gone_has_no_line(folder: Path, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_replay_that_diverges_from_its_run_gives_no_module(
         note = note_of(run_folder, tmp_path / "out")
     finally:
         fault.write_text(text, encoding="utf-8")
-    assert "fault did not repeat itself: its replay diverges at step 2 in " in note
+    assert "the replay of fault is another training than its run: it diverges at step 2 in " in note
 
 
 def test_another_number_of_processes_is_not_localized(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from harness.tracing.live_objects import live_objects
 from harness.tracing.settings import live_settings, schedule_summary
+from harness.tracing.sites import remembered
 from harness.tracing.task import Task
 
 ROWS = [{"x": torch.tensor([float(number)])} for number in range(10)]
@@ -185,3 +186,19 @@ def test_only_variables_that_contradict_the_recipe_are_recorded(
     found = read(model, torch.optim.SGD(model.parameters(), lr=0.1))
     environment = {name: value for name, value in found.items() if name.startswith("environment.")}
     assert {"environment.ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"} == environment
+
+
+def test_a_rate_that_is_set_after_the_optimizer_was_made_is_known(model: Net) -> None:
+    """By hand. The controls: left alone, set for a group, and set by a schedule of torch."""
+    with remembered():
+        alone = torch.optim.SGD(model.parameters(), lr=0.1)
+        grouped = torch.optim.SGD([{"params": model.parameters(), "lr": 0.3}], lr=0.1)
+        scheduled = torch.optim.SGD(model.parameters(), lr=0.1)
+        torch.optim.lr_scheduler.LambdaLR(scheduled, lambda step: step / 4)
+        by_hand = torch.optim.SGD(model.parameters(), lr=0.1)
+        by_hand.param_groups[0]["lr"] = 0.05
+        later = [
+            read(model, one)["optimizer.rate_set_later"]
+            for one in (alone, grouped, scheduled, by_hand)
+        ]
+    assert [False, False, False, True] == later

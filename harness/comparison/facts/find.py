@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.comparison.causes.evidence import Evidence
-from harness.comparison.facts import data, forward, rates, update
+from harness.comparison.facts import data, forward, loss, rates, update
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement
 from harness.comparison.updates import Cut
@@ -35,6 +35,8 @@ _RULES: tuple[Callable[[Ground], Iterator[Statement]], ...] = (
     forward.label_smoothing,
     forward.loss_function,
     forward.backward_loss,
+    loss.loss_factor,
+    loss.added_losses,
     forward.compute_dtype,
     update.not_trained,
     rates.learning_rate,
@@ -54,9 +56,10 @@ _RULES: tuple[Callable[[Ground], Iterator[Statement]], ...] = (
 
 
 def facts_of(evidence: Evidence, cut: Cut | None) -> tuple[Fact, ...]:
-    """The settings in which two runs differ: first those that explain the first divergence."""
-    if evidence.first is None:
-        return ()
+    """The settings in which two runs differ: first those that explain the first divergence.
+
+    Of runs without a divergence nothing explains: these settings had no effect.
+    """
     ground = Ground(evidence, cut)
     found = [statement for rule in _RULES for statement in rule(ground)]
     certain = any(each.explains and not each.rounds for each in found)

@@ -13,7 +13,6 @@ from harness.units import number
 
 __all__ = ["learning_rate", "schedule", "schedule_length"]
 
-_OPTIMIZER = ("optimizer", "optimizer")
 _SAME = 1e-9  # relative; rates are computed by formulas that round
 
 
@@ -29,18 +28,20 @@ def learning_rate(ground: Ground) -> Iterator[Statement]:
     if ratio is not None and abs(ratio - 1) > _SAME:
         place = next(k for k, rate in enumerate(one) if rate)
         values = (one[place], two[place])
-        by_setting = math.isclose(ratio_set, ratio, rel_tol=_SAME)
+        by_setting = math.isclose(ratio_set, ratio, rel_tol=_SAME) and not any(_set_later(ground))
         text = f"learning rate {against(*(settings if by_setting else values)[::-1])}"
         if not by_setting:
             text += f" at step {place + 1}"
             settings = values
-        yield _of_optimizer(text, settings, ground.stage == "learning_rate")
+            if len({*one}) > 1:
+                text += f", {number(ratio)} times at each step"
+        yield _of_optimizer(ground, text, settings, ground.stage == "learning_rate")
     elif (
         ground.stage == "learning_rate"
         and math.isclose(ratio_set, _peak_ratio(one, two), rel_tol=UNIFORM)
         and abs(ratio_set - 1) > UNIFORM
     ):
-        yield _of_optimizer(f"learning rate {against(*settings[::-1])}", settings, True)
+        yield _of_optimizer(ground, f"learning rate {against(*settings[::-1])}", settings, True)
     elif ground.stage == "learning_rate" and ratio is not None:
         yield from _of_one_parameter(ground)
 
@@ -55,11 +56,26 @@ def _of_one_parameter(ground: Ground) -> Iterator[Statement]:
         for value in (first.reference, first.candidate)
     )
     text = f"learning rate of {first.tensor} {against(two, one)} at step {first.step}"
-    yield Statement("learning_rate", text, one, two, explains=True, sites=_OPTIMIZER)
+    yield Statement("learning_rate", text, one, two, explains=True, sites=_sites(ground))
 
 
-def _of_optimizer(text: str, values: tuple[float, float], explains: bool) -> Statement:
-    return Statement("learning_rate", text, *values, explains=explains, sites=_OPTIMIZER)
+def _of_optimizer(
+    ground: Ground, text: str, values: tuple[float, float], explains: bool
+) -> Statement:
+    return Statement("learning_rate", text, *values, explains=explains, sites=_sites(ground))
+
+
+def _set_later(ground: Ground) -> tuple[bool, bool]:
+    """Whether the rates of reference and candidate are not those their optimizers were made with,
+    and no schedule of torch set them: the line that did is not known."""
+    one, two = ground.values("optimizer.rate_set_later")
+    return one is True, two is True
+
+
+def _sites(ground: Ground) -> tuple[str, str]:
+    """The line of the optimizer, where it is the one that set the rate."""
+    one, two = ("" if later else "optimizer" for later in _set_later(ground))
+    return one, two
 
 
 def schedule(ground: Ground) -> Iterator[Statement]:

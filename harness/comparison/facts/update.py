@@ -30,6 +30,7 @@ _WORDS = {"optimizer.eps": "eps of the optimizer"}
 _STATED_ELSEWHERE = (
     *("optimizer.rule", "optimizer.flavour", "optimizer.learning_rate", "optimizer.weight_decay"),
     *("optimizer.without", "optimizer.foreign", "optimizer.decoupled_weight_decay"),
+    "optimizer.rate_set_later",
 )
 _ADAM = {"Adam", "AdamW"}  # they differ in the coupling of the weight decay alone
 
@@ -192,14 +193,27 @@ class _Clip:
         of = f"{self.kind.removeprefix('norm ')}-norm" if " " in self.kind else "norm"
         return f"{'clipped' if self.called else 'scaled'} to a {of} of {number(self.limit)}"
 
+    @property
+    def limit_words(self) -> str:
+        """The limit, of a clip that need not act."""
+        if not self.kind:
+            return "none"
+        if self.kind == "value":
+            return f"values at {number(self.limit)}"
+        of = f"{self.kind.removeprefix('norm ')}-norm" if " " in self.kind else "norm"
+        return f"a {of} of {number(self.limit)}"
+
 
 def clipping(ground: Ground) -> Iterator[Statement]:
     """At which norm or value gradients are clipped: as called, or as the update shows it."""
     one, two = (_clip(run) for run in ground.runs)
     if one is None or two is None or one.same(two):
         return
+    acts = ground.stage in _UPDATE and _clip_acts(ground, one, two)
     text = f"an update uses gradients {two.words} against {one.words}"
-    if one.kind == two.kind == "norm" and not (one.called and two.called):
+    if not ground.stage and not (one.kind and two.kind):
+        text = f"clipping of gradients: {two.limit_words} against {one.limit_words}"
+    elif one.kind == two.kind == "norm" and not (one.called and two.called):
         text = f"an update uses gradients scaled to a norm of {against(two.limit, one.limit)}"
     elif one.kind == two.kind:
         how = {"norm": "", "value": " by value"}.get(one.kind, f" in the {one.kind[5:]}-norm")
@@ -209,7 +223,7 @@ def clipping(ground: Ground) -> Iterator[Statement]:
         text,
         one.limit if one.kind else None,
         two.limit if two.kind else None,
-        explains=ground.stage in _UPDATE and _clip_acts(ground, one, two),
+        explains=acts,
         sites=("clip", "clip"),
     )
 

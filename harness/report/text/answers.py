@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.report.text import explanation, modules, regression, seeds, speeds, upgrade
+from harness.report.text.facts import also_lines
 from harness.report.text.operations import code_lines, operation_sentence
 from harness.report.text.programs import program_parts
 from harness.report.text.summary import sentence
@@ -150,6 +151,8 @@ def _of_pair(pair: Comparison, place: int, name_case: bool) -> Answer:
         details = (f"{speeds.certainty(pair)}.", *_code(pair))
         return Answer(f"{case}{speeds.line(pair)}", pair.outcome, "speed", details)
     details = tuple(_code(pair)) or _module(pair)
+    if pair.outcome == "identical":
+        details = tuple(also_lines(pair))
     return Answer(f"{case}{sentence(pair)}", pair.outcome, pair_anchor(place), details)
 
 

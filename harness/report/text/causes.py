@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from harness.report.text import facts
+from harness.report.text.operations import code_lines
+from harness.report.text.programs import program_parts
 from harness.results.comparison import Cause, Comparison
 
 __all__ = [
@@ -30,7 +32,26 @@ def because(comparison: Comparison) -> str:
     named = [cause.title for cause in first if not cause.consistent_with]
     parts += [f"cause: {'; '.join(named)}"] if named else []
     parts += [f"consistent with: {possible(cause)}" for cause in first if cause.consistent_with]
-    return "; ".join(parts) or "cause unknown"
+    return "; ".join(parts) or _localized(comparison) or "cause unknown"
+
+
+def _localized(comparison: Comparison) -> str:
+    """What the replays found, in a few words: the state that differs, or the lines; else empty."""
+    found = comparison.localization
+    if found is None:
+        return ""
+    if found.state and not comparison.unnamed:
+        sentences = [part.sentence for part in program_parts(comparison)]
+        step = f"Step {found.step}: "
+        stated = next((one for one in sentences if one.startswith(step)), "")
+        if stated:
+            return stated.removeprefix(step).removesuffix(".")
+    lines = [(name, line.partition("  ")[0]) for name, line in code_lines(comparison)]
+    if not lines:
+        return ""
+    return "first operation that differs: " + ", ".join(
+        f"{place} in {name}" for name, place in lines
+    )
 
 
 def possible(cause: Cause) -> str:

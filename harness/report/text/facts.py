@@ -45,6 +45,11 @@ def fact_lines(comparison: Comparison) -> list[str]:
 
 
 def also_lines(comparison: Comparison) -> list[str]:
-    """The settings that differ and belong to another stage."""
+    """The settings that differ and belong to another stage, or that have no effect."""
+    if comparison.first_divergence is None:
+        return [
+            f"Differs without an effect on these values: {sentence(fact, comparison)}."
+            for fact in comparison.facts
+        ]
     others = [fact for fact in comparison.facts if not fact.explains_first]
     return [f"Also differs: {sentence(fact, comparison)}." for fact in others]

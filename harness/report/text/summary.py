@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.report.text import noise, seeds, speeds
 from harness.report.text.causes import because
+from harness.report.text.values import distinct
 from harness.results.comparison import Comparison
 from harness.results.divergence import Divergence
 from harness.results.report import RunSummary
@@ -19,6 +20,8 @@ __all__ = [
     "without_out",
 ]
 
+_MOST_ULP = 1e4
+"""A larger distance is no rounding, and the two values say more."""
 NOTHING_COMPARED = "Nothing was compared: a verdict needs two runs."
 
 
@@ -96,6 +99,10 @@ def _place(first: Divergence) -> str:
         text += f" of {first.tensor}"
     if first.tensors_differing and first.tensors_differing > 1:
         text += f" and {first.tensors_differing - 1} more"
-    if first.max_ulp is not None:
+    values = first.candidate, first.reference
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if first.max_ulp is not None and first.max_ulp > _MOST_ULP and len(numbers) == 2:
+        text += ", {} against {}".format(*distinct(*map(float, numbers)))
+    elif first.max_ulp is not None:
         text += f", by {number(first.max_ulp)} ulp"
     return text

@@ -13,13 +13,15 @@ from harness.comparison.compare import compare
 from harness.comparison.facts.find import facts_of
 from harness.comparison.stages import compare_stages
 from harness.report.text.causes import because, reasons
+from harness.report.text.facts import also_lines
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison, Fact
 from harness.results.record import RunRecord
 from harness.results.settings import setting_differences
+from harness.spec.command import CommandSpec
 from tests.comparison.facts.spoiled import SETTINGS_OF, SPOILS, sound
-from tests.support.evidence import evident
-from tests.support.records import Draft, compare_drafts
+from tests.support.evidence import evident, scale_gradients
+from tests.support.records import Draft, compare_drafts, divided
 
 GOLDEN = Path(__file__).parent / "golden"
 OTHER_LINES = "my_loop.py", 40
@@ -47,13 +49,101 @@ def test_a_setting_that_differs_is_explained_by_this_text(name: str, tmp_path: P
     assert "unknown" not in text
 
 
-def test_an_identical_pair_has_no_fact(tmp_path: Path) -> None:
-    """The control: also where a setting differs that had no effect."""
+def test_a_setting_without_an_effect_is_stated_of_an_identical_pair(tmp_path: Path) -> None:
+    """It explains nothing. The control: of equal settings nothing is said."""
+    equal = compare_drafts(tmp_path / "equal", sound(), sound(*OTHER_LINES))
+    assert ("identical", ()) == (equal.outcome, equal.facts)
+
     candidate = sound(*OTHER_LINES)
     candidate.header["settings"]["optimizer.eps"] = 1e-6
-    found = compare_drafts(tmp_path, sound(), candidate)
-    assert ("identical", ()) == (found.outcome, found.facts)
-    assert ["optimizer.eps"] == [setting.name for setting in found.settings]
+    found = compare_drafts(tmp_path / "eps", sound(), candidate)
+    assert ("identical", [False]) == (found.outcome, [f.explains_first for f in found.facts])
+    (line,) = also_lines(found)
+    assert line.startswith(
+        "Differs without an effect on these values: eps of the optimizer 1e-06 against 1e-08 ("
+    )
+
+
+@pytest.mark.parametrize("limit", [None, 20.0])
+def test_a_clip_that_never_acts_is_stated(limit: float | None, tmp_path: Path) -> None:
+    """One run clips at a norm that no gradient reaches, the other does not or at another."""
+    runs = [sound(), sound(*OTHER_LINES)]
+    for made, clip in zip(runs, (100.0, limit), strict=True):
+        made.header["settings"] |= {"clip.kind": "norm", "clip.limit": clip}
+        if clip is None:
+            del made.header["settings"]["clip.kind"], made.header["settings"]["clip.limit"]
+            del made.header["sites"]["clip"]
+        for row in made.rows["norms"]:
+            row["applied"] = row["gradient"]
+    found = compare_drafts(tmp_path, *runs)
+    assert "identical" == found.outcome
+    expected = "clipping of gradients: none against a norm of 100"
+    if limit is not None:
+        expected = "clips gradients at 20 against 100"
+    assert [expected] == [fact.text for fact in found.facts]
+
+
+def of_commands(*names: str) -> list[Draft]:
+    """Two sound records as commands leave them."""
+    runs = [sound(), sound(*OTHER_LINES)]
+    for made, name in zip(runs, names, strict=True):
+        made.header["spec"] = CommandSpec(name=name, command=("python", f"{name}.py"))
+        made.header |= {"evaluations": (), "epochs": 0.0, "steps_expected": None}
+        for row in made.rows["micro_batches"]:
+            row["sample_ids"] = row["task_loss"] = None
+    return runs
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_one_factor_of_loss_and_gradients_is_stated(gradients: bool, tmp_path: Path) -> None:
+    """The control: gradients without that factor."""
+    one, two = of_commands("one", "two")
+    for row in two.rows["micro_batches"]:
+        row["loss"] *= 3
+    if gradients:
+        scale_gradients(two, 3.0)
+    found = compare_drafts(tmp_path, one, two)
+    expected = (
+        "the loss and all gradients of candidate are 3 times those of reference at step 1 (loss "
+        "2.438 against 0.8125)"
+    )
+    assert gradients == (expected in [fact.text for fact in found.facts if fact.explains_first])
+    assert gradients == ("cause unknown" not in because(found))
+
+
+@pytest.mark.parametrize(
+    ("times", "stated"), [(2.0, True), (1.9, True), (1.0, False), (1.5, False)]
+)
+def test_losses_that_are_added_are_stated(times: float, stated: bool, tmp_path: Path) -> None:
+    """One update of one batch against two micro-batches. The controls: no whole number of times."""
+    one, two = of_commands("one", "two")
+    one = divided(one)
+    for row in one.rows["micro_batches"]:  # the losses of the other's two, added
+        row["loss"] = row["loss"] / times * 1.001
+    found = compare_drafts(tmp_path, one, two)
+    assert found.first_divergence is not None
+    assert "loss" == found.first_divergence.stage
+    texts = [fact.text for fact in found.facts if fact.id == "added_losses"]
+    assert stated == bool(texts)
+    if stated:
+        assert texts[0].startswith("the loss of an update of candidate, ")
+        assert texts[0].endswith(
+            "of reference, as if the losses of the micro-batches were added and not averaged"
+        )
+
+
+def test_a_rate_that_was_set_later_has_no_line_of_the_optimizer(tmp_path: Path) -> None:
+    """A loop that writes into the groups of its optimizer. The control has the line."""
+    found = of(tmp_path / "made", "learning-rate")
+    assert found.facts[0].candidate_site
+
+    candidate = sound(*OTHER_LINES)
+    SPOILS["learning-rate"][0](candidate)
+    candidate.header["settings"]["optimizer.rate_set_later"] = True
+    later = compare_drafts(tmp_path / "later", sound(), candidate).facts[0]
+    assert ("learning_rate", "", True) == (later.id, later.candidate_site, later.explains_first)
+    assert later.reference_site
+    assert " at step 1, 0.6 times at each step" in later.text
 
 
 @pytest.mark.parametrize(
@@ -201,7 +291,8 @@ def test_what_is_not_recorded_has_no_fact(tmp_path: Path) -> None:
     SPOILS["learning-rate"][0](candidate)
     candidate.header["settings"] = {}
     found = compare_drafts(tmp_path, bare(evident()), candidate)
-    assert ["learning rate 3e-05 against 5e-05 at step 1"] == [fact.text for fact in found.facts]
+    expected = "learning rate 3e-05 against 5e-05 at step 1, 0.6 times at each step"
+    assert [expected] == [fact.text for fact in found.facts]
 
 
 @pytest.mark.parametrize(("reduction", "told"), [("none", False), ("sum", True)])
