@@ -17,8 +17,9 @@ from harness.comparison.causes.agreement import proven
 from harness.comparison.causes.evidence import evidence_of
 from harness.comparison.causes.table import causes_of
 from harness.comparison.counts import common_counts, counts, findings
+from harness.comparison.different_models import different_models, explaining_nothing
 from harness.comparison.facts.find import facts_of
-from harness.comparison.names import Rename, match_tensors
+from harness.comparison.names import NameMatch, Rename, match_tensors
 from harness.comparison.rates import compared_by_parameter, optimized_in_one
 from harness.comparison.recorded import (
     detail_doubts,
@@ -59,6 +60,8 @@ class _Values:
     doubts: tuple[str, ...] = ()
     cut: Cut | None = None
     same_model: bool = True
+    match: NameMatch = NameMatch({})
+    different_models: str = ""
 
 
 def compare(
@@ -127,7 +130,9 @@ def _compare(
     left_out = without_stages(pair, values.stages)
     doubts += [*values.doubts, *detail_doubts(pair)]
     if not obstacles and not incomplete:
-        doubts += unrecorded(pair, values.stages, left_out, values.cut)
+        doubts += unrecorded(
+            pair, values.stages, left_out, values.cut, values.match.nothing_in_common
+        )
     compared = tuple(findings(*common_counts(pair, metrics, values.cut)))
     if values.first is None and not incomplete:  # else the counts differ because a run ended
         doubts += [
@@ -162,6 +167,7 @@ def _compare(
         not_recorded=tuple(left_out) if not obstacles else (),
         every=max(every(record) for record, _ in pair),
         alignment=values.alignment,
+        different_models=values.different_models,
     )
 
 
@@ -189,8 +195,12 @@ def _compare_values(
     commands = all(isinstance(r.spec, CommandSpec) for r in (reference, candidate))
     if commands and match.by_values and first is not None:
         causes, unnamed = proven(causes, None), f"two programs: {match.sentence}"
+    facts = facts_of(evidence, cut)
+    models = different_models(match, reference, candidate)
+    if models:
+        causes, unnamed, facts = (), models, explaining_nothing(facts)
     names = [record.spec.case_name for record in (reference, candidate)]
-    alignment = [match.sentence, cut.sentence if cut is not None else ""]
+    alignment = ["" if models else match.sentence, cut.sentence if cut is not None else ""]
     if names[0] != names[1] and all(isinstance(r.spec, RunSpec) for r in (reference, candidate)):
         alignment.insert(0, f"the cases have other names: {names[0]} and {names[1]}")
     doubts = []
@@ -208,13 +218,15 @@ def _compare_values(
         stages=tuple(stages),
         settings=tuple(settings),
         first=first,
-        facts=facts_of(evidence, cut),
+        facts=facts,
         causes=causes,
         unnamed=unnamed,
         alignment=tuple(filter(None, alignment)),
         doubts=tuple(filter(None, doubts)),
         cut=cut,
         same_model=both.same_model,
+        match=match,
+        different_models=models,
     )
 
 

@@ -60,6 +60,11 @@ class NameMatch:
         return any(name != other for name, other in self.pairs.items())
 
     @property
+    def nothing_in_common(self) -> bool:
+        """Whether both runs have tensors, and none of one is one of the other."""
+        return bool(not self.pairs and self.reference_only and self.candidate_only)
+
+    @property
     def sentence(self) -> str:
         """How the names were matched, in one line; empty if all names are equal."""
         if not self.how:

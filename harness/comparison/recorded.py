@@ -16,6 +16,9 @@ __all__ = ["LabelledPair", "detail_doubts", "every", "lower_first", "unrecorded"
 
 _NEEDED = [stage for stage in STAGES if stage != "config"]
 
+_OF_TENSORS = ("gradients", "weights", "optimizer_state")
+"""Stages that are compared tensor by tensor."""
+
 LabelledPair = tuple[tuple[RunRecord, str], tuple[RunRecord, str]]
 
 
@@ -68,15 +71,32 @@ def _has_rows(record: RunRecord) -> bool:
     return bool(rows.null_count < len(rows))
 
 
+def _recorded(pair: LabelledPair, stage: str) -> bool:
+    """Whether both runs recorded this stage at some step."""
+    return all(record.steps[stage].null_count < len(record.steps) for record, _ in pair)
+
+
 def unrecorded(
-    pair: LabelledPair, stages: Sequence[StageDifference], named: Sequence[str], cut: Cut | None
+    pair: LabelledPair,
+    stages: Sequence[StageDifference],
+    named: Sequence[str],
+    cut: Cut | None,
+    nothing_in_common: bool,
 ) -> Iterator[str]:
-    """A doubt if a stage that both details require is not recorded in both runs."""
+    """A doubt if a stage that both details require is not compared.
+
+    `nothing_in_common`: whether no tensor of one model is one of the other.
+    """
     (one, _), (two, _) = pair
     excused = {*not_recorded(one, two), *named, *(found.stage for found in stages)}
     if cut is not None and cut.every_step:
         excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
     missing = [stage for stage in _NEEDED if stage not in excused]
+    if nothing_in_common:
+        apart = [stage for stage in missing if stage in _OF_TENSORS and _recorded(pair, stage)]
+        missing = [stage for stage in missing if stage not in apart]
+        if apart:
+            yield f"not compared, as the two models have no tensor in common: {', '.join(apart)}"
     if missing:
         yield f"not recorded in both runs: {', '.join(missing)}"
     steps = every(one), every(two)

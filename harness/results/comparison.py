@@ -175,6 +175,8 @@ class Comparison(Result):
     alignment: tuple[str, ...] = ()
     """How the two were aligned, one sentence each: other names of parameters, another division into
     micro-batches, other names of cases."""
+    different_models: str = ""
+    """That no tensor of one run is a tensor of the other; empty if they have one in common."""
 
     @property
     def restriction(self) -> str:

@@ -189,8 +189,8 @@ def _seeds(ground: Ground, candidate: Any, reference: Any) -> str:
     """Both seeds. One that torch drew from the system, as the program set none, is not shown."""
     unset = [run.setting("rng.seeded") is False for run in ground.runs]
     if all(unset):
-        return "seed: not seeded in either run, so torch drew each from the system"
-    values = ["not seeded" if unset[0] else reference, "not seeded" if unset[1] else candidate]
+        return "seed not set in either run, so torch drew each from the system"
+    values = ["not set" if unset[0] else reference, "not set" if unset[1] else candidate]
     return f"seed {against(*values[::-1])}"
 
 

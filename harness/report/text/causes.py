@@ -121,6 +121,8 @@ def unexplained(comparison: Comparison) -> str:
         return ""
     if facts.explaining(comparison) or any(cause.explains_first for cause in comparison.causes):
         return ""
+    if comparison.different_models:
+        return f"No cause is named: {comparison.different_models}."
     if comparison.unnamed:
         return (
             f"No cause is named: {comparison.unnamed}. What values show names a cause only between "

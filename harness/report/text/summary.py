@@ -77,6 +77,8 @@ def sentence(comparison: Comparison) -> str:
     if first is None:
         why = comparison.doubts[0] if comparison.doubts else "no reason recorded"
         return f"{pair}: {comparison.outcome}; {why}"
+    if comparison.different_models:
+        return f"{pair}: {comparison.outcome}; {comparison.different_models}"
     cause = because(comparison) if comparison.outcome == "different" else ""
     where = f"{pair}: {comparison.outcome}, first at {_place(first)}"
     parts = [where, band, cause, *comparison.alignment]

@@ -52,12 +52,12 @@ _DRAWN = 13155099264598123106, 10137650215463231871
     ("seeds", "seeded", "expected"),
     [
         (_DRAWN, (None, None), f"seed {_DRAWN[1]} against {_DRAWN[0]}"),
-        ((1337, _DRAWN[1]), (True, False), "seed not seeded against 1337"),
-        ((_DRAWN[0], 0), (False, True), "seed 0 against not seeded"),
+        ((1337, _DRAWN[1]), (True, False), "seed not set against 1337"),
+        ((_DRAWN[0], 0), (False, True), "seed 0 against not set"),
         (
             _DRAWN,
             (False, False),
-            "seed: not seeded in either run, so torch drew each from the system",
+            "seed not set in either run, so torch drew each from the system",
         ),
     ],
 )
