@@ -19,7 +19,7 @@ from harness.comparison.causes.table import causes_of
 from harness.comparison.counts import common_counts, counts, findings
 from harness.comparison.different_models import different_models, explaining_nothing
 from harness.comparison.facts.find import facts_of
-from harness.comparison.names import NameMatch, Rename, match_tensors
+from harness.comparison.names import Rename, match_tensors
 from harness.comparison.rates import compared_by_parameter, optimized_in_one
 from harness.comparison.recorded import (
     detail_doubts,
@@ -60,7 +60,7 @@ class _Values:
     doubts: tuple[str, ...] = ()
     cut: Cut | None = None
     same_model: bool = True
-    match: NameMatch = NameMatch({})
+    nothing_in_common: bool = False
     different_models: str = ""
 
 
@@ -130,9 +130,7 @@ def _compare(
     left_out = without_stages(pair, values.stages)
     doubts += [*values.doubts, *detail_doubts(pair)]
     if not obstacles and not incomplete:
-        doubts += unrecorded(
-            pair, values.stages, left_out, values.cut, values.match.nothing_in_common
-        )
+        doubts += unrecorded(pair, values.stages, left_out, values.cut, values.nothing_in_common)
     compared = tuple(findings(*common_counts(pair, metrics, values.cut)))
     if values.first is None and not incomplete:  # else the counts differ because a run ended
         doubts += [
@@ -225,7 +223,7 @@ def _compare_values(
         doubts=tuple(filter(None, doubts)),
         cut=cut,
         same_model=both.same_model,
-        match=match,
+        nothing_in_common=match.nothing_in_common,
         different_models=models,
     )
 

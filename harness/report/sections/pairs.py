@@ -25,6 +25,7 @@ from harness.report.text.modules import sentence as localized
 from harness.report.text.operations import code_lines, operation_sentence
 from harness.report.text.programs import program_parts
 from harness.report.text.seeds import seed_lines
+from harness.report.text.summary import equal_before_the_end
 from harness.report.text.values import capitalized, is_digest, setting_text, shown
 from harness.results.comparison import Comparison
 from harness.results.report import Report
@@ -122,7 +123,9 @@ def _table(pairs: Sequence[Comparison], timed: bool) -> Table:
 
 def _subsection(pair: Comparison, place: int, report: Report) -> Subsection:
     if follows_from_failure(report, pair):
-        blocks: tuple[Block, ...] = (Sentence(pair.doubts[0]),)
+        equal = equal_before_the_end(pair)
+        lines = filter(None, [pair.doubts[0], f"{capitalized(equal)}." if equal else ""])
+        blocks: tuple[Block, ...] = tuple(map(Sentence, lines))
     else:
         blocks = _blocks(pair)
     return Subsection(pair_name(pair), blocks, pair.outcome, pair_anchor(place))

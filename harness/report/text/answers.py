@@ -10,10 +10,11 @@ from harness.report.text import explanation, modules, regression, seeds, speeds,
 from harness.report.text.facts import also_lines
 from harness.report.text.operations import code_lines, operation_sentence
 from harness.report.text.programs import program_parts
-from harness.report.text.summary import sentence
+from harness.report.text.summary import equal_before_the_end, sentence
 from harness.results.comparison import Comparison
 from harness.results.regression import CheckResult
-from harness.results.report import Report
+from harness.results.report import Report, RunSummary
+from harness.units import counted
 
 __all__ = ["Answer", "answers", "first_lines", "follows_from_failure", "implied", "pair_anchor"]
 
@@ -53,9 +54,8 @@ def answers(report: Report) -> list[Answer]:
         return [Answer(report.bisect.sentence, anchor="upgrade")]
     found = [Answer(note) for note in report.notes]
     found += [
-        Answer(f"{seeds.run_name(run)} failed: {run.error}", "failed", "metrics")
-        for run in report.runs
-        if run.status == "failed" and run.error
+        Answer(f"{seeds.run_name(run)} {_ended(run)}: {run.error}", "failed", "metrics")
+        for run in _ended_early(report)
     ]
     if report.upgrade is not None:
         lines = upgrade.first_lines(report.upgrade)
@@ -68,6 +68,19 @@ def answers(report: Report) -> list[Answer]:
             Answer(explanation.sentence(one), anchor="explanation") for one in explained
         ]
     return found + _of_pairs(report)
+
+
+def _ended_early(report: Report) -> list[RunSummary]:
+    """The runs that failed or were interrupted, with the reason."""
+    return [run for run in report.runs if run.status in ("failed", "interrupted") and run.error]
+
+
+def _ended(run: RunSummary) -> str:
+    return (
+        "failed"
+        if run.status == "failed"
+        else f"was interrupted after {counted(run.steps, 'step')}"
+    )
 
 
 def implied(comparisons: Sequence[Comparison]) -> list[int]:
@@ -102,8 +115,7 @@ def follows_from_failure(report: Report, pair: Comparison) -> bool:
     """Whether a pair has no result because one of its runs failed."""
     if pair.outcome != "incomparable" or not pair.doubts:
         return False
-    errors = [run.error for run in report.runs if run.status == "failed" and run.error]
-    return any(error in pair.doubts[0] for error in errors)
+    return any(str(run.error) in pair.doubts[0] for run in _ended_early(report))
 
 
 def pair_anchor(place: int) -> str:
@@ -116,7 +128,8 @@ def _of_pairs(report: Report) -> list[Answer]:
     shown = [
         place
         for place in range(len(pairs))
-        if place not in implied(pairs) and not follows_from_failure(report, pairs[place])
+        if place not in implied(pairs)
+        and (not follows_from_failure(report, pairs[place]) or equal_before_the_end(pairs[place]))
     ]
     if len(shown) <= _FEW:
         cases = {pair.case for pair in pairs}
@@ -150,6 +163,10 @@ def _of_pair(pair: Comparison, place: int, name_case: bool) -> Answer:
     if pair.equality is not None:  # of speeds
         details = (f"{speeds.certainty(pair)}.", *_code(pair))
         return Answer(f"{case}{speeds.line(pair)}", pair.outcome, "speed", details)
+    equal = equal_before_the_end(pair)
+    if equal:  # the failure stands in a line of its own
+        name = f"{pair.candidate} against {pair.reference}"
+        return Answer(f"{case}{name}: {pair.outcome}; {equal}", pair.outcome, pair_anchor(place))
     details = tuple(_code(pair)) or _module(pair)
     if pair.outcome == "identical":
         details = tuple(also_lines(pair))

@@ -14,6 +14,7 @@ from harness.units import number
 
 __all__ = [
     "NOTHING_COMPARED",
+    "equal_before_the_end",
     "remarks",
     "sentence",
     "without_options",
@@ -76,13 +77,25 @@ def sentence(comparison: Comparison) -> str:
     first = comparison.first_divergence
     if first is None:
         why = comparison.doubts[0] if comparison.doubts else "no reason recorded"
-        return f"{pair}: {comparison.outcome}; {why}"
+        parts = [f"{pair}: {comparison.outcome}", why, equal_before_the_end(comparison)]
+        return "; ".join(filter(None, parts))
     if comparison.different_models:
         return f"{pair}: {comparison.outcome}; {comparison.different_models}"
     cause = because(comparison) if comparison.outcome == "different" else ""
     where = f"{pair}: {comparison.outcome}, first at {_place(first)}"
     parts = [where, band, cause, *comparison.alignment]
     return "; ".join(filter(None, parts))
+
+
+def equal_before_the_end(comparison: Comparison) -> str:
+    """That nothing differs until one of two runs ended early; empty if that is not known."""
+    ended = comparison.outcome == "incomparable" and comparison.first_divergence is None
+    if not (ended and comparison.steps and any(stage.compared for stage in comparison.stages)):
+        return ""
+    restriction = f", {comparison.restriction}" if comparison.restriction else ""
+    return (
+        f"what both recorded is equal, bit for bit, at {_all(comparison.steps)} before{restriction}"
+    )
 
 
 def _all(steps: int) -> str:

@@ -1,9 +1,13 @@
 """What stands first is short: few lines of code, and no pair that follows from others."""
 
+from typing import Any
+
 from harness.report.text.answers import answers, implied
 from harness.results.comparison import Comparison
+from harness.results.divergence import StageDifference
 from harness.results.localization import Code, Localization, StatementDifferences
-from tests.support.small_report import DIFFERENT, IDENTICAL, small_report
+from harness.results.report import Report
+from tests.support.small_report import DIFFERENT, IDENTICAL, run, small_report
 
 
 def with_statements(count: int) -> Comparison:
@@ -37,3 +41,46 @@ def test_a_pair_is_implied_only_by_a_pair_that_is_identical() -> None:
     assert [] == implied((same, other, follows.model_copy(update={"outcome": "inconclusive"})))
     apart = same.model_copy(update={"outcome": "different"})
     assert [] == implied((apart, other, follows))
+
+
+def failed_pair(steps: int, **changes: Any) -> Report:
+    """A run that failed after so many equal steps, against a completed one."""
+    error = "RuntimeError: no memory left"
+    pair = Comparison(
+        case="tiny",
+        reference="plain",
+        candidate="mine",
+        outcome="incomparable",
+        steps=steps,
+        stages=(StageDifference(stage="loss", compared=steps, differing=0),),
+        doubts=(f"mine failed: {error}",),
+    ).model_copy(update=changes)
+    runs = (run("plain"), run("mine", status="failed", steps=steps, error=error))
+    return small_report(comparisons=(pair,), runs=runs)
+
+
+def test_the_steps_before_a_failure_are_compared() -> None:
+    """The failure first; the outcome stays incomparable."""
+    failure, pair = answers(failed_pair(5))
+    assert "mine failed: RuntimeError: no memory left" == failure.text
+    assert (
+        "mine against plain: incomparable; what both recorded is equal, bit for bit, at all 5 "
+        "steps before"
+    ) == pair.text
+    assert "incomparable" == pair.outcome
+
+
+def test_a_failure_before_a_step_proves_no_agreement() -> None:
+    """Nor does a failure of runs that were not compared, or that differ."""
+    for report in (failed_pair(0), failed_pair(5, stages=())):
+        assert ["mine failed: RuntimeError: no memory left"] == [
+            one.text for one in answers(report)
+        ]
+    differing = failed_pair(5, first_divergence=DIFFERENT.first_divergence, outcome="different")
+    assert not any("equal" in one.text for one in answers(differing))
+
+
+def test_an_interrupted_run_is_said_first() -> None:
+    runs = (run("plain"), run("mine", status="interrupted", steps=1, error="stopped by the user"))
+    (first, *_) = answers(small_report(runs=runs))
+    assert "mine was interrupted after 1 step: stopped by the user" == first.text
