@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.comparison.names import NameMatch
@@ -13,10 +14,9 @@ from tests.support.records import Draft, compare_drafts, fake_digest
 OTHER = {"embedding.weight": "0.w", "classifier.weight": "1.v", "classifier.bias": "2.u"}
 
 
-def other_model(parameters: int = 50, **names: str) -> Draft:
+def other_model(parameters: int = 50, names: Mapping[str, str] = OTHER) -> Draft:
     """A run of a model with these names and values of its own."""
     made = sound("my_loop.py")
-    names = names or OTHER
     for trace in ("tensors", "norms"):
         for row in made.rows[trace]:
             row["tensor"] = names.get(row["tensor"], row["tensor"])
@@ -64,7 +64,7 @@ def test_as_many_parameters_may_be_the_same_model(tmp_path: Path) -> None:
 def test_one_common_tensor_is_no_different_model(tmp_path: Path) -> None:
     """The control: the names are matched and listed as before."""
     some = {"classifier.weight": "1.v", "classifier.bias": "2.u"}
-    found = compare_drafts(tmp_path, sound(), other_model(**some))
+    found = compare_drafts(tmp_path, sound(), other_model(names=some))
     assert "" == found.different_models
     assert any("the two do not have the same tensors" in line for line in found.alignment)
 
