@@ -22,11 +22,15 @@ from rich.console import Console
 
 from harness.comparison.run import run_cases
 from harness.errors import SpecError
+from harness.execution.entry import LOG
 from harness.execution.parent import slurm
+from harness.execution.parent.slurm_job import JobFile
 from harness.results.record import HEADER, RunRecord
+from harness.spec import registry
 from harness.spec.request import RunRequest
 from harness.spec.slurm import job_parameters
 from tests.support import fake_slurm
+from tests.support.commands import environment
 from tests.support.run_values import values_in
 from tests.support.small_runs import small_case, write_pairs
 from tests.support.small_suite import small
@@ -150,6 +154,28 @@ def test_ctrl_c_cancels_the_jobs(tmp_path: Path, cluster: Cluster) -> None:
     assert [] == mine(before, tmp_path)
 
 
+@pytest.mark.slow
+def test_a_job_that_is_told_of_its_end_says_why(tmp_path: Path) -> None:
+    """SLURM signals every process of the job that kept its process group."""
+    case = small_case(write_pairs(tmp_path / "data"), num_epochs=4000)
+    folder = tmp_path / "record"
+    spec = registry.run_spec(case, "plain")
+    file = tmp_path / "job.json"
+    content = JobFile(spec=spec, folder=folder, python=None, timeout_s=600)
+    file.write_text(content.model_dump_json())
+    started = subprocess.Popen(
+        [sys.executable, "-m", "harness.execution.parent.slurm_job", str(file)],
+        env={**environment(), "SLURM_JOB_ID": "7"},
+        start_new_session=True,
+    )
+    while not (folder / LOG).exists():
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGUSR2)
+    assert 0 == started.wait(timeout=120)
+    header = RunRecord(folder).header
+    assert ("failed", "SLURM job 7 reached its time limit") == (header.status, header.error)
+
+
 def mine(before: set[int], folder: Path) -> list[str]:
     """Commands of new processes that work below `folder`."""
     found = []
@@ -191,19 +217,29 @@ def test_what_is_missing_is_named_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_jobs_elsewhere_is_refused(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_folder_of_jobs_that_others_write_is_refused(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A job would unpickle what lies there."""
-    asked = request(tmp_path)
     (tmp_path / "strange").mkdir()
     (tmp_path / "out").mkdir(mode=0o777)
     (tmp_path / "out" / "jobs").symlink_to(tmp_path / "strange")
-    with pytest.raises(SpecError, match="remove the link"):
+    mode = (tmp_path / "strange").stat().st_mode
+
+    def submit_nothing() -> None:
         slurm.run_on_slurm([], {}, tmp_path / "out", None, lambda _number, _event: None, 9.0)
+
+    with pytest.raises(SpecError, match=r"of the user's own \(met the link "):
+        submit_nothing()
+    assert mode == (tmp_path / "strange").stat().st_mode
     (tmp_path / "out" / "jobs").unlink()
-    slurm.run_on_slurm([], {}, tmp_path / "out", None, lambda _number, _event: None, 9.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.getuid", lambda: os.geteuid() + 1)
+        with pytest.raises(SpecError, match=r"\(met .*out of user "):
+            submit_nothing()
+    submit_nothing()
     assert 0o700 == stat.S_IMODE((tmp_path / "out" / "jobs").stat().st_mode)
     assert 0 == stat.S_IMODE((tmp_path / "out").stat().st_mode) & 0o022
-    assert asked.executor == "slurm"
     assert [] == cluster.states()
 
 

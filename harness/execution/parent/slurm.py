@@ -120,7 +120,9 @@ def run_on_slurm(
             raise SpecError("SLURM takes each job", error, remedy) from None
         raise RunFailed("SLURM takes each job", error, remedy) from None
     finally:
-        _cancel(active, folder)
+        _cancel(active)
+        for path in (*folder.glob("*.pkl"), *folder.glob("*.job")):  # no job is left
+            path.unlink(missing_ok=True)
     return [RunRecord(run.folder) for run in runs]
 
 
@@ -129,19 +131,23 @@ class _Refused(Exception):
 
 
 def _private_folder(out: Path) -> Path:
-    """The folder for jobs, which only its owner can write, as the output folder. `SpecError`."""
+    """The folder for jobs: only its owner, who is the user, can write it, as the output folder.
+
+    Raises `SpecError` if that cannot be.
+    """
     folder = out.absolute() / JOBS
+    rule, remedy = "--executor slurm takes an output folder of the user's own", "name another"
+    if folder.is_symlink():
+        raise SpecError(rule, f"the link {folder}", remedy)
     try:
         folder.mkdir(exist_ok=True)
         out.chmod(out.stat().st_mode & ~0o022)
         folder.chmod(0o700)
     except (PermissionError, FileExistsError) as error:
-        remedy = "name a folder of your own"
-        raise SpecError(
-            "--executor slurm takes an output folder of the user", error, remedy
-        ) from None
-    if folder.is_symlink():
-        raise SpecError("the folder of the jobs is a folder", folder, "remove the link")
+        raise SpecError(rule, error, remedy) from None
+    for path in (out, folder):
+        if path.stat().st_uid != os.getuid():
+            raise SpecError(rule, f"{path} of user {path.stat().st_uid}", remedy)
     return folder
 
 
@@ -234,8 +240,6 @@ def _conclude(each: _Active, folder: Path) -> str:
             fail(each.run, f"{name} {_ENDS[state]}", _tail(each.job))
         elif status in (None, "interrupted"):
             fail(each.run, f"{name} ended as {state} without a complete record", _tail(each.job))
-    for path in (each.job.paths.submitted_pickle, each.job.paths.result_pickle):
-        path.unlink(missing_ok=True)
     _ticket(folder, each.run).unlink(missing_ok=True)
     return _status(each.run) or "failed"
 
@@ -253,7 +257,7 @@ def _tail(job: Any) -> str:
     return ""
 
 
-def _cancel(active: Sequence[_Active], folder: Path) -> None:
+def _cancel(active: Sequence[_Active]) -> None:
     """Cancel jobs and wait until none of them writes any more. Complete records stay."""
     for each in active:
         _scancel(each.job)
@@ -261,7 +265,6 @@ def _cancel(active: Sequence[_Active], folder: Path) -> None:
     for each in active:
         while time.monotonic() < deadline and _state(each.job, mode="force") in _ACTIVE:
             time.sleep(_POLL_S)
-        _ticket(folder, each.run).unlink(missing_ok=True)
 
 
 def _scancel(job: Any) -> None:

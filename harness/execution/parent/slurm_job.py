@@ -51,8 +51,7 @@ def main(path: str) -> int:
     # SLURM signals all processes of a job. Those that this one starts are ended by this one.
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    if job.python is None:
-        import_ahead()
+    import_ahead()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGUSR2, _time_is_up)
     try:
