@@ -13,7 +13,7 @@ from harness.benchmark.bench_commands import bench_commands
 from harness.benchmark.commands import command_arms
 from harness.benchmark.sessions import BenchRequest, Beside
 from harness.benchmark.verdicts import LEAST_SESSIONS
-from harness.cli.commands_after import commands_of
+from harness.cli.commands_after import check_no_single_command, commands_of
 from harness.cli.dry_run import DryRunOption, show_plan
 from harness.cli.dry_run_of_speeds import plan_of_arms, plan_of_commands
 from harness.cli.options import (
@@ -150,6 +150,11 @@ def bench_command(
     """
     view = view_of(verbose, quiet, as_json)
     commands = commands_of(context)
+    check_no_single_command(
+        context,
+        "a bench of commands compares two or more, each after its own --",
+        "write harness bench -- COMMAND_A -- COMMAND_B",
+    )
     if commands:
         for_loops = {
             "a case": cases, "--loops": loops != LOOPS, "--arm": arms, "--set": settings,

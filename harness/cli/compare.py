@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,9 @@ from harness.cli.shared import (
 )
 from harness.comparison.compare_folders import compare_folders
 from harness.diagnosis.localize import can_be_localized, localize_report
+from harness.report.text.facts import explaining
+from harness.report.text.summary import without_out
+from harness.results.comparison import Comparison
 from harness.results.metrics import parse_margins
 
 __all__ = ["compare_command"]
@@ -89,8 +93,15 @@ def compare_command(
         view in ("normal", "details")
         and localize is None
         and not dig
-        and any(can_be_localized(p) for p in report.comparisons)
+        and any(map(_is_helped, report.comparisons))
     ):
-        hint = "--localize runs both again up to that step, and looks for the line of code"
-        output_console().print(hint, soft_wrap=True, highlight=False)
+        again = shlex.join([*without_out(command_line()), "--localize"])
+        hint = f"To run both again up to that step, and look for the line of code: {again}"
+        output_console().print(hint, soft_wrap=True, highlight=False, markup=False)
     return code
+
+
+def _is_helped(pair: Comparison) -> bool:
+    """Whether --localize can add something: a line of code is not known yet."""
+    known = any(fact.reference_site or fact.candidate_site for fact in explaining(pair))
+    return can_be_localized(pair) and not known and not pair.different_models

@@ -121,7 +121,8 @@ def trace_command(
         traced = trace(spec, folder)
         labelled = [(each.record.spec.run_label, each.record) for each in traced.recorded]
         notes = no_training(traced)
-        write(Report.of(labelled, [], folder, command_line(), notes=notes), folder)
+        if traced.recorded or traced.imported_torch:
+            write(Report.of(labelled, [], folder, command_line(), notes=notes), folder)
     for line in summary_lines(traced, folder):
         _tell(line)
     if noise:

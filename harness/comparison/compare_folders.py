@@ -121,6 +121,8 @@ def compare_pairs(
     comparison, with `margins` for the final metrics.
     """
     noises = noises or {}
+    if not left or not right:
+        return _without_training(left, right, names)
     if len(left) == len(right) == 1:
         (one,), (two,) = left.items(), right.items()
         labels = (one[0][1], two[0][1])
@@ -162,6 +164,18 @@ def compare_pairs(
         else:
             comparisons.append(compare_seeds(case, labels, one_loop, other_loop, margins or {}))
     return comparisons
+
+
+def _without_training(
+    left: RunRecords, right: RunRecords, names: tuple[str, str]
+) -> list[Comparison]:
+    """The runs of one folder beside another that holds none."""
+    why = f"{names[0] if right else names[1]} recorded no training"
+    return [
+        incomparable(case, names[0] if right else label, label if right else names[1], why)
+        for (case, loop) in left or right
+        for label in [f"{names[bool(right)]}: {loop}"]
+    ]
 
 
 def _compare_trainings(

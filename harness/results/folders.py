@@ -116,6 +116,7 @@ def output_folder(
 ) -> Iterator[Path]:
     """Create a new folder, and remove it again if the body raises `SpecError` or `RecordError`.
 
+    It is also removed if the body leaves no file in it.
     With `again` it may be the folder of a stopped run, which is never removed. `resumable`: the
     command has the option --resume, which a refusal then names, and one such command at a time
     works in a folder. Raises `DiskFull` if the disk is full; then the folder is removed unless it
@@ -140,13 +141,20 @@ def output_folder(
         except (SpecError, RecordError, DiskFull) as error:
             if isinstance(error, DiskFull) and any(folder.glob(f"**/{HEADER}")):
                 raise
-            for content in folder.iterdir():
-                shutil.rmtree(content) if content.is_dir() else content.unlink()
-            for made in (folder, *folder.absolute().parents):
-                if made.absolute() == existing.absolute():
-                    break
-                made.rmdir()
+            _remove(folder, existing)
             raise
+        if not any(path.is_file() for path in folder.rglob("*")):
+            _remove(folder, existing)
+
+
+def _remove(folder: Path, existing: Path) -> None:
+    """Remove a folder, and its parents up to the one that existed before."""
+    for content in folder.iterdir():
+        shutil.rmtree(content) if content.is_dir() else content.unlink()
+    for made in (folder, *folder.absolute().parents):
+        if made.absolute() == existing.absolute():
+            break
+        made.rmdir()
 
 
 def _alone(folder: Path, resumable: bool) -> AbstractContextManager[None]:

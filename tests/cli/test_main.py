@@ -196,7 +196,7 @@ def test_a_report_is_printed_as_much_as_is_asked_for(ask: Ask, tmp_path: Path) -
     )
     assert [1] * 4 == [found.code for found in (normal, quiet, verbose, as_json)]
     assert 3 == len(quiet.out.splitlines())
-    assert "--localize runs both again" in normal.out
+    assert normal.out.endswith(f"harness compare {sides[0]} {sides[1]} --localize\n")
     assert "To reproduce" in verbose.out
     assert "To reproduce" not in normal.out
     assert as_json.out == Path("out 3/report.json").read_text(encoding="utf-8")

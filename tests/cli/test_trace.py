@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,10 +54,28 @@ def test_the_exit_code_is_that_of_the_command(ask: Ask) -> None:
     ):
         answer = ask("trace", "--out", f"out-{number}", "--", "sh", "-c", script)
         assert code == answer.code
-        report = json.loads(Path(f"out-{number}/report.json").read_text(encoding="utf-8"))
-        assert ("no_verdict", []) == (report["verdict"], report["runs"])
-        assert f"report: out-{number}/report.html" in answer.err
         assert "" == answer.out
+
+
+def test_a_command_without_torch_leaves_no_folder(ask: Ask) -> None:
+    """Neither one that ended well nor one that failed; a folder that was there stays, empty."""
+    Path("mine").mkdir()
+    for script, said in {
+        "print('hello')": "RECORDED. The command imported no torch",
+        "raise SystemExit(2)": "RECORDED. The command ended with exit code 2",
+    }.items():
+        for out in ("a/b", "mine"):
+            answer = ask("trace", "--out", out, "--", sys.executable, "-c", script)
+            assert said in answer.err
+            assert "no report is written" in answer.err
+            assert ([], False) == (list(Path("mine").iterdir()), Path("a").exists())
+
+
+def test_a_command_with_torch_and_no_training_leaves_a_report(ask: Ask) -> None:
+    """The control: what it says is kept, and `harness compare` repeats it."""
+    ask("trace", "--out", "out", "--", sys.executable, "-c", "import torch")
+    report = json.loads(Path("out/report.json").read_text(encoding="utf-8"))
+    assert ("no_verdict", []) == (report["verdict"], report["runs"])
 
 
 def test_the_words_of_the_command_are_its_own(ask: Ask) -> None:

@@ -227,6 +227,16 @@ def test_a_run_missing_from_one_folder_is_incomparable(tmp_path: Path) -> None:
     assert ["identical"] * 2 == [pair.outcome for pair in compare_pairs(left, left, ("a", "b"))]
 
 
+@pytest.mark.parametrize("empty", ["old", "new"])
+def test_a_folder_without_a_training_is_said_to_have_none(empty: str, tmp_path: Path) -> None:
+    """No run of it is named, and nobody is asked to run it again."""
+    full = {("tiny", "plain"): draft().write(tmp_path)}
+    (found,) = compare_pairs(*((full, {}) if empty == "new" else ({}, full)), ("old", "new"))
+    assert ("incomparable", (f"{empty} recorded no training",)) == (found.outcome, found.doubts)
+    labels = {"old": ("old", "new: plain"), "new": ("old: plain", "new")}[empty]
+    assert labels == (found.reference, found.candidate)
+
+
 def test_two_empty_folders_give_no_comparison() -> None:
     """Without a comparison no verdict can be `equivalent`."""
     assert [] == compare_pairs({}, {}, ("old", "new"))

@@ -126,4 +126,6 @@ WRONG_USES: list[tuple[list[str], str]] = [
     (["explain", "paraphrase", "--max-replays", "0"], "max-replays"),
     (["report", "nowhere"], "report.json (met nowhere)"),
     (["lst"], "lst"),
+    (["bench", "--", "python", "gpt.py"], "two or more, each after its own -- (met one, python"),
+    (["bench", "--", "paraphrse"], "did you mean 'paraphrase'?"),
 ]

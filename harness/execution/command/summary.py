@@ -54,7 +54,10 @@ def _lines(traced: Traced, folder: Path) -> Iterator[str]:
     if traced.recorded:
         for sentence in traced.unseen:
             yield sentence[0].lower() + sentence[1:]
-    yield f"report: {folder / 'report.html'}"
+    if traced.recorded or traced.imported_torch:
+        yield f"report: {folder / 'report.html'}"
+    else:
+        yield "no report is written: there is nothing to report"
 
 
 def _record_line(each: Recorded) -> str:

@@ -36,6 +36,8 @@ class Traced:
     """Its records, in the order in which the trainings began."""
     unseen: tuple[str, ...]
     """What could not be seen, one sentence each."""
+    imported_torch: bool
+    """Whether a process that the harness saw imported torch."""
 
 
 def trace(spec: CommandSpec, folder: Path, log: Path | None = None) -> Traced:
@@ -56,10 +58,10 @@ def trace(spec: CommandSpec, folder: Path, log: Path | None = None) -> Traced:
             raise SpecError(
                 "a command must be a program that can be started", error, "check its file"
             ) from None
-        recorded, unseen = _gather(spec, work, folder / RECORDS, end)
+        recorded, unseen, imported = _gather(spec, work, folder / RECORDS, end)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Traced(end, recorded, unseen)
+    return Traced(end, recorded, unseen, imported)
 
 
 def trace_briefly(
@@ -80,10 +82,10 @@ def trace_briefly(
             process.kill()
         if end is None:
             return None
-        recorded, unseen = _gather(spec, work, folder / RECORDS, end)
+        recorded, unseen, imported = _gather(spec, work, folder / RECORDS, end)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Traced(end, recorded, unseen)
+    return Traced(end, recorded, unseen, imported)
 
 
 def attached(
@@ -118,8 +120,11 @@ def attached(
 
 def _gather(
     spec: CommandSpec, work: Path, records: Path, end: launch.End
-) -> tuple[list[Recorded], tuple[str, ...]]:
-    """Make the records, and find what could not be seen. Raises `DiskFull`."""
+) -> tuple[list[Recorded], tuple[str, ...], bool]:
+    """Make the records, and find what could not be seen, and whether a process imported torch.
+
+    Raises `DiskFull`.
+    """
     records.mkdir(exist_ok=True)
     recorded = gather(parts_in(work / _PARTS), records, spec)
     for each in recorded:
@@ -128,7 +133,7 @@ def _gather(
     if any(note.problem == NO_SPACE for note in notes):
         raise DiskFull(records)
     unseen = what_was_unseen(spec.command, notes, bool(recorded), end.exit_code)
-    return recorded, unseen
+    return recorded, unseen, bool(notes)
 
 
 def notes_of(work: Path) -> list[Note]:

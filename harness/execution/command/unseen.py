@@ -56,9 +56,9 @@ def what_was_unseen(
             f"attach. Leave {option} out.",
         )
     return (
-        "No Python process that the harness could attach to imported torch. It attaches through "
-        "PYTHONPATH and HARNESS_TRACE: both must reach the Python that trains, which must not be "
-        "started with -I, -E or -S.",
+        "The command imported no torch, as far as the harness saw, so it trained nothing that can "
+        "be recorded. If it does train: the harness attaches through PYTHONPATH and HARNESS_TRACE. "
+        "Both must reach the Python that trains, which must not be started with -I, -E or -S.",
     )
 
 

@@ -169,7 +169,7 @@ def _of_pair(pair: Comparison, place: int, name_case: bool) -> Answer:
         return Answer(f"{case}{name}: {pair.outcome}; {equal}", pair.outcome, pair_anchor(place))
     details = tuple(_code(pair)) or _module(pair)
     if pair.outcome == "identical":
-        details = tuple(also_lines(pair))
+        details = (*_module(pair), *also_lines(pair))
     return Answer(f"{case}{sentence(pair)}", pair.outcome, pair_anchor(place), details)
 
 
