@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.comparison.causes.evidence import Evidence
-from harness.comparison.facts import data, forward, loss, rates, update
+from harness.comparison.facts import data, forward, gradients, loss, rates, update
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement
 from harness.comparison.updates import Cut
@@ -46,7 +46,8 @@ _RULES: tuple[Callable[[Ground], Iterator[Statement]], ...] = (
     update.weight_decay,
     update.decay_coupling,
     update.options,
-    update.clipping,
+    gradients.no_gradient,
+    gradients.clipping,
     update.resumed_state,
     update.implementation,
     forward.attention,

@@ -1,20 +1,16 @@
-"""Statements about the update: its rule and options, clipping, decay, and what it leaves alone."""
+"""Statements about the update: its rule and options, decay, and what it leaves alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from harness.comparison.causes.run_view import RunView
-from harness.comparison.factors import UNIFORM, one_factor
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against, plain
 from harness.units import number
 
 __all__ = [
-    "clipping",
     "decay_coupling",
     "implementation",
     "not_trained",
@@ -167,92 +163,6 @@ def implementation(ground: Ground) -> Iterator[Statement]:
 
 def _flavour(setting: Any) -> str:
     return " and ".join(map(str, setting)) if isinstance(setting, dict) else str(setting)
-
-
-@dataclass(frozen=True)
-class _Clip:
-    """How a run clips its gradients before an update."""
-
-    kind: str
-    """`norm`, `norm P` for another norm than the 2-norm, `value`, or empty without clipping."""
-    limit: float
-    called: bool
-    """Whether the call was seen; else it is what the update shows."""
-
-    def same(self, other: _Clip) -> bool:
-        """A limit that is measured has the rounding of norms in single precision."""
-        return self.kind == other.kind and math.isclose(self.limit, other.limit, rel_tol=1e-3)
-
-    @property
-    def words(self) -> str:
-        """What the gradients of an update are."""
-        if not self.kind:
-            return "not clipped"
-        if self.kind == "value":
-            return f"clipped by value at {number(self.limit)}"
-        of = f"{self.kind.removeprefix('norm ')}-norm" if " " in self.kind else "norm"
-        return f"{'clipped' if self.called else 'scaled'} to a {of} of {number(self.limit)}"
-
-    @property
-    def limit_words(self) -> str:
-        """The limit, of a clip that need not act."""
-        if not self.kind:
-            return "none"
-        if self.kind == "value":
-            return f"values at {number(self.limit)}"
-        of = f"{self.kind.removeprefix('norm ')}-norm" if " " in self.kind else "norm"
-        return f"a {of} of {number(self.limit)}"
-
-
-def clipping(ground: Ground) -> Iterator[Statement]:
-    """At which norm or value gradients are clipped: as called, or as the update shows it."""
-    one, two = (_clip(run) for run in ground.runs)
-    if one is None or two is None or one.same(two):
-        return
-    acts = ground.stage in _UPDATE and _clip_acts(ground, one, two)
-    text = f"an update uses gradients {two.words} against {one.words}"
-    if not ground.stage and not (one.kind and two.kind):
-        text = f"clipping of gradients: {two.limit_words} against {one.limit_words}"
-    elif one.kind == two.kind == "norm" and not (one.called and two.called):
-        text = f"an update uses gradients scaled to a norm of {against(two.limit, one.limit)}"
-    elif one.kind == two.kind:
-        how = {"norm": "", "value": " by value"}.get(one.kind, f" in the {one.kind[5:]}-norm")
-        text = f"clips gradients{how} at {against(two.limit, one.limit)}"
-    yield Statement(
-        "clip",
-        text,
-        one.limit if one.kind else None,
-        two.limit if two.kind else None,
-        explains=acts,
-        sites=("clip", "clip"),
-    )
-
-
-def _clip(run: RunView) -> _Clip | None:
-    """None: not known."""
-    kind, limit = run.setting("clip.kind"), run.setting("clip.limit")
-    if isinstance(kind, str) and isinstance(limit, int | float):
-        norm = run.setting("clip.norm_type")
-        return _Clip(f"{kind} {norm}" if norm not in (None, "2.0") else kind, float(limit), True)
-    if run.clip_norm is not None:
-        return _Clip("norm", run.clip_norm, False)
-    if not len(run.record.norms) or run.scales_gradients:
-        return None
-    return _Clip("", 0.0, False)
-
-
-def _clip_acts(ground: Ground, one: _Clip, two: _Clip) -> bool:
-    """Whether the two updates at the first divergence are given other gradients."""
-    ones, twos = (ground.scale(run) for run in ground.runs)
-    if not ones or not twos:  # not recorded: a clip acts on a norm above its limit
-        norms = [ground.raw_norm(run) for run in ground.runs]
-        return any(
-            clip.kind and norm > clip.limit for clip, norm in zip((one, two), norms, strict=True)
-        )
-    factor_one, factor_two = one_factor(ones), one_factor(twos)
-    if factor_one is not None and factor_two is not None:
-        return abs(factor_two - factor_one) > UNIFORM * factor_one
-    return any(abs(twos[n] - ones[n]) > UNIFORM * ones[n] for n in ones if n in twos)
 
 
 def not_trained(ground: Ground) -> Iterator[Statement]:

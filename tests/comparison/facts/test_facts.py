@@ -83,6 +83,33 @@ def test_a_clip_that_never_acts_is_stated(limit: float | None, tmp_path: Path) -
     assert [expected] == [fact.text for fact in found.facts]
 
 
+@pytest.mark.parametrize(
+    ("given", "moves", "stated"),
+    [(None, False, True), (0.0, False, True), (0.5, False, False), (None, True, False)],
+)
+def test_an_update_without_gradients_is_stated(
+    given: float | None, moves: bool, stated: bool, tmp_path: Path
+) -> None:
+    """Zeroed before the step. The controls: one that is given some, and weights that change."""
+    candidate = sound(*OTHER_LINES)
+    for row in candidate.rows["norms"]:
+        if row["step"]:
+            row["applied"] = given
+    start = {r["tensor"]: r["weight"] for r in candidate.rows["tensors"] if not r["step"]}
+    for row in candidate.rows["tensors"]:
+        if row["step"]:
+            row["weight"] = row["weight"] ^ 1 if moves else start[row["tensor"]]
+    for row in candidate.rows["steps"]:
+        row["weights"] ^= 1
+    found = compare_drafts(tmp_path, sound(), candidate)
+    texts = [fact.text for fact in found.facts if fact.explains_first]
+    expected = (
+        "the update of candidate is given no gradients, though the backward pass of step 1 makes "
+        "some of norm 13"
+    )
+    assert stated == (expected in texts)
+
+
 def of_commands(*names: str) -> list[Draft]:
     """Two sound records as commands leave them."""
     runs = [sound(), sound(*OTHER_LINES)]
