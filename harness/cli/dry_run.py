@@ -103,6 +103,8 @@ def plan_of_run(request: RunRequest) -> Plan:
     forecast = Forecast(earlier_in(folder))
     rows = [planned_run(spec, forecast) for spec in waiting]
     about_s, duration = duration_of(waiting, forecast, request.jobs)
+    if request.executor == "slurm":
+        about_s, duration = None, "How long it takes depends on the queue of the cluster"
     notes = _notes_of_run(request, len(planned) - len(waiting))
     return Plan(rows, str(folder), about_s, duration, notes)
 

@@ -20,11 +20,12 @@ import psutil
 import pytest
 from rich.console import Console
 
+from harness.cli.dry_run import plan_of_run
 from harness.comparison.run import run_cases
 from harness.errors import SpecError
 from harness.execution.entry import LOG
 from harness.execution.parent import slurm
-from harness.execution.parent.slurm_job import JobFile
+from harness.execution.parent.slurm_job import JobFile, hide_cluster
 from harness.results.record import HEADER, RunRecord
 from harness.spec import registry
 from harness.spec.request import RunRequest
@@ -202,6 +203,21 @@ def test_a_job_that_slurm_refuses_is_one_line(tmp_path: Path, cluster: Cluster) 
     with pytest.raises(SpecError, match=r"SLURM takes each job .*invalid partition .*--slurm"):
         run_cases(request(tmp_path, partition="nowhere"), QUIET)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_submits_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    """How long the runs take on this machine says nothing about the cluster."""
+    plan = plan_of_run(request(tmp_path))
+    assert (1, None) == (len(plan.runs), plan.about_s)
+    assert "depends on the queue of the cluster" in plan.duration
+    assert [] == cluster.states()
+
+
+def test_a_run_does_not_see_the_cluster() -> None:
+    """A library would adapt to it."""
+    variables = {"SLURM_NTASKS": "1", "SUBMITIT_EXECUTOR": "slurm", "CUDA_VISIBLE_DEVICES": "3"}
+    hide_cluster(variables)
+    assert {"CUDA_VISIBLE_DEVICES": "3"} == variables
 
 
 def test_what_is_missing_is_named_before_anything_starts(

@@ -37,6 +37,7 @@ _POLL_S = 1.0
 _ASK_S = 30.0  # how often SLURM is asked about all jobs; a job that completes is seen at once
 _VISIBLE_S = 15.0  # time until a file of another machine is visible on a shared file system
 _CANCEL_S = 60.0  # SLURM kills a cancelled job after 30 s by default
+_WARNED_S = 30  # how long before its time limit a job is told of it
 _TAIL = 20  # lines of a job's output that are kept
 _ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED")
 _ENDS = {
@@ -197,6 +198,7 @@ def _submit(file: Path, parameters: Mapping[str, Any], folder: Path) -> Any:
         **parameters,
         nodes=1,
         stderr_to_stdout=True,
+        signal_delay_s=_WARNED_S,
         additional_parameters={"no-requeue": True},  # a pre-empted run has failed
     )
     command = [sys.executable, "-P", "-m", "harness.execution.parent.slurm_job", str(file)]

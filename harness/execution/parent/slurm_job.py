@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from harness.execution.parent.process import import_ahead
 from harness.execution.parent.runner import Run, run_all
 from harness.spec.case import RunSpec
 
-__all__ = ["JobFile", "main"]
+__all__ = ["JobFile", "hide_cluster", "main"]
 
 
 class JobFile(BaseModel):
@@ -48,6 +49,8 @@ class _TimeIsUp(KeyboardInterrupt):
 def main(path: str) -> int:
     """Make the run that a `JobFile` describes; return the exit code."""
     job = JobFile.model_validate_json(Path(path).read_bytes())
+    number_of_job = os.environ.get("SLURM_JOB_ID")
+    hide_cluster(os.environ)
     # SLURM signals all processes of a job. Those that this one starts are ended by this one.
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -57,10 +60,17 @@ def main(path: str) -> int:
     try:
         run_all([job.run], 1, _ignore, keep_going=True, timeout_s=job.timeout_s)
     except _TimeIsUp:
-        fail(job.run, f"SLURM job {os.environ.get('SLURM_JOB_ID')} reached its time limit")
+        fail(job.run, f"SLURM job {number_of_job} reached its time limit")
     except KeyboardInterrupt:
         return 1
     return 0
+
+
+def hide_cluster(variables: MutableMapping[str, str]) -> None:
+    """Remove what SLURM and submitit tell a job: a library such as Lightning would adapt to it, and
+    the run would no longer be that of a single machine."""
+    for name in [name for name in variables if name.startswith(("SLURM_", "SUBMITIT_"))]:
+        del variables[name]
 
 
 def _ignore(_number: int, _event: dict[str, Any]) -> None:
