@@ -86,10 +86,14 @@ def bench_commands(
     began = time.monotonic()
     with output_folder(out, _TITLE, resume) as folder, progress(console) as show_progress:
         spent = began + request.budget_s
-        show_progress(f"{TRACED_STEPS} traced steps of each command")
+        show_progress(f"tracing {TRACED_STEPS} steps of each command, to compare their values")
         limit = (spent - time.monotonic()) / _TRACED_SHARE
         traced = {} if request.beside == "nothing" else traced_steps(arms, folder, limit)
-        found = bench_in(arms, request, folder, began, show_progress, traced)
+
+        def show(text: str) -> None:
+            show_progress(text.removeprefix(f"{_TITLE}: "))  # there is only one bench
+
+        found = bench_in(arms, request, folder, began, show, traced)
         notes = [*(f"{arm.name}: {arm.text}" for arm in arms), *found.remarks]
         report = Report.of(found.records, found.comparisons, folder, command, notes=notes)
         report = report.model_copy(

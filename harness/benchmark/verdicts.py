@@ -159,7 +159,7 @@ def control_of(sample: Sample, margin: float) -> Control:
         )
     if found:
         found.append(
-            f"only a difference above {least:.1%} counts as slower or faster, and nothing as "
-            "equivalent"
+            f"slower needs the whole interval above {least:+.1%}, faster the whole interval below "
+            f"{1 / (1 + least) - 1:+.1%}; nothing counts as equivalent"
         )
     return Control(math.exp(sample.mean), interval, least, why, "; ".join(found))

@@ -196,6 +196,24 @@ def test_conclusions_say_that_their_control_is_poor() -> None:
         assert concluded.control.caution in comparison.doubts
 
 
+@pytest.mark.parametrize("faster", [False, True])
+def test_the_caution_states_the_rule_that_decides(faster: bool) -> None:
+    """The whole interval counts: an estimate beyond the bound is not enough."""
+    control = control_of(Sample(tuple(map(math.log, (0.97, 1.03, 0.98, 1.02)))), 0.02)
+    bound = 1 / (1 + control.least) if faster else 1 + control.least
+    word = "faster the whole interval below" if faster else "slower needs the whole interval above"
+    assert f"{word} {bound - 1:+.1%}" in control.caution
+
+    def outcome(estimate: float) -> tuple[str, bool]:
+        (found,) = decide_outcomes({"one": sample(estimate)}, 0.02, control.least).values()
+        low, high = found.interval
+        return found.outcome, high < bound if faster else low > bound
+
+    direction = -1 if faster else 1
+    assert ("inconclusive", False) == outcome(bound * math.exp(direction * 0.002))
+    assert ("faster" if faster else "slower", True) == outcome(bound * math.exp(direction * 0.02))
+
+
 def test_a_planted_slowdown_is_called_and_identical_code_is_not() -> None:
     """From blocks to comparisons; without the control's consent neither is."""
     found = sessions({"control": around(1.0), "slow": around(1.05), "same": around(1.0)})

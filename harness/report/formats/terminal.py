@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Literal, assert_never
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from harness.report.assemble import document_of
@@ -72,9 +71,9 @@ def _print_answer(answer: Answer, console: Console) -> None:
     if answer.outcome:
         kind = tone(answer.outcome)
         mark.append(f"{_MARKS[kind]} ", style=_COLOURS[kind])
-    console.print(mark.append(printable(answer.text)))
+    _print_wrapped(mark.append(printable(answer.text)), console)
     for line in answer.details:
-        console.print(Padding(Text(printable(line)), (0, 0, 0, 4), expand=False))
+        _print_wrapped(Text(printable(line)), console, indent=4)
 
 
 def _print_warnings(document: Document, shown: list[Section], console: Console) -> None:
@@ -171,11 +170,18 @@ def _print_subsection(subsection: Subsection, console: Console) -> None:
         style = _COLOURS[tone(subsection.outcome)]
         heading.append(": ")
         heading.append(Text(printable(subsection.outcome), style=style))
-    console.print(heading)
+    _print_wrapped(heading, console)
     for block in subsection.blocks:
         _print_block(block, console, subsection.title)
 
 
 def _print_text(text: str, console: Console, style: str = "") -> None:
     """Print text; rich interprets no markup in it."""
-    console.print(Text(printable(text), style=style))
+    _print_wrapped(Text(printable(text), style=style), console)
+
+
+def _print_wrapped(text: Text, console: Console, indent: int = 0) -> None:
+    """Print text in lines that end without blanks."""
+    for line in text.wrap(console, max(1, console.width - indent)):
+        line.rstrip()
+        console.print(Text(" " * indent).append_text(line), soft_wrap=True)

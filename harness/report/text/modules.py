@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.text.values import distinct
+from harness.report.text.values import distinct, module_name
 from harness.results.localization import Localization, ModuleDifference
 from harness.units import number
 
@@ -72,7 +72,7 @@ def _circumstances(place: ModuleDifference) -> list[str]:
 
 def _name(place: ModuleDifference) -> str:
     kinds = " against ".join(dict.fromkeys(place.module_class))
-    return f"{place.module or 'the model'} ({kinds})"
+    return f"{module_name(place.module)} ({kinds})"
 
 
 def _norms(place: ModuleDifference) -> str:

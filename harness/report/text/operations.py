@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.text.values import distinct
+from harness.report.text.values import distinct, module_name
 from harness.results.comparison import Comparison
 from harness.results.localization import Draws, Operation, OperationDifference
 
@@ -141,7 +141,7 @@ def _argument_values(found: OperationDifference, names: tuple[str, str]) -> str:
 
 def _named(operation: Operation) -> str:
     name = operation.operation.removeprefix("aten.")
-    return f"{name} of {operation.module}" if operation.module else name
+    return f"{name} of {module_name(operation.module)}" if operation.module else name
 
 
 def _norms(one: Operation | None, two: Operation | None) -> str:

@@ -136,9 +136,9 @@ def _places_of(parts: Iterable[Part]) -> Places:
 
 def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
     left, right = one.values
-    where = one.names[0] if one.names else ""
-    if one.count > 1:
-        where += f" and {one.count - 1} more"
+    first = one.names[0] if one.names else ""
+    more = f" and {one.count - 1} more" if one.count > 1 else ""
+    where, module = first + more, _module(first) + more
     both = f"is {left} in {names[0]} and {right} in {names[1]}"
     if one.kind == "seed":
         return f"the seed of torch's global generator {both}"
@@ -150,12 +150,12 @@ def _state_sentence(one: StateDifference, names: tuple[str, str]) -> str:
         if left is None or right is None:
             owner, lacks = (names[1], names[0]) if left is None else names
             return f"{owner} has the module {where}, a {left or right}, and {lacks} has not"
-        return f"the class of {_module(where)} {both}"
+        return f"the class of {module} {both}"
     if one.kind == "made":
         return f"{where} was made {left} in {names[0]} and {right} in {names[1]}"
     if one.kind in ("setting", "argument"):
         return f"{one.what} of {where} {both}"
-    return f"{one.what} of {_module(where)} {both}"
+    return f"{one.what} of {module} {both}"
 
 
 def _module(name: str) -> str:
@@ -195,4 +195,4 @@ def _statement_parts(
 
 
 def _line(code: Code) -> str:
-    return f"{code.place}  {code.source}"
+    return f"{code.place}  {code.source}".rstrip()

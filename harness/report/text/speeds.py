@@ -39,7 +39,12 @@ def line(comparison: Comparison) -> str:
     pair = f"{comparison.candidate} against {comparison.reference}"
     low, high = (change(bound) for bound in found.interval)
     unit = "sample" if found.metric.endswith("sample_s") else "step"
-    return f"{pair}: {comparison.outcome}, {change(found.ratio)} time per {unit} [{low}, {high}]"
+    word = ""
+    if comparison.outcome == "inconclusive" and change(found.ratio) not in ("+0.0%", "-0.0%"):
+        word = f" ({'slower' if found.ratio > 1 else 'faster'}, if that is more than noise)"
+    return (
+        f"{pair}: {comparison.outcome}, {change(found.ratio)} time per {unit}{word} [{low}, {high}]"
+    )
 
 
 def certainty(comparison: Comparison) -> str:
@@ -49,7 +54,8 @@ def certainty(comparison: Comparison) -> str:
     assert found.smallest_visible is not None
     parts = [
         f"{number(100 * found.confidence, 4)}% interval",
-        f"smallest detectable slowdown {change(found.smallest_visible)}",
+        f"smallest detectable difference {change(found.smallest_visible)} (slower) or "
+        f"{change(1 / found.smallest_visible)} (faster)",
     ]
     if found.outcome == "inconclusive":
         parts.append(_remedy(found))

@@ -90,7 +90,8 @@ def sentence(comparison: Comparison) -> str:
 def equal_before_the_end(comparison: Comparison) -> str:
     """That nothing differs until one of two runs ended early; empty if that is not known."""
     ended = comparison.outcome == "incomparable" and comparison.first_divergence is None
-    if not (ended and comparison.steps and any(stage.compared for stage in comparison.stages)):
+    values = [stage for stage in comparison.stages if stage.stage != "config" and stage.compared]
+    if not (ended and comparison.steps and values) or any(stage.first for stage in values):
         return ""
     restriction = f", {comparison.restriction}" if comparison.restriction else ""
     return (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.units import number
+from harness.units import counted, number
 
-__all__ = ["capitalized", "distinct", "is_digest", "setting_text", "shown"]
+__all__ = ["capitalized", "distinct", "is_digest", "module_name", "setting_text", "shown"]
 
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _DIGITS = 8  # of a digest that are shown
@@ -19,6 +19,8 @@ def shown(value: Any) -> str:
         return number(value, 9)
     if isinstance(value, dict):
         return ", ".join(f"{name} {shown(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)) and value and all(map(is_digest, value)):
+        return f"{counted(len(value), 'row')}, by their digests"
     if isinstance(value, (list, tuple)):
         parts = [shown(part) for part in value[:12]]
         return "[" + ", ".join(parts + (["..."] if len(value) > 12 else [])) + "]"
@@ -58,6 +60,13 @@ def _counted(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_counted, value)) or "none"
     return number(value) if isinstance(value, float) else str(value)
+
+
+def module_name(name: str) -> str:
+    """A module as a reader finds it: 'classifier', 'module 1' of a Sequential, 'the model'."""
+    if not name:
+        return "the model"
+    return f"module {name}" if name[0].isdigit() else name
 
 
 def capitalized(text: str) -> str:

@@ -295,6 +295,14 @@ def test_a_pair_that_follows_from_others_is_not_told() -> None:
         assert "whose result follows" in render(report, "report.html") or expected == 3
 
 
+@pytest.mark.parametrize("amount", ["quiet", "normal"])
+def test_no_line_of_a_text_ends_with_blanks(amount: Amount) -> None:
+    """Where it is wrapped, and where it is indented below an answer."""
+    lines = printed(bench_report(), amount, 80).splitlines()
+    assert any(line.startswith("    ") for line in lines)
+    assert [] == [line for line in lines if line != line.rstrip()]
+
+
 def test_a_run_that_failed_says_why_first() -> None:
     """Its pair has no line of its own, and no doubt that follows from it is shown."""
     error = "KeyError: 'x' (loop.py:7)"

@@ -72,7 +72,9 @@ def test_the_steps_before_a_failure_are_compared() -> None:
 
 def test_a_failure_before_a_step_proves_no_agreement() -> None:
     """Nor does a failure of runs that were not compared, or that differ."""
-    for report in (failed_pair(0), failed_pair(5, stages=())):
+    other = DIFFERENT.stages[1:]
+    assert other[0].first is not None
+    for report in (failed_pair(0), failed_pair(5, stages=()), failed_pair(5, stages=other)):
         assert ["mine failed: RuntimeError: no memory left"] == [
             one.text for one in answers(report)
         ]

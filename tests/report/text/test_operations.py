@@ -49,6 +49,11 @@ def with_counterpart(reads: str) -> Comparison:
 ALONE = "was made before the recorded operations, or in Python; mul.Tensor reads it."
 SENTENCES: list[tuple[Comparison, str]] = [
     (
+        pair("output", operation("aten.native_batch_norm", module="1"), TWO),
+        "Step 3, in the update: native_batch_norm of module 1 makes another output from equal "
+        "inputs.",
+    ),
+    (
         pair("arguments", ONE, TWO, arguments=(("other", "1.0", "0.5"), ("alpha", "none", "2"))),
         "Step 3, in the update: mul.Tensor has other arguments for the same values: "
         f"other = 1.0 in {REFERENCE}, 0.5 in {CANDIDATE}; "

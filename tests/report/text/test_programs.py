@@ -36,6 +36,10 @@ def difference(kind: Any, values: tuple[str | None, str | None], **more: Any) ->
 
 SENTENCES = [
     (
+        difference("attribute", ("True", "False"), what="training", names=("", "1"), count=12),
+        f"training of the model and 11 more is True in {A} and False in {B}",
+    ),
+    (
         difference("seed", ("1", "2"), names=("torch",)),
         f"the seed of torch's global generator is 1 in {A} and 2 in {B}",
     ),
@@ -220,3 +224,9 @@ def test_of_two_versions_of_a_program_the_statements_are_enough() -> None:
     """The control: nothing is guessed where the statements themselves are compared."""
     more: dict[str, Any] = {"definitions": ((code(1),), ()), "lines": ((), (code(2),))}
     assert [] == program_parts(pair(statements=VERSIONS, **more))
+
+
+def test_a_line_without_its_source_ends_without_blanks() -> None:
+    unknown = Code(place="a.py:3", source="")
+    found = pair(difference("seed", ("1", "2"), reference=unknown))
+    assert (A, "a.py:3") in program_parts(found)[0].lines

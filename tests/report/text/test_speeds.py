@@ -66,3 +66,19 @@ def test_a_clear_interval_is_not_called_close_to_the_margin(
     finding = pair.findings[0].model_copy(update={"needed": None, "needed_s": None})
     found = sentence(pair.model_copy(update={"findings": (finding,)}))
     assert advised == ("too close to the margin" in found)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ratio", "expected"),
+    [
+        ("inconclusive", 0.947, "inconclusive, -5.3% time per step (faster, if that is more than"),
+        ("inconclusive", 1.053, "inconclusive, +5.3% time per step (slower, if that is more than"),
+        ("inconclusive", 1.0, "inconclusive, +0.0% time per step ["),
+        ("faster", 0.9, "faster, -10.0% time per step ["),
+    ],
+)
+def test_a_signed_percent_is_said_in_words(outcome: str, ratio: float, expected: str) -> None:
+    """What is detectable is given for both directions."""
+    text = sentence(speed("mine", outcome, ratio, (ratio * 0.95, ratio * 1.05)))
+    assert expected in text
+    assert "smallest detectable difference +3.5% (slower) or -3.4% (faster)" in text

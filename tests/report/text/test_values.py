@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.report.text.values import distinct
+from harness.report.text.values import distinct, module_name, shown
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,19 @@ def test_two_numbers_have_the_digits_that_differ(
 ) -> None:
     """Four, if they suffice; nine at most."""
     assert expected == distinct(one, two)
+
+
+def test_digests_of_rows_are_counted() -> None:
+    """A number or a name among them, for control, is shown."""
+    assert "2 rows, by their digests" == shown(["029cb91c00000000", "12ab91c000000000"])
+    assert "1 row, by their digests" == shown(("029cb91c00000000",))
+    assert "[3, 4]" == shown([3, 4])
+    assert "[]" == shown([])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("", "the model"), ("1", "module 1"), ("0.conv", "module 0.conv"), ("head", "head")],
+)
+def test_a_module_has_a_name_that_can_be_read(name: str, expected: str) -> None:
+    assert expected == module_name(name)
