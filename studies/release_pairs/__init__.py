@@ -1,0 +1,1 @@
+"""The parts of the study of neighbouring releases (`studies/releases.py`)."""
