@@ -136,9 +136,10 @@ def _blocks(pair: Comparison) -> tuple[Block, ...]:
     first = pair.first_divergence
     if first is not None:
         blocks.append(Sentence(f"First divergence: {place(first)}."))
-        if not (first.detail and is_digest(first.reference) and is_digest(first.candidate)):
-            sides = (pair.reference, first.reference), (pair.candidate, first.candidate)
-            blocks.append(Values(tuple((name, shown(value)) for name, value in sides)))
+        values = first.reference, first.candidate
+        texts = shown(values[0]), shown(values[1])
+        if not (first.detail and (all(map(is_digest, values)) or texts[0] == texts[1])):
+            blocks.append(Values(((pair.reference, texts[0]), (pair.candidate, texts[1]))))
     if pair.note:
         blocks.append(Sentence(f"Known reason: {pair.note}"))
     blocks += [Sentence(text) for text in (detail(pair), unexplained(pair)) if text]
