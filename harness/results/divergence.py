@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,11 @@ class Divergence(Result):
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Sort key: step, then stage, then micro-batch."""
-        return self.step, STAGES.index(self.stage), self.micro_batch or 0
+        """Sort key: step, micro-batch, stage. What follows the forward passes comes after all
+        micro-batches of its step."""
+        stage = STAGES.index(self.stage)
+        last = sys.maxsize if stage > STAGES.index("loss") else 0
+        return self.step, self.micro_batch or last, stage
 
 
 class StageDifference(Result):

@@ -30,6 +30,7 @@ _RULES: tuple[Callable[[Ground], Iterator[Statement]], ...] = (
     data.order,
     data.draws,
     data.workers,
+    forward.training_mode,
     forward.dropout,
     forward.norm_eps,
     forward.label_smoothing,
@@ -70,10 +71,11 @@ def facts_of(evidence: Evidence, cut: Cut | None) -> tuple[Fact, ...]:
 
 def _fact(ground: Ground, statement: Statement, certain: bool) -> Fact:
     sites: dict[str, Any] = {}
-    for side, run, name in zip(
-        ("reference", "candidate"), ground.runs, statement.sites, strict=True
-    ):
-        place, source = _site(run.record.header, name)
+    names = statement.sites
+    lines = [_site(run.record.header, name) for run, name in zip(ground.runs, names, strict=True)]
+    if statement.measured and lines[0][1] == lines[1][1]:
+        lines = [("", ""), ("", "")]  # what differs is not in the line
+    for side, (place, source) in zip(("reference", "candidate"), lines, strict=True):
         sites |= {f"{side}_site": place, f"{side}_source": source}
     return Fact(
         id=statement.id,

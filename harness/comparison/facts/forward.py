@@ -10,6 +10,7 @@ from harness.comparison.circumstances import passes_draw
 from harness.comparison.factors import factors
 from harness.comparison.facts.ground import Ground
 from harness.comparison.facts.statement import Statement, against, plain
+from harness.spec.case import RunSpec
 from harness.units import counted
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "label_smoothing",
     "loss_function",
     "norm_eps",
+    "training_mode",
     "weights_dtype",
 ]
 
@@ -213,6 +215,24 @@ def environment(ground: Ground) -> Iterator[Statement]:
                 setting.candidate,
                 ground.stage == "config",
             )
+
+
+def training_mode(ground: Ground) -> Iterator[Statement]:
+    """Training or evaluation mode of the model at the first divergence; of loops, a cause is."""
+    first = ground.evidence.first
+    if first is None or ground.stage not in ("rng", "loss"):
+        return
+    if all(isinstance(run.record.spec, RunSpec) for run in ground.runs):
+        return
+    place = (first.micro_batch or 1) - 1
+    modes = [run.circumstance(ground.step, "training") for run in ground.runs]
+    if any(place >= len(seen) for seen in modes):
+        return
+    one, two = (seen[place] for seen in modes)
+    if {one, two} == {True, False}:
+        words = {True: "training", False: "evaluation"}
+        text = f"the model is in {words[two]} mode against {words[one]} mode at step {ground.step}"
+        yield Statement("training_mode", text, one, two, explains=True)
 
 
 def attention(ground: Ground) -> Iterator[Statement]:

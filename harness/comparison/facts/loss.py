@@ -32,13 +32,18 @@ def loss_factor(ground: Ground) -> Iterator[Statement]:
     if abs(factor - 1) < _ABOUT or not close(two / one, factor):
         return
     reference, candidate = (run.label for run in ground.runs)
+    counts = {0 if update is None else len(update.rows) for update in ground.updates}
+    window = next(iter(counts)) if len(counts) == 1 else 0
+    fits = window > 1 and any(close(x, window) for x in (factor, 1 / factor))
     yield Statement(
         "loss_factor",
         f"the loss and all gradients of {candidate} are {number(factor)} times those of "
-        f"{reference} at step {ground.step} (loss {against(two, one)})",
+        f"{reference} at step {ground.step} (loss {against(two, one)})"
+        + (f", and both make an update from {window} micro-batches" if fits else ""),
         one,
         two,
         explains=True,
+        measured=True,
         sites=_SITES,
     )
 
@@ -65,6 +70,7 @@ def added_losses(ground: Ground) -> Iterator[Statement]:
         losses[0],
         losses[1],
         explains=True,
+        measured=True,
         sites=_SITES,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from harness.comparison.factors import UNIFORM
 from harness.comparison.facts.ground import Ground
@@ -97,14 +97,20 @@ def schedule(ground: Ground) -> Iterator[Statement]:
             text = f"learning rate {against(*values[::-1])} at step {step}{_lengths(ground)}"
             yield Statement("learning_rate", text, *values, explains=True)
         return
-    yield Statement(
-        "schedule",
-        f"learning-rate schedule {courses[1]}, against {courses[0]}{_lengths(ground)}",
-        one,
-        two,
-        explains=ground.stage == "learning_rate",
-        sites=("schedule", "schedule"),
+    text = f"learning-rate schedule {courses[1]}, against {courses[0]}{_lengths(ground)}"
+    sites = ("schedule", "schedule")
+    if _same_values(one, two):
+        text += "; both take the same values in the same order, for other numbers of updates"
+        sites = ("", "")  # it is not the lines that made them
+    yield Statement("schedule", text, one, two, ground.stage == "learning_rate", sites=sites)
+
+
+def _same_values(one: Sequence[float], two: Sequence[float]) -> bool:
+    """Whether one run goes through the first rates of the other, two or more, at its own pace."""
+    shorter, longer = sorted(
+        ([rate for rate, _ in groupby(rates)] for rates in (one, two)), key=len
     )
+    return len(shorter) > 1 and shorter == longer[: len(shorter)]
 
 
 def _lengths(ground: Ground) -> str:

@@ -24,6 +24,8 @@ class Statement:
     """Whether it belongs to the first stage that differs, and can have made that difference."""
     rounds: bool = False
     """Whether it only changes how numbers are rounded. Then it explains if nothing else does."""
+    measured: bool = False
+    """Whether it is read from values alone: then a line that is the same in both shows nothing."""
     sites: tuple[str, str] = ("", "")
     """Names in `Header.sites` of the lines that set it: in the reference, in the candidate."""
 

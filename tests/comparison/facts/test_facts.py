@@ -16,6 +16,7 @@ from harness.report.text.causes import because, reasons
 from harness.report.text.facts import also_lines
 from harness.report.text.summary import sentence
 from harness.results.comparison import Comparison, Fact
+from harness.results.header import Site
 from harness.results.record import RunRecord
 from harness.results.settings import setting_differences
 from harness.spec.command import CommandSpec
@@ -129,6 +130,8 @@ def test_one_factor_of_loss_and_gradients_is_stated(gradients: bool, tmp_path: P
         row["loss"] *= 3
     if gradients:
         scale_gradients(two, 3.0)
+    for made, source in zip((one, two), ("(loss / 2).backward()", "loss.backward()"), strict=True):
+        made.header["sites"]["backward"] = Site(place=f"{source[0]}.py:7", source=source)
     found = compare_drafts(tmp_path, one, two)
     expected = (
         "the loss and all gradients of candidate are 3 times those of reference at step 1 (loss "
@@ -332,3 +335,43 @@ def test_a_loss_that_is_reduced_later_is_not_told_by_its_reduction(
     candidate.micro_batch(1)["loss"] *= 2
     found = compare_drafts(tmp_path, sound(), candidate)
     assert told == ("reduction" in [fact.id for fact in found.facts])
+
+
+@pytest.mark.parametrize("modes", [(True, False), (True, True)])
+def test_the_mode_of_the_model_is_stated(modes: tuple[bool, bool], tmp_path: Path) -> None:
+    """At the micro-batch of the first divergence. The control: both are in training mode."""
+    one, two = of_commands("one", "two")
+    for made, mode in zip((one, two), modes, strict=True):
+        for row in made.rows["circumstances"]:
+            if row["step"] >= 3:
+                row["training"] = mode
+    for row in two.rows["micro_batches"]:
+        if row["step"] >= 3:
+            row["loss"] += 0.01
+            if row["micro_batch"] > 1:
+                row["rng"] ^= 1
+    found = compare_drafts(tmp_path, one, two)
+    first = found.first_divergence
+    assert first is not None
+    assert (3, 1, "loss") == (first.step, first.micro_batch, first.stage)
+    stated = [fact.text for fact in found.facts if fact.explains_first]
+    expected = "the model is in evaluation mode against training mode at step 3"
+    assert (modes[0] != modes[1]) == (expected in stated)
+
+
+@pytest.mark.parametrize("same_values", [True, False])
+def test_a_schedule_that_is_stepped_less_often_has_no_line(
+    same_values: bool, tmp_path: Path
+) -> None:
+    """The line that made it does not differ. The control: another course has its line."""
+    one, two = sound(), sound(*OTHER_LINES)
+    for number, row in enumerate(one.rows["steps"]):
+        row["learning_rate"] = [6e-5 - 1e-5 * number]
+    for number, row in enumerate(two.rows["steps"]):
+        row["learning_rate"] = [6e-5 - (1e-5 if same_values else 9e-6) * (number // 2)]
+    found = compare_drafts(tmp_path, one, two)
+    (fact,) = [fact for fact in found.facts if fact.id == "schedule"]
+    assert same_values == fact.text.endswith(
+        "; both take the same values in the same order, for other numbers of updates"
+    )
+    assert same_values != bool(fact.candidate_site)
