@@ -2,17 +2,17 @@
 
     python -m studies.unseen_faults --faults unseen --out FOLDER
 
-The faults of `tests/faults/unseen`, and of the later sets `unseen_again` and `unseen_third`, are
-mutations of the plain loop, and pairs of scripts: of one script with and without the fault, or of
-two scripts that are written differently and compute the same without it. Whoever wrote them knew
-neither the table of causes nor the localizer, and states for each what is wrong, where it first
-shows, and which line of code is changed. Each is compared with its reference and localized, as
-`harness run` and `harness compare --localize` do. The score says which were found, placed at their
-step and stage, and for which a changed line was shown. Whether a cause or a fact that was named is
-true is not decided here: all of them are listed.
+The faults of `tests/faults/unseen`, and of the later sets `unseen_again`, `unseen_third` and
+`unseen_fourth`, are mutations of the plain loop, and pairs of scripts: of one script with and
+without the fault, or of two scripts that are written differently and compute the same without it.
+Whoever wrote them knew neither the table of causes nor the localizer, and states for each what is
+wrong, where it first shows, and which line of code is changed. Each is compared with its reference
+and localized, as `harness run` and `harness compare --localize` do. The score says which were
+found, placed at their step and stage, and for which a changed line was shown. Whether a cause or a
+fact that was named is true is not decided here: all of them are listed.
 
-Published: `reports/published/unseen-faults`, and `unseen-faults-again` and `unseen-faults-third`
-beside it. The exit code is 1 if a fault was not found.
+Published: `reports/published/unseen-faults`, and `unseen-faults-again`, `unseen-faults-third` and
+`unseen-faults-fourth` beside it. The exit code is 1 if a fault was not found.
 """
 
 from __future__ import annotations
@@ -49,10 +49,19 @@ from studies.study import write_result
 from tests.faults.mutations import mutate, read_mutations, source_of
 from tests.support.small_runs import small_case, write_pairs
 
-__all__ = ["FAULTS", "SETS", "Changed", "ScriptTexts", "rows_of", "score", "script_texts"]
+__all__ = [
+    "FAULTS",
+    "SETS",
+    "Changed",
+    "ScriptTexts",
+    "first_that_differs",
+    "rows_of",
+    "score",
+    "script_texts",
+]
 
 FAULTS = Path(__file__).parents[1] / "tests" / "faults"
-SETS = ("unseen", "unseen_again", "unseen_third")
+SETS = ("unseen", "unseen_again", "unseen_third", "unseen_fourth")
 
 
 def score(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -160,9 +169,22 @@ def _compared_scripts(fault: Mapping[str, Any], faults: Path, folder: Path) -> C
     words = ["compare", "reference", "candidate", "--localize", "--out=compared"]
     why = _run([*harness, *words], folder)
     try:
-        return Report.read(folder / "compared").comparisons[0]
+        return first_that_differs(Report.read(folder / "compared").comparisons)
     except (HarnessError, OSError, ValueError, IndexError):
         return why[-500:]
+
+
+def first_that_differs(trainings: Sequence[Comparison]) -> Comparison:
+    """Of the trainings of two scripts the first that differs, its step counted through all of them;
+    the first one if none does. Raises `IndexError` without any."""
+    before = 0
+    for one in trainings:
+        first = one.first_divergence
+        if first is not None and one.outcome != "identical":
+            counted = first.model_copy(update={"step": first.step + before})
+            return one.model_copy(update={"first_divergence": counted})
+        before += one.steps
+    return trainings[0]
 
 
 def _run(words: Sequence[str], folder: Path) -> str:

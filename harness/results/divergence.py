@@ -59,9 +59,14 @@ class Divergence(Result):
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Sort key: step, micro-batch, stage. What follows the forward passes comes after all
-        micro-batches of its step."""
+        """Sort key: step, micro-batch, stage.
+
+        What follows the forward passes comes after all micro-batches of its step. Rows that one run
+        alone has in a step come before them: another division changes how each loss is scaled.
+        """
         stage = STAGES.index(self.stage)
+        if self.stage == "data_order" and None in (self.reference, self.candidate):
+            return self.step, 0, stage
         last = sys.maxsize if stage > STAGES.index("loss") else 0
         return self.step, self.micro_batch or last, stage
 

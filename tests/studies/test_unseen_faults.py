@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from studies.unseen_faults import FAULTS, SETS, Changed, score, script_texts
+from harness.results.comparison import Comparison
+from harness.results.divergence import Divergence
+from studies.unseen_faults import (
+    FAULTS,
+    SETS,
+    Changed,
+    first_that_differs,
+    score,
+    script_texts,
+)
 from tests.faults.mutations import Mutation, mutate, read_mutations
 
 TRUTHS: dict[str, dict[str, Any]] = {
@@ -73,3 +82,31 @@ def test_of_two_programs_only_lines_of_the_candidate_count() -> None:
     assert not changed.is_shown(["candidate.py:1", "reference.py:2"], "candidate.py")
     added = Changed("a = 1\n", "a = 2\nc = 3\n", also=("c = 3",))
     assert added.is_shown(["candidate.py:1"], "candidate.py")
+
+
+def _training(steps: int, differs_at: int | None) -> Comparison:
+    first = None if differs_at is None else Divergence(step=differs_at, stage="loss")
+    return Comparison(
+        case="train",
+        reference="a",
+        candidate="b",
+        outcome="identical" if first is None else "different",
+        steps=steps,
+        first_divergence=first,
+    )
+
+
+@pytest.mark.parametrize(
+    ("trainings", "step"),
+    [
+        ([_training(6, None), _training(4, 2)], 8),
+        ([_training(6, 3), _training(4, 2)], 3),
+        ([_training(6, None), _training(4, None)], None),
+    ],
+)
+def test_steps_are_counted_through_the_trainings_of_a_script(
+    trainings: list[Comparison], step: int | None
+) -> None:
+    """The first that differs counts; in the last case none does."""
+    first = first_that_differs(trainings).first_divergence
+    assert step == (first.step if first is not None else None)

@@ -175,6 +175,11 @@ def _calls_in_vain(evidence: Evidence) -> bool:
     return any(run.observed("clipped_without_gradients") for run in evidence.runs)
 
 
+BOTH_CALL = CounterEvidence(
+    "both runs call a clip of torch, which need not act",
+    "the setting `clip.kind`",
+    lambda evidence: all(run.setting("clip.kind") for run in evidence.runs),
+)
 CLIPS_NOTHING = CounterEvidence(
     "the other run clips where there are no gradients",
     "`clipped_without_gradients`",
@@ -224,7 +229,7 @@ RULES = (
         "in both runs clip to the same norm, between backward() and step(); the default of the "
         "Trainer is 1.0",
         needs_recipe=False,
-        excluded_by=(CLIPS_LATE, CLIPS_NOTHING, SAME_SCALE),
+        excluded_by=(CLIPS_LATE, CLIPS_NOTHING, BOTH_CALL, SAME_SCALE),
     ),
     CauseRule(
         "clip-without-gradients",

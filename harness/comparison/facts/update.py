@@ -28,6 +28,10 @@ _STATED_ELSEWHERE = (
     *("optimizer.without", "optimizer.foreign", "optimizer.decoupled_weight_decay"),
     "optimizer.rate_set_later",
 )
+_COUPLED = {
+    *("ASGD", "Adadelta", "Adagrad", "Adam", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD"),
+}
+"""Optimizers of torch that add the decay to the gradient, unless they are asked not to."""
 _ADAM = {"Adam", "AdamW"}  # they differ in the coupling of the weight decay alone
 
 
@@ -73,8 +77,9 @@ def _coupling(run: RunView) -> str | None:
     decay, of = run.setting("optimizer.weight_decay"), run.setting("optimizer.rule")
     if decay is None or of is None or not any(_decays(decay)):
         return None
-    decoupled = run.setting("optimizer.decoupled_weight_decay")
-    return "decoupled" if decoupled is True or of == "AdamW" else "coupled"
+    if run.setting("optimizer.decoupled_weight_decay") is True or of == "AdamW":
+        return "decoupled"
+    return "coupled" if of in _COUPLED else None
 
 
 def _decays(setting: Any) -> Iterator[float]:

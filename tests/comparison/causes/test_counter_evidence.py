@@ -338,6 +338,7 @@ CASES: list[tuple[str, Spoil, Spoil]] = [
         unclipped,
         lambda one, two: observe(two, "clipped_without_gradients", 1),
     ),
+    ("hidden-clip", unclipped, setting("clip.kind", "norm", "norm")),
     (
         "clip-without-gradients",
         clips_nothing,

@@ -375,3 +375,15 @@ def test_a_schedule_that_is_stepped_less_often_has_no_line(
         "; both take the same values in the same order, for other numbers of updates"
     )
     assert same_values != bool(fact.candidate_site)
+
+
+@pytest.mark.parametrize(("rule", "stated"), [("Adam", True), ("MyAdam", False)])
+def test_how_an_unknown_optimizer_decays_is_not_stated(
+    rule: str, stated: bool, tmp_path: Path
+) -> None:
+    """An optimizer of torch is known by its class."""
+    candidate = sound(*OTHER_LINES)
+    SPOILS["coupled-decay"][0](candidate)
+    candidate.header["settings"]["optimizer.rule"] = rule
+    found = compare_drafts(tmp_path, sound(), candidate)
+    assert stated == ("decay_coupling" in [fact.id for fact in found.facts])
