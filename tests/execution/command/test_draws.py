@@ -226,7 +226,7 @@ def test_ctrl_c_before_the_command_of_a_draw_starts_stops_that_draw(
     """The line that announces a draw is printed before its command starts."""
     assert 0 == trace("early").returncode
     (found,) = (work / "early" / "records").iterdir()
-    ended = TracedCommand(End(0, [], 1.0), [Recorded(RunRecord(found), ("Model",))], ())
+    ended = TracedCommand(End(0, [], 1.0), [Recorded(RunRecord(found), ("Model",))], (), True)
     heard = []
 
     def tell(line: str) -> None:
