@@ -116,7 +116,7 @@ def compare_state(
     """
     match = match_tensors(reference, candidate)
     left, right = _state(reference), _translated(_state(candidate), match)
-    wanted = _other_initial_weights(reference, candidate, first)
+    wanted = _other_initial_weights(reference, candidate, first, match)
     modules = [{path for kind, path in side if kind == "class"} for side in (left, right)]
     # Of models with other names, or few in common, parts without a partner say nothing.
     shared = len(modules[0] & modules[1])
@@ -237,13 +237,17 @@ def _containers(state: State) -> set[str]:
 
 
 def _other_initial_weights(
-    reference: RunRecord, candidate: RunRecord, first: Divergence
+    reference: RunRecord, candidate: RunRecord, first: Divergence, match: NameMatch
 ) -> frozenset[str]:
-    """Names of the tensors whose values differ before the first step."""
+    """Names in the reference of the tensors of both whose values differ before the first step."""
     if first.stage != "initial_weights":
         return frozenset()
-    digests = [_initial(record) for record in (reference, candidate)]
-    return frozenset(name for name in digests[0] if digests[0][name] != digests[1].get(name))
+    ours, theirs = _initial(reference), _initial(candidate)
+    return frozenset(
+        name
+        for other, name in match.pairs.items()
+        if name in ours and other in theirs and ours[name] != theirs[other]
+    )
 
 
 def _initial(record: RunRecord) -> dict[str, int]:

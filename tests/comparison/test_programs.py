@@ -11,7 +11,7 @@ from harness.comparison.programs import arguments_of, compare_state, compare_sta
 from harness.results.divergence import Divergence
 from harness.results.localization import Code, StateDifference, StatementDifferences
 from harness.results.record import RunRecord
-from tests.support.records import Draft, Row, command_draft, fake_digest
+from tests.support.records import Draft, Row, command_draft, fake_digest, renamed
 
 PROGRAM = ["a = 1", "for n in range(3):", "b = n", "c = b", "d = c", "e = d"]
 
@@ -238,6 +238,19 @@ def test_initial_weights_show_the_lines_that_set_them_where_they_differ(tmp_path
         assert not state(tmp_path / "b", [], "loss", [name])
     finally:
         del STATE[-2:]
+
+
+def test_initial_weights_under_other_names_are_compared_by_their_values(tmp_path: Path) -> None:
+    """One of two differs; a prefix alone is no difference."""
+    one, two = command_draft("one"), renamed(command_draft("two"), "net.")
+    names = [each["tensor"] for each in one.rows["tensors"] if each["step"] == 0][:2]
+    one.rows["state"] = [row("weight", name, "", 5) for name in names]
+    two.rows["state"] = [row("weight", f"net.{name}", "", 6) for name in names]
+    two.tensor(0, f"net.{names[1]}")["weight"] ^= 1
+    left, right = one.write(tmp_path / "one"), two.write(tmp_path / "two")
+    first = Divergence.model_validate({"step": 0, "stage": "initial_weights"})
+    (found,) = compare_state(left, right, first)
+    assert ("weight", (names[1],), 1) == (found.kind, found.names, found.count)
 
 
 def test_two_models_that_share_no_names_are_not_listed_module_by_module(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def _record_line(each: Recorded) -> str:
     header = each.record.header
     models = " and ".join(each.models) or "a model"
     rules = " and ".join(dict.fromkeys(one.rule for one in header.optimizers))
+    held = sum(one.parameters for one in header.optimizers)
+    if header.spec.world_size == 1 and held < len(header.parameter_names):
+        rules += f", which updates {held} of them"
     size = _counted(len(header.parameter_names), "parameter")
     processes = header.spec.world_size
     where = f" on {processes} processes" if processes > 1 else ""

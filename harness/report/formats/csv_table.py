@@ -143,6 +143,8 @@ def _pair_of_values(reference: Any, candidate: Any) -> _Row:
 
 def _run(run: RunSummary) -> Iterator[_Row]:
     figures = {"steps": run.steps, "samples": run.samples, "epochs": run.epochs}
+    if not run.epochs and not run.conventions:
+        del figures["epochs"]  # not known of a command
     for name, value in {**figures, **run.final_metrics, "wall_s": run.wall_s}.items():
         row = metric(name)
         yield {

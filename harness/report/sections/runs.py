@@ -69,7 +69,7 @@ def _runs(runs: Sequence[RunSummary], metrics: Sequence[Metric], timed: bool) ->
             run.status,
             str(run.steps),
             str(run.samples),
-            number(run.epochs),
+            number(run.epochs) if run.epochs or run.conventions else "",  # not known of a command
             *(quantity(run.final_metrics.get(row.name), row.unit) for row in metrics),
             "" if timed else quantity(run.wall_s, "s"),
             "" if timed else quantity(run.samples_per_s, ""),

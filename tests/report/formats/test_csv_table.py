@@ -73,3 +73,11 @@ def test_what_others_wrote_stays_in_its_cell() -> None:
     found = table(small_report(comparisons=(pair,), runs=()))
     assert 2 == len(found)
     assert HOSTILE.replace("\x00\x07\u202e", "\\x00\\x07\\u202e") == found.candidate[1]
+
+
+@pytest.mark.parametrize("conventions", ["matched", ""])
+def test_epochs_of_a_command_are_not_known_and_not_zero(conventions: str) -> None:
+    """The control: a loop that ended before its first step made none."""
+    one = run("plain", epochs=0.0, conventions=conventions)
+    found = table(small_report(runs=(one,)))
+    assert ([0.0] if conventions else []) == found[found.metric == "epochs"].value.tolist()
