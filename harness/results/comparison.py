@@ -187,7 +187,8 @@ class Comparison(Result):
         if self.every > 1:
             parts.append(f"with gradients and weights at step 1 and every {self.every} steps only")
         if self.not_recorded:
-            parts.append(f"without {', '.join(self.not_recorded)} (no part of a traced command)")
+            names = ", ".join(self.not_recorded)
+            parts.append(f"without {names} (which the trace of a command does not record)")
         return ", ".join(parts)
 
 

@@ -39,7 +39,8 @@ def test_two_commands_with_equal_values_are_identical(tmp_path: Path) -> None:
     assert ("identical", ()) == (found.outcome, found.doubts)
     assert ("evaluation",) == found.not_recorded
     assert sentence(found).endswith(
-        "identical, bit for bit, at all 6 steps, without evaluation (no part of a traced command)"
+        "identical, bit for bit, at all 6 steps, without evaluation (which the trace of a command "
+        "does not record)"
     )
 
 
