@@ -61,7 +61,7 @@ def odd_one_out(runs: Sequence[LabelledRun]) -> str:
         return "all three are the same"
     places = {pair: first.place for pair, first in firsts.items() if first is not None}
     last = max(places, key=lambda pair: places[pair])
-    step, stage, _ = places[last]
+    step, _, stage = places[last]
     sentence = (
         f"no two of the three are the same; {names[last[0]]} and {names[last[1]]} diverge last, at "
         f"step {step} in {STAGES[stage]}"
