@@ -102,7 +102,7 @@ def test_the_record_is_that_of_the_optimizer_but_for_the_rate(
 
     found = compare(by_hand, by_optimizer, ("by hand", "SGD"))
     differing = [one.stage for one in found.stages if one.differing]
-    assert ["config", "learning_rate"] == differing, differing
+    assert ["config", "learning_rate"] == differing, found.doubts
 
 
 def test_passes_before_an_optimizer_is_made_are_no_training(

@@ -191,13 +191,10 @@ def _course(rates: Sequence[float]) -> str:
 
 
 def _distinct(one: float, two: float) -> tuple[str, str]:
-    """Two rates with four digits, or as many more as show that they differ."""
-    return next(
-        texts
-        for digits in range(4, 18)
-        for texts in [(number(one, digits), number(two, digits))]
-        if texts[0] != texts[1] or one == two
-    )
+    """Two rates with four digits, or as many more as show that they differ; 17 show it of any."""
+    pairs = ((number(one, digits), number(two, digits)) for digits in range(4, 18))
+    short = number(one), number(two)
+    return next((texts for texts in pairs if texts[0] != texts[1] or one == two), short)
 
 
 def _is_linear(rates: Sequence[float]) -> bool:

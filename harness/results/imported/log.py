@@ -39,6 +39,9 @@ __all__ = [
     "training_quantity",
 ]
 
+_BEFORE_LARGEST = np.nextafter(np.finfo(np.float32).max, np.float32(0))
+"""The finite number of single precision before the largest one."""
+
 LATEST_STEP = 2**31 - 1
 """The largest step that a record can hold."""
 _LONGEST_NAME = 60
@@ -200,7 +203,9 @@ def series_of_singles(name: str, rows: Iterable[tuple[int, float]], path: Path) 
     found = _by_step(name, rows, path)
     values = np.array(list(found.values()), dtype=np.float32)
     finite = np.isfinite(values)
-    half_units = np.where(finite, np.spacing(np.where(finite, np.abs(values), 0)) / 2, 0)
+    # The spacing of the largest number overflows; that of the number before it is the same.
+    known = np.minimum(np.where(finite, np.abs(values), np.float32(0)), _BEFORE_LARGEST)
+    half_units = np.where(finite, np.spacing(known) / 2, 0)
     return Series(
         tuple(found), tuple(found.values()), tuple(map(float, half_units)), "single precision"
     )

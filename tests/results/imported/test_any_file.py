@@ -8,7 +8,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+import numpy as np
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.comparison.logs import compare_log
@@ -102,6 +103,7 @@ def test_any_bytes(tmp_path: Path, content: bytes) -> None:
     compare(read(tmp_path / "events.out.tfevents.1", framed(content)), tmp_path)
 
 
+@example(rows=[(0, float(np.finfo(np.float32).max), b"loss")])
 @TRIES
 @given(
     rows=st.lists(
