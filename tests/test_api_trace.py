@@ -16,6 +16,7 @@ from torch.optim import optimizer as torch_optimizer
 import harness
 from harness.results.comparison import Comparison
 from harness.results.record import HEADER
+from harness.tracing import steps
 
 
 def build(seed: int = 0) -> tuple[nn.Module, Optimizer]:
@@ -91,6 +92,7 @@ def test_a_planted_fault_is_found(tmp_path: Path) -> None:
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """No hook on the model or in torch, no patched function, no thread, also after an error."""
     model, optimizer = build()
+    steps.release()  # what an earlier test of this process may have left
     before = hooks()
     with harness.trace(tmp_path / "one"):
         train(model, optimizer)
