@@ -192,7 +192,7 @@ def _compare_values(
     causes, unnamed = causes_of(evidence), ""
     commands = all(isinstance(r.spec, CommandSpec) for r in (reference, candidate))
     if commands and match.by_values and first is not None:
-        causes, unnamed = proven(causes, None), f"two programs: {match.sentence}"
+        causes, unnamed = proven(causes, None), f"these may be two programs, {match.sentence}"
     facts = facts_of(evidence, cut)
     models = different_models(match, reference, candidate)
     if models:

@@ -93,10 +93,10 @@ def unrecorded(
         excused |= {"batch_content", "rng"}  # the division into micro-batches differs by design
     missing = [stage for stage in _NEEDED if stage not in excused]
     if nothing_in_common:
-        apart = [stage for stage in missing if stage in _OF_TENSORS and _recorded(pair, stage)]
-        missing = [stage for stage in missing if stage not in apart]
-        if apart:
-            yield f"not compared, as the two models have no tensor in common: {', '.join(apart)}"
+        disjoint = [stage for stage in missing if stage in _OF_TENSORS and _recorded(pair, stage)]
+        missing = [stage for stage in missing if stage not in disjoint]
+        if disjoint:
+            yield f"not compared, as the two models have no tensor in common: {', '.join(disjoint)}"
     if missing:
         yield f"not recorded in both runs: {', '.join(missing)}"
     steps = every(one), every(two)

@@ -157,7 +157,10 @@ def _is_here(frame: FrameType) -> bool:
 
 
 def _remember(made: Any) -> None:
-    """Note the line that leads here. It may fail for an odd object, whose line is then unknown."""
+    """Note the line that leads here, and the rates of an optimizer.
+
+    It may fail for an odd object, of which nothing is then known.
+    """
     if torch.compiler.is_compiling():
         return
     try:
@@ -165,6 +168,8 @@ def _remember(made: Any) -> None:
         if site is not None:
             key = id(made)
             _sites[key] = weakref.ref(made, lambda _: _sites.pop(key, None)), site
+        if isinstance(made, Optimizer):
+            _rates[made] = tuple(group.get("lr") for group in made.param_groups)
     except Exception:  # noqa: BLE001, S110  # no fault of the harness may reach the program
         pass
 
@@ -176,8 +181,6 @@ def _wrap_constructor(kind: Any) -> None:
     def __init__(made: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it takes its place
         construct(made, *args, **kwargs)
         _remember(made)
-        if kind is Optimizer:
-            _rates[made] = tuple(group.get("lr") for group in made.param_groups)
         if kind is DataLoader and site_of(made._index_sampler) is None:
             _remember(made._index_sampler)  # it outlives a loader that a library replaces
 

@@ -431,7 +431,7 @@ def test_no_cause_is_named_where_only_values_match_the_tensors(
     found = compare_drafts(tmp_path, reference, candidate)
     assert (1, "weights") == first_of(found)
     assert ([] if other_names else ["parameter-frozen"]) == [one.id for one in found.causes]
-    two = "two programs: 3 tensors with other names matched by initial values"
+    two = "these may be two programs, 3 tensors with other names matched by initial values"
     assert other_names == found.unnamed.startswith(two)
     without_facts = found.model_copy(update={"facts": (), "causes": ()})
     assert other_names == unexplained(without_facts).startswith(f"No cause is named: {two}")

@@ -171,3 +171,18 @@ def test_the_loss_is_read_from_its_graph(loss: Tensor, expected: dict[str, Any])
     found = loss_settings([loss])
     assert expected == {name: value for name, value in found.items() if name in expected}
     assert bool(expected) == bool(found)
+
+
+class Unhashable(torch.optim.SGD):
+    """An optimizer that cannot be the key of a mapping."""
+
+    __hash__ = None  # type: ignore[assignment]  # on purpose
+
+
+def test_an_optimizer_that_cannot_be_remembered_is_made_all_the_same() -> None:
+    """No fault of the harness may reach the program; the rates of another one are known."""
+    weights = [torch.nn.Parameter(torch.zeros(1))]
+    with sites.remembered():
+        Unhashable(weights, lr=0.1)
+        known = torch.optim.SGD(weights, lr=0.2)
+        assert (0.2,) == sites.rates_when_made(known)
